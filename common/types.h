@@ -1,0 +1,133 @@
+// The nouns that coordinator and worker share: ids, SamplingParams, StepPlan, StepResult (design section 2).
+// Plain data, no behaviour; common/wire carries it. The coordinator makes plans, every rank of a replica
+// gets the same plan, rank 0 answers with one result per plan.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace caudal {
+
+using TokenId = std::int32_t;
+using BlockId = std::int32_t;     // index into a replica's KV pool; the same on all ranks
+using SlotId = std::int32_t;      // index into a worker's sequence table, 0 .. max_num_sequences - 1
+using RequestId = std::uint64_t;  // unique within one start of a coordinator
+using SequenceId = std::uint64_t;
+using ReplicaId = std::uint32_t;
+using StepId = std::uint64_t;  // rises by one per plan of a replica epoch, from 1
+using Epoch = std::uint64_t;   // issued by the coordinator when a replica joins; never reused
+
+inline constexpr int kBlockSize = 16;  // tokens per KV block
+
+// How the next token of a sequence is chosen. Ranges are checked in coordinator/gateway/limits.
+struct SamplingParams {
+  float temperature = 1.0F;         // 0 = greedy
+  float top_p = 1.0F;               // (0, 1]; 1 = off
+  std::int32_t top_k = 0;           // 0 = off
+  float min_p = 0.0F;               // [0, 1]; 0 = off; relative to the most likely token
+  float repetition_penalty = 1.0F;  // > 0; over prompt and output (CTRL, arXiv 1909.05858)
+  float presence_penalty = 0.0F;    // over output tokens
+  float frequency_penalty = 0.0F;   // over output tokens, times their count
+  std::uint64_t seed = 0;           // always set: from the client or drawn by the coordinator
+  std::int32_t num_logprobs = -1;   // -1 = none; 0 = the sampled token's; n = and the n most likely
+  std::vector<std::pair<TokenId, float>> logit_bias;
+
+  bool greedy() const { return temperature == 0.0F; }
+  bool has_penalties() const {
+    return repetition_penalty != 1.0F || presence_penalty != 0.0F || frequency_penalty != 0.0F;
+  }
+};
+
+// When a sequence ends, decided on the worker in the step (stop strings are the gateway's).
+struct StopParams {
+  std::int32_t max_tokens = 16;         // generated tokens
+  std::int32_t min_tokens = 0;          // stop tokens are masked until then
+  std::vector<TokenId> stop_token_ids;  // includes the model's own unless ignore_eos
+};
+
+enum class FinishReason : std::uint8_t {
+  kNone,    // still running
+  kStop,    // a stop token (or, set by the gateway, a stop string)
+  kLength,  // max_tokens or the context length
+  kAbort,   // cancelled
+  kError,   // NaN logits and the like
+};
+
+// --- StepPlan ---
+
+// A sequence that enters a worker's table, in full. Also how a sequence resumes after preemption,
+// and how everything is told again to a replica that rejoins.
+struct NewSequence {
+  SlotId slot = 0;
+  SequenceId sequence_id = 0;
+  std::vector<TokenId> tokens;         // prompt, then what was generated before
+  std::int32_t num_prompt_tokens = 0;  // tokens[0, num_prompt_tokens) is the prompt
+  std::int32_t num_computed = 0;       // tokens whose KV is already in `blocks` (cached prefix)
+  std::vector<BlockId> blocks;         // the block table so far: block i holds tokens [16 i, 16 i + 16)
+  SamplingParams sampling;
+  StopParams stop;
+};
+
+// Work for one sequence in this step, in batch order. The worker computes
+// min(num_tokens, its num_tokens - its num_computed) tokens from its own num_computed on; when that catches
+// up with the last known token, it samples the next one. A slot that already finished is skipped.
+struct ScheduledSequence {
+  SlotId slot = 0;
+  std::int32_t num_tokens = 0;
+  std::vector<BlockId> new_blocks;  // appended to the block table before computing
+};
+
+struct BlockCopy {
+  BlockId source = 0;
+  BlockId destination = 0;
+};
+
+// Applied in this order: released, new_sequences, block_copies, scheduled.
+struct StepPlan {
+  Epoch epoch = 0;
+  StepId step_id = 0;
+  std::vector<SlotId> released;
+  std::vector<NewSequence> new_sequences;
+  std::vector<BlockCopy> block_copies;
+  std::vector<ScheduledSequence> scheduled;
+};
+
+// --- StepResult ---
+
+struct TokenLogprob {
+  TokenId token = 0;
+  float logprob = 0.0F;
+};
+
+// What one scheduled sequence produced. Slots that were skipped as finished have no entry.
+struct SequenceResult {
+  SlotId slot = 0;
+  SequenceId sequence_id = 0;
+  std::int32_t num_computed = 0;  // the worker's counter after the step
+  std::vector<TokenId> tokens;    // 0 in the middle of a prefill, else 1 (more with speculation)
+  FinishReason finish_reason = FinishReason::kNone;
+  std::vector<std::vector<TokenLogprob>> logprobs;  // per token: the sampled one, then the most likely; or empty
+};
+
+struct StepResult {
+  Epoch epoch = 0;
+  StepId step_id = 0;
+  std::vector<SequenceResult> sequences;
+  std::int64_t compute_us = 0;  // from taking the plan to having the tokens, on rank 0
+};
+
+// What a replica tells about itself when it joins; the coordinator's capacities come from here.
+struct ReplicaInfo {
+  std::int32_t num_blocks = 0;
+  std::int32_t max_num_sequences = 0;     // slots
+  std::int32_t max_tokens_per_step = 0;   // the largest batch its workspace was planned for
+  std::int32_t max_context_tokens = 0;    // longest prompt + output
+  std::int32_t vocab_size = 0;
+  std::int32_t tensor_parallel_size = 1;
+  std::string model_digest;  // of the model's config: a replica of another model is refused
+};
+
+}  // namespace caudal
