@@ -1,0 +1,155 @@
+// Backend: one device. Memory, copies and the ops a decoder needs; kernels/cpu and kernels/cuda
+// implement it, kernels/backend.cpp makes one. Owned by one step thread; calls are ordered on the
+// backend's stream and complete at synchronize(). Inputs first, output last. Shapes are checked by
+// every op against named dimensions (kernels/expect.h); a mismatch is a CHECK, not an error.
+//
+// Numerics: activations, weights and KV have one dtype (bf16 or f32); sums, norms, softmax and logits
+// are f32. A row of a result depends on that row's inputs only, never on what else is in the batch,
+// how a prompt was chunked or how many threads run (design section 10).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "common/types.h"
+#include "kernels/tensor.h"
+
+namespace caudal {
+
+// A matrix packed once at load for this device: y = x W^T + b. Made by Backend::pack_linear.
+class Linear {
+ public:
+  virtual ~Linear() = default;
+  virtual std::int64_t in_features() const = 0;
+  virtual std::int64_t out_features() const = 0;
+  virtual std::size_t bytes() const = 0;  // device memory held
+};
+
+// Which KV each query row of a step may see. Sequence s has query rows
+// [query_start[s], query_start[s + 1]) which are its last tokens, and context_length[s] KV tokens
+// including them: row r of it sits at position context_length - (number of its rows) + r.
+//
+//   sequence        0             1  2
+//   tokens now      chunk of 5    1  1      query_start    = 0 5 6 7
+//   KV so far       32 + 5        8  100    context_length = 37 8 100
+struct AttentionBatch {
+  Tensor query_start;     // i32 [num_sequences + 1]
+  Tensor context_length;  // i32 [num_sequences]
+  Tensor block_table;     // i32 [num_sequences, max_blocks]; entries past the context are not read
+  std::span<const std::int32_t> query_start_host;     // the same on the host, for planning
+  std::span<const std::int32_t> context_length_host;
+};
+
+struct AttentionParams {
+  float scale = 1.0F;               // of q.k, usually 1 / sqrt(head_dim)
+  std::int32_t sliding_window = 0;  // 0 = none; else a query at p sees keys in (p - window, p]
+  float soft_cap = 0.0F;            // 0 = none; else cap * tanh(score / cap)
+};
+
+// Rotates q and k in place inside qkv and stores k and v in the paged cache, one pass over memory.
+struct RopeCacheArgs {
+  Tensor qkv;         // [num_tokens, (num_heads + 2 num_kv_heads) * head_dim], q then k then v; q, k rotated in place
+  Tensor positions;   // i32 [num_tokens]
+  Tensor cache_slot;  // i32 [num_tokens], block * 16 + offset in the block
+  Tensor cos_sin;     // f32 [max_position, 2, head_dim / 2]: cos then sin, "rotate half" pairs (i, i + head_dim / 2)
+  Tensor q_norm;      // [head_dim] or empty: rms norm of each head before the rotation (Qwen3)
+  Tensor k_norm;      // [head_dim] or empty
+  float norm_eps = 0.0F;
+  Tensor k_cache;     // [num_blocks, 16, num_kv_heads, head_dim]
+  Tensor v_cache;     // [num_blocks, 16, num_kv_heads, head_dim]
+};
+
+// One row of logits to sample from. Spans point at host memory that lives through the call.
+struct TokenCount {
+  TokenId token = 0;
+  std::int32_t output_count = 0;  // times in the output; 0 = only in the prompt
+};
+struct SamplingRow {
+  const SamplingParams* params = nullptr;
+  std::int64_t position = 0;              // of the token to be drawn; the counter of the generator
+  std::span<const TokenCount> counts;     // each distinct token so far; read only with penalties
+  std::span<const TokenId> banned;        // masked to -inf: stop tokens before min_tokens
+};
+struct SamplingOutput {
+  TokenId token = 0;
+  bool valid = true;                        // false: the row held NaN or nothing could be drawn
+  std::vector<TokenLogprob> logprobs;       // of the unmodified distribution; sampled one first
+};
+
+struct DeviceInfo {
+  std::string name;                   // "cpu: Intel Xeon, 2 threads, amx bf16"
+  std::size_t total_memory_bytes = 0;
+  std::size_t free_memory_bytes = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual DeviceInfo info() const = 0;
+
+  // Memory. allocate() ends in an Error, never in an exception, when the device has not enough.
+  virtual Result<Buffer> allocate(std::size_t bytes) = 0;
+  virtual void copy_to_device(const void* source, const Tensor& destination) = 0;  // contiguous destination
+  virtual void copy_to_host(const Tensor& source, void* destination) = 0;          // contiguous source
+  virtual void zero(const Tensor& destination) = 0;
+  virtual void synchronize() = 0;
+
+  // weight [out_features, in_features], bias [out_features] or empty; both may be freed afterwards.
+  virtual Result<std::unique_ptr<Linear>> pack_linear(const Tensor& weight, const Tensor& bias) = 0;
+
+  // out[t] = table[token_ids[t] - first_token], or zeros when that row is not in this rank's part.
+  // token_ids i32 [num_tokens], table [rows, hidden], out [num_tokens, hidden]
+  virtual void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) = 0;
+
+  // x [num_tokens, hidden], weight [hidden], out [num_tokens, hidden] (Zhang & Sennrich, arXiv 1910.07467)
+  virtual void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) = 0;
+
+  // residual += x; out = rms_norm(residual). All [num_tokens, hidden]; out may be x.
+  virtual void add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
+                            const Tensor& out) = 0;
+
+  // x [num_tokens, in_features], out [num_tokens, out_features]; out has x's dtype or f32.
+  virtual void linear(const Tensor& x, const Linear& weight, const Tensor& out) = 0;
+
+  // gate_up [num_tokens, 2 * intermediate], gate first; out [num_tokens, intermediate] = silu(gate) * up
+  virtual void silu_and_mul(const Tensor& gate_up, const Tensor& out) = 0;
+
+  virtual void rope_and_cache(const RopeCacheArgs& args) = 0;
+
+  // q [num_tokens, num_heads, head_dim] (rows may be strided), k_cache and v_cache
+  // [num_blocks, 16, num_kv_heads, head_dim], out [num_tokens, num_heads, head_dim]. Query head h reads KV head
+  // h / (num_heads / num_kv_heads). Causal. Online softmax over blocks (FlashAttention, arXiv 2205.14135;
+  // PagedAttention, arXiv 2309.06180).
+  virtual void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
+                               const AttentionBatch& batch, const AttentionParams& params, const Tensor& out) = 0;
+
+  // out[i] = x[rows[i]]. x [num_tokens, hidden], rows i32 [n], out [n, hidden]
+  virtual void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) = 0;
+
+  // Copies whole blocks inside one cache tensor [num_blocks, 16, num_kv_heads, head_dim].
+  virtual void copy_blocks(std::span<const BlockCopy> copies, const Tensor& cache) = 0;
+
+  // Draws one token per row of logits f32 [num_rows, >= vocab_size] (columns past vocab_size are padding).
+  // Order: bias and bans, penalties, temperature, top-k, top-p, min-p; then one uniform number from
+  // Philox4x32-10 (Salmon et al., SC'11) keyed by (seed, position). Waits for the device.
+  virtual void sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
+                      std::span<SamplingOutput> out) = 0;
+};
+
+struct BackendOptions {
+  std::string device = "cpu";
+  int num_threads = 0;       // cpu: 0 = all cores this process may use
+  int first_core = -1;       // cpu: pin threads to cores first_core, first_core + 1, ...; -1 = do not pin
+  std::string max_isa;       // cpu: "" = best; "amx", "avx512", "avx2" cap it (tests, and machines that differ)
+};
+
+// An Error when the device is unknown or not usable on this machine.
+Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options);
+
+}  // namespace caudal
