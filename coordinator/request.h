@@ -1,0 +1,59 @@
+// Request: what a client asked, after the gateway has checked, templated and tokenized it.
+// TokenEvent: what goes back. Plain data between the gateway threads and the engine thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/types.h"
+
+namespace caudal {
+
+// Monotonic microseconds. The scheduler is told the time; it never asks for it.
+using Time = std::int64_t;
+
+struct Request {
+  RequestId id = 0;
+  std::vector<TokenId> prompt;     // not empty
+  SamplingParams sampling;         // seed is set; sequence i draws with sequence_seed(seed, i)
+  StopParams stop;
+  std::int32_t num_sequences = 1;  // n: independent continuations of the prompt
+  std::int32_t priority = 0;       // lower runs first
+  std::string tenant;
+  std::optional<Time> deadline;    // not started by then: refused
+  Time arrival = 0;
+};
+
+// SplitMix64 step, so that the n sequences of one seed differ and sequence 0 is the plain seed.
+constexpr std::uint64_t sequence_seed(std::uint64_t seed, std::int32_t index) {
+  if (index == 0) return seed;
+  std::uint64_t z = seed + 0x9e3779b97f4a7c15ULL * static_cast<std::uint64_t>(index);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+enum class RejectReason : std::uint8_t {
+  kNone,
+  kTooLong,      // can never fit the context or the KV pool: the client's mistake (400)
+  kQueueFull,    // 429
+  kNoReplica,    // 503
+  kDeadline,     // 503
+  kWorkerFault,  // the step of this sequence failed: NaN logits (500)
+};
+
+// Something new about one sequence of a request. The last one has finish_reason != kNone.
+struct TokenEvent {
+  RequestId request_id = 0;
+  std::int32_t sequence_index = 0;
+  std::vector<TokenId> tokens;
+  std::vector<std::vector<TokenLogprob>> logprobs;  // per token, or empty
+  FinishReason finish_reason = FinishReason::kNone;
+  RejectReason reject = RejectReason::kNone;  // set with kError
+  std::string error;                          // for people, with kError
+  std::int32_t num_cached_tokens = 0;         // of the prompt, at the first event
+};
+
+}  // namespace caudal
