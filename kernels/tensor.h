@@ -73,6 +73,14 @@ class Tensor {
     return view;
   }
 
+  // A matrix [rows, n * width], rows possibly strided, seen as [rows, n, width]: heads inside a qkv buffer.
+  Tensor split_columns(std::int64_t width) const {
+    CHECK(rank_ == 2 && width > 0 && dim(1) % width == 0);
+    Tensor view(data_, dtype_, {dim(0), dim(1) / width, width});
+    view.stride0_ = stride0_;
+    return view;
+  }
+
   // Same elements, other shape; only of a contiguous tensor.
   Tensor reshaped(std::initializer_list<std::int64_t> shape) const {
     CHECK(contiguous());
