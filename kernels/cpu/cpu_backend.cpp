@@ -1,7 +1,44 @@
 // Making the CPU device, and what it says about itself.
 #include "kernels/cpu/cpu_backend.h"
 
+#include <fmt/core.h>
+
+#include <fstream>
+
 #include "kernels/cpu/make_cpu.h"
+#include "kernels/cpu/memory.h"
 
 namespace caudal {
+namespace {
+
+std::string cpu_model() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name") && line.find(": ") != std::string::npos) return line.substr(line.find(": ") + 2);
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(const BackendOptions& options) {
+  const Result<Isa> isa = choose_isa(options.max_isa);
+  if (!isa.ok()) return isa.error();
+  Result<std::vector<int>> cores = choose_cores(options.num_threads, options.first_core);
+  if (!cores.ok()) return cores.error();
+  auto context = std::make_unique<CpuContext>(std::move(cores).value(), isa.value());
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(std::move(context)));
+}
+
+DeviceInfo CpuBackend::info() const {
+  const HostMemory memory = host_memory();
+  DeviceInfo info;
+  info.name = fmt::format("cpu: {}, {} threads, {}", cpu_model(), context_->num_threads(), isa_name(context_->isa()));
+  info.total_memory_bytes = memory.total_bytes;
+  info.free_memory_bytes = memory.free_bytes;
+  return info;
+}
+
+Result<Buffer> CpuBackend::allocate(std::size_t bytes) { return allocate_host(bytes); }
+
 }  // namespace caudal

@@ -1,0 +1,83 @@
+// Vector loads and stores of f32 and bf16 rows, compiled once per Highway target. A row is walked in steps of
+// Lanes(d); `left` is what remains, so the last step may be short. The order of operations depends on the
+// row's length only, which keeps a row's result independent of its neighbours.
+#if defined(CAUDAL_KERNELS_CPU_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef CAUDAL_KERNELS_CPU_SIMD_INL_H_
+#undef CAUDAL_KERNELS_CPU_SIMD_INL_H_
+#else
+#define CAUDAL_KERNELS_CPU_SIMD_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstdint>
+
+#include "kernels/bf16.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace caudal::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F32 = hn::ScalableTag<float>;
+using V32 = hn::Vec<F32>;
+using U32 = hn::Rebind<std::uint32_t, F32>;
+using I32 = hn::Rebind<std::int32_t, F32>;
+using U16 = hn::Rebind<std::uint16_t, F32>;
+
+HWY_INLINE V32 load_full(F32 d, const float* p) { return hn::LoadU(d, p); }
+HWY_INLINE V32 load_full(F32 d, const BF16* p) {
+  const auto bits = hn::PromoteTo(U32(), hn::LoadU(U16(), reinterpret_cast<const std::uint16_t*>(p)));
+  return hn::BitCast(d, hn::ShiftLeft<16>(bits));
+}
+
+HWY_INLINE void store_full(V32 v, F32 d, float* p) { hn::StoreU(v, d, p); }
+HWY_INLINE void store_full(V32 v, F32 d, BF16* p) {
+  const U32 du;
+  const auto bits = hn::BitCast(du, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFF))));
+  const auto quiet_nan = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 0x40));
+  const auto half = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet_nan, rounded);
+  hn::StoreU(hn::DemoteTo(U16(), hn::BitCast(I32(), half)), U16(), reinterpret_cast<std::uint16_t*>(p));
+  (void)d;
+}
+
+// Elements past `left` read as `pad` (0 unless told) and are not written.
+template <typename T>
+HWY_INLINE V32 load(F32 d, const T* p, std::int64_t left, T pad = T{}) {
+  constexpr std::int64_t kMaxLanes = HWY_MAX_BYTES / 4;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  if (HWY_LIKELY(left >= lanes)) return load_full(d, p);
+  T buffer[kMaxLanes];
+  for (std::int64_t i = 0; i < lanes; ++i) buffer[i] = i < left ? p[i] : pad;
+  return load_full(d, buffer);
+}
+
+template <typename T>
+HWY_INLINE void store(V32 v, F32 d, T* p, std::int64_t left) {
+  constexpr std::int64_t kMaxLanes = HWY_MAX_BYTES / 4;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  if (HWY_LIKELY(left >= lanes)) return store_full(v, d, p);
+  T buffer[kMaxLanes];
+  store_full(v, d, buffer);
+  for (std::int64_t i = 0; i < lanes; ++i) {
+    if (i < left) p[i] = buffer[i];
+  }
+}
+
+// What storing as T and loading again would give.
+template <typename T>
+HWY_INLINE V32 round_to(F32 d, V32 v) {
+  if constexpr (sizeof(T) == sizeof(float)) return v;
+  const U32 du;
+  const auto bits = hn::BitCast(du, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
+  const auto rounded = hn::And(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFF))), hn::Set(du, 0xFFFF0000U));
+  return hn::IfThenElse(hn::IsNaN(v), v, hn::BitCast(d, rounded));
+}
+
+}  // namespace caudal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
