@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 #include <pcre2.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "common/check.h"
 #include "common/tokenizer/oniguruma.h"
 #include "common/tokenizer/unicode.h"
@@ -100,7 +103,8 @@ std::optional<Span> Pattern::find(std::string_view text, std::size_t from) const
                                 scratch.context);
   if (count < 0) return std::nullopt;
   const std::size_t* bounds = pcre2_get_ovector_pointer(scratch.data);
-  return Span{bounds[0], std::max(bounds[0], bounds[1])};  // \K can put the start behind the end
+  const std::size_t begin = std::max(bounds[0], from);  // \K can move the start anywhere
+  return Span{begin, std::max(begin, bounds[1])};
 }
 
 std::optional<Span> Matches::next() {

@@ -1,0 +1,80 @@
+// Tokens that are found in text as such, before BPE: special tokens like <|im_start|> and tokens added
+// after training. Matching is leftmost-longest, as in the reference implementation.
+// Immutable after creation; safe from any thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "common/result.h"
+#include "common/tokenizer/pattern.h"
+#include "common/types.h"
+
+namespace caudal {
+
+struct AddedToken {
+  TokenId id = 0;
+  std::string content;
+  bool single_word = false;  // not next to a word character
+  bool lstrip = false;       // takes the white space on its left with it
+  bool rstrip = false;       // and on its right
+  bool normalized = false;   // looked for after normalization, in its normalized form
+  bool special = false;      // left out of decoded text on request
+};
+
+// A stretch of text that is one added token, or lies between such tokens (token = -1).
+struct Section {
+  Span span;
+  std::int32_t token;  // index into AddedTokens::tokens()
+};
+
+class AddedTokens {
+ public:
+  static constexpr std::size_t kMaxContentBytes = 1024;
+  using Normalize = std::function<std::string(std::string_view)>;
+
+  AddedTokens() = default;
+  // Errors (field "added_tokens[i]"): empty or longer than kMaxContentBytes, an id used twice.
+  static Result<AddedTokens> create(std::vector<AddedToken> tokens, const Normalize& normalize);
+
+  enum class Stage : std::uint8_t { kRaw, kNormalized };
+  // Cuts `text` at the added tokens of this stage; with `parse_special` false, special tokens stay text.
+  // Sections cover the text except for what a following section took again (lstrip, rstrip).
+  std::vector<Section> find(std::string_view text, Stage stage, bool parse_special) const;
+
+  const std::vector<AddedToken>& tokens() const { return tokens_; }
+  const AddedToken* by_id(TokenId id) const;
+  const AddedToken* by_content(std::string_view content) const;
+
+ private:
+  // A byte trie; node 0 is the root.
+  class Trie {
+   public:
+    void insert(std::string_view key, std::int32_t token);
+    // The longest key at the front of `text`: its token and length; token -1 when there is none.
+    std::pair<std::int32_t, std::size_t> longest_prefix(std::string_view text) const;
+
+   private:
+    static constexpr std::uint64_t edge(std::uint32_t node, char byte) {
+      return static_cast<std::uint64_t>(node) << 8 | static_cast<std::uint8_t>(byte);
+    }
+    std::array<bool, 256> starts_{};                         // bytes that some key starts with
+    std::unordered_map<std::uint64_t, std::uint32_t> next_;  // edge -> node
+    std::vector<std::int32_t> token_{-1};                    // by node
+  };
+
+  bool stands_alone(std::string_view text, Span match) const;
+
+  std::vector<AddedToken> tokens_;
+  std::unordered_map<TokenId, std::size_t> index_by_id_;
+  std::unordered_map<std::string, std::size_t> index_by_content_;
+  std::array<Trie, 2> tries_;  // by Stage
+};
+
+}  // namespace caudal

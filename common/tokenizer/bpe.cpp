@@ -1,0 +1,188 @@
+// See bpe.h.
+#include "common/tokenizer/bpe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "common/tokenizer/unicode.h"
+
+namespace caudal {
+namespace {
+
+using Symbol = BpeModel::Scratch::Symbol;
+using Candidate = BpeModel::Scratch::Candidate;
+
+// For a min-heap with the standard algorithms, which put the largest first.
+bool joins_later(const Candidate& a, const Candidate& b) { return a.key > b.key; }
+
+void append(std::vector<Symbol>& symbols, TokenId id) {
+  const auto index = static_cast<std::int32_t>(symbols.size());
+  if (index > 0) symbols.back().next = index;
+  symbols.push_back({id, index - 1, -1, false});
+}
+
+}  // namespace
+
+Result<BpeModel> BpeModel::create(BpeConfig config) {
+  BpeModel model;
+  if (Result<void> added = model.add_tokens(std::move(config.vocab)); !added) return added.error();
+  if (Result<void> added = model.add_merges(config.merges); !added) return added.error();
+  model.add_byte_tokens();
+  if (config.unk_token) {
+    model.unk_id_ = model.token_to_id(*config.unk_token);
+    if (!model.unk_id_) return Error{"the token is not in the vocabulary", "unk_token"};
+  }
+  model.fuse_unk_ = config.fuse_unk;
+  model.byte_fallback_ = config.byte_fallback;
+  model.ignore_merges_ = config.ignore_merges;
+  return model;
+}
+
+Result<void> BpeModel::add_tokens(std::vector<std::pair<std::string, TokenId>> vocab) {
+  TokenId last = -1;
+  for (const auto& [token, id] : vocab) {
+    if (id < 0 || id >= kMaxTokenId) return Error{fmt::format("id {} is out of range", id), "vocab"};
+    if (token.empty()) return Error{fmt::format("the token of id {} is empty", id), "vocab"};
+    last = std::max(last, id);
+  }
+  tokens_.resize(static_cast<std::size_t>(last + 1));
+  ids_.reserve(vocab.size());
+  for (auto& [token, id] : vocab) {
+    std::string& place = tokens_[id];
+    if (!place.empty()) return Error{fmt::format("id {} is given to two tokens", id), "vocab"};
+    place = std::move(token);
+    if (!ids_.emplace(place, id).second) return Error{fmt::format("the token of id {} appears twice", id), "vocab"};
+  }
+  return {};
+}
+
+Result<void> BpeModel::add_merges(const std::vector<std::pair<std::string, std::string>>& merges) {
+  merges_ = PairTable(merges.size());
+  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
+    const auto& [left, right] = merges[rank];
+    const std::optional<TokenId> left_id = token_to_id(left);
+    const std::optional<TokenId> right_id = token_to_id(right);
+    const std::optional<TokenId> joined_id = token_to_id(left + right);
+    if (!left_id || !right_id || !joined_id) {
+      return Error{"a part or the result of the merge is not in the vocabulary", fmt::format("merges[{}]", rank)};
+    }
+    merges_.set(*left_id, *right_id, {static_cast<std::uint32_t>(rank), *joined_id});
+  }
+  return {};
+}
+
+void BpeModel::add_byte_tokens() {
+  for (int byte = 0; byte < 256; ++byte) {
+    byte_ids_[byte] = token_to_id(fmt::format("<0x{:02X}>", byte)).value_or(-1);
+  }
+  for (char32_t c = 0; c < small_character_ids_.size(); ++c) {
+    std::string character;
+    append_utf8(character, c);
+    small_character_ids_[c] = token_to_id(character).value_or(-1);
+  }
+}
+
+std::optional<TokenId> BpeModel::token_to_id(std::string_view token) const {
+  const auto found = ids_.find(token);
+  if (found == ids_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::string_view BpeModel::id_to_token(TokenId id) const {
+  return id >= 0 && id < end_id() ? std::string_view(tokens_[id]) : std::string_view();
+}
+
+TokenId BpeModel::character_id(std::string_view character) const {
+  const char32_t value = decode_utf8(character, 0).value;
+  if (value < small_character_ids_.size()) return small_character_ids_[value];
+  return token_to_id(character).value_or(-1);
+}
+
+bool BpeModel::append_bytes(std::string_view character, std::vector<Symbol>& symbols) const {
+  const auto id_of = [&](char byte) { return byte_ids_[static_cast<std::uint8_t>(byte)]; };
+  if (std::any_of(character.begin(), character.end(), [&](char byte) { return id_of(byte) < 0; })) return false;
+  for (const char byte : character) append(symbols, id_of(byte));
+  return true;
+}
+
+// An unknown character waits in `unknown` until the next known one (so that a run can be fused); as in the
+// reference implementation, byte tokens overtake it.
+void BpeModel::split_characters(std::string_view word, std::vector<Symbol>& symbols) const {
+  symbols.clear();
+  bool unknown = false;
+  for (std::size_t i = 0; i < word.size();) {
+    const std::string_view character = word.substr(i, decode_utf8(word, i).num_bytes);
+    i += character.size();
+    const TokenId id = character_id(character);
+    if (id >= 0) {
+      if (unknown) append(symbols, *unk_id_);
+      unknown = false;
+      append(symbols, id);
+    } else if (byte_fallback_ && append_bytes(character, symbols)) {
+      continue;
+    } else if (unk_id_) {
+      if (unknown && !fuse_unk_) append(symbols, *unk_id_);
+      unknown = true;
+    }
+  }
+  if (unknown) append(symbols, *unk_id_);
+}
+
+// Offers the pair of `left` and the symbol after it, if it joins.
+void BpeModel::push_candidate(Scratch& scratch, std::int32_t left) const {
+  const Symbol& symbol = scratch.symbols[left];
+  if (symbol.next < 0) return;
+  const PairTable::Merge* merge = merges_.find(symbol.id, scratch.symbols[symbol.next].id);
+  if (merge == nullptr) return;
+  scratch.heap.push_back({static_cast<std::uint64_t>(merge->rank) << 32 | static_cast<std::uint32_t>(left),
+                          merge->joined_id});
+}
+
+void BpeModel::merge(Scratch& scratch) const {
+  std::vector<Symbol>& symbols = scratch.symbols;
+  std::vector<Candidate>& heap = scratch.heap;
+  heap.clear();
+  for (std::size_t i = 0; i + 1 < symbols.size(); ++i) push_candidate(scratch, static_cast<std::int32_t>(i));
+  std::make_heap(heap.begin(), heap.end(), joins_later);
+
+  const auto offer = [&](std::int32_t left) {
+    const std::size_t size = heap.size();
+    push_candidate(scratch, left);
+    if (heap.size() > size) std::push_heap(heap.begin(), heap.end(), joins_later);
+  };
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end(), joins_later);
+    const Candidate top = heap.back();
+    heap.pop_back();
+    const auto position = static_cast<std::int32_t>(top.key & 0xFFFFFFFF);
+    Symbol& left = symbols[position];
+    if (left.removed || left.next < 0) continue;
+    Symbol& right = symbols[left.next];
+    const PairTable::Merge* current = merges_.find(left.id, right.id);
+    if (current == nullptr || current->joined_id != top.joined_id) continue;  // the pair has changed since
+
+    left.id = top.joined_id;
+    left.next = right.next;
+    right.removed = true;
+    if (left.next >= 0) symbols[left.next].previous = position;
+    if (left.previous >= 0) offer(left.previous);
+    offer(position);
+  }
+}
+
+void BpeModel::encode(std::string_view word, Scratch& scratch, std::vector<TokenId>& output) const {
+  if (ignore_merges_) {
+    if (const std::optional<TokenId> id = token_to_id(word)) {
+      output.push_back(*id);
+      return;
+    }
+  }
+  split_characters(word, scratch.symbols);
+  if (scratch.symbols.size() > 1) merge(scratch);
+  for (const Symbol& symbol : scratch.symbols) {
+    if (!symbol.removed) output.push_back(symbol.id);
+  }
+}
+
+}  // namespace caudal

@@ -1,0 +1,294 @@
+// See hf_components.h. Defaults and quirks are those of the reference implementation's serialization.
+#include "common/tokenizer/hf_components.h"
+
+#include <fmt/format.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/string.hpp>
+#include <utility>
+
+#include "common/tokenizer/unicode.h"
+
+namespace caudal {
+namespace {
+
+// Words of GPT-2: contractions, letters, digits, other characters, each with one leading space; white space.
+constexpr std::string_view kGpt2Words =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581
+constexpr std::size_t kMaxSteps = 64;                    // of one component, sequences flattened
+
+[[noreturn]] void refuse_type(const JsonNode& node, std::string_view type, std::string_view known) {
+  node.at("type").fail(fmt::format("type '{}' is not supported; known: {}", type, known));
+}
+
+bool flag(const JsonNode& node, std::string_view key, bool fallback) {
+  const std::optional<JsonNode> member = node.find(key);
+  return member ? member->boolean() : fallback;
+}
+
+// {"String": text} or {"Regex": expression}
+Pattern read_pattern(const JsonNode& node) {
+  if (const std::optional<JsonNode> text = node.find("String")) return unwrap(*text, Pattern::literal(text->string()));
+  const JsonNode expression = node.at("Regex");
+  return unwrap(expression, Pattern::regex(expression.string()));
+}
+
+std::string read_character(const JsonNode& node) {
+  const std::string_view text = node.string();
+  if (text.empty() || decode_utf8(text, 0).num_bytes != text.size()) node.fail("must be one character");
+  return std::string(text);
+}
+
+// Calls `read(child)` for the node, or for each of the components below it when it is a Sequence.
+// Sequences may nest as deep as the JSON parser allows.
+template <typename Read>
+void for_each_component(const JsonNode& node, std::string_view list_key, const Read& read, std::size_t& num_left) {
+  if (node.at("type").string() != "Sequence") {
+    if (num_left-- == 0) node.fail(fmt::format("more than {} components", kMaxSteps));
+    read(node);
+    return;
+  }
+  const JsonNode list = node.at(list_key);
+  for (std::size_t i = 0; i < list.size(); ++i) for_each_component(list.at(i), list_key, read, num_left);
+}
+
+NormalizerStep read_normalizer_step(const JsonNode& node) {
+  const std::string_view type = node.at("type").string();
+  if (type == "NFC") return NormalForm::kNfc;
+  if (type == "NFD") return NormalForm::kNfd;
+  if (type == "NFKC") return NormalForm::kNfkc;
+  if (type == "NFKD") return NormalForm::kNfkd;
+  if (type == "Prepend") return PrependStep{std::string(node.at("prepend").string())};
+  if (type == "Replace") {
+    return ReplaceStep{read_pattern(node.at("pattern")), std::string(node.at("content").string())};
+  }
+  refuse_type(node, type, "Sequence, NFC, NFD, NFKC, NFKD, Prepend, Replace");
+}
+
+SplitBehavior read_behavior(const JsonNode& node) {
+  const std::string_view name = node.string();
+  if (name == "Removed") return SplitBehavior::kRemoved;
+  if (name == "Isolated") return SplitBehavior::kIsolated;
+  if (name == "MergedWithPrevious") return SplitBehavior::kMergedWithPrevious;
+  if (name == "MergedWithNext") return SplitBehavior::kMergedWithNext;
+  if (name == "Contiguous") return SplitBehavior::kContiguous;
+  node.fail("must be Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous");
+}
+
+using PreTokenizerSteps = std::vector<PreTokenizerStep>;
+
+void add_split(PreTokenizerSteps& steps, const JsonNode& node, Result<Pattern> pattern, SplitBehavior behavior) {
+  steps.emplace_back(SplitStep{unwrap(node, std::move(pattern)), behavior, false});
+}
+
+void add_byte_level(PreTokenizerSteps& steps, const JsonNode& node) {
+  if (flag(node, "add_prefix_space", true)) steps.emplace_back(PrefixStep{" ", false});
+  if (flag(node, "use_regex", true)) add_split(steps, node, Pattern::regex(kGpt2Words), SplitBehavior::kIsolated);
+  steps.emplace_back(ByteAlphabetStep{});
+}
+
+enum class PrependScheme : std::uint8_t { kAlways, kFirst, kNever };
+
+// Newer files have prepend_scheme, older ones add_prefix_space.
+PrependScheme read_prepend_scheme(const JsonNode& node) {
+  if (const std::optional<JsonNode> scheme = node.find("prepend_scheme")) {
+    if (scheme->string() == "always") return PrependScheme::kAlways;
+    if (scheme->string() == "first") return PrependScheme::kFirst;
+    if (scheme->string() == "never") return PrependScheme::kNever;
+    scheme->fail("must be always, first or never");
+  }
+  return flag(node, "add_prefix_space", true) ? PrependScheme::kAlways : PrependScheme::kNever;
+}
+
+std::string read_replacement(const JsonNode& node) {
+  const std::optional<JsonNode> replacement = node.find("replacement");
+  return replacement ? read_character(*replacement) : std::string(kMetaspace);
+}
+
+void add_metaspace(PreTokenizerSteps& steps, const JsonNode& node) {
+  const std::string replacement = read_replacement(node);
+  const PrependScheme scheme = read_prepend_scheme(node);
+  steps.emplace_back(ReplaceSpacesStep{replacement});
+  if (scheme != PrependScheme::kNever) steps.emplace_back(PrefixStep{replacement, scheme == PrependScheme::kFirst});
+  if (flag(node, "split", true)) {
+    add_split(steps, node, Pattern::literal(replacement), SplitBehavior::kMergedWithNext);
+  }
+}
+
+void add_pre_tokenizer_steps(PreTokenizerSteps& steps, const JsonNode& node) {
+  const std::string_view type = node.at("type").string();
+  if (type == "ByteLevel") {
+    add_byte_level(steps, node);
+  } else if (type == "Metaspace") {
+    add_metaspace(steps, node);
+  } else if (type == "Split") {
+    steps.emplace_back(SplitStep{read_pattern(node.at("pattern")), read_behavior(node.at("behavior")),
+                                 flag(node, "invert", false)});
+  } else if (type == "Digits") {
+    const bool individual = flag(node, "individual_digits", false);
+    add_split(steps, node, Pattern::regex(R"(\p{N})"),
+              individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous);
+  } else if (type == "WhitespaceSplit") {
+    add_split(steps, node, Pattern::regex(R"(\s)"), SplitBehavior::kRemoved);
+  } else {
+    refuse_type(node, type, "Sequence, ByteLevel, Metaspace, Split, Digits, WhitespaceSplit");
+  }
+}
+
+DecoderSpec::value_type read_decoder_step(const JsonNode& node) {
+  const std::string_view type = node.at("type").string();
+  if (type == "ByteLevel") return ByteLevelDecoder{};
+  if (type == "ByteFallback") return ByteFallbackDecoder{};
+  if (type == "Fuse") return FuseDecoder{};
+  if (type == "Replace") {
+    return ReplaceDecoder{std::make_shared<const ReplaceStep>(
+        ReplaceStep{read_pattern(node.at("pattern")), std::string(node.at("content").string())})};
+  }
+  if (type == "Strip") {
+    constexpr std::int64_t kMaxCount = 1 << 20;
+    return StripDecoder{read_character(node.at("content")),
+                        static_cast<std::size_t>(node.at("start").integer(0, kMaxCount)),
+                        static_cast<std::size_t>(node.at("stop").integer(0, kMaxCount))};
+  }
+  if (type == "Metaspace") {
+    return MetaspaceDecoder{read_replacement(node), read_prepend_scheme(node) != PrependScheme::kNever};
+  }
+  refuse_type(node, type, "Sequence, ByteLevel, ByteFallback, Fuse, Replace, Strip, Metaspace");
+}
+
+// The ids of a special token of a template.
+std::vector<TokenId> read_template_ids(const JsonNode& node, std::string_view name) {
+  const JsonNode ids = node.at("special_tokens").at(name).at("ids");
+  std::vector<TokenId> output;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    output.push_back(static_cast<TokenId>(ids.at(i).integer(0, kMaxTokenId - 1)));
+  }
+  return output;
+}
+
+// A template for a single text: special tokens around "$A".
+SurroundingTokens read_template(const JsonNode& node) {
+  SurroundingTokens surrounding;
+  const JsonNode items = node.at("single");
+  bool seen_text = false;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const JsonNode item = items.at(i);
+    if (const std::optional<JsonNode> sequence = item.find("Sequence")) {
+      if (seen_text || sequence->at("id").string() != "A") item.fail("the text A must appear once");
+      seen_text = true;
+      continue;
+    }
+    const std::vector<TokenId> ids = read_template_ids(node, item.at("SpecialToken").at("id").string());
+    std::vector<TokenId>& side = seen_text ? surrounding.after : surrounding.before;
+    side.insert(side.end(), ids.begin(), ids.end());
+  }
+  if (!seen_text) items.fail("the text A must appear once");
+  return surrounding;
+}
+
+void read_vocab(const JsonNode& node, BpeConfig& config) {
+  config.vocab.reserve(node.object().size());
+  for (const auto& [token, id] : node.object()) {
+    if (!id.is_int64() || id.get_int64() < 0 || id.get_int64() >= kMaxTokenId) {
+      JsonNode(id, fmt::format("{}.{}", node.path(), std::string_view(token))).integer(0, kMaxTokenId - 1);
+    }
+    config.vocab.emplace_back(token, static_cast<TokenId>(id.get_int64()));
+  }
+}
+
+// Merges are pairs, in older files strings "left right".
+void read_merges(const JsonNode& node, BpeConfig& config) {
+  config.merges.reserve(node.size());
+  for (std::size_t i = 0; i < node.size(); ++i) {
+    const JsonNode merge(node.array()[i], "");
+    const auto fail = [&] { node.at(i).fail("must be a pair of strings, or two words with a space between"); };
+    if (merge.is_string()) {
+      const std::string_view text = merge.string();
+      if (text.starts_with("#version")) continue;
+      const std::size_t space = text.find(' ');
+      if (space == std::string_view::npos || text.find(' ', space + 1) != std::string_view::npos) fail();
+      config.merges.emplace_back(text.substr(0, space), text.substr(space + 1));
+    } else {
+      if (!merge.is_array() || merge.size() != 2) fail();
+      const boost::json::array& pair = merge.array();
+      if (!pair[0].is_string() || !pair[1].is_string()) fail();
+      config.merges.emplace_back(pair[0].get_string(), pair[1].get_string());
+    }
+  }
+}
+
+void refuse_affixes(const JsonNode& node) {
+  for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    const std::optional<JsonNode> affix = node.find(key);
+    if (affix && !affix->string().empty()) affix->fail("is not supported");
+  }
+  if (const std::optional<JsonNode> dropout = node.find("dropout")) dropout->fail("is for training only: not supported");
+}
+
+}  // namespace
+
+Normalizer read_normalizer(const JsonNode& node) {
+  std::vector<NormalizerStep> steps;
+  std::size_t num_left = kMaxSteps;
+  for_each_component(node, "normalizers", [&](const JsonNode& n) { steps.push_back(read_normalizer_step(n)); }, num_left);
+  return Normalizer(std::move(steps));
+}
+
+PreTokenizer read_pre_tokenizer(const JsonNode& node) {
+  PreTokenizerSteps steps;
+  std::size_t num_left = kMaxSteps;
+  for_each_component(node, "pretokenizers", [&](const JsonNode& n) { add_pre_tokenizer_steps(steps, n); }, num_left);
+  return PreTokenizer(std::move(steps));
+}
+
+DecoderSpec read_decoder(const JsonNode& node) {
+  DecoderSpec spec;
+  std::size_t num_left = kMaxSteps;
+  for_each_component(node, "decoders", [&](const JsonNode& n) { spec.push_back(read_decoder_step(n)); }, num_left);
+  return spec;
+}
+
+SurroundingTokens read_post_processor(const JsonNode& node) {
+  SurroundingTokens surrounding;
+  std::size_t num_left = kMaxSteps;
+  const auto read = [&](const JsonNode& n) {
+    const std::string_view type = n.at("type").string();
+    if (type == "ByteLevel") return;  // trims offsets, which nobody asks for here
+    if (type != "TemplateProcessing") refuse_type(n, type, "Sequence, ByteLevel, TemplateProcessing");
+    const SurroundingTokens outer = read_template(n);
+    surrounding.before.insert(surrounding.before.begin(), outer.before.begin(), outer.before.end());
+    surrounding.after.insert(surrounding.after.end(), outer.after.begin(), outer.after.end());
+  };
+  for_each_component(node, "processors", read, num_left);
+  return surrounding;
+}
+
+BpeModel read_model(const JsonNode& node) {
+  const std::optional<JsonNode> type = node.find("type");  // absent in old files, which are all BPE
+  if (type && type->string() != "BPE") refuse_type(node, type->string(), "BPE");
+  refuse_affixes(node);
+  BpeConfig config;
+  read_vocab(node.at("vocab"), config);
+  read_merges(node.at("merges"), config);
+  if (const std::optional<JsonNode> unk = node.find("unk_token")) config.unk_token = unk->string();
+  config.fuse_unk = flag(node, "fuse_unk", false);
+  config.byte_fallback = flag(node, "byte_fallback", false);
+  config.ignore_merges = flag(node, "ignore_merges", false);
+  return unwrap(node, BpeModel::create(std::move(config)));
+}
+
+AddedToken read_added_token(const JsonNode& node, TokenId id) {
+  AddedToken token;
+  token.id = id;
+  token.content = node.at("content").string();
+  token.single_word = flag(node, "single_word", false);
+  token.lstrip = flag(node, "lstrip", false);
+  token.rstrip = flag(node, "rstrip", false);
+  token.special = flag(node, "special", false);
+  token.normalized = flag(node, "normalized", !token.special);
+  return token;
+}
+
+}  // namespace caudal

@@ -1,0 +1,30 @@
+// Readers of the components of a tokenizer.json, one per kind: each turns the JSON of any supported type
+// into the few steps this library has. All throw JsonError; unknown types are refused by name.
+#pragma once
+
+#include <functional>
+
+#include "common/tokenizer/bpe.h"
+#include "common/tokenizer/hf_tokenizer.h"
+#include "common/tokenizer/json_node.h"
+
+namespace caudal {
+
+Normalizer read_normalizer(const JsonNode& node);
+PreTokenizer read_pre_tokenizer(const JsonNode& node);
+DecoderSpec read_decoder(const JsonNode& node);
+SurroundingTokens read_post_processor(const JsonNode& node);
+BpeModel read_model(const JsonNode& node);
+// `id` is kept; everything else comes from the node.
+AddedToken read_added_token(const JsonNode& node, TokenId id);
+
+// Unwraps a Result; its error gets the node's path, and the error's own field below it.
+template <typename T>
+T unwrap(const JsonNode& node, Result<T> result) {
+  if (result) return std::move(result).value();
+  Error error = result.error();
+  error.field = error.field.empty() ? node.path() : node.path() + "." + error.field;
+  throw JsonError{std::move(error)};
+}
+
+}  // namespace caudal

@@ -1,0 +1,58 @@
+// The tokenizer of a tokenizer.json: added tokens, normalizer, pre-tokenizer, BPE, and the tokens around
+// the text, in this order. Built by hf_json.cpp. Immutable; safe from any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/tokenizer/added_tokens.h"
+#include "common/tokenizer/bpe.h"
+#include "common/tokenizer/normalizer.h"
+#include "common/tokenizer/pretokenizer.h"
+#include "common/tokenizer/tokenizer.h"
+
+namespace caudal {
+
+// What the post-processor puts around a text.
+struct SurroundingTokens {
+  std::vector<TokenId> before;
+  std::vector<TokenId> after;
+};
+
+struct HfParts {
+  AddedTokens added;
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  BpeModel model;
+  SurroundingTokens surrounding;
+  DecoderSpec decoder;
+  NamedTokens named;
+};
+
+class HfTokenizer final : public Tokenizer {
+ public:
+  explicit HfTokenizer(HfParts parts);
+
+  std::vector<TokenId> encode(std::string_view text, EncodeOptions options) const override;
+  TokenId vocab_size() const override { return static_cast<TokenId>(tokens_.size()); }
+  std::optional<TokenId> token_to_id(std::string_view token) const override;
+  std::optional<std::string_view> id_to_token(TokenId id) const override;
+  bool is_special(TokenId id) const override;
+  const NamedTokens& named_tokens() const override { return parts_.named; }
+  const DecoderSpec& decoder() const override { return parts_.decoder; }
+
+ private:
+  struct IdEntry {
+    std::string_view token;  // of parts_; empty when the id has none
+    bool special = false;
+  };
+
+  // Encodes text that holds no added token of the raw stage.
+  void encode_section(std::string_view text, bool starts_input, bool parse_special, BpeModel::Scratch& scratch,
+                      std::vector<TokenId>& output) const;
+
+  HfParts parts_;
+  std::vector<IdEntry> tokens_;  // by id
+};
+
+}  // namespace caudal

@@ -1,0 +1,40 @@
+// The normalizer: rewrites text before it is cut into words. A list of the steps that the supported
+// tokenizer families use. Immutable after loading; safe from any thread.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/tokenizer/normal_form.h"
+#include "common/tokenizer/pattern.h"
+
+namespace caudal {
+
+// `prefix` goes before any text that is not empty.
+struct PrependStep {
+  std::string prefix;
+};
+
+struct ReplaceStep {
+  Pattern pattern;
+  std::string replacement;
+
+  std::string apply(std::string_view text) const;
+};
+
+using NormalizerStep = std::variant<NormalForm, PrependStep, ReplaceStep>;
+
+class Normalizer {
+ public:
+  Normalizer() = default;  // leaves text as it is
+  explicit Normalizer(std::vector<NormalizerStep> steps) : steps_(std::move(steps)) {}
+
+  // `text` is valid UTF-8.
+  std::string normalize(std::string_view text) const;
+
+ private:
+  std::vector<NormalizerStep> steps_;
+};
+
+}  // namespace caudal
