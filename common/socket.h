@@ -29,7 +29,7 @@ struct SocketOptions {
   std::chrono::milliseconds heartbeat{200};        // ZMTP ping interval; 0 = off
   std::chrono::milliseconds heartbeat_timeout{2000};
   std::chrono::milliseconds linger{0};             // how long close() may wait to send what is queued
-  std::optional<CurveKeys> curve;
+  std::optional<CurveKeys> curve{};
 };
 
 // True for tcp on 127.0.0.0/8, ::1 or localhost, and for ipc and inproc.

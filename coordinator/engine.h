@@ -1,0 +1,86 @@
+// Engine: the loop that turns requests into plans and results into tokens. One thread owns Scheduler and
+// Cluster, without locks; everything reaches it through one bounded queue: requests and cancels from the
+// gateways, messages from the link. A turn is: take what came, apply it, plan every replica, hand out events.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <unordered_map>
+#include <variant>
+
+#include "common/queue.h"
+#include "coordinator/cluster.h"
+#include "coordinator/metrics.h"
+#include "coordinator/request_service.h"
+#include "coordinator/scheduler.h"
+#include "coordinator/worker_link.h"
+
+namespace caudal {
+
+struct EngineConfig {
+  SchedulerConfig scheduler;
+  ClusterConfig cluster;
+  Time patience_us = 10'000'000;  // /health: a plan may wait this long before its replica counts as stuck
+};
+
+class Engine final : public RequestService {
+ public:
+  // `metrics` outlives the engine.
+  Engine(EngineConfig config, std::unique_ptr<WorkerLink> link, Metrics& metrics);
+  // Tells the workers to go and waits until that is sent. Unfinished sequences end with kAbort.
+  ~Engine() override;
+
+  const std::string& control_endpoint() const { return link_->endpoint(); }
+
+  Result<RequestId> submit(Request request, std::shared_ptr<TokenSink> sink) override;
+  void cancel(RequestId id) override;
+  ServiceStatus status() const override;
+
+ private:
+  struct Submit {
+    Request request;
+    std::shared_ptr<TokenSink> sink;
+  };
+  struct Cancel {
+    RequestId id;
+  };
+  using Input = std::variant<Submit, Cancel, LinkEvent>;
+  struct Client {
+    std::shared_ptr<TokenSink> sink;
+    std::int32_t num_unfinished = 0;
+  };
+
+  void run(const std::stop_token& stop);
+  void take(Submit& input, Time now);
+  void take(Cancel& input, Time now);
+  void take(LinkEvent& input, Time now);
+  void take_result(const Peer& peer, const StepResult& result, Time now);
+  void carry_out(Cluster::Actions actions, Time now);
+  void send_plans(Time now);
+  void hand_out_events(Time now);
+  void hand_out(TokenEvent event);
+  void publish_status(Time now);
+  void say_goodbye();
+
+  EngineConfig config_;
+  Metrics& metrics_;
+  Scheduler scheduler_;
+  Cluster cluster_;
+  std::unordered_map<RequestId, Client> clients_;
+  std::unordered_map<ReplicaId, std::int32_t> context_tokens_;  // of the replicas that are up
+
+  std::atomic<RequestId> next_request_id_{1};
+  std::atomic<Time> last_turn_{0};
+  std::atomic<bool> ready_{false};
+  std::atomic<std::int32_t> num_replicas_{0};
+  std::atomic<std::int32_t> num_running_{0};
+  std::atomic<std::int32_t> num_waiting_{0};
+  std::atomic<std::int32_t> max_context_tokens_{0};
+
+  Queue<Input> inputs_;
+  std::unique_ptr<WorkerLink> link_;
+  std::jthread thread_;
+};
+
+}  // namespace caudal

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# From nothing to a served model: installs what is missing, builds, starts the cluster, asks it something,
+# and serves until Ctrl-C. See --help.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+
+model="$root/deploy/demo-model/model"
+tensor_parallel=2
+replicas=1
+port=8000
+host=127.0.0.1
+once=false
+prompt="What is 17 plus 25?"
+build="${CAUDAL_BUILD_DIR:-$root/build/release}"
+
+usage() {
+  cat <<TXT
+Usage: deploy/quickstart.sh [options]
+  --model DIR            a Hugging Face model directory (default: the bundled demonstration model)
+  --tensor-parallel N    worker processes per replica (default $tensor_parallel)
+  --replicas N           replicas (default $replicas)
+  --port P               HTTP port on $host (default $port)
+  --prompt TEXT          the sample question
+  --once                 end after the sample answer
+TXT
+}
+
+while [[ $# -gt 0 ]]; do
+  case "$1" in
+    --model | --tensor-parallel | --replicas | --port | --prompt)
+      [[ $# -ge 2 ]] || { echo "$1 needs a value" >&2; exit 2; }
+      case "$1" in
+        --model) model=$2 ;;
+        --tensor-parallel) tensor_parallel=$2 ;;
+        --replicas) replicas=$2 ;;
+        --port) port=$2 ;;
+        --prompt) prompt=$2 ;;
+      esac
+      shift 2 ;;
+    --once) once=true; shift ;;
+    -h | --help) usage; exit 0 ;;
+    *) echo "unknown option $1" >&2; usage >&2; exit 2 ;;
+  esac
+done
+
+"$root/deploy/bootstrap.sh"
+
+echo "Building (the first time takes a few minutes) ..."
+build_log=$(mktemp)
+answer_file=$(mktemp)
+pid=
+cleanup() {
+  if [[ -n "$pid" ]]; then
+    kill -TERM "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  fi
+  rm -f "$build_log" "$answer_file"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+{
+  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release &&
+    cmake --build "$build" -j "$(nproc)" --target caudal-coordinator caudal-worker
+} >"$build_log" 2>&1 || { tail -n 30 "$build_log" >&2; exit 1; }
+
+# The coordinator gets its own process group: Ctrl-C comes here, and cleanup() ends it in order.
+set -m
+"$build/bin/caudal-coordinator" --model "$model" --host "$host" --port "$port" \
+  --replicas "$replicas" --tensor-parallel "$tensor_parallel" &
+pid=$!
+set +m
+
+url="http://$host:$port"
+for ((i = 0; ; ++i)); do
+  kill -0 "$pid" 2>/dev/null || { wait "$pid" || code=$?; pid=; echo "the cluster did not start" >&2; exit "${code:-1}"; }
+  curl -fsS -o "$answer_file" "$url/health" 2>/dev/null && break
+  ((i < 3000)) || { echo "the cluster is not ready after 10 minutes" >&2; exit 1; }
+  sleep 0.2
+done
+
+json_string() { sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' <<<"$1"; }
+body="{\"messages\":[{\"role\":\"user\",\"content\":\"$(json_string "$prompt")\"}],\"max_tokens\":64,\"temperature\":0,\"stream\":true}"
+echo
+echo "> $prompt"
+# Prints the text of each server-sent event as it arrives.
+curl -fsSN "$url/v1/chat/completions" -H 'Content-Type: application/json' -d "$body" |
+  sed -un 's/^data: .*"delta":{[^}]*"content":"\(\([^"\\]\|\\.\)*\)".*/\1/p' |
+  while IFS= read -r delta; do printf '%b' "$delta"; done
+echo
+echo
+$once && exit 0
+
+cat <<TXT
+Serving $model
+  API      $url/v1
+  Metrics  $url/metrics
+Try:
+  curl $url/v1/chat/completions -H 'Content-Type: application/json' \\
+    -d '{"messages":[{"role":"user","content":"What is the opposite of hot?"}]}'
+Ctrl-C ends it.
+TXT
+wait "$pid" || code=$?
+pid=
+exit "${code:-0}"
