@@ -1,0 +1,79 @@
+// embedding, gather_rows, copy_blocks, host copies and zero: every byte that should move, and no other.
+#include <array>
+
+#include "tests/kernels/op_test.h"
+
+namespace caudal {
+namespace {
+
+class CopyTest : public OpTest {};
+INSTANTIATE_TEST_SUITE_P(Cases, CopyTest,
+                         testing::Combine(testing::Values(DType::kF32, DType::kBF16), testing::Values("")));
+
+OwnedMatrix indices(std::initializer_list<int> values) {
+  OwnedMatrix result(DType::kI32, 1, static_cast<std::int64_t>(values.size()));
+  std::int64_t i = 0;
+  for (const int value : values) result.set(0, i++, value);
+  return result;
+}
+
+TEST_P(CopyTest, EmbeddingTakesItsPartOfTheVocabulary) {
+  for (const std::int64_t hidden : {1, 7, 896}) {
+    const OwnedMatrix table = OwnedMatrix(dtype(), 10, hidden).fill_normal(1);
+    const OwnedMatrix ids = indices({100, 109, 99, 110, 104});
+    const OwnedMatrix out(dtype(), 5, hidden, 3);
+    backend_->embedding(ids.vector(), table.tensor(), 100, out.tensor());
+    EXPECT_EQ(out.row(0), table.row(0));
+    EXPECT_EQ(out.row(1), table.row(9));
+    EXPECT_EQ(out.row(2), std::vector<double>(static_cast<std::size_t>(hidden), 0.0));
+    EXPECT_EQ(out.row(3), std::vector<double>(static_cast<std::size_t>(hidden), 0.0));
+    EXPECT_EQ(out.row(4), table.row(4));
+  }
+}
+
+TEST_P(CopyTest, GatherTakesRowsOfAStridedMatrix) {
+  const OwnedMatrix x = OwnedMatrix(dtype(), 6, 65, 4).fill_normal(2);
+  const OwnedMatrix rows = indices({5, 0, 5});
+  const OwnedMatrix out(dtype(), 3, 65, 1);
+  backend_->gather_rows(x.tensor(), rows.vector(), out.tensor());
+  EXPECT_EQ(out.row(0), x.row(5));
+  EXPECT_EQ(out.row(1), x.row(0));
+  EXPECT_EQ(out.row(2), x.row(5));
+  backend_->gather_rows(x.tensor(), rows.vector().rows(0, 0), out.tensor().rows(0, 0));
+}
+
+TEST_P(CopyTest, BlocksAreCopiedInOrder) {
+  constexpr std::int64_t kColumns = kBlockSize * 2 * 8;
+  OwnedMatrix cache = OwnedMatrix(dtype(), 4, kColumns).fill_normal(3);
+  const OwnedMatrix before = cache;
+  const std::array<BlockCopy, 3> copies{{{0, 1}, {1, 3}, {2, 2}}};
+  backend_->copy_blocks(copies, cache.tensor().reshaped({4, kBlockSize, 2, 8}));
+  EXPECT_EQ(cache.row(0), before.row(0));
+  EXPECT_EQ(cache.row(1), before.row(0));
+  EXPECT_EQ(cache.row(2), before.row(2));
+  EXPECT_EQ(cache.row(3), before.row(0));
+}
+
+TEST_P(CopyTest, HostCopiesRoundTripAndZeroKeepsThePadding) {
+  const OwnedMatrix source = OwnedMatrix(dtype(), 3, 7).fill_normal(4);
+  const OwnedMatrix device(dtype(), 3, 7), back(dtype(), 3, 7);
+  backend_->copy_to_device(source.tensor().data(), device.tensor());
+  backend_->copy_to_host(device.tensor(), back.tensor().data());
+  EXPECT_EQ(source.bytes(), back.bytes());
+  const OwnedMatrix padded = OwnedMatrix(dtype(), 2, 4, 2).fill_normal(5);
+  backend_->zero(padded.tensor());
+  EXPECT_EQ(padded.row(1), std::vector<double>(4, 0.0));
+  EXPECT_EQ(padded.bytes()[4 * dtype_bytes(dtype())], std::byte{0x5A});
+}
+
+TEST(CopyDeathTest, RefusesRowsAndBlocksOutside) {
+  const std::unique_ptr<Backend> backend = make_test_backend("", 1);
+  const OwnedMatrix x(DType::kF32, 2, 4), out(DType::kF32, 1, 4), rows = indices({2});
+  EXPECT_DEATH(backend->gather_rows(x.tensor(), rows.vector(), out.tensor()), "row < ");
+  const OwnedMatrix cache(DType::kF32, 2, kBlockSize * 4);
+  const std::array<BlockCopy, 1> copies{{{0, 2}}};
+  EXPECT_DEATH(backend->copy_blocks(copies, cache.tensor().reshaped({2, kBlockSize, 1, 4})), "destination");
+}
+
+}  // namespace
+}  // namespace caudal

@@ -1,0 +1,128 @@
+// What the op tests share: tensors with their own memory, and one test body for every dtype and instruction
+// set cap this machine has.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/bf16.h"
+
+namespace caudal {
+
+inline double round_to(DType dtype, double value) {
+  const auto rounded = static_cast<float>(value);
+  return static_cast<double>(dtype == DType::kBF16 ? to_float(to_bf16(rounded)) : rounded);
+}
+
+// A matrix [rows, columns] of any dtype whose rows lie `padding` elements apart; the padding must survive.
+class OwnedMatrix {
+ public:
+  OwnedMatrix(DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t padding = 0)
+      : dtype_(dtype), rows_(rows), columns_(columns), stride_(columns + padding) {
+    bytes_.assign(static_cast<std::size_t>(rows_ * stride_) * dtype_bytes(dtype_) + 1, std::byte{0x5A});
+  }
+
+  Tensor tensor() const {
+    return Tensor(const_cast<std::byte*>(bytes_.data()), dtype_, {rows_, stride_}).columns(0, columns_);
+  }
+  Tensor vector() const { return Tensor(const_cast<std::byte*>(bytes_.data()), dtype_, {columns_}); }
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t columns() const { return columns_; }
+  DType dtype() const { return dtype_; }
+
+  double at(std::int64_t row, std::int64_t column) const {
+    const Tensor view = tensor().rows(row, 1);
+    if (dtype_ == DType::kI32) return view.as<std::int32_t>()[column];
+    if (dtype_ == DType::kF32) return static_cast<double>(view.as<float>()[column]);
+    return static_cast<double>(to_float(view.as<BF16>()[column]));
+  }
+  void set(std::int64_t row, std::int64_t column, double value) {
+    const Tensor view = tensor().rows(row, 1);
+    if (dtype_ == DType::kI32) {
+      view.as<std::int32_t>()[column] = static_cast<std::int32_t>(value);
+    } else if (dtype_ == DType::kF32) {
+      view.as<float>()[column] = static_cast<float>(value);
+    } else {
+      view.as<BF16>()[column] = to_bf16(static_cast<float>(value));
+    }
+  }
+  std::vector<double> row(std::int64_t index) const {
+    std::vector<double> values;
+    for (std::int64_t c = 0; c < columns_; ++c) values.push_back(at(index, c));
+    return values;
+  }
+  OwnedMatrix& fill_normal(unsigned seed, double deviation = 1.0) {
+    std::mt19937 random(seed);
+    std::normal_distribution<double> normal(0.0, deviation);
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      for (std::int64_t c = 0; c < columns_; ++c) set(r, c, normal(random));
+    }
+    return *this;
+  }
+  const std::vector<std::byte>& bytes() const { return bytes_; }
+
+ private:
+  DType dtype_;
+  std::int64_t rows_, columns_, stride_;
+  std::vector<std::byte> bytes_;
+};
+
+inline bool same_bits(const Tensor& a, const Tensor& b) {
+  if (a.dim(0) != b.dim(0) || a.row_elements() != b.row_elements() || a.dtype() != b.dtype()) return false;
+  const std::size_t bytes = static_cast<std::size_t>(a.row_elements()) * dtype_bytes(a.dtype());
+  for (std::int64_t r = 0; r < a.dim(0); ++r) {
+    if (std::memcmp(a.rows(r, 1).data(), b.rows(r, 1).data(), bytes) != 0) return false;
+  }
+  return true;
+}
+
+// Every element within one unit in the last place of its dtype (f32: a few), and in bf16 nearly all equal: only
+// a value that f32 and f64 put on different sides of a rounding boundary may differ.
+inline void expect_close(const OwnedMatrix& actual, const std::vector<std::vector<double>>& expected) {
+  const double tolerance = actual.dtype() == DType::kBF16 ? 1.0 / 128 : 2e-6;
+  std::int64_t different = 0, total = 0;
+  for (std::int64_t r = 0; r < actual.rows(); ++r) {
+    for (std::int64_t c = 0; c < actual.columns(); ++c, ++total) {
+      const double want = expected[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)];
+      ASSERT_NEAR(actual.at(r, c), want, tolerance * std::abs(want) + 1e-6) << "row " << r << " column " << c;
+      different += actual.at(r, c) != round_to(actual.dtype(), want);
+    }
+  }
+  if (actual.dtype() == DType::kBF16) {
+    EXPECT_LE(different, 2 + total / 50);
+  }
+}
+
+inline std::unique_ptr<Backend> make_test_backend(const std::string& max_isa, int num_threads) {
+  BackendOptions options;
+  options.max_isa = max_isa;
+  options.num_threads = num_threads;
+  Result<std::unique_ptr<Backend>> backend = make_backend(options);
+  CHECK(backend.ok());
+  return std::move(backend).value();
+}
+
+class OpTest : public testing::TestWithParam<std::tuple<DType, const char*>> {
+ protected:
+  DType dtype() const { return std::get<0>(GetParam()); }
+  std::unique_ptr<Backend> backend_ = make_test_backend(std::get<1>(GetParam()), 2);
+  std::unique_ptr<Backend> one_thread_ = make_test_backend(std::get<1>(GetParam()), 1);
+};
+
+// A cap above what the machine has means its best, so the list runs anywhere.
+inline const auto kEveryOpCase = testing::Combine(testing::Values(DType::kF32, DType::kBF16),
+                                                  testing::Values("baseline", "avx2", "avx512", "amx"));
+
+inline std::string op_case_name(const testing::TestParamInfo<std::tuple<DType, const char*>>& info) {
+  return std::string(dtype_name(std::get<0>(info.param))) + "_" + std::get<1>(info.param);
+}
+
+}  // namespace caudal
