@@ -144,14 +144,20 @@ void to_proto(const StepPlan& plan, control::StepPlan* out) {
   }
 }
 
-StepPlan from_proto(const control::StepPlan& in) {
+Result<StepPlan> from_proto(const control::StepPlan& in) {
   StepPlan plan{.epoch = in.epoch(),
                 .step_id = in.step_id(),
                 .released = take<SlotId>(in.released()),
                 .new_sequences = {},
                 .block_copies = {},
                 .scheduled = {}};
-  for (const auto& sequence : in.new_sequences()) plan.new_sequences.push_back(from_proto(sequence));
+  for (const auto& sequence : in.new_sequences()) {
+    const auto& sampling = sequence.sampling();
+    if (sampling.bias_tokens_size() != sampling.bias_values_size()) {
+      return Error{"tokens and values differ in number", "sampling.bias"};
+    }
+    plan.new_sequences.push_back(from_proto(sequence));
+  }
   for (const auto& copy : in.block_copies()) plan.block_copies.push_back({copy.source(), copy.destination()});
   for (const auto& scheduled : in.scheduled()) {
     plan.scheduled.push_back({.slot = scheduled.slot(),
@@ -338,9 +344,10 @@ Result<ToWorker> decode_to_worker(std::string_view bytes) {
     case control::ToWorker::kLease:
       return ToWorker(LeaseBeat{envelope.lease().epoch()});
     case control::ToWorker::kPlan: {
-      StepPlan plan = from_proto(envelope.plan());
-      if (auto checked = check(plan); !checked.ok()) return checked.error();
-      return ToWorker(std::move(plan));
+      Result<StepPlan> plan = from_proto(envelope.plan());
+      if (!plan.ok()) return plan.error();
+      if (auto checked = check(plan.value()); !checked.ok()) return checked.error();
+      return ToWorker(std::move(plan).value());
     }
     case control::ToWorker::kShutdown:
       return ToWorker(Shutdown{envelope.shutdown().reason()});

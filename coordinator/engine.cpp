@@ -37,6 +37,15 @@ const char* describe(RejectReason reason) {
   return "";
 }
 
+StepSample sample_of(const StepResult& result) {
+  StepSample sample{.duration = std::chrono::microseconds(result.compute_us),
+                    .num_sequences = static_cast<std::int32_t>(result.sequences.size())};
+  for (const SequenceResult& sequence : result.sequences) {
+    sample.num_generated_tokens += static_cast<std::int32_t>(sequence.tokens.size());
+  }
+  return sample;
+}
+
 }  // namespace
 
 Engine::Engine(EngineConfig config, std::unique_ptr<WorkerLink> link, Metrics& metrics)
@@ -87,7 +96,7 @@ void Engine::run(const std::stop_token& stop) {
     }
     carry_out(cluster_.on_tick(now), now);
     send_plans(now);
-    hand_out_events(now);
+    hand_out_events();
     publish_status(now);
   }
   say_goodbye();
@@ -96,7 +105,7 @@ void Engine::run(const std::stop_token& stop) {
 void Engine::take(Submit& input, Time now) {
   const RequestId id = input.request.id;
   const std::int32_t num_sequences = input.request.num_sequences;
-  clients_.emplace(id, Client{std::move(input.sink), num_sequences});
+  clients_.emplace(id, Client{std::move(input.sink), std::vector<bool>(static_cast<std::size_t>(num_sequences))});
   const RejectReason reject = scheduler_.submit(std::move(input.request), now);
   if (reject == RejectReason::kNone) return;
   for (std::int32_t i = 0; i < num_sequences; ++i) {
@@ -106,7 +115,7 @@ void Engine::take(Submit& input, Time now) {
               .logprobs = {},
               .finish_reason = FinishReason::kError,
               .reject = reject,
-              .error = describe(reject)});
+              .error = {}});
   }
 }
 
@@ -127,18 +136,22 @@ void Engine::take(LinkEvent& input, Time now) {
   } else if (const auto* failed = std::get_if<Failed>(&message)) {
     carry_out(cluster_.on_failed(input.peer, *failed, now), now);
   } else {
-    take_result(input.peer, std::get<StepResult>(message), now);
+    take_result(input.peer, std::get<StepResult>(std::move(message)), now);
   }
 }
 
-void Engine::take_result(const Peer& peer, const StepResult& result, Time now) {
+void Engine::take_result(const Peer& peer, StepResult result, Time now) {
   const auto replica = cluster_.replica_for_result(peer, result.epoch);
-  if (!replica || !scheduler_.apply(*replica, result, now)) {
+  StepSample sample = sample_of(result);
+  const std::uint64_t computed_before = replica ? scheduler_.replica_stats(*replica).num_tokens_computed : 0;
+  if (!replica || !scheduler_.apply(*replica, std::move(result), now)) {
     metrics_.stale_message();
     return;
   }
   cluster_.on_result(*replica, now);
-  metrics_.step(*replica, result.compute_us, result.sequences.size());
+  const auto computed = scheduler_.replica_stats(*replica).num_tokens_computed - computed_before;
+  sample.num_prompt_tokens = std::max(0, static_cast<std::int32_t>(computed) - sample.num_generated_tokens);
+  metrics_.step(*replica, sample);
 }
 
 void Engine::carry_out(Cluster::Actions actions, Time now) {
@@ -146,7 +159,8 @@ void Engine::carry_out(Cluster::Actions actions, Time now) {
     LOG_WARNING("replica {} left: {}", lost.id, lost.reason);
     scheduler_.replica_lost(lost.id, now);
     context_tokens_.erase(lost.id);
-    metrics_.replica_left(lost.id);
+    metrics_.replica_lost(lost.id);
+    last_preemptions_.erase(lost.id);
   }
   for (Cluster::Send& send : actions.sends) {
     if (const auto* refused = std::get_if<Refused>(&send.message)) LOG_WARNING("refused a worker: {}", refused->reason);
@@ -158,30 +172,40 @@ void Engine::carry_out(Cluster::Actions actions, Time now) {
              joined.info.max_context_tokens);
     scheduler_.replica_joined(joined.id, joined.epoch, joined.info, now);
     context_tokens_[joined.id] = joined.info.max_context_tokens;
+    metrics_.replica_joined(joined.id, joined.info);
   }
 }
 
+// A replica may leave a sequence to another one, so in rounds until nobody has a plan any more.
 void Engine::send_plans(Time now) {
-  for (ReplicaId replica : cluster_.replicas()) {
-    while (auto plan = scheduler_.plan(replica, now)) {
+  const std::vector<ReplicaId> replicas = cluster_.replicas();
+  if (replicas.empty()) scheduler_.expire(now);
+  for (bool any = true; any;) {
+    any = false;
+    for (ReplicaId replica : replicas) {
+      auto plan = scheduler_.plan(replica, now);
+      if (!plan) continue;
+      any = true;
       cluster_.on_plan_sent(replica, now);
       link_->send(cluster_.ranks(replica), std::move(*plan));
     }
   }
 }
 
-void Engine::hand_out_events(Time) {
-  for (TokenEvent& event : scheduler_.take_events()) {
-    if (event.reject != RejectReason::kNone && event.error.empty()) event.error = describe(event.reject);
-    hand_out(std::move(event));
-  }
+void Engine::hand_out_events() {
+  for (TokenEvent& event : scheduler_.take_events()) hand_out(std::move(event));
 }
 
 void Engine::hand_out(TokenEvent event) {
   auto client = clients_.find(event.request_id);
   if (client == clients_.end()) return;  // cancelled meanwhile
+  if (event.reject != RejectReason::kNone && event.error.empty()) event.error = describe(event.reject);
   const std::shared_ptr<TokenSink> sink = client->second.sink;
-  if (event.finish_reason != FinishReason::kNone && --client->second.num_unfinished == 0) clients_.erase(client);
+  if (event.finish_reason != FinishReason::kNone) {
+    std::vector<bool>& finished = client->second.finished;
+    finished[static_cast<std::size_t>(event.sequence_index)] = true;
+    if (std::ranges::find(finished, false) == finished.end()) clients_.erase(client);
+  }
   sink->on_event(std::move(event));
 }
 
@@ -195,8 +219,18 @@ void Engine::publish_status(Time now) {
   max_context_tokens_ = context;
   ready_ = cluster_.num_responsive(now, config_.patience_us) > 0;
   last_turn_ = now;
-  metrics_.queue(stats.num_waiting);
-  for (ReplicaId replica : cluster_.replicas()) metrics_.replica(replica, scheduler_.replica_stats(replica));
+  publish_metrics(stats);
+}
+
+void Engine::publish_metrics(const SchedulerStats& stats) {
+  metrics_.waiting(stats.num_waiting);
+  for (ReplicaId replica : cluster_.replicas()) {
+    const ReplicaStats load = scheduler_.replica_stats(replica);
+    metrics_.load(replica, load.num_running, load.num_blocks > 0 ? double(load.num_used_blocks) / load.num_blocks : 0.0);
+    std::uint64_t& known = last_preemptions_[replica];
+    if (load.num_preemptions > known) metrics_.preempted(replica, static_cast<std::int32_t>(load.num_preemptions - known));
+    known = load.num_preemptions;
+  }
 }
 
 void Engine::say_goodbye() {
@@ -204,12 +238,14 @@ void Engine::say_goodbye() {
     link_->send(std::move(send.peers), std::move(send.message));
   }
   for (auto& [id, client] : clients_) {
-    for (std::int32_t i = 0; i < client.num_unfinished; ++i) {
+    for (std::size_t i = 0; i < client.finished.size(); ++i) {
+      if (client.finished[i]) continue;
       client.sink->on_event({.request_id = id,
-                             .sequence_index = i,
+                             .sequence_index = static_cast<std::int32_t>(i),
                              .tokens = {},
                              .logprobs = {},
-                             .finish_reason = FinishReason::kAbort});
+                             .finish_reason = FinishReason::kAbort,
+                             .error = {}});
     }
   }
   clients_.clear();

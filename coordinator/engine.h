@@ -8,6 +8,7 @@
 #include <thread>
 #include <unordered_map>
 #include <variant>
+#include <vector>
 
 #include "common/queue.h"
 #include "coordinator/cluster.h"
@@ -48,19 +49,20 @@ class Engine final : public RequestService {
   using Input = std::variant<Submit, Cancel, LinkEvent>;
   struct Client {
     std::shared_ptr<TokenSink> sink;
-    std::int32_t num_unfinished = 0;
+    std::vector<bool> finished;  // by sequence index
   };
 
   void run(const std::stop_token& stop);
   void take(Submit& input, Time now);
   void take(Cancel& input, Time now);
   void take(LinkEvent& input, Time now);
-  void take_result(const Peer& peer, const StepResult& result, Time now);
+  void take_result(const Peer& peer, StepResult result, Time now);
   void carry_out(Cluster::Actions actions, Time now);
   void send_plans(Time now);
-  void hand_out_events(Time now);
+  void hand_out_events();
   void hand_out(TokenEvent event);
   void publish_status(Time now);
+  void publish_metrics(const SchedulerStats& stats);
   void say_goodbye();
 
   EngineConfig config_;
@@ -69,6 +71,7 @@ class Engine final : public RequestService {
   Cluster cluster_;
   std::unordered_map<RequestId, Client> clients_;
   std::unordered_map<ReplicaId, std::int32_t> context_tokens_;  // of the replicas that are up
+  std::unordered_map<ReplicaId, std::uint64_t> last_preemptions_;  // already in the metrics
 
   std::atomic<RequestId> next_request_id_{1};
   std::atomic<Time> last_turn_{0};

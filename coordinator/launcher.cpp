@@ -45,8 +45,8 @@ struct Job {
   std::vector<std::string> command;
   pid_t pid = -1;
   int pidfd = -1;
-  Clock::time_point started;
-  Clock::time_point restart_at;
+  Clock::time_point started{};
+  Clock::time_point restart_at{};
   std::chrono::seconds back_off = kFirstBackOff;
 
   bool running() const { return pid > 0; }

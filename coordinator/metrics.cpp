@@ -1,0 +1,227 @@
+// Declares every series once, in Registry, and updates it. Engine-side series carry the label `engine`
+// (the replica id), as vLLM's do; the waiting queue is cluster-wide and says so with engine="cluster".
+#include "coordinator/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <map>
+#include <vector>
+
+namespace caudal {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+using prometheus::Labels;
+using Buckets = Histogram::BucketBoundaries;
+
+// vLLM's boundaries, so that quantiles of both are comparable; the first two of kTokenGap are ours, because
+// a small model on one machine is faster than vLLM's first bucket.
+const Buckets kFirstToken{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,  0.25,  0.5,   0.75,
+                          1.0,   2.5,   5.0,  7.5,  10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0};
+const Buckets kTokenGap{0.001, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1,  0.15, 0.2,  0.3,
+                        0.4,   0.5,   0.75, 1.0,   2.5,  5.0,   7.5,  10.0, 20.0, 40.0, 80.0};
+const Buckets kRequestTime{0.3,  0.5,  0.8,  1.0,   1.5,   2.0,   2.5,   5.0,    10.0,   15.0,  20.0,
+                           30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0};
+const Buckets kStepTime{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+                        0.05,   0.1,     0.25,   0.5,   1.0,    2.5,   5.0,  10.0};
+const Buckets kStepTokens{1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
+const Buckets kBatch{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
+const Buckets kRequestTokens{1,    2,    5,    10,   20,    50,    100,   200,   500,
+                             1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000};
+const Buckets kSequences{1, 2, 5, 10, 20};
+
+constexpr std::pair<FinishReason, const char*> kReasons[] = {{FinishReason::kStop, "stop"},
+                                                             {FinishReason::kLength, "length"},
+                                                             {FinishReason::kAbort, "abort"},
+                                                             {FinishReason::kError, "error"}};
+
+// The series of one replica, found once and kept: a step must not look labels up.
+struct ReplicaSeries {
+  Gauge& running;
+  Gauge& kv_usage;
+  Gauge& kv_usage_old_name;
+  Counter& prompt_tokens;
+  Counter& generated_tokens;
+  Counter& preemptions;
+  Counter& prefix_queries;
+  Counter& prefix_queries_old_name;
+  Counter& prefix_hits;
+  Counter& prefix_hits_old_name;
+  Histogram& step_time;
+  Histogram& step_tokens;
+  Histogram& batch;
+};
+
+}  // namespace
+
+struct Metrics::Registry {
+  explicit Registry(const std::string& model_name);
+
+  Family<Gauge>& gauges(const char* name, const char* help) {
+    return prometheus::BuildGauge().Name(name).Help(help).Labels({{"model_name", model}}).Register(registry);
+  }
+  Family<Counter>& counters(const char* name, const char* help, bool with_model = true) {
+    const Labels labels = with_model ? Labels{{"model_name", model}} : Labels{};
+    return prometheus::BuildCounter().Name(name).Help(help).Labels(labels).Register(registry);
+  }
+  Family<Histogram>& histograms(const char* name, const char* help, bool with_model = true) {
+    const Labels labels = with_model ? Labels{{"model_name", model}} : Labels{};
+    return prometheus::BuildHistogram().Name(name).Help(help).Labels(labels).Register(registry);
+  }
+  Histogram& histogram(const char* name, const char* help, const Buckets& buckets) {
+    return histograms(name, help).Add({}, buckets);
+  }
+  ReplicaSeries& of(ReplicaId replica);
+
+  const std::string model;
+  prometheus::Registry registry;
+
+  // By replica.
+  Family<Gauge>& running = gauges("vllm:num_requests_running", "Sequences in the running batch.");
+  Family<Gauge>& kv_usage = gauges("vllm:kv_cache_usage_perc", "Share of KV blocks in use, 0 to 1.");
+  Family<Gauge>& kv_usage_old_name = gauges("vllm:gpu_cache_usage_perc", "The older name of vllm:kv_cache_usage_perc.");
+  Family<Gauge>& cache_config = gauges("vllm:cache_config_info", "The KV pool: block size in tokens and blocks; value 1.");
+  Family<Counter>& prompt_tokens = counters("vllm:prompt_tokens_total", "Prompt tokens computed.");
+  Family<Counter>& generated_tokens = counters("vllm:generation_tokens_total", "Tokens generated.");
+  Family<Counter>& preemptions = counters("vllm:num_preemptions_total", "Sequences sent back to the queue.");
+  Family<Counter>& prefix_queries = counters("vllm:prefix_cache_queries_total", "Tokens looked up in the prefix cache.");
+  Family<Counter>& prefix_queries_old_name =
+      counters("vllm:gpu_prefix_cache_queries_total", "The older name of vllm:prefix_cache_queries_total.");
+  Family<Counter>& prefix_hits = counters("vllm:prefix_cache_hits_total", "Tokens found in the prefix cache.");
+  Family<Counter>& prefix_hits_old_name =
+      counters("vllm:gpu_prefix_cache_hits_total", "The older name of vllm:prefix_cache_hits_total.");
+  Family<Histogram>& step_time = histograms("caudal:step_time_seconds", "From plan sent to result applied.");
+  Family<Histogram>& step_tokens = histograms("vllm:iteration_tokens_total", "Tokens computed per step.");
+  Family<Histogram>& batch = histograms("caudal:batch_size", "Sequences per step.");
+  Family<Gauge>& replica_up = gauges("caudal:replica_up", "1 while the replica serves.");
+
+  // Of the cluster.
+  Counter& stale_messages =
+      counters("caudal:stale_messages_total", "Results of past epochs or plans, dropped.").Add({});
+  Gauge& waiting = gauges("vllm:num_requests_waiting", "Sequences in the cluster's waiting queue.").Add({{"engine", "cluster"}});
+  Histogram& queue_time = histogram("vllm:request_queue_time_seconds", "From submission to the first plan.", kRequestTime);
+  Histogram& first_token = histogram("vllm:time_to_first_token_seconds", "From arrival to the first token.", kFirstToken);
+  Histogram& token_gap = histogram("vllm:inter_token_latency_seconds", "Between tokens of a sequence.", kTokenGap);
+  Histogram& end_to_end = histogram("vllm:e2e_request_latency_seconds", "From arrival to the last token.", kRequestTime);
+  Histogram& request_prompt = histogram("vllm:request_prompt_tokens", "Prompt tokens per request.", kRequestTokens);
+  Histogram& request_output = histogram("vllm:request_generation_tokens", "Generated tokens per request.", kRequestTokens);
+  Histogram& request_n = histogram("vllm:request_params_n", "Sequences asked for per request.", kSequences);
+  Family<Counter>& finished = counters("vllm:request_success_total", "Requests ended, by reason.");
+  Family<Counter>& http_requests = counters("http_requests_total", "HTTP requests answered.", false);
+  Family<Histogram>& http_time = histograms("http_request_duration_seconds", "From header read to answer written.", false);
+
+  std::map<ReplicaId, ReplicaSeries> replicas;  // engine thread
+};
+
+Metrics::Registry::Registry(const std::string& model_name) : model(model_name) {
+  for (const auto& [reason, name] : kReasons) finished.Add({{"finished_reason", name}});  // visible from 0
+}
+
+ReplicaSeries& Metrics::Registry::of(ReplicaId replica) {
+  const auto known = replicas.find(replica);
+  if (known != replicas.end()) return known->second;
+  const Labels labels{{"engine", std::to_string(replica)}};
+  ReplicaSeries series{running.Add(labels),
+                       kv_usage.Add(labels),
+                       kv_usage_old_name.Add(labels),
+                       prompt_tokens.Add(labels),
+                       generated_tokens.Add(labels),
+                       preemptions.Add(labels),
+                       prefix_queries.Add(labels),
+                       prefix_queries_old_name.Add(labels),
+                       prefix_hits.Add(labels),
+                       prefix_hits_old_name.Add(labels),
+                       step_time.Add(labels, kStepTime),
+                       step_tokens.Add(labels, kStepTokens),
+                       batch.Add(labels, kBatch)};
+  return replicas.emplace(replica, series).first->second;
+}
+
+Metrics::Metrics(const std::string& model_name) : registry_(std::make_unique<Registry>(model_name)) {}
+Metrics::~Metrics() = default;
+
+void Metrics::replica_joined(ReplicaId replica, const ReplicaInfo& info) {
+  registry_->of(replica);
+  const std::string engine = std::to_string(replica);
+  registry_->replica_up.Add({{"engine", engine}}).Set(1);
+  registry_->cache_config
+      .Add({{"engine", engine},
+            {"block_size", std::to_string(kBlockSize)},
+            {"num_gpu_blocks", std::to_string(info.num_blocks)},
+            {"tensor_parallel_size", std::to_string(info.tensor_parallel_size)}})
+      .Set(1);
+}
+
+void Metrics::replica_lost(ReplicaId replica) {
+  load(replica, 0, 0.0);
+  registry_->replica_up.Add({{"engine", std::to_string(replica)}}).Set(0);
+}
+
+void Metrics::step(ReplicaId replica, const StepSample& sample) {
+  ReplicaSeries& series = registry_->of(replica);
+  series.step_time.Observe(sample.duration.count());
+  series.step_tokens.Observe(sample.num_prompt_tokens + sample.num_generated_tokens);
+  series.batch.Observe(sample.num_sequences);
+  series.prompt_tokens.Increment(sample.num_prompt_tokens);
+  series.generated_tokens.Increment(sample.num_generated_tokens);
+}
+
+void Metrics::load(ReplicaId replica, std::int32_t num_running, double kv_usage) {
+  ReplicaSeries& series = registry_->of(replica);
+  series.running.Set(num_running);
+  series.kv_usage.Set(kv_usage);
+  series.kv_usage_old_name.Set(kv_usage);
+}
+
+void Metrics::preempted(ReplicaId replica, std::int32_t num_sequences) {
+  registry_->of(replica).preemptions.Increment(num_sequences);
+}
+
+void Metrics::prefix_cache(ReplicaId replica, std::int64_t num_queried, std::int64_t num_hit) {
+  ReplicaSeries& series = registry_->of(replica);
+  series.prefix_queries.Increment(static_cast<double>(num_queried));
+  series.prefix_queries_old_name.Increment(static_cast<double>(num_queried));
+  series.prefix_hits.Increment(static_cast<double>(num_hit));
+  series.prefix_hits_old_name.Increment(static_cast<double>(num_hit));
+}
+
+void Metrics::waiting(std::int32_t num_sequences) { registry_->waiting.Set(num_sequences); }
+
+void Metrics::stale_message() { registry_->stale_messages.Increment(); }
+
+void Metrics::queue_time(Seconds waited) { registry_->queue_time.Observe(waited.count()); }
+
+void Metrics::first_token(Seconds since_arrival) { registry_->first_token.Observe(since_arrival.count()); }
+
+void Metrics::next_tokens(Seconds since_previous, std::int32_t num_tokens) {
+  for (std::int32_t i = 0; i < num_tokens; ++i) registry_->token_gap.Observe(since_previous.count() / num_tokens);
+}
+
+void Metrics::request_finished(const RequestSample& sample) {
+  for (const auto& [reason, name] : kReasons) {
+    if (reason == sample.reason) registry_->finished.Add({{"finished_reason", name}}).Increment();
+  }
+  registry_->end_to_end.Observe(sample.duration.count());
+  registry_->request_prompt.Observe(static_cast<double>(sample.num_prompt_tokens));
+  registry_->request_output.Observe(static_cast<double>(sample.num_generated_tokens));
+  registry_->request_n.Observe(sample.num_sequences);
+}
+
+void Metrics::http_request(std::string_view handler, std::string_view method, int status, Seconds duration) {
+  const std::string route(handler);
+  registry_->http_requests
+      .Add({{"handler", route}, {"method", std::string(method)}, {"status", std::to_string(status)}})
+      .Increment();
+  registry_->http_time.Add({{"handler", route}}, kRequestTime).Observe(duration.count());
+}
+
+std::string Metrics::text() const { return prometheus::TextSerializer().Serialize(registry_->registry.Collect()); }
+
+}  // namespace caudal

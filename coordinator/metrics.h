@@ -1,0 +1,69 @@
+// Prometheus metrics of the whole coordinator: small typed functions in, exposition text out.
+// Where a series means the same as in vLLM it has vLLM's name, so that routers, autoscalers and dashboards
+// written for it work unchanged; what vLLM has not starts with "caudal:". Any thread may call anything,
+// except that the functions that take a ReplicaId are the engine thread's.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "common/types.h"
+
+namespace caudal {
+
+using Seconds = std::chrono::duration<double>;
+
+// One applied step of a replica.
+struct StepSample {
+  Seconds duration{};                     // from plan sent to result applied
+  std::int32_t num_sequences = 0;         // the batch
+  std::int32_t num_prompt_tokens = 0;     // computed for prompts
+  std::int32_t num_generated_tokens = 0;  // sampled and kept
+};
+
+// One request that has ended, whatever the reason.
+struct RequestSample {
+  Seconds duration{};  // from arrival at the gateway to the last token
+  std::int64_t num_prompt_tokens = 0;
+  std::int64_t num_generated_tokens = 0;
+  std::int32_t num_sequences = 1;  // n
+  FinishReason reason = FinishReason::kNone;
+};
+
+class Metrics {
+ public:
+  explicit Metrics(const std::string& model_name);
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  // Engine, per replica. A replica is known from its first mention until replica_lost, which sets its gauges to 0.
+  void replica_joined(ReplicaId replica, const ReplicaInfo& info);
+  void replica_lost(ReplicaId replica);
+  void step(ReplicaId replica, const StepSample& sample);
+  void load(ReplicaId replica, std::int32_t num_running, double kv_usage);  // sequences; share of blocks, 0 to 1
+  void preempted(ReplicaId replica, std::int32_t num_sequences);
+  void prefix_cache(ReplicaId replica, std::int64_t num_queried, std::int64_t num_hit);  // tokens
+  // Engine, whole cluster: the waiting queue is one.
+  void waiting(std::int32_t num_sequences);
+  void stale_message();  // a result of a past epoch or plan was dropped
+  void queue_time(Seconds waited);
+
+  // Gateways.
+  void first_token(Seconds since_arrival);
+  void next_tokens(Seconds since_previous, std::int32_t num_tokens);  // observed once per token
+  void request_finished(const RequestSample& sample);
+  void http_request(std::string_view handler, std::string_view method, int status, Seconds duration);
+
+  // Prometheus text format 0.0.4. Costs time proportional to the number of series, never of requests.
+  std::string text() const;
+
+ private:
+  struct Registry;
+  std::unique_ptr<Registry> registry_;
+};
+
+}  // namespace caudal
