@@ -1,0 +1,77 @@
+// Batch: what one step computes, as flat arrays on the host, built from the sequence table without changing
+// it; and DeviceBatch, the same on the device. No other context reaches the model.
+//
+//   sequence           A (prefill, 5 of 9)     B (decode)   C (decode)
+//   computed before    0                       17           32
+//   token_ids          a0 a1 a2 a3 a4          b17          c32
+//   positions           0  1  2  3  4           17           32
+//   blocks             [7]                     [3 9]        [4 6 1]
+//   cache_slot         112 113 114 115 116     145          16         block * 16 + position % 16
+//   query_start        0                       5            6       7
+//   context_length     5                       18           33
+//   block_table        7 0 0                   3 9 0        4 6 1      padded to the widest
+//   logit_rows                                 5            6          A is not done with its prompt
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace caudal {
+
+struct Sequence;
+
+enum class LogitRows { kNone, kLast, kAll };
+
+// One sequence's share of a batch: tokens [num_computed, num_computed + num_tokens) of it.
+struct BatchItem {
+  const Sequence* sequence = nullptr;
+  std::int32_t num_tokens = 0;
+  LogitRows logits = LogitRows::kLast;
+};
+
+struct Batch {
+  std::vector<std::int32_t> token_ids;       // [num_tokens]
+  std::vector<std::int32_t> positions;       // [num_tokens]
+  std::vector<std::int32_t> cache_slot;      // [num_tokens]
+  std::vector<std::int32_t> query_start;     // [num_sequences + 1]
+  std::vector<std::int32_t> context_length;  // [num_sequences]
+  std::vector<std::int32_t> block_table;     // [num_sequences, max_blocks]
+  std::vector<std::int32_t> logit_rows;      // [num_rows], rows of token_ids
+  std::int64_t max_blocks = 0;
+
+  std::int64_t num_tokens() const { return static_cast<std::int64_t>(token_ids.size()); }
+  std::int64_t num_sequences() const { return static_cast<std::int64_t>(context_length.size()); }
+};
+
+Batch make_batch(const std::vector<BatchItem>& items);
+
+// Views of the uploader's memory, and of the Batch for what is planned on the host: both must live through
+// the step.
+struct DeviceBatch {
+  Tensor token_ids, positions, cache_slot;  // i32 [num_tokens]
+  AttentionBatch attention;
+  Tensor logit_rows;  // i32 [num_rows]
+};
+
+// Device memory for the largest batch, filled anew each step.
+class BatchUploader {
+ public:
+  static std::size_t device_bytes(std::int64_t max_tokens, std::int64_t max_sequences, std::int64_t max_blocks);
+  static Result<std::unique_ptr<BatchUploader>> create(Backend& backend, std::int64_t max_tokens,
+                                                       std::int64_t max_sequences, std::int64_t max_blocks);
+
+  DeviceBatch upload(const Batch& batch);
+
+ private:
+  BatchUploader(Backend& backend, Buffer memory) : backend_(backend), memory_(std::move(memory)) {}
+  Tensor put(const std::vector<std::int32_t>& values);
+
+  Backend& backend_;
+  Buffer memory_;
+  std::int64_t used_ = 0;  // i32 elements given out in this step
+};
+
+}  // namespace caudal

@@ -1,0 +1,16 @@
+// A group whose ranks are processes of one mpirun. Host memory only: for the CPU backend.
+#pragma once
+
+#include <mpi.h>
+
+#include <memory>
+
+#include "worker/comm/communicator.h"
+
+namespace caudal {
+
+// `group` must live as long as the communicator; only one thread may use it, and MPI must allow that
+// thread (MPI_THREAD_SERIALIZED). MPI's default error handler ends the whole job on a failure.
+std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm group);
+
+}  // namespace caudal

@@ -1,0 +1,86 @@
+#include "worker/kv_cache.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace caudal {
+namespace {
+
+std::string human(std::size_t bytes) {
+  const auto mib = static_cast<double>(bytes) / (1024.0 * 1024.0);
+  return mib < 1024.0 ? fmt::format("{:.1f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024.0);
+}
+
+}  // namespace
+
+std::string MemoryPlan::describe() const {
+  return fmt::format("weights {}, workspace {}, KV {} in {} blocks of {} tokens", human(weights_bytes),
+                     human(workspace_bytes), human(kv_bytes()), num_blocks, kBlockSize);
+}
+
+std::size_t kv_block_bytes(const ModelConfig& config, const Partition& part, DType dtype) {
+  const std::int64_t values = 2 * config.num_layers * kBlockSize * part.kv_heads.count * config.head_dim;
+  return static_cast<std::size_t>(values) * dtype_bytes(dtype);
+}
+
+Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const KvBudget& budget, std::size_t free_bytes) {
+  if (budget.num_blocks > 0 && budget.kv_cache_bytes > 0)
+    return Error{"choose one of --num-blocks and --kv-cache-bytes", "num-blocks"};
+  if (!(budget.memory_fraction > 0.0) || budget.memory_fraction > 1.0)
+    return Error{"--memory-fraction must be above 0 and at most 1", "memory-fraction"};
+  MemoryPlan plan{needs.weights_bytes, needs.workspace_bytes, needs.block_bytes, 0};
+  const auto ranks = static_cast<std::size_t>(budget.ranks_on_device);
+  const std::size_t fixed = plan.total_bytes();
+  std::size_t share = free_bytes / ranks;
+  const char* flag = "memory-fraction";
+  if (budget.num_blocks > 0) {
+    flag = "num-blocks";
+    plan.num_blocks = budget.num_blocks;
+  } else if (budget.kv_cache_bytes > 0) {
+    flag = "kv-cache-bytes";
+    plan.num_blocks = static_cast<std::int64_t>(budget.kv_cache_bytes / plan.block_bytes);
+  } else {
+    share = static_cast<std::size_t>(static_cast<double>(share) * budget.memory_fraction);
+    const std::size_t left = share > fixed ? share - fixed : 0;
+    plan.num_blocks = std::min(static_cast<std::int64_t>(left / plan.block_bytes), needs.most_useful_blocks);
+  }
+  const auto blocks_that_fit = static_cast<std::int64_t>(share > fixed ? (share - fixed) / plan.block_bytes : 0);
+  if (plan.num_blocks < 1 || plan.num_blocks > blocks_that_fit) {
+    return Error{fmt::format("--{} does not fit: weights {} and workspace {} leave room for {} KV blocks of {} in {}",
+                             flag, human(plan.weights_bytes), human(plan.workspace_bytes), blocks_that_fit,
+                             human(plan.block_bytes), human(share)),
+                 flag};
+  }
+  return plan;
+}
+
+Result<KvCache> KvCache::create(Backend& backend, const ModelConfig& config, const Partition& part, DType dtype,
+                                std::int64_t num_blocks) {
+  KvCache cache;
+  const std::size_t half_layer_bytes = kv_block_bytes(config, part, dtype) * static_cast<std::size_t>(num_blocks) /
+                                       static_cast<std::size_t>(2 * config.num_layers);
+  const auto add = [&](Tensor& tensor) -> Result<void> {
+    Result<Buffer> buffer = backend.allocate(half_layer_bytes);
+    if (!buffer) return buffer.error();
+    tensor = buffer.value().tensor(dtype, {num_blocks, kBlockSize, part.kv_heads.count, config.head_dim});
+    cache.buffers_.push_back(std::move(buffer).value());
+    return {};
+  };
+  cache.layers_.resize(static_cast<std::size_t>(config.num_layers));
+  for (LayerCache& layer : cache.layers_) {
+    if (Result<void> k = add(layer.k); !k) return k.error();
+    if (Result<void> v = add(layer.v); !v) return v.error();
+  }
+  return cache;
+}
+
+void KvCache::copy_blocks(Backend& backend, std::span<const BlockCopy> copies) const {
+  if (copies.empty()) return;
+  for (const LayerCache& layer : layers_) {
+    backend.copy_blocks(copies, layer.k);
+    backend.copy_blocks(copies, layer.v);
+  }
+}
+
+}  // namespace caudal

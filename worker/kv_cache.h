@@ -1,0 +1,67 @@
+// The memory of a rank: a plan of what weights, workspace and KV take, made before anything is allocated and
+// never exceeded; and KvCache, the paged K and V of every layer. The coordinator hands out block ids; here
+// they are rows. Owned by the runner, used by the step thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "worker/model/partition.h"
+
+namespace caudal {
+
+// How much memory the KV cache may have. At most one of the first two is set; else memory_fraction of what is
+// free on the device, shared evenly by the ranks on it, is for weights, workspace and KV together.
+struct KvBudget {
+  std::int64_t num_blocks = 0;
+  std::size_t kv_cache_bytes = 0;
+  double memory_fraction = 0.5;
+  int ranks_on_device = 1;
+};
+
+// What a rank needs to know about itself to plan.
+struct MemoryNeeds {
+  std::size_t weights_bytes = 0;
+  std::size_t workspace_bytes = 0;
+  std::size_t block_bytes = 0;          // 2 * layers * 16 * kv_heads * head_dim * bytes of a value
+  std::int64_t most_useful_blocks = 0;  // all sequences at their longest
+};
+
+struct MemoryPlan {
+  std::size_t weights_bytes = 0;
+  std::size_t workspace_bytes = 0;
+  std::size_t block_bytes = 0;
+  std::int64_t num_blocks = 0;
+
+  std::size_t kv_bytes() const { return block_bytes * static_cast<std::size_t>(num_blocks); }
+  std::size_t total_bytes() const { return weights_bytes + workspace_bytes + kv_bytes(); }
+  std::string describe() const;  // "weights 494.0 MiB, workspace 120.3 MiB, KV 2.0 GiB in 10922 blocks of 16 tokens"
+};
+
+std::size_t kv_block_bytes(const ModelConfig& config, const Partition& part, DType dtype);
+
+// An Error that names the flag when the budget leaves no block, or is more than what is free.
+Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const KvBudget& budget, std::size_t free_bytes);
+
+struct LayerCache {
+  Tensor k;  // [num_blocks, 16, kv_heads of this rank, head_dim]
+  Tensor v;
+};
+
+class KvCache {
+ public:
+  static Result<KvCache> create(Backend& backend, const ModelConfig& config, const Partition& part, DType dtype,
+                                std::int64_t num_blocks);
+
+  const LayerCache& layer(std::size_t i) const { return layers_[i]; }
+  void copy_blocks(Backend& backend, std::span<const BlockCopy> copies) const;
+
+ private:
+  std::vector<Buffer> buffers_;
+  std::vector<LayerCache> layers_;
+};
+
+}  // namespace caudal

@@ -1,0 +1,52 @@
+// A memory-mapped safetensors file: 8 bytes header length (little endian), a JSON header
+// {name: {dtype, shape, data_offsets}}, then the tensors. Everything the header says is checked before a
+// single tensor is handed out, so that readers need no checks. Owned by the checkpoint while weights load.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/result.h"
+#include "kernels/tensor.h"
+
+namespace caudal {
+
+// One tensor as stored. `data` points into the mapping and may be unaligned.
+struct StoredTensor {
+  std::string stored_dtype;  // as the file says it: "BF16"
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> data;
+};
+
+using StoredTensors = std::map<std::string, StoredTensor, std::less<>>;
+
+// "F32", "BF16", "F16"; empty for what weights are not made of.
+std::optional<DType> weight_dtype(std::string_view stored_dtype);
+
+// Checks a whole file image. `file_name` is for messages. The tensors point into `image`.
+Result<StoredTensors> parse_safetensors(std::span<const std::byte> image, const std::string& file_name);
+
+class SafetensorsFile {
+ public:
+  static Result<SafetensorsFile> open(const std::filesystem::path& path);
+
+  const StoredTensors& tensors() const { return tensors_; }
+
+ private:
+  struct Unmap {
+    std::size_t bytes;
+    void operator()(void* address) const;
+  };
+
+  std::unique_ptr<void, Unmap> mapping_{nullptr, Unmap{0}};
+  StoredTensors tensors_;
+};
+
+}  // namespace caudal

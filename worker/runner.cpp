@@ -1,0 +1,127 @@
+#include "worker/runner.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "common/log.h"
+#include "worker/startup.h"
+
+namespace caudal {
+
+Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& group,
+                                               const std::filesystem::path& model_dir, const RunnerOptions& options) {
+  Result<Startup> planned = plan_startup(backend, group, model_dir, options);
+  if (!planned) return planned.error();
+  const Startup& start = planned.value();
+  LOG_INFO("{} as {} in {} of {}: {}", start.config.architecture, dtype_name(start.dtype), backend.info().name,
+           group.size(), start.memory.describe());
+
+  Parts parts;
+  WeightLoader loader(backend, *start.weights, start.dtype);
+  Result<std::unique_ptr<Decoder>> decoder = Decoder::create(start.config, start.part, loader, group, start.limits);
+  if (!decoder) return decoder.error();
+  CHECK_MSG(loader.loaded_bytes() <= start.memory.weights_bytes, "weights took more memory than planned");
+  parts.decoder = std::move(decoder).value();
+  Result<std::unique_ptr<BatchUploader>> uploader =
+      BatchUploader::create(backend, start.limits.max_tokens, start.limits.max_rows, start.max_blocks_per_sequence);
+  if (!uploader) return uploader.error();
+  parts.uploader = std::move(uploader).value();
+  Result<std::unique_ptr<Sampler>> sampler =
+      Sampler::create(backend, group, start.config.vocab_size, start.limits.max_rows);
+  if (!sampler) return sampler.error();
+  parts.sampler = std::move(sampler).value();
+  Result<KvCache> cache = KvCache::create(backend, start.config, start.part, start.dtype, start.memory.num_blocks);
+  if (!cache) return cache.error();
+  parts.cache = std::move(cache).value();
+  return std::unique_ptr<Runner>(new Runner(backend, std::move(parts), start.info));
+}
+
+Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
+    : backend_(backend),
+      parts_(std::move(parts)),
+      info_(info),
+      table_({.max_num_sequences = info.max_num_sequences,
+              .max_tokens_per_step = info.max_tokens_per_step,
+              .max_context_tokens = info.max_context_tokens,
+              .num_blocks = info.num_blocks,
+              .vocab_size = info.vocab_size}) {}
+
+Result<StepResult> Runner::run(const StepPlan& plan) {
+  const auto begin = std::chrono::steady_clock::now();
+  StepResult result;
+  result.epoch = plan.epoch;
+  result.step_id = plan.step_id;
+  Result<std::vector<ScheduledWork>> work = table_.apply(plan);
+  if (!work) return work.error();
+  parts_.cache.copy_blocks(backend_, plan.block_copies);
+  if (!work.value().empty()) collect(work.value(), compute(work.value()), result);
+  const auto elapsed = std::chrono::steady_clock::now() - begin;
+  result.compute_us = std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count();
+  return result;
+}
+
+// One drawn token per entry of `work` that samples, in its order.
+std::span<const SamplingOutput> Runner::compute(const std::vector<ScheduledWork>& work) {
+  std::vector<BatchItem> items;
+  std::vector<const Sequence*> sampling;
+  for (const ScheduledWork& item : work) {
+    const Sequence& sequence = table_.at(item.slot);
+    items.push_back({&sequence, item.num_tokens, item.samples ? LogitRows::kLast : LogitRows::kNone});
+    if (item.samples) sampling.push_back(&sequence);
+  }
+  const Batch batch = make_batch(items);
+  const DeviceBatch device = parts_.uploader->upload(batch);
+  const Tensor hidden = parts_.decoder->forward(device, parts_.cache);
+  if (sampling.empty()) {
+    backend_.synchronize();
+    return {};
+  }
+  return parts_.sampler->sample(parts_.decoder->logits(hidden, device.logit_rows), sampling);
+}
+
+void Runner::collect(const std::vector<ScheduledWork>& work, std::span<const SamplingOutput> drawn,
+                     StepResult& result) {
+  auto next = drawn.begin();
+  for (const ScheduledWork& item : work) {
+    SequenceResult& out = result.sequences.emplace_back();
+    table_.advance(item.slot, item.num_tokens);
+    if (item.samples) {
+      const SamplingOutput& output = *next++;
+      table_.append(item.slot, output.valid ? std::optional(output.token) : std::nullopt);
+      if (output.valid) out.tokens = {output.token};
+      if (output.valid && !output.logprobs.empty()) out.logprobs = {output.logprobs};
+    }
+    const Sequence& sequence = table_.at(item.slot);
+    out.slot = item.slot;
+    out.sequence_id = sequence.id;
+    out.num_computed = sequence.num_computed;
+    out.finish_reason = sequence.finish_reason;
+  }
+}
+
+std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::int32_t chunk) {
+  const auto vocab = static_cast<std::size_t>(info_.vocab_size);
+  Sequence sequence;
+  sequence.tokens.assign(tokens.begin(), tokens.end());
+  CHECK(sequence.num_tokens() <= info_.max_context_tokens && chunk >= 1);
+  for (BlockId b = 0; b * kBlockSize < sequence.num_tokens(); ++b) sequence.blocks.push_back(b);
+  chunk = std::min({chunk, info_.max_num_sequences, info_.max_tokens_per_step});  // a row of logits per token
+  std::vector<float> all(tokens.size() * vocab);
+  while (sequence.num_computed < sequence.num_tokens()) {
+    const std::int32_t now = std::min(chunk, sequence.num_tokens() - sequence.num_computed);
+    const Batch batch = make_batch({{&sequence, now, LogitRows::kAll}});
+    const DeviceBatch device = parts_.uploader->upload(batch);
+    const Tensor logits = parts_.decoder->logits(parts_.decoder->forward(device, parts_.cache), device.logit_rows);
+    std::vector<float> host(static_cast<std::size_t>(logits.elements()));
+    backend_.copy_to_host(logits, host.data());
+    backend_.synchronize();
+    for (std::int64_t row = 0; row < now; ++row) {
+      const auto place = static_cast<std::size_t>(sequence.num_computed + row) * vocab;
+      std::copy_n(host.begin() + row * logits.dim(1), vocab, all.begin() + static_cast<std::ptrdiff_t>(place));
+    }
+    sequence.num_computed += now;
+  }
+  return all;
+}
+
+}  // namespace caudal

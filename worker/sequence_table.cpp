@@ -1,0 +1,150 @@
+#include "worker/sequence_table.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace caudal {
+namespace {
+
+template <typename... Args>
+Error broken(fmt::format_string<Args...> format, Args&&... args) {
+  return Error{"the plan breaks its contract: " + fmt::format(format, std::forward<Args>(args)...), "plan"};
+}
+
+// `token` is the newest of the sequence.
+FinishReason reason_to_end(const Sequence& sequence, TokenId token, std::int32_t max_context_tokens) {
+  const std::vector<TokenId>& stops = sequence.stop.stop_token_ids;
+  const bool may_stop = sequence.num_output_tokens() >= sequence.stop.min_tokens;
+  if (may_stop && std::find(stops.begin(), stops.end(), token) != stops.end()) return FinishReason::kStop;
+  const bool full = sequence.num_output_tokens() >= sequence.stop.max_tokens ||
+                    sequence.num_tokens() >= max_context_tokens;
+  return full ? FinishReason::kLength : FinishReason::kNone;
+}
+
+}  // namespace
+
+TokenCount& TokenCounts::at(TokenId token) {
+  const auto [place, fresh] = index_.emplace(token, counts_.size());
+  if (fresh) counts_.push_back({token, 0});
+  return counts_[place->second];
+}
+
+SequenceTable::SequenceTable(const TableLimits& limits)
+    : limits_(limits), slots_(static_cast<std::size_t>(limits.max_num_sequences)) {}
+
+Result<std::vector<ScheduledWork>> SequenceTable::apply(const StepPlan& plan) {
+  for (SlotId slot : plan.released)
+    if (Result<void> released = release(slot); !released) return released.error();
+  for (const NewSequence& entering : plan.new_sequences)
+    if (Result<void> entered = enter(entering); !entered) return entered.error();
+  if (Result<void> checked = check_copies(plan); !checked) return checked.error();
+  std::vector<ScheduledWork> work;
+  std::int64_t num_tokens = 0;
+  for (const ScheduledSequence& scheduled : plan.scheduled) {
+    Result<std::optional<ScheduledWork>> item = schedule(scheduled, plan.step_id);
+    if (!item) return item.error();
+    if (!item.value()) continue;
+    num_tokens += item.value()->num_tokens;
+    work.push_back(*item.value());
+  }
+  if (num_tokens > limits_.max_tokens_per_step)
+    return broken("{} tokens in a step planned for {}", num_tokens, limits_.max_tokens_per_step);
+  return work;
+}
+
+const Sequence& SequenceTable::at(SlotId slot) const {
+  const std::optional<Sequence>& sequence = slots_.at(static_cast<std::size_t>(slot));
+  CHECK(sequence.has_value());
+  return *sequence;
+}
+
+void SequenceTable::advance(SlotId slot, std::int32_t num_tokens) {
+  Sequence& sequence = *slots_[static_cast<std::size_t>(slot)];
+  sequence.num_computed += num_tokens;
+  CHECK(sequence.num_computed <= sequence.num_tokens());
+}
+
+void SequenceTable::append(SlotId slot, std::optional<TokenId> token) {
+  Sequence& sequence = *slots_[static_cast<std::size_t>(slot)];
+  if (!token) {
+    sequence.finish_reason = FinishReason::kError;
+    return;
+  }
+  sequence.tokens.push_back(*token);
+  if (sequence.sampling.has_penalties()) sequence.counts.add_output(*token);
+  sequence.finish_reason = reason_to_end(sequence, *token, limits_.max_context_tokens);
+}
+
+void SequenceTable::clear() {
+  for (std::optional<Sequence>& slot : slots_) slot.reset();
+}
+
+Result<void> SequenceTable::release(SlotId slot) {
+  if (slot < 0 || slot >= limits_.max_num_sequences || !slots_[static_cast<std::size_t>(slot)])
+    return broken("slot {} is released but holds nothing", slot);
+  slots_[static_cast<std::size_t>(slot)].reset();
+  return {};
+}
+
+Result<void> SequenceTable::enter(const NewSequence& entering) {
+  const SlotId slot = entering.slot;
+  if (slot < 0 || slot >= limits_.max_num_sequences) return broken("slot {} does not exist", slot);
+  if (slots_[static_cast<std::size_t>(slot)]) return broken("slot {} is taken", slot);
+  const auto num_tokens = static_cast<std::int64_t>(entering.tokens.size());
+  if (num_tokens < 1 || num_tokens >= limits_.max_context_tokens)
+    return broken("slot {} enters with {} tokens; the context holds {}", slot, num_tokens, limits_.max_context_tokens);
+  if (entering.num_prompt_tokens < 1 || entering.num_prompt_tokens > num_tokens || entering.num_computed < 0 ||
+      entering.num_computed >= num_tokens)
+    return broken("slot {} enters with wrong counters", slot);
+  for (TokenId token : entering.tokens)
+    if (token < 0 || token >= limits_.vocab_size) return broken("slot {} enters with token {}", slot, token);
+  if (!blocks_exist(entering.blocks)) return broken("slot {} enters with an unknown block", slot);
+
+  Sequence& sequence = slots_[static_cast<std::size_t>(slot)].emplace();
+  sequence.id = entering.sequence_id;
+  sequence.tokens = entering.tokens;
+  sequence.num_prompt_tokens = entering.num_prompt_tokens;
+  sequence.num_computed = entering.num_computed;
+  sequence.blocks = entering.blocks;
+  sequence.sampling = entering.sampling;
+  sequence.stop = entering.stop;
+  if (!sequence.sampling.has_penalties()) return {};
+  const auto prompt_end = sequence.tokens.begin() + sequence.num_prompt_tokens;
+  std::for_each(sequence.tokens.begin(), prompt_end, [&](TokenId token) { sequence.counts.add_prompt(token); });
+  std::for_each(prompt_end, sequence.tokens.end(), [&](TokenId token) { sequence.counts.add_output(token); });
+  return {};
+}
+
+Result<void> SequenceTable::check_copies(const StepPlan& plan) const {
+  for (const BlockCopy& copy : plan.block_copies)
+    if (!blocks_exist({copy.source, copy.destination})) return broken("an unknown block is copied");
+  return {};
+}
+
+Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequence& scheduled, StepId step) {
+  const SlotId slot = scheduled.slot;
+  if (slot < 0 || slot >= limits_.max_num_sequences || !slots_[static_cast<std::size_t>(slot)])
+    return broken("slot {} is scheduled but holds nothing", slot);
+  Sequence& sequence = *slots_[static_cast<std::size_t>(slot)];
+  if (sequence.last_scheduled == step) return broken("slot {} is scheduled twice", slot);
+  sequence.last_scheduled = step;
+  if (scheduled.num_tokens < 1) return broken("slot {} is scheduled for {} tokens", slot, scheduled.num_tokens);
+  if (!blocks_exist(scheduled.new_blocks)) return broken("slot {} gets an unknown block", slot);
+  sequence.blocks.insert(sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
+  if (sequence.finished()) return std::optional<ScheduledWork>();
+
+  ScheduledWork work{.slot = slot};
+  work.num_tokens = std::min(scheduled.num_tokens, sequence.num_tokens() - sequence.num_computed);
+  const std::int64_t end = sequence.num_computed + work.num_tokens;
+  work.samples = end == sequence.num_tokens();
+  if (static_cast<std::int64_t>(sequence.blocks.size()) * kBlockSize < end)
+    return broken("slot {} has {} blocks for {} tokens", slot, sequence.blocks.size(), end);
+  return std::optional(work);
+}
+
+bool SequenceTable::blocks_exist(const std::vector<BlockId>& blocks) const {
+  return std::all_of(blocks.begin(), blocks.end(), [&](BlockId b) { return b >= 0 && b < limits_.num_blocks; });
+}
+
+}  // namespace caudal

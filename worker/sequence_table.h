@@ -1,0 +1,92 @@
+// SequenceTable: what a worker remembers between steps, so that plans can be diffs. Every rank holds the same
+// table. It is the authority on positions and decides when a sequence ends (design section 5). Owned by the
+// runner, used by the step thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "common/result.h"
+#include "kernels/backend.h"
+
+namespace caudal {
+
+// How often each distinct token stands in a sequence; kept up only for sequences with penalties.
+class TokenCounts {
+ public:
+  void add_prompt(TokenId token) { at(token); }
+  void add_output(TokenId token) { ++at(token).output_count; }
+  const std::vector<TokenCount>& all() const { return counts_; }
+
+ private:
+  TokenCount& at(TokenId token);
+
+  std::vector<TokenCount> counts_;
+  std::unordered_map<TokenId, std::size_t> index_;  // token -> place in counts_
+};
+
+struct Sequence {
+  SequenceId id = 0;
+  std::vector<TokenId> tokens;         // prompt, then output
+  std::int32_t num_prompt_tokens = 0;
+  std::int32_t num_computed = 0;       // tokens whose KV is in the cache; < tokens.size() while running
+  std::vector<BlockId> blocks;         // block i holds tokens [16 i, 16 i + 16)
+  SamplingParams sampling;
+  StopParams stop;
+  FinishReason finish_reason = FinishReason::kNone;
+  StepId last_scheduled = 0;           // to notice a slot that one plan names twice
+  TokenCounts counts;
+
+  std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
+  std::int32_t num_output_tokens() const { return num_tokens() - num_prompt_tokens; }
+  bool finished() const { return finish_reason != FinishReason::kNone; }
+};
+
+// Bounds that a plan must keep; a replica told them to the coordinator when it joined.
+struct TableLimits {
+  std::int32_t max_num_sequences = 0;
+  std::int32_t max_tokens_per_step = 0;
+  std::int32_t max_context_tokens = 0;
+  std::int32_t num_blocks = 0;
+  std::int32_t vocab_size = 0;
+};
+
+// One scheduled sequence after the plan was applied: compute `num_tokens` from its num_computed on.
+struct ScheduledWork {
+  SlotId slot = 0;
+  std::int32_t num_tokens = 0;
+  bool samples = false;  // the last known token is among them, so the next one is drawn
+};
+
+class SequenceTable {
+ public:
+  explicit SequenceTable(const TableLimits& limits);
+
+  // Releases, enters and grows; returns what to compute, in plan order, without slots that already finished.
+  // An Error for a plan that breaks the contract of common/types.h; the table is then of no more use.
+  Result<std::vector<ScheduledWork>> apply(const StepPlan& plan);
+
+  const Sequence& at(SlotId slot) const;
+
+  // After the step: `num_tokens` more have their KV in the cache.
+  void advance(SlotId slot, std::int32_t num_tokens);
+
+  // The token that was drawn, or nothing when the logits were unusable. Decides whether the sequence ends.
+  void append(SlotId slot, std::optional<TokenId> token);
+
+  void clear();
+
+ private:
+  Result<void> release(SlotId slot);
+  Result<void> enter(const NewSequence& entering);
+  Result<void> check_copies(const StepPlan& plan) const;
+  Result<std::optional<ScheduledWork>> schedule(const ScheduledSequence& scheduled, StepId step);
+  bool blocks_exist(const std::vector<BlockId>& blocks) const;
+
+  TableLimits limits_;
+  std::vector<std::optional<Sequence>> slots_;  // [max_num_sequences]
+};
+
+}  // namespace caudal

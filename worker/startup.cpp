@@ -1,0 +1,118 @@
+#include "worker/startup.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace caudal {
+namespace {
+
+std::int64_t blocks_for(std::int64_t num_tokens) { return (num_tokens + kBlockSize - 1) / kBlockSize; }
+
+Result<void> check_options(const RunnerOptions& options, const ModelConfig& config) {
+  if (options.max_num_sequences < 1) return Error{"--max-num-sequences must be at least 1", "max-num-sequences"};
+  if (options.max_tokens_per_step < options.max_num_sequences)
+    return Error{"--max-tokens-per-step must be at least --max-num-sequences", "max-tokens-per-step"};
+  if (options.max_context_tokens < 0 || options.max_context_tokens > config.longest_context()) {
+    return Error{fmt::format("--max-context-tokens must be from 2 to {}, the longest this model reaches",
+                             config.longest_context()),
+                 "max-context-tokens"};
+  }
+  return {};
+}
+
+Result<void> choose_weights(const std::filesystem::path& model_dir, const RunnerOptions& options, Startup& start) {
+  if (options.load_format == LoadFormat::kDummy) {
+    start.weights = dummy_weights(start.config);
+  } else {
+    Result<std::unique_ptr<WeightSource>> source =
+        open_weights(model_dir, start.config, decoder_parameters(start.config, start.part));
+    if (!source) return source.error();
+    start.weights = std::move(source).value();
+  }
+  Result<DType> dtype = choose_dtype(options.dtype, start.weights->stored_dtype());
+  if (!dtype) return dtype.error();
+  start.dtype = dtype.value();
+  return {};
+}
+
+// The least of a number over the ranks of a group.
+Result<std::int64_t> least_of_all(Backend& backend, Communicator& group, std::int64_t number) {
+  Result<Buffer> buffer = backend.allocate(static_cast<std::size_t>(group.size() + 1) * sizeof(std::int32_t));
+  if (!buffer) return buffer.error();
+  const auto mine = static_cast<std::int32_t>(std::min<std::int64_t>(number, 0x7FFFFFFF));
+  auto* memory = static_cast<std::int32_t*>(buffer.value().data());
+  const Tensor one(memory, DType::kI32, {1, 1}), all(memory + 1, DType::kI32, {1, group.size()});
+  backend.copy_to_device(&mine, one);
+  backend.synchronize();
+  group.all_gather_columns(one, all);
+  std::vector<std::int32_t> numbers(static_cast<std::size_t>(group.size()));
+  backend.copy_to_host(all, numbers.data());
+  backend.synchronize();
+  return std::int64_t{*std::min_element(numbers.begin(), numbers.end())};
+}
+
+Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
+  const StepLimits& limits = start.limits;
+  const MemoryNeeds needs{
+      .weights_bytes = decoder_parameters(start.config, start.part).device_bytes(start.dtype),
+      .workspace_bytes = Decoder::workspace_bytes(start.config, start.part, start.dtype, limits) +
+                         BatchUploader::device_bytes(limits.max_tokens, limits.max_rows, start.max_blocks_per_sequence) +
+                         Sampler::device_bytes(limits.max_rows),
+      .block_bytes = kv_block_bytes(start.config, start.part, start.dtype),
+      .most_useful_blocks = start.max_blocks_per_sequence * limits.max_rows};
+  Result<MemoryPlan> memory = plan_memory(needs, options.kv, backend.info().free_memory_bytes);
+  if (!memory) return memory.error();
+  start.memory = memory.value();
+  Result<std::int64_t> least = least_of_all(backend, group, start.memory.num_blocks);
+  if (!least) return least.error();
+  start.memory.num_blocks = least.value();
+  return {};
+}
+
+// A sequence cannot outgrow the whole cache. Who asked for a length gets it or an error.
+Result<std::int32_t> served_context(const RunnerOptions& options, const Startup& start) {
+  const std::int64_t capacity = start.memory.num_blocks * kBlockSize;
+  if (options.max_context_tokens > capacity) {
+    return Error{fmt::format("--max-context-tokens of {} needs {} KV blocks, there is memory for {}",
+                             options.max_context_tokens, blocks_for(options.max_context_tokens),
+                             start.memory.num_blocks),
+                 "max-context-tokens"};
+  }
+  return static_cast<std::int32_t>(std::min(start.limits.max_context, capacity));
+}
+
+}  // namespace
+
+Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::filesystem::path& model_dir,
+                             const RunnerOptions& options) {
+  Startup start;
+  Result<ModelConfig> config = load_model_config(model_dir);
+  if (!config) return config.error();
+  start.config = std::move(config).value();
+  if (Result<void> checked = check_options(options, start.config); !checked) return checked.error();
+  Result<Partition> part = make_partition(start.config, group.rank(), group.size());
+  if (!part) return part.error();
+  start.part = part.value();
+  if (Result<void> chosen = choose_weights(model_dir, options, start); !chosen) return chosen.error();
+
+  const std::int64_t asked = options.max_context_tokens;
+  start.limits = {.max_tokens = options.max_tokens_per_step,
+                  .max_rows = options.max_num_sequences,
+                  .max_context = asked > 0 ? asked : start.config.default_context()};
+  start.max_blocks_per_sequence = blocks_for(start.limits.max_context);
+  if (Result<void> planned = plan_kv(backend, group, options, start); !planned) return planned.error();
+  Result<std::int32_t> context = served_context(options, start);
+  if (!context) return context.error();
+
+  start.info.num_blocks = static_cast<std::int32_t>(start.memory.num_blocks);
+  start.info.max_num_sequences = options.max_num_sequences;
+  start.info.max_tokens_per_step = options.max_tokens_per_step;
+  start.info.max_context_tokens = context.value();
+  start.info.vocab_size = static_cast<std::int32_t>(start.config.vocab_size);
+  start.info.tensor_parallel_size = group.size();
+  start.info.model_digest = start.config.digest;
+  return start;
+}
+
+}  // namespace caudal
