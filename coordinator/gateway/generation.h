@@ -1,0 +1,87 @@
+// One client request from checked parameters to the last delta: the path both gateways share. The connection
+// that asked owns it; destroying it cancels what still runs, which is all a vanished client needs.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "coordinator/gateway/api_error.h"
+#include "coordinator/gateway/choice.h"
+#include "coordinator/gateway/model_context.h"
+#include "coordinator/gateway/prompt_encoder.h"
+#include "coordinator/gateway/token_stream.h"
+#include "coordinator/metrics.h"
+#include "coordinator/request_service.h"
+
+namespace caudal {
+
+struct Usage {
+  std::int64_t num_prompt_tokens = 0;
+  std::int64_t num_generated_tokens = 0;
+  std::int64_t num_cached_tokens = 0;  // of the prompts
+};
+
+// What every generation needs; all outlive it.
+struct GenerationContext {
+  const ModelContext& model;
+  const PromptEncoder& encoder;
+  RequestService& service;
+  Metrics& metrics;
+};
+
+class Generation {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  Generation(const GenerationContext& context, ApiRequest request, Clock::time_point arrival);
+  ~Generation();
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
+
+  // Templates, tokenizes and checks lengths. On the work pool, before start().
+  std::optional<ApiError> prepare();
+
+  // Submits. `wake` is called on the engine thread when advance() has something to take; it must not block, and
+  // whatever it touches must outlive it. An error means that nothing runs.
+  std::optional<ApiError> start(std::function<void()> wake);
+
+  // Takes what has come: deltas in order, per choice. An error ends everything (and cancels the rest).
+  struct Progress {
+    std::vector<ChoiceDelta> deltas;
+    std::optional<ApiError> error;
+  };
+  Progress advance();
+
+  bool finished() const { return num_unfinished_ == 0; }
+  std::int32_t num_choices() const { return static_cast<std::int32_t>(choices_.size()); }
+  const ApiRequest& request() const { return request_; }
+  Usage usage() const;
+
+  // Ends what runs; idempotent.
+  void cancel();
+
+ private:
+  struct Part;  // one prompt: one engine request of n sequences
+
+  std::optional<ApiError> prepare_part(std::size_t index, std::int32_t max_context);
+  std::optional<ApiError> fit_context(Part& part, std::int32_t max_context) const;
+  Part* part_of(RequestId id);
+  void apply(Part& part, const TokenEvent& event, Progress& progress);
+  void measure(Part& part, const TokenEvent& event);
+  void record_end(FinishReason reason);
+
+  const GenerationContext context_;
+  const ApiRequest request_;
+  const Clock::time_point arrival_;
+  std::vector<Part> parts_;
+  std::vector<std::unique_ptr<Choice>> choices_;  // part p, sequence s: p * n + s
+  std::shared_ptr<TokenStream> stream_;           // shared with the engine, which holds it as a TokenSink
+  std::size_t num_unfinished_ = 0;                // choices; 0 before start()
+  bool first_token_seen_ = false;
+  bool recorded_ = false;
+};
+
+}  // namespace caudal
