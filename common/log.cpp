@@ -11,7 +11,7 @@
 namespace caudal {
 namespace {
 
-std::atomic<LogLevel> g_level{LogLevel::kInfo};
+std::atomic<LogLevel> g_level{LogLevel::kWarning};  // until log_init
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {

@@ -123,7 +123,7 @@ struct Socket::Impl {
   std::string endpoint;
   std::thread zap;  // admits peers; ends when the context does
 
-  Impl(int type, const SocketOptions& options) : context(zmq_ctx_new()), router(type == ZMQ_ROUTER) {
+  Impl(int type, const std::string& address, const SocketOptions& options) : context(zmq_ctx_new()), router(type == ZMQ_ROUTER) {
     socket = zmq_socket(context, type);
     CHECK(socket != nullptr);
     set_int(socket, ZMQ_SNDHWM, options.high_water_mark);
@@ -132,7 +132,7 @@ struct Socket::Impl {
     set_int(socket, ZMQ_HANDSHAKE_IVL, kHandshakeMs);
     set_int(socket, ZMQ_RECONNECT_IVL, kReconnectMinMs);
     set_int(socket, ZMQ_RECONNECT_IVL_MAX, kReconnectMaxMs);
-    set_int(socket, ZMQ_IPV6, 1);
+    set_int(socket, ZMQ_IPV6, address.find('[') != std::string::npos ? 1 : 0);
     const auto max_bytes = static_cast<std::int64_t>(options.max_message_bytes);
     CHECK(zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes) == 0);
     if (options.heartbeat.count() > 0) {
@@ -186,14 +186,14 @@ Result<std::unique_ptr<Socket>> Socket::bind_router(const std::string& endpoint,
   if (!is_loopback_endpoint(endpoint) && !options.curve) {
     return Error{endpoint + ": an address off loopback needs CURVE keys", "endpoint"};
   }
-  auto impl = std::make_unique<Impl>(ZMQ_ROUTER, options);
+  auto impl = std::make_unique<Impl>(ZMQ_ROUTER, endpoint, options);
   if (zmq_bind(impl->socket, endpoint.c_str()) != 0) return socket_error(endpoint, errno);
   impl->remember_endpoint();
   return std::unique_ptr<Socket>(new Socket(std::move(impl)));
 }
 
 Result<std::unique_ptr<Socket>> Socket::connect_dealer(const std::string& endpoint, const SocketOptions& options) {
-  auto impl = std::make_unique<Impl>(ZMQ_DEALER, options);
+  auto impl = std::make_unique<Impl>(ZMQ_DEALER, endpoint, options);
   if (zmq_connect(impl->socket, endpoint.c_str()) != 0) return socket_error(endpoint, errno);
   impl->endpoint = endpoint;
   return std::unique_ptr<Socket>(new Socket(std::move(impl)));
