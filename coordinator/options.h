@@ -1,0 +1,39 @@
+// What the operator asked for: command line and TOML file, checked once, then passed by reference.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/log.h"
+#include "coordinator/scheduler_config.h"
+
+namespace caudal {
+
+struct Options {
+  std::string model_dir;
+  std::string served_model_name;  // what clients call it; the directory's name unless given
+
+  std::string host = "127.0.0.1";
+  int port = 8000;
+  std::string zmq_endpoint = "tcp://127.0.0.1:8001";  // empty = no ZeroMQ gateway
+
+  std::string control_endpoint = "tcp://127.0.0.1:5570";
+  std::string curve_keys;  // file; needed off loopback
+  double lease_s = 10.0;
+  double step_timeout_s = 120.0;
+
+  int num_replicas = 0;  // 0 = started by hand; else this process launches them
+  int tensor_parallel_size = 1;
+  std::string hostfile;
+  std::vector<std::string> worker_args;  // handed to launched workers
+
+  SchedulerConfig scheduler;
+  LogLevel log_level = LogLevel::kInfo;
+  std::string generate_keys;  // write a key file and end
+};
+
+// Prints help or the error itself; then the exit code to end with.
+std::optional<int> parse_options(int argc, char** argv, Options& options);
+
+}  // namespace caudal
