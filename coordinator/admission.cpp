@@ -1,0 +1,48 @@
+#include "coordinator/admission.h"
+
+#include <algorithm>
+
+#include "coordinator/kv_manager.h"
+#include "coordinator/scheduler_config.h"
+
+namespace caudal {
+
+std::int32_t token_limit(const ReplicaInfo& info, const Demand& demand) {
+  const std::int32_t room = info.max_context_tokens - demand.num_prompt_tokens;
+  return demand.num_prompt_tokens + std::min(demand.max_new_tokens, room);
+}
+
+bool can_ever_fit(const ReplicaInfo& info, const Demand& demand) {
+  return demand.num_tokens < info.max_context_tokens && info.max_num_sequences > 0 &&
+         info.max_tokens_per_step > 0 && blocks_for(token_limit(info, demand)) <= info.num_blocks;
+}
+
+Admission::Admission(const SchedulerConfig& config, const ReplicaInfo& info, const Occupancy& occupancy)
+    : info_(&info),
+      chunked_prefill_(config.chunked_prefill),
+      max_tokens_(config.step_tokens(info)),
+      num_tokens_(occupancy.num_tokens_left),
+      num_sequences_(config.batch_sequences(info) - occupancy.num_running),
+      num_blocks_(occupancy.num_free_blocks),
+      reserve_(occupancy.num_running) {
+  if (config.batching == BatchingMode::kStatic && occupancy.num_running > 0) num_sequences_ = 0;
+}
+
+std::int32_t Admission::chunk(std::int32_t num_wanted) const {
+  if (num_wanted <= num_tokens_) return num_wanted;
+  return chunked_prefill_ || num_wanted > max_tokens_ ? num_tokens_ : 0;
+}
+
+bool Admission::admits(const Demand& demand) const {
+  return !exhausted() && chunk(demand.num_tokens) > 0 && can_ever_fit(*info_, demand) &&
+         blocks_for(demand.num_tokens) + reserve_ <= num_blocks_;
+}
+
+void Admission::take(const Demand& demand) {
+  num_tokens_ -= chunk(demand.num_tokens);
+  num_sequences_ -= 1;
+  num_blocks_ -= blocks_for(demand.num_tokens);
+  reserve_ += 1;
+}
+
+}  // namespace caudal

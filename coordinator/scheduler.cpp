@@ -1,0 +1,203 @@
+// Scheduler: who is there. Requests and replicas come and go; a sequence changes its state only here.
+#include "coordinator/scheduler.h"
+
+#include "common/check.h"
+
+namespace caudal {
+
+Scheduler::Scheduler(SchedulerConfig config, std::unique_ptr<QueuePolicy> policy)
+    : config_(config), policy_(std::move(policy)) {}
+
+Demand Scheduler::demand_of(const Sequence& sequence) {
+  return {.num_prompt_tokens = sequence.request->num_prompt_tokens,
+          .max_new_tokens = sequence.request->request.stop.max_tokens,
+          .num_tokens = sequence.num_tokens()};
+}
+
+bool Scheduler::fits_somewhere(const Demand& demand) const {
+  const auto fits = [&](const auto& entry) { return can_ever_fit(entry.second.info, demand); };
+  return replicas_.empty() || std::ranges::any_of(replicas_, fits);
+}
+
+Replica* Scheduler::find_alive(ReplicaId id) {
+  const auto found = replicas_.find(id);
+  return found != replicas_.end() && found->second.alive ? &found->second : nullptr;
+}
+
+RejectReason Scheduler::submit(Request request, Time now) {
+  observe(now);
+  CHECK(!request.prompt.empty() && request.stop.max_tokens >= 1 && request.num_sequences >= 1);
+  const auto num_prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
+  const Demand demand{num_prompt_tokens, request.stop.max_tokens, num_prompt_tokens};
+  if (!fits_somewhere(demand)) return RejectReason::kTooLong;
+  if (waiting_.size() > config_.max_waiting - request.num_sequences) return RejectReason::kQueueFull;
+
+  const auto [entry, is_new] = requests_.try_emplace(request.id);
+  CHECK_MSG(is_new, "a request id was used twice");
+  RequestState& state = entry->second;
+  state.num_prompt_tokens = num_prompt_tokens;
+  state.num_held = request.num_sequences;
+  state.sequences.resize(request.num_sequences);
+  for (std::int32_t index = 0; index < request.num_sequences; ++index) {
+    Sequence& sequence = state.sequences[index];
+    sequence.id = ++last_sequence_id_;
+    sequence.index = index;
+    sequence.request = &state;
+    sequence.key = policy_->key(request, sequence.id);
+    sequence.tokens = request.prompt;
+  }
+  counters_.num_accepted += request.num_sequences;
+  counters_.num_prompt_tokens += num_prompt_tokens;
+  request.prompt = {};
+  state.request = std::move(request);
+  for (Sequence& sequence : state.sequences) waiting_.insert(sequence);
+  return RejectReason::kNone;
+}
+
+void Scheduler::cancel(RequestId id, Time now) {
+  observe(now);
+  const auto found = requests_.find(id);
+  if (found == requests_.end()) return;
+  RequestState& state = found->second;
+  ++state.num_held;  // stays while we walk it
+  for (Sequence& sequence : state.sequences) {
+    if (sequence.state == SequenceState::kEnded) continue;
+    ++counters_.num_cancelled;
+    end(sequence);
+  }
+  for (auto& [replica_id, replica] : replicas_) replica.remove_departed();
+  if (--state.num_held == 0) requests_.erase(found);
+}
+
+void Scheduler::replica_joined(ReplicaId id, Epoch epoch, const ReplicaInfo& info, Time now) {
+  replica_lost(id, now);
+  replicas_.erase(id);
+  Replica& replica = replicas_.try_emplace(id, id, epoch, info).first->second;
+  replica.num_tokens_left = config_.step_tokens(info);
+  for (auto position = waiting_.begin(); position != waiting_.end();) {
+    Sequence& sequence = *(position++)->second;
+    if (!fits_somewhere(demand_of(sequence))) fail(sequence, RejectReason::kTooLong);
+  }
+}
+
+// The same way as a preemption: everyone leaves, and every plan counts as answered.
+void Scheduler::replica_lost(ReplicaId id, Time now) {
+  observe(now);
+  Replica* replica = find_alive(id);
+  if (replica == nullptr) return;
+  replica->alive = false;
+  for (Sequence* sequence : replica->running) leave(*sequence, SequenceState::kLeaving);
+  replica->running.clear();
+  for (const PlanInFlight& plan : std::exchange(replica->in_flight, {})) {
+    for (const PlannedSequence& planned : plan.sequences) answered(*planned.sequence);
+  }
+}
+
+void Scheduler::expire(Time now) {
+  observe(now);
+  while (Sequence* sequence = waiting_.find_expired(now_)) fail(*sequence, RejectReason::kDeadline);
+}
+
+std::vector<TokenEvent> Scheduler::take_events() { return std::exchange(events_, {}); }
+
+void Scheduler::leave(Sequence& sequence, SequenceState next) {
+  Residence& residence = sequence.residence;
+  Replica& replica = replicas_.at(residence.replica);
+  replica.to_release.push_back(residence.slot);
+  replica.free_slots.push_back(residence.slot);
+  replica.num_leaving_blocks += static_cast<std::int32_t>(residence.table.blocks.size());
+  residence.slot = -1;
+  sequence.state = next;
+  if (residence.num_plans_in_flight == 0) settle(sequence);
+}
+
+void Scheduler::end(Sequence& sequence) {
+  switch (sequence.state) {
+    case SequenceState::kRunning: return leave(sequence, SequenceState::kEnded);
+    case SequenceState::kLeaving: sequence.state = SequenceState::kEnded; return;
+    case SequenceState::kWaiting:
+      waiting_.erase(sequence);
+      sequence.state = SequenceState::kEnded;
+      return settle(sequence);
+    case SequenceState::kEnded: CHECK_MSG(false, "a sequence ended twice");
+  }
+}
+
+void Scheduler::fail(Sequence& sequence, RejectReason reason) {
+  ++counters_.num_failed;
+  emit(sequence, FinishReason::kError);
+  TokenEvent& event = events_.back();
+  event.reject = reason;
+  switch (reason) {
+    case RejectReason::kTooLong: event.error = "the prompt and max_tokens exceed what this server can hold"; break;
+    case RejectReason::kDeadline: event.error = "the request could not be started before its deadline"; break;
+    default: event.error = "the computation of this request failed"; break;
+  }
+  end(sequence);
+}
+
+void Scheduler::settle(Sequence& sequence) {
+  Residence& residence = sequence.residence;
+  if (!residence.table.blocks.empty()) {
+    Replica& replica = replicas_.at(residence.replica);
+    replica.num_leaving_blocks -= static_cast<std::int32_t>(residence.table.blocks.size());
+    replica.kv.release(residence.table);
+  }
+  residence = {};
+  RequestState& request = *sequence.request;
+  if (sequence.state == SequenceState::kLeaving) {
+    sequence.state = SequenceState::kWaiting;
+    waiting_.insert(sequence);
+  } else if (--request.num_held == 0) {
+    requests_.erase(request.request.id);
+  }
+}
+
+void Scheduler::answered(Sequence& sequence) {
+  const bool is_last = --sequence.residence.num_plans_in_flight == 0;
+  if (is_last && sequence.state != SequenceState::kRunning) settle(sequence);
+}
+
+void Scheduler::emit(Sequence& sequence, FinishReason finish_reason, SequenceResult* result) {
+  TokenEvent event;
+  event.request_id = sequence.request->request.id;
+  event.sequence_index = sequence.index;
+  event.finish_reason = finish_reason;
+  if (result != nullptr) {
+    counters_.num_generated_tokens += result->tokens.size();
+    event.tokens = std::move(result->tokens);
+    event.logprobs = std::move(result->logprobs);
+  }
+  events_.push_back(std::move(event));
+}
+
+SchedulerStats Scheduler::stats() const {
+  SchedulerStats stats = counters_;
+  stats.num_waiting = waiting_.size();
+  for (const auto& [id, replica] : replicas_) stats.num_running += replica.num_running();
+  stats.num_leaving = static_cast<std::int32_t>(stats.num_accepted - stats.num_finished - stats.num_cancelled -
+                                                stats.num_failed) -
+                      stats.num_waiting - stats.num_running;
+  return stats;
+}
+
+ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
+  const auto found = replicas_.find(id);
+  if (found == replicas_.end()) return {};
+  const Replica& replica = found->second;
+  const BlockPool& pool = replica.kv.pool();
+  ReplicaStats stats{.alive = replica.alive,
+                     .epoch = replica.epoch,
+                     .num_running = replica.num_running(),
+                     .num_plans_in_flight = static_cast<std::int32_t>(replica.in_flight.size()),
+                     .num_blocks = pool.num_blocks(),
+                     .num_used_blocks = pool.num_blocks() - pool.num_free(),
+                     .num_cached_blocks = pool.num_cached(),
+                     .num_kv_tokens = 0,
+                     .num_preemptions = replica.num_preemptions,
+                     .num_tokens_computed = replica.num_tokens_computed};
+  for (const Sequence* sequence : replica.running) stats.num_kv_tokens += sequence->residence.num_computed;
+  return stats;
+}
+
+}  // namespace caudal

@@ -1,0 +1,65 @@
+// Scheduler::apply: the answer to the oldest plan in flight. The worker is the authority on positions and
+// on when a sequence ends; the coordinator checks that what it says is possible.
+#include "coordinator/scheduler.h"
+
+namespace caudal {
+
+namespace {
+
+bool is_possible(const PlannedSequence& planned, const SequenceResult& result) {
+  const Sequence& sequence = *planned.sequence;
+  const std::int32_t num_new_computed = result.num_computed - sequence.residence.num_computed;
+  return result.sequence_id == sequence.id && num_new_computed >= 0 && num_new_computed <= planned.num_tokens &&
+         std::ssize(result.tokens) <= planned.max_new_tokens &&
+         (result.logprobs.empty() || result.logprobs.size() == result.tokens.size()) &&
+         result.finish_reason != FinishReason::kError;
+}
+
+}  // namespace
+
+bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
+  observe(now);
+  Replica* replica = find_alive(id);
+  if (replica == nullptr || result.epoch != replica->epoch || replica->in_flight.empty() ||
+      result.step_id != replica->in_flight.front().step_id) {
+    return false;
+  }
+  const PlanInFlight plan = std::move(replica->in_flight.front());
+  replica->in_flight.erase(replica->in_flight.begin());
+
+  std::vector<SequenceResult*> by_slot(replica->info.max_num_sequences, nullptr);
+  for (SequenceResult& entry : result.sequences) {
+    if (entry.slot >= 0 && entry.slot < replica->info.max_num_sequences) by_slot[entry.slot] = &entry;
+  }
+  for (const PlannedSequence& planned : plan.sequences) deliver(planned, by_slot[planned.slot]);
+  replica->remove_departed();
+  for (const PlannedSequence& planned : plan.sequences) answered(*planned.sequence);
+  return true;
+}
+
+// A sequence that is being preempted still takes what its last plans bring. A missing entry is right only
+// for one that ended in an earlier step.
+void Scheduler::deliver(const PlannedSequence& planned, SequenceResult* result) {
+  Sequence& sequence = *planned.sequence;
+  Residence& residence = sequence.residence;
+  residence.num_tokens_in_flight -= planned.num_tokens;
+  residence.num_new_tokens_in_flight -= planned.max_new_tokens;
+  if (sequence.state == SequenceState::kEnded) return;
+  if (result == nullptr || !is_possible(planned, *result)) return fail(sequence, RejectReason::kWorkerFault);
+
+  replicas_.at(residence.replica).num_tokens_computed += result->num_computed - residence.num_computed;
+  residence.num_computed = result->num_computed;
+  sequence.tokens.insert(sequence.tokens.end(), result->tokens.begin(), result->tokens.end());
+  FinishReason finish_reason = result->finish_reason;
+  if (finish_reason == FinishReason::kNone && sequence.num_tokens() >= residence.token_limit) {
+    finish_reason = FinishReason::kLength;  // both sides know this bound: nothing can follow
+  }
+  const bool has_finished = finish_reason != FinishReason::kNone;
+  if (has_finished || !result->tokens.empty()) emit(sequence, finish_reason, result);
+  if (has_finished) {
+    ++counters_.num_finished;
+    end(sequence);
+  }
+}
+
+}  // namespace caudal

@@ -1,0 +1,29 @@
+// SchedulerConfig: the scheduler's limits. Checked by whoever reads the configuration; each replica's own
+// limits (ReplicaInfo) apply as well, and the smaller one counts.
+#pragma once
+
+#include <algorithm>
+
+#include "coordinator/admission.h"
+
+namespace caudal {
+
+struct SchedulerConfig {
+  std::int32_t max_tokens_per_step = 2048;
+  std::int32_t max_num_sequences = 256;  // running on one replica
+  std::int32_t max_waiting = 4096;       // sequences; more are refused, preempted ones always return
+  std::int32_t max_plans_in_flight = 2;  // per replica
+  bool chunked_prefill = true;
+  BatchingMode batching = BatchingMode::kContinuous;
+  std::int32_t static_batch_size = 32;  // with kStatic
+
+  std::int32_t step_tokens(const ReplicaInfo& info) const {
+    return std::min(max_tokens_per_step, info.max_tokens_per_step);
+  }
+  std::int32_t batch_sequences(const ReplicaInfo& info) const {
+    const std::int32_t limit = std::min(max_num_sequences, info.max_num_sequences);
+    return batching == BatchingMode::kStatic ? std::min(limit, static_batch_size) : limit;
+  }
+};
+
+}  // namespace caudal

@@ -1,0 +1,51 @@
+// Replica: what the scheduler keeps about one replica of one epoch: its blocks, its slots, who runs there
+// and which plans have no answer yet. Plain state of Scheduler, split off to be readable.
+#pragma once
+
+#include <vector>
+
+#include "coordinator/scheduler_config.h"
+#include "coordinator/sequence.h"
+
+namespace caudal {
+
+// One line of a plan, remembered until its answer. The sequence outlives it: see RequestState::num_held.
+struct PlannedSequence {
+  Sequence* sequence = nullptr;
+  SlotId slot = 0;
+  std::int32_t num_tokens = 0;
+  std::int32_t max_new_tokens = 0;  // that its result may carry
+};
+
+struct PlanInFlight {
+  StepId step_id = 0;
+  std::vector<PlannedSequence> sequences;
+};
+
+struct Replica {
+  Replica(ReplicaId id_, Epoch epoch_, const ReplicaInfo& info_);
+
+  Admission admission(const SchedulerConfig& config, std::int32_t num_tokens_left) const;
+  std::int32_t num_running() const { return static_cast<std::int32_t>(running.size()); }
+  void insert_running(Sequence& sequence);
+  void remove_departed();  // everyone who is no longer running
+
+  ReplicaId id;
+  Epoch epoch;
+  ReplicaInfo info;
+  bool alive = true;
+  KvManager kv;
+  std::vector<Sequence*> running;      // in the order of their keys
+  std::vector<SlotId> free_slots;      // may be given out again in the plan that releases them
+  std::vector<SlotId> to_release;      // for the next plan
+  std::vector<PlanInFlight> in_flight;  // oldest first
+  StepId last_step_id = 0;
+  std::int32_t num_leaving_blocks = 0;  // of sequences that left; free once their plans are answered
+  std::int32_t num_tokens_left = 0;     // of the last plan's budget: what the next may have for others
+
+  // For metrics.
+  std::uint64_t num_preemptions = 0;
+  std::uint64_t num_tokens_computed = 0;
+};
+
+}  // namespace caudal

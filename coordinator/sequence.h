@@ -1,0 +1,67 @@
+// Sequence: one stream of tokens of a request. It has no phase: a step hands out the difference between
+// what is known and what is computed, be it a prompt, a token, or everything again after a preemption.
+// Owned by its RequestState, which the Scheduler's request map owns; engine thread only.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "coordinator/kv_manager.h"
+#include "coordinator/queue_policy.h"
+#include "coordinator/request.h"
+
+namespace caudal {
+
+struct RequestState;
+
+//            admit                  finished, cancelled
+//   kWaiting ------> kRunning ---------------------------------> kEnded
+//      ^                | out of blocks, replica lost              ^
+//      |                v                                          | finished by a plan in flight, cancelled
+//      +----------- kLeaving --------------------------------------+
+//        its last plan is answered                    kWaiting -> kEnded: cancelled, expired, too long
+enum class SequenceState : std::uint8_t { kWaiting, kRunning, kLeaving, kEnded };
+
+// What a sequence has on a replica; empty elsewhere. Without plans in flight the last three are 0.
+struct Residence {
+  ReplicaId replica = 0;
+  SlotId slot = -1;              // -1 once given back, while plans in flight still name the blocks
+  std::int32_t token_limit = 0;  // prompt and output never get longer here
+  std::int32_t num_computed = 0;  // answered by the worker
+  BlockTable table;
+  std::int32_t num_plans_in_flight = 0;
+  std::int32_t num_tokens_in_flight = 0;      // given out to them
+  std::int32_t num_new_tokens_in_flight = 0;  // the most they can sample
+};
+
+struct Sequence {
+  SequenceId id = 0;
+  std::int32_t index = 0;  // in the request
+  RequestState* request = nullptr;
+  QueueKey key;
+  SequenceState state = SequenceState::kWaiting;
+  std::vector<TokenId> tokens;  // prompt, then generated
+  std::int32_t num_preemptions = 0;
+  bool started = false;  // has been admitted before
+  Residence residence;
+
+  std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
+
+  // The most that can be known and computed once every plan in flight is answered. The very last token
+  // of a sequence is never computed: nothing is sampled from it.
+  std::int32_t max_known() const { return num_tokens() + residence.num_new_tokens_in_flight; }
+  std::int32_t max_computed() const { return residence.num_computed + residence.num_tokens_in_flight; }
+  std::int32_t num_plannable() const {
+    return std::min(max_known(), residence.token_limit - 1) - max_computed();
+  }
+};
+
+// Its prompt has moved into the sequences' tokens.
+struct RequestState {
+  Request request;
+  std::int32_t num_prompt_tokens = 0;
+  std::vector<Sequence> sequences;  // never resized: others point at its elements
+  std::int32_t num_held = 0;        // sequences that have not ended, or that plans in flight still name
+};
+
+}  // namespace caudal

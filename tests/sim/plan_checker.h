@@ -1,0 +1,96 @@
+// PlanChecker: watches the plans and answers of one replica epoch from outside and CHECKs what has to hold
+// for every pair of them: step ids rise by one, budgets hold, no block is in two tables, and no block is
+// handed out while an unanswered plan names it for somebody else. Keeps a digest of everything sent.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+
+#include "common/check.h"
+#include "coordinator/scheduler_config.h"
+#include "tests/sim/toy_model.h"
+
+namespace caudal::sim {
+
+inline std::uint64_t digest(const StepPlan& plan, std::uint64_t seed = 0) {
+  std::uint64_t d = mix(mix(seed, plan.epoch), plan.step_id);
+  for (const SlotId slot : plan.released) d = mix(d, slot);
+  for (const NewSequence& sequence : plan.new_sequences) {
+    d = mix(mix(mix(d, sequence.slot), sequence.sequence_id), sequence.sampling.seed);
+    for (const TokenId token : sequence.tokens) d = mix(d, token);
+    for (const BlockId block : sequence.blocks) d = mix(d, block);
+  }
+  for (const ScheduledSequence& scheduled : plan.scheduled) {
+    d = mix(mix(d, scheduled.slot), scheduled.num_tokens);
+    for (const BlockId block : scheduled.new_blocks) d = mix(d, block);
+  }
+  return d;
+}
+
+class PlanChecker {
+ public:
+  PlanChecker(const SchedulerConfig& config, const ReplicaInfo& info, Epoch epoch)
+      : config_(config), info_(info), epoch_(epoch) {}
+
+  void sent(const StepPlan& plan) {
+    CHECK(plan.epoch == epoch_ && plan.step_id == ++last_step_id_);
+    CHECK_MSG(!plan.scheduled.empty(), "a plan without work");
+    CHECK(unanswered_.size() < static_cast<std::size_t>(config_.max_plans_in_flight));
+    for (const SlotId slot : plan.released) CHECK(tables_.erase(slot) == 1);
+    for (const NewSequence& sequence : plan.new_sequences) {
+      CHECK(tables_.emplace(sequence.slot, Table{sequence.sequence_id, {}}).second);
+      hand_out(tables_.at(sequence.slot), sequence.blocks);
+    }
+    std::int64_t num_tokens = 0;
+    std::set<SlotId> slots;
+    for (const ScheduledSequence& scheduled : plan.scheduled) {
+      CHECK_MSG(slots.insert(scheduled.slot).second, "a slot is twice in a plan");
+      hand_out(tables_.at(scheduled.slot), scheduled.new_blocks);
+      num_tokens += scheduled.num_tokens;
+    }
+    CHECK(num_tokens <= config_.step_tokens(info_));
+    CHECK(std::ssize(tables_) <= config_.batch_sequences(info_));
+    Named named;
+    for (const SlotId slot : slots) {
+      const Table& table = tables_.at(slot);
+      for (const BlockId block : table.blocks) named.emplace(block, table.sequence);
+    }
+    unanswered_.push_back(std::move(named));
+    digest_ = digest(plan, digest_);
+  }
+
+  void answered() { unanswered_.pop_front(); }
+
+  std::uint64_t trace_digest() const { return digest_; }
+
+ private:
+  struct Table {
+    SequenceId sequence;
+    std::vector<BlockId> blocks;
+  };
+  using Named = std::map<BlockId, SequenceId>;
+
+  void hand_out(Table& table, const std::vector<BlockId>& blocks) {
+    for (const BlockId block : blocks) {
+      CHECK(block >= 0 && block < info_.num_blocks);
+      for (const auto& [slot, other] : tables_) {
+        CHECK_MSG(std::ranges::count(other.blocks, block) == 0, "a block is in two tables");
+      }
+      for (const Named& named : unanswered_) {
+        CHECK_MSG(!named.contains(block), "a block was reused while an unanswered plan names it");
+      }
+      table.blocks.push_back(block);
+    }
+  }
+
+  SchedulerConfig config_;
+  ReplicaInfo info_;
+  Epoch epoch_;
+  StepId last_step_id_ = 0;
+  std::map<SlotId, Table> tables_;  // as the worker sees them after the last plan
+  std::deque<Named> unanswered_;
+  std::uint64_t digest_ = 0;
+};
+
+}  // namespace caudal::sim

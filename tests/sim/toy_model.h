@@ -1,0 +1,74 @@
+// ToyModel: a "language model" of three hash functions. What it says depends on every token before, read
+// back from the KV blocks, on the seed and on the position, and on nothing else: not on batch, chunk, slot,
+// replica or preemption. So one short loop (expected_output) knows what a cluster of it has to answer.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "coordinator/request.h"
+
+namespace caudal::sim {
+
+constexpr std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t z = a + 0x9e3779b97f4a7c15ULL * (b + 1);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+struct ToyModel {
+  static constexpr std::int32_t kVocabulary = 32;
+
+  // The KV of a position, from the one before.
+  static std::uint64_t kv(std::uint64_t previous, TokenId token) { return mix(previous, token); }
+  // Attention: folds the KV of one more position.
+  static std::uint64_t attend(std::uint64_t state, std::uint64_t kv) { return mix(state, kv) + state; }
+
+  struct Sample {
+    TokenId token = 0;
+    FinishReason finish_reason = FinishReason::kNone;
+  };
+
+  // The token after `num_tokens`. kError: the logits were NaN.
+  static Sample sample(std::uint64_t state, std::uint64_t seed, const StopParams& stop, std::int32_t num_prompt,
+                       std::int32_t num_tokens, std::int32_t max_context) {
+    const std::uint64_t noise = mix(state, mix(seed, num_tokens));
+    if (noise % 331 == 0) return {0, FinishReason::kError};
+    const std::int32_t num_generated = num_tokens + 1 - num_prompt;
+    auto token = static_cast<TokenId>((noise >> 20) % kVocabulary);
+    const auto is_stop = [&] { return std::ranges::count(stop.stop_token_ids, token) > 0; };
+    while (num_generated < stop.min_tokens && is_stop()) token = (token + 1) % kVocabulary;
+    if (is_stop()) return {token, FinishReason::kStop};
+    const bool at_limit = num_generated >= stop.max_tokens || num_tokens + 1 >= max_context;
+    return {token, at_limit ? FinishReason::kLength : FinishReason::kNone};
+  }
+};
+
+struct Output {
+  std::vector<TokenId> tokens;
+  FinishReason finish_reason = FinishReason::kNone;
+};
+
+// What sequence `index` of the request has to be answered. num_sequences and placement do not matter.
+inline Output expected_output(const Request& request, std::int32_t index, std::int32_t max_context) {
+  Output output;
+  std::vector<TokenId> tokens = request.prompt;
+  const auto num_prompt = static_cast<std::int32_t>(tokens.size());
+  std::uint64_t kv = 0;
+  std::uint64_t state = 0;
+  for (std::size_t position = 0; output.finish_reason == FinishReason::kNone; ++position) {
+    kv = ToyModel::kv(kv, tokens[position]);
+    state = ToyModel::attend(state, kv);
+    if (position + 1 < tokens.size()) continue;
+    const auto sample = ToyModel::sample(state, sequence_seed(request.sampling.seed, index), request.stop, num_prompt,
+                                         static_cast<std::int32_t>(tokens.size()), max_context);
+    output.finish_reason = sample.finish_reason;
+    if (sample.finish_reason == FinishReason::kError) break;
+    tokens.push_back(sample.token);
+    output.tokens.push_back(sample.token);
+  }
+  return output;
+}
+
+}  // namespace caudal::sim
