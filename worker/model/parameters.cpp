@@ -97,15 +97,18 @@ std::vector<const WeightPart*> DecoderParameters::all_parts() const {
 }
 
 std::size_t DecoderParameters::device_bytes(DType dtype) const {
-  // Packed matrices are padded to tiles; 64 covers the tiles of every backend in both directions.
+  // Packed matrices are padded to tiles, 64 covers those of every backend in both directions, and may carry
+  // a bias in f32 whether the model has one or not.
   constexpr std::int64_t kTile = 64;
-  std::int64_t elements = 0;
+  std::size_t bytes = 0;
   for_each_parameter(*this, [&](const Parameter& parameter) {
     if (!parameter.held()) return;
-    const bool matrix = parameter.columns() > 1;
-    elements += round_up(parameter.rows(), kTile) * (matrix ? round_up(parameter.columns(), kTile) : 1);
+    const std::int64_t rows = round_up(parameter.rows(), kTile);
+    bytes += static_cast<std::size_t>(rows) * sizeof(float);
+    if (parameter.columns() > 1)
+      bytes += static_cast<std::size_t>(rows * round_up(parameter.columns(), kTile)) * dtype_bytes(dtype);
   });
-  return static_cast<std::size_t>(elements) * dtype_bytes(dtype);
+  return bytes;
 }
 
 DecoderParameters decoder_parameters(const ModelConfig& config, const Partition& part) {
