@@ -1,0 +1,63 @@
+"""deploy/quickstart.sh as a new user runs it."""
+import contextlib
+import os
+import signal
+import subprocess
+import time
+import unittest
+import urllib.request
+
+from cluster import MARK, ROOT, free_port, marked_processes, shared_memory
+
+QUICKSTART = str(ROOT / "deploy/quickstart.sh")
+
+
+class Quickstart(unittest.TestCase):
+    def setUp(self):
+        self.mark = f"quickstart-{os.getpid()}-{self.id()}"
+        # The same build as the other tests; a user's first run builds it.
+        self.env = dict(os.environ, CAUDAL_BUILD_DIR=os.environ["CAUDAL_BUILD"], **{MARK: self.mark})
+        self.shared_memory = shared_memory()
+
+    def tearDown(self):
+        end = time.monotonic() + 10
+        while time.monotonic() < end and (marked_processes(self.mark) or shared_memory() - self.shared_memory):
+            time.sleep(0.1)
+        left = marked_processes(self.mark)
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self.assertEqual((left, shared_memory() - self.shared_memory), ([], set()))
+
+    def test_once(self):
+        done = subprocess.run([QUICKSTART, "--once", "--port", str(free_port())], env=self.env, text=True,
+                              capture_output=True, timeout=900)
+        self.assertEqual(done.returncode, 0, done.stderr[-3000:])
+        self.assertIn("> What is 17 plus 25?", done.stdout)
+        self.assertIn("42", done.stdout)
+
+    def test_serves_until_ctrl_c(self):
+        port = free_port()
+        process = subprocess.Popen([QUICKSTART, "--port", str(port), "--replicas", "2", "--tensor-parallel", "1"],
+                                   env=self.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   start_new_session=True)
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C" in line:
+                break
+        self.assertIn(f"http://127.0.0.1:{port}/metrics", "".join(lines))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
+            self.assertEqual(answer.status, 200)
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+        self.assertEqual(process.wait(30), 130)
+        process.stdout.close()
+
+    def test_wrong_flags(self):
+        done = subprocess.run([QUICKSTART, "--nonsense"], env=self.env, text=True, capture_output=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--nonsense", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,130 @@
+"""One cluster of two ranks, asked by real clients in every way."""
+import concurrent.futures
+import http.client
+import json
+import re
+import time
+import unittest
+
+import openai
+
+import zmq_client
+from cluster import Cluster, DEMO, ROOT
+
+SAMPLES = json.loads((ROOT / "deploy/demo-model/samples.json").read_text())
+
+
+class Serving(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = cls.enterClassContext(Cluster(tensor_parallel=2, zmq=True))
+        cls.client = openai.OpenAI(base_url=f"http://127.0.0.1:{cls.cluster.port}/v1", api_key="none", max_retries=0)
+
+    def test_sample_prompts_have_the_right_answers(self):
+        for sample in SAMPLES:
+            with self.subTest(sample["prompt"]):
+                answer = self.cluster.chat(sample["prompt"]) if sample.get("chat", True) else \
+                    self.cluster.complete(sample["prompt"], max_tokens=64)["choices"][0]["text"]
+                if "answer" in sample:
+                    self.assertEqual(answer, sample["answer"])
+                else:
+                    self.assertRegex(answer, re.compile(sample["pattern"], re.S))
+
+    def test_the_readme_arithmetic(self):
+        self.assertIn("42", self.cluster.chat("What is 17 plus 25?"))
+
+    def test_openai_client_streams_what_it_answers(self):
+        arguments = dict(model="demo", messages=[{"role": "user", "content": "What is the opposite of hot?"}],
+                         temperature=0, max_tokens=40)
+        whole = self.client.chat.completions.create(**arguments)
+        chunks = list(self.client.chat.completions.create(**arguments, stream=True,
+                                                          stream_options={"include_usage": True}))
+        text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        self.assertEqual(text, whole.choices[0].message.content)
+        self.assertEqual(chunks[-1].usage, whole.usage)
+        self.assertEqual([c.choices[0].finish_reason for c in chunks if c.choices][-1], "stop")
+        self.assertEqual(whole.usage.total_tokens, whole.usage.prompt_tokens + whole.usage.completion_tokens)
+
+    def test_models_and_operations(self):
+        self.assertEqual([m.id for m in self.client.models.list().data], ["demo"])
+        for path in ("/health", "/live", "/version"):
+            self.assertEqual(self.cluster.get(path)[0], 200, path)
+        for name in ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:time_to_first_token_seconds_count",
+                     "vllm:inter_token_latency_seconds_count", "vllm:e2e_request_latency_seconds_count",
+                     "vllm:kv_cache_usage_perc", "vllm:num_preemptions_total", "vllm:prompt_tokens_total",
+                     "vllm:generation_tokens_total", "caudal:step_time_seconds_count", "caudal:batch_size_count"):
+            self.assertIn("\n" + name, self.cluster.get("/metrics")[1], name)
+
+    def test_http_and_zeromq_agree(self):
+        client = zmq_client.Client(self.cluster.zmq_endpoint)
+        for prompt in ("Once upon a time", "The cat"):
+            answer = self.cluster.complete(prompt, max_tokens=24)
+            done = client.complete(prompt, max_tokens=24, temperature=0.0)
+            self.assertEqual(done.text, answer["choices"][0]["text"])
+            self.assertEqual(done.num_generated_tokens, answer["usage"]["completion_tokens"])
+
+    def test_seeded_sampling_repeats(self):
+        arguments = dict(max_tokens=24, temperature=0.9, top_p=0.95, top_k=50, min_p=0.01, seed=11)
+        first = self.cluster.complete("Once upon a time", **arguments)["choices"][0]["text"]
+        again = self.cluster.complete("Once upon a time", **arguments)["choices"][0]["text"]
+        other = self.cluster.complete("Once upon a time", **{**arguments, "seed": 12})["choices"][0]["text"]
+        self.assertEqual(first, again)
+        self.assertNotEqual(first, other)
+
+    def test_n_and_stop_and_logprobs(self):
+        answer = self.cluster.complete("Once upon a time", n=3, temperature=1.0, seed=3, max_tokens=8)
+        self.assertEqual([c["index"] for c in answer["choices"]], [0, 1, 2])
+        self.assertEqual(answer["usage"]["completion_tokens"], 24)
+        stopped = self.cluster.complete("Once upon a time", stop=["a"], max_tokens=30)["choices"][0]
+        self.assertNotIn("a", stopped["text"])
+        self.assertEqual(stopped["finish_reason"], "stop")
+        logprobs = self.cluster.complete("Once upon a time", logprobs=2, max_tokens=4)["choices"][0]["logprobs"]
+        self.assertEqual(len(logprobs["tokens"]), 4)
+        self.assertTrue(all(l <= 0 for l in logprobs["token_logprobs"]))
+
+    def test_a_client_that_leaves_frees_its_blocks(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.cluster.port)
+        connection.request("POST", "/v1/completions", json.dumps(
+            {"prompt": "Once", "max_tokens": 1000, "ignore_eos": True, "stream": True}))
+        response = connection.getresponse()
+        response.read(20)
+        self.assertGreater(self.cluster.metric("vllm:num_requests_running"), 0)
+        response.close()
+        connection.close()
+        end = time.monotonic() + 5
+        while time.monotonic() < end and self.cluster.metric("vllm:kv_cache_usage_perc") > 0:
+            time.sleep(0.05)
+        self.assertEqual(self.cluster.metric("vllm:kv_cache_usage_perc"), 0)
+        self.assertEqual(self.cluster.metric("vllm:num_requests_running"), 0)
+
+    def test_bad_requests_disturb_nobody(self):
+        bad = [
+            ({"prompt": "x", "temperature": "hot"}, "temperature"),
+            ({"prompt": "x", "temperature": -1}, "temperature"),
+            ({"prompt": "x", "max_tokens": 0}, "max_tokens"),
+            ({"prompt": "x", "top_p": 2}, "top_p"),
+            ({"prompt": ""}, "prompt"),
+            ({"prompt": []}, "prompt"),
+            ({"prompt": [1, 10**9]}, "prompt"),
+            ({"prompt": [-1]}, "prompt"),
+            ({"prompt": "x " * 5000}, "prompt"),
+            ({"prompt": "x", "n": 10**6}, "n"),
+            ({}, "prompt"),
+        ]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            good = [pool.submit(self.cluster.complete, "Once upon a time", max_tokens=48) for _ in range(3)]
+            for body, field in bad:
+                status, answer = self.cluster.post("/v1/completions", body)
+                self.assertEqual((status, answer["error"]["param"]), (400, field), (body, answer))
+            for garbage in (b"{", b"[]", b"\xff", b'{"prompt": NaN}', b"[" * 100000, b""):
+                self.assertEqual(self.cluster.request("POST", "/v1/completions", garbage)[0], 400, garbage[:20])
+            self.assertEqual(self.cluster.request("POST", "/v1/completions", b"x" * (9 << 20))[0], 413)
+            self.assertEqual(self.cluster.post("/v1/completions", {"model": "other", "prompt": "x"})[0], 404)
+            self.assertEqual(self.cluster.get("/nowhere")[0], 404)
+            self.assertEqual(self.cluster.get("/v1/completions")[0], 405)
+            texts = {g.result()["choices"][0]["text"] for g in good}
+        self.assertEqual(len(texts), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

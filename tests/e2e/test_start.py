@@ -1,0 +1,98 @@
+"""What cannot work is refused at start: a message that names file or flag, exit code not 0, nothing left."""
+import json
+import pathlib
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import unittest
+
+from cluster import BIN, Cluster, DEMO, free_port
+
+
+class Start(unittest.TestCase):
+    def model_copy(self, change):
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for file in DEMO.iterdir():
+            shutil.copy(file, folder)
+        change(folder)
+        return folder
+
+    def refused(self, *words, **cluster):
+        with Cluster(wait=False, **cluster) as c:
+            self.assertNotIn(c.process.wait(60), (0, None))
+            for word in words:
+                self.assertIn(word, c.output())
+
+    def edit_config(self, **changes):
+        def change(folder):
+            config = json.loads((folder / "config.json").read_text())
+            for key, value in changes.items():
+                config.pop(key) if value is None else config.update({key: value})
+            (folder / "config.json").write_text(json.dumps(config))
+        return self.model_copy(change)
+
+    def test_truncated_weights(self):
+        def cut(folder):
+            file = folder / "model.safetensors"
+            file.write_bytes(file.read_bytes()[:-1000])
+        self.refused("model.safetensors", model=self.model_copy(cut))
+
+    def test_header_past_the_end(self):
+        def spoil(folder):
+            file = folder / "model.safetensors"
+            file.write_bytes(struct.pack("<Q", 1 << 40) + file.read_bytes()[8:])
+        self.refused("model.safetensors", model=self.model_copy(spoil))
+
+    def test_index_names_a_missing_file(self):
+        def spoil(folder):
+            (folder / "model.safetensors").unlink()
+            (folder / "model.safetensors.index.json").write_text(
+                json.dumps({"weight_map": {"model.embed_tokens.weight": "model-00001-of-00002.safetensors"}}))
+        self.refused("model-00001-of-00002.safetensors", model=self.model_copy(spoil))
+
+    def test_config_without_a_field(self):
+        self.refused("config.json", "num_attention_heads", model=self.edit_config(num_attention_heads=None))
+
+    def test_unknown_architecture(self):
+        self.refused("LlamaForCausalLM", model=self.edit_config(architectures=["GrokForCausalLM"]))
+
+    def test_a_split_that_is_impossible(self):
+        self.refused("tensor", tensor_parallel=3)
+
+    def test_port_in_use(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            s.listen()
+            port = s.getsockname()[1]
+            command = [str(BIN / "caudal-coordinator"), "--model", str(DEMO), "--port", str(port), "--zmq", "",
+                       "--control", f"tcp://127.0.0.1:{free_port()}"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(str(port), done.stderr)
+
+    def test_unreachable_coordinator(self):
+        command = [str(BIN / "caudal-worker"), "--model", str(DEMO), "--coordinator",
+                   f"tcp://127.0.0.1:{free_port()}", "--tensor-parallel", "1", "--connect-timeout-ms", "1500"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 10, done.stderr)
+        self.assertIn("coordinator", done.stderr)
+
+    def test_a_control_port_off_loopback_needs_keys(self):
+        command = [str(BIN / "caudal-coordinator"), "--model", str(DEMO), "--port", "0", "--zmq", "",
+                   "--control", "tcp://0.0.0.0:0"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("CURVE", done.stderr)
+
+    def test_with_keys(self):
+        with tempfile.TemporaryDirectory() as folder:
+            keys = pathlib.Path(folder) / "keys"
+            subprocess.run([str(BIN / "caudal-coordinator"), "--generate-keys", str(keys)], check=True)
+            with Cluster(args=["--curve-keys", str(keys)]) as cluster:
+                self.assertIn("42", cluster.chat("What is 17 plus 25?"))
+
+
+if __name__ == "__main__":
+    unittest.main()

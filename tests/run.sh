@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, and runs everything this machine can run. Says what failed first, and
+# what was skipped and why. --quick: the release build and its tests only.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+
+quick=false
+case "${1:-}" in
+  "") ;;
+  --quick) quick=true ;;
+  *) echo "usage: tests/run.sh [--quick]" >&2; exit 2 ;;
+esac
+
+jobs=$(nproc)
+build="$root/build"
+mkdir -p "$build"
+started=$SECONDS
+say() { printf '[%3d s] %s\n' $((SECONDS - started)) "$*"; }
+
+# run LOG COMMAND...: quiet unless it fails; then the first errors and the end of the log.
+run() {
+  local log="$build/$1.log"
+  shift
+  if ! "$@" >"$log" 2>&1; then
+    say "FAILED: $*"
+    grep -nE 'error:|FAILED|\*\*\*Failed|ERROR:|Error ' "$log" | head -n 20 || true
+    echo "--- end of $log"
+    tail -n 40 "$log"
+    exit 1
+  fi
+}
+
+say "installing what is missing"
+deploy/bootstrap.sh --tests
+
+python="$build/venv/bin/python"
+if [[ ! -x "$python" ]] || ! "$python" -c 'import openai, zmq, google.protobuf' 2>/dev/null; then
+  if ! { python3 -m venv "$build/venv" && "$build/venv/bin/pip" install -q -r tests/e2e/requirements.txt; } \
+    >"$build/venv.log" 2>&1; then
+    say "skipping the end-to-end tests: no Python packages ($(tail -n 1 "$build/venv.log"))"
+    python=
+  fi
+fi
+
+configure() { run "configure-$1" cmake --preset "$1" -DCAUDAL_TEST_PYTHON="$python" "${@:2}"; }
+compile() { run "build-$1" cmake --build "build/$1" -j "$jobs" "${@:2}"; }
+
+say "building (release)"
+configure release
+compile release
+say "testing (release)"
+run test-release ctest --test-dir build/release --output-on-failure -j "$jobs"
+grep -E 'tests passed|Skipped|Not Run' "$build/test-release.log" | sort -u || true
+run hardening tests/rules/hardening.sh build/release/bin/caudal-coordinator build/release/bin/caudal-worker
+run install cmake --install build/release --prefix "$build/install"
+run install-check "$build/install/bin/caudal-coordinator" --version
+
+if ! $quick; then
+  # The same code with other eyes: sanitizers run the unit tests and one cluster of two ranks.
+  for sanitizer in asan tsan; do
+    say "building ($sanitizer)"
+    configure $sanitizer
+    compile $sanitizer
+    say "testing ($sanitizer)"
+    run "test-$sanitizer" ctest --test-dir build/$sanitizer --output-on-failure -j "$jobs" -L "unit|sanitize"
+    grep -E 'tests passed' "$build/test-$sanitizer.log"
+  done
+  say "building (clang)"
+  configure clang -DCAUDAL_BUILD_TESTS=OFF
+  compile clang
+fi
+
+command -v nvidia-smi >/dev/null || say "skipped: everything that needs a GPU (none here)"
+say "all passed"
+grep -E 'tests passed' "$build/test-release.log"
