@@ -218,7 +218,8 @@ void CpuBackend::paged_attention(const Tensor& q, const Tensor& k_cache, const T
   expect.that(params.scale > 0.0F, "scale must be positive");
   const std::int64_t group = *num_heads / *num_kv_heads;
   const AttentionJob job{q, k_cache, v_cache, batch.block_table, out, params, group, *head_dim, *num_kv_heads};
-  const CpuAttentionKernel kernel = attention_simd(*context_, *head_dim);
+  const bool amx = context_->isa() >= Isa::kAmx && q.dtype() == DType::kBF16;
+  const CpuAttentionKernel kernel = amx ? attention_amx(*head_dim) : attention_simd(*context_, *head_dim);
   AttentionRun(*context_, job, kernel).run(cut_queries(batch, job));
 }
 
