@@ -6,6 +6,7 @@
 #include <random>
 
 #include "coordinator/gateway/limits.h"
+#include "coordinator/gateway/openai_api.h"
 
 namespace caudal {
 namespace {
@@ -206,6 +207,20 @@ void Generation::cancel() {
   }
   if (stream_ != nullptr && num_unfinished_ > 0) record_end(FinishReason::kAbort);
   num_unfinished_ = 0;
+}
+
+Intake take_request(const GenerationContext& context, Endpoint endpoint, const Result<boost::json::value>& body,
+                    Generation::Clock::time_point arrival) {
+  if (!body) return {nullptr, invalid_request(body.error())};
+  const ApiContext limits{context.model.vocab_size, context.model.default_sampling};
+  Result<ApiRequest> request = parse_api_request(endpoint, body.value(), limits);
+  if (!request) return {nullptr, invalid_request(request.error())};
+  if (!request.value().model.empty() && request.value().model != context.model.served_name) {
+    return {nullptr, model_not_found()};
+  }
+  auto generation = std::make_unique<Generation>(context, std::move(request).value(), arrival);
+  if (auto error = generation->prepare()) return {nullptr, std::move(error)};
+  return {std::move(generation), std::nullopt};
 }
 
 }  // namespace caudal

@@ -2,6 +2,8 @@
 // that asked owns it; destroying it cancels what still runs, which is all a vanished client needs.
 #pragma once
 
+#include <boost/json/value.hpp>
+
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -83,5 +85,14 @@ class Generation {
   bool first_token_seen_ = false;
   bool recorded_ = false;
 };
+
+// Body -> validated, templated and tokenized: all that happens before the engine hears of a request, on the work
+// pool. `body` may be the error of its own parsing. Either a generation that can start, or why not.
+struct Intake {
+  std::unique_ptr<Generation> generation;
+  std::optional<ApiError> error;
+};
+Intake take_request(const GenerationContext& context, Endpoint endpoint, const Result<boost::json::value>& body,
+                    Generation::Clock::time_point arrival);
 
 }  // namespace caudal
