@@ -16,9 +16,9 @@ SamplingRow row_of(const Sequence& sequence) {
 
 Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator& group, std::int64_t vocab_size,
                                                  std::int64_t max_rows) {
-  Result<Buffer> tokens = backend.allocate(device_bytes(max_rows));
-  if (!tokens) return tokens.error();
-  return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(tokens).value()));
+  Result<std::unique_ptr<HostExchange>> exchange = HostExchange::create(backend, group, max_rows);
+  if (!exchange) return exchange.error();
+  return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(exchange).value()));
 }
 
 std::span<const SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const Sequence* const> sequences) {
@@ -34,18 +34,13 @@ std::span<const SamplingOutput> Sampler::sample(const Tensor& logits, std::span<
 }
 
 void Sampler::share_tokens() {
-  host_tokens_.clear();
-  for (const SamplingOutput& output : outputs_) host_tokens_.push_back(output.valid ? output.token : -1);
-  const Tensor tokens = device_tokens_.tensor(DType::kI32, {static_cast<std::int64_t>(outputs_.size())});
-  if (group_.rank() == 0) backend_.copy_to_device(host_tokens_.data(), tokens);
-  backend_.synchronize();
-  group_.broadcast(tokens, 0);
+  tokens_.clear();
+  for (const SamplingOutput& output : outputs_) tokens_.push_back(output.valid ? output.token : -1);
+  exchange_->broadcast(tokens_, 0);
   if (group_.rank() == 0) return;
-  backend_.copy_to_host(tokens, host_tokens_.data());
-  backend_.synchronize();
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    outputs_[i].token = host_tokens_[i];
-    outputs_[i].valid = host_tokens_[i] >= 0;
+    outputs_[i].token = tokens_[i];
+    outputs_[i].valid = tokens_[i] >= 0;
   }
 }
 

@@ -7,14 +7,16 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "worker/comm/communicator.h"
+#include "worker/comm/host_exchange.h"
 #include "worker/sequence_table.h"
 
 namespace caudal {
 
 class Sampler {
  public:
-  static std::size_t device_bytes(std::int64_t max_rows) { return static_cast<std::size_t>(max_rows) * sizeof(TokenId); }
+  static std::size_t device_bytes(int ranks, std::int64_t max_rows) {
+    return HostExchange::device_bytes(ranks, max_rows);
+  }
   static Result<std::unique_ptr<Sampler>> create(Backend& backend, Communicator& group, std::int64_t vocab_size,
                                                  std::int64_t max_rows);
 
@@ -23,15 +25,16 @@ class Sampler {
   std::span<const SamplingOutput> sample(const Tensor& logits, std::span<const Sequence* const> sequences);
 
  private:
-  Sampler(Backend& backend, Communicator& group, std::int64_t vocab_size, Buffer tokens)
-      : backend_(backend), group_(group), vocab_size_(vocab_size), device_tokens_(std::move(tokens)) {}
+  Sampler(Backend& backend, Communicator& group, std::int64_t vocab_size,
+          std::unique_ptr<HostExchange> exchange)
+      : backend_(backend), group_(group), vocab_size_(vocab_size), exchange_(std::move(exchange)) {}
   void share_tokens();
 
   Backend& backend_;
   Communicator& group_;
   std::int64_t vocab_size_;
-  Buffer device_tokens_;                 // i32 [max_rows], what rank 0 tells; -1 = nothing could be drawn
-  std::vector<TokenId> host_tokens_;
+  std::unique_ptr<HostExchange> exchange_;
+  std::vector<TokenId> tokens_;  // what rank 0 tells; -1 = nothing could be drawn
   std::vector<SamplingRow> rows_;
   std::vector<SamplingOutput> outputs_;
 };

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "worker/comm/host_exchange.h"
+
 namespace caudal {
 namespace {
 
@@ -38,18 +40,11 @@ Result<void> choose_weights(const std::filesystem::path& model_dir, const Runner
 
 // The least of a number over the ranks of a group.
 Result<std::int64_t> least_of_all(Backend& backend, Communicator& group, std::int64_t number) {
-  Result<Buffer> buffer = backend.allocate(static_cast<std::size_t>(group.size() + 1) * sizeof(std::int32_t));
-  if (!buffer) return buffer.error();
+  Result<std::unique_ptr<HostExchange>> exchange = HostExchange::create(backend, group, 1);
+  if (!exchange) return exchange.error();
   const auto mine = static_cast<std::int32_t>(std::min<std::int64_t>(number, 0x7FFFFFFF));
-  auto* memory = static_cast<std::int32_t*>(buffer.value().data());
-  const Tensor one(memory, DType::kI32, {1, 1}), all(memory + 1, DType::kI32, {1, group.size()});
-  backend.copy_to_device(&mine, one);
-  backend.synchronize();
-  group.all_gather_columns(one, all);
-  std::vector<std::int32_t> numbers(static_cast<std::size_t>(group.size()));
-  backend.copy_to_host(all, numbers.data());
-  backend.synchronize();
-  return std::int64_t{*std::min_element(numbers.begin(), numbers.end())};
+  const std::span<const std::int32_t> all = exchange.value()->gather({&mine, 1});
+  return std::int64_t{*std::min_element(all.begin(), all.end())};
 }
 
 Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
@@ -58,7 +53,7 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
       .weights_bytes = decoder_parameters(start.config, start.part).device_bytes(start.dtype),
       .workspace_bytes = Decoder::workspace_bytes(start.config, start.part, start.dtype, limits) +
                          BatchUploader::device_bytes(limits.max_tokens, limits.max_rows, start.max_blocks_per_sequence) +
-                         Sampler::device_bytes(limits.max_rows),
+                         Sampler::device_bytes(group.size(), limits.max_rows),
       .block_bytes = kv_block_bytes(start.config, start.part, start.dtype),
       .most_useful_blocks = start.max_blocks_per_sequence * limits.max_rows};
   Result<MemoryPlan> memory = plan_memory(needs, options.kv, backend.info().free_memory_bytes);

@@ -1,0 +1,29 @@
+// What the operator asked of a worker: command line and TOML file, checked once, then passed by reference.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "common/log.h"
+#include "worker/host_cores.h"
+#include "worker/runner.h"
+#include "worker/server.h"
+
+namespace caudal {
+
+struct WorkerOptions {
+  std::string coordinator;  // endpoint of the control link
+  std::string model_dir;
+  int tensor_parallel_size = 1;
+  std::string device = "cpu";
+  RunnerOptions runner;
+  CoreChoice cores;
+  ServerTiming timing;
+  std::string curve_keys;  // path, or empty
+  LogLevel log_level = LogLevel::kInfo;
+};
+
+// An exit code when there is nothing to run: 0 after --help or --version, 1 for wrong flags.
+std::optional<int> parse_worker_options(int argc, char** argv, WorkerOptions& options);
+
+}  // namespace caudal
