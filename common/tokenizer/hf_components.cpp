@@ -16,6 +16,8 @@ namespace {
 // Words of GPT-2: contractions, letters, digits, other characters, each with one leading space; white space.
 constexpr std::string_view kGpt2Words =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+// Digits asks Rust's standard library, which knows Unicode 17 already.
+constexpr std::string_view kNumeric = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}])";
 constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581
 constexpr std::size_t kMaxSteps = 64;                    // of one component, sequences flattened
 
@@ -128,7 +130,7 @@ void add_pre_tokenizer_steps(PreTokenizerSteps& steps, const JsonNode& node) {
                                  flag(node, "invert", false)});
   } else if (type == "Digits") {
     const bool individual = flag(node, "individual_digits", false);
-    add_split(steps, node, Pattern::regex(R"(\p{N})"),
+    add_split(steps, node, Pattern::regex(kNumeric),
               individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous);
   } else if (type == "WhitespaceSplit") {
     add_split(steps, node, Pattern::regex(R"(\s)"), SplitBehavior::kRemoved);
