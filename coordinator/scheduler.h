@@ -112,7 +112,7 @@ class Scheduler {
   void admit(Draft& draft, Sequence& sequence);
 
   // apply()
-  void deliver(const PlannedSequence& planned, SequenceResult* result);
+  void deliver(Replica& replica, const PlannedSequence& planned, SequenceResult* result);
 
   void check_sequence(const Sequence& sequence) const;
   void check_replica(const Replica& replica) const;

@@ -31,7 +31,8 @@ bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
   for (SequenceResult& entry : result.sequences) {
     if (entry.slot >= 0 && entry.slot < replica->info.max_num_sequences) by_slot[entry.slot] = &entry;
   }
-  for (const PlannedSequence& planned : plan.sequences) deliver(planned, by_slot[planned.slot]);
+  events_.reserve(events_.size() + plan.sequences.size());
+  for (const PlannedSequence& planned : plan.sequences) deliver(*replica, planned, by_slot[planned.slot]);
   replica->remove_departed();
   for (const PlannedSequence& planned : plan.sequences) answered(*planned.sequence);
   return true;
@@ -39,7 +40,7 @@ bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
 
 // A sequence that is being preempted still takes what its last plans bring. A missing entry is right only
 // for one that ended in an earlier step.
-void Scheduler::deliver(const PlannedSequence& planned, SequenceResult* result) {
+void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, SequenceResult* result) {
   Sequence& sequence = *planned.sequence;
   Residence& residence = sequence.residence;
   residence.num_tokens_in_flight -= planned.num_tokens;
@@ -47,7 +48,7 @@ void Scheduler::deliver(const PlannedSequence& planned, SequenceResult* result) 
   if (sequence.state == SequenceState::kEnded) return;
   if (result == nullptr || !is_possible(planned, *result)) return fail(sequence, RejectReason::kWorkerFault);
 
-  replicas_.at(residence.replica).num_tokens_computed += result->num_computed - residence.num_computed;
+  replica.num_tokens_computed += result->num_computed - residence.num_computed;
   residence.num_computed = result->num_computed;
   sequence.tokens.insert(sequence.tokens.end(), result->tokens.begin(), result->tokens.end());
   FinishReason finish_reason = result->finish_reason;

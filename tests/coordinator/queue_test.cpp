@@ -1,0 +1,123 @@
+// WaitingQueue, Admission and Placement: who is next, does it fit, and where.
+#include <gtest/gtest.h>
+
+#include "coordinator/placement.h"
+#include "coordinator/queue_policy.h"
+#include "coordinator/scheduler_config.h"
+#include "coordinator/waiting_queue.h"
+
+namespace caudal {
+namespace {
+
+ReplicaInfo replica(std::int32_t num_blocks = 100) {
+  return {.num_blocks = num_blocks,
+          .max_num_sequences = 8,
+          .max_tokens_per_step = 64,
+          .max_context_tokens = 256,
+          .model_digest = {}};
+}
+
+Demand demand(std::int32_t num_prompt, std::int32_t max_new = 16) { return {num_prompt, max_new, num_prompt}; }
+
+TEST(QueuePolicy, OrdersByPriorityThenArrival) {
+  const FirstComeFirstServed policy;
+  Request early, late, urgent;
+  early.arrival = 1;
+  late.arrival = 2;
+  urgent.arrival = 3;
+  urgent.priority = -1;
+  EXPECT_LT(policy.key(urgent, 3), policy.key(early, 1));
+  EXPECT_LT(policy.key(early, 9), policy.key(late, 2));
+  EXPECT_LT(policy.key(early, 1), policy.key(early, 2)) << "sequences of one request in their order";
+}
+
+TEST(WaitingQueue, OnlyWhatNeverStartedExpires) {
+  RequestState request;
+  request.request.deadline = 10;
+  request.sequences.resize(2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    request.sequences[i].request = &request;
+    request.sequences[i].key.sequence_id = i + 1;
+  }
+  request.sequences[0].started = true;
+  WaitingQueue queue;
+  for (Sequence& sequence : request.sequences) queue.insert(sequence);
+  EXPECT_EQ(queue.find_expired(10), nullptr) << "the deadline itself is still in time";
+  EXPECT_EQ(queue.find_expired(11), &request.sequences[1]);
+  queue.erase(request.sequences[1]);
+  EXPECT_EQ(queue.find_expired(11), nullptr);
+  EXPECT_EQ(queue.size(), 1);
+}
+
+TEST(Admission, KnowsWhatCanNeverFit) {
+  EXPECT_TRUE(can_ever_fit(replica(3), demand(32, 16)));
+  EXPECT_FALSE(can_ever_fit(replica(3), demand(32, 17)));
+  EXPECT_TRUE(can_ever_fit(replica(), demand(255)));
+  EXPECT_FALSE(can_ever_fit(replica(), demand(256))) << "no room for a single new token";
+  EXPECT_EQ(token_limit(replica(), demand(200, 1 << 30)), 256);
+  EXPECT_EQ(token_limit(replica(), demand(200, 1)), 201);
+}
+
+TEST(Admission, TakesWholeSequencesWhileEverythingLasts) {
+  const SchedulerConfig config;
+  Admission blocks(config, replica(5), {.num_running = 1, .num_free_blocks = 4, .num_tokens_left = 64});
+  EXPECT_FALSE(blocks.admits(demand(64))) << "a block stays for the running one";
+  ASSERT_TRUE(blocks.admits(demand(17)));
+  blocks.take(demand(17));
+  EXPECT_EQ(blocks.num_tokens(), 47);
+  EXPECT_FALSE(blocks.admits(demand(1))) << "two free blocks, two running sequences";
+
+  const Admission no_slot(config, replica(), {.num_running = 8, .num_free_blocks = 99, .num_tokens_left = 64});
+  EXPECT_FALSE(no_slot.admits(demand(1)));
+  const Admission no_tokens(config, replica(), {.num_running = 1, .num_free_blocks = 99, .num_tokens_left = 0});
+  EXPECT_FALSE(no_tokens.admits(demand(1)));
+}
+
+TEST(Admission, CutsPromptsOnlyWhenItMay) {
+  SchedulerConfig config;
+  const Occupancy occupancy{.num_running = 0, .num_free_blocks = 99, .num_tokens_left = 40};
+  EXPECT_EQ(Admission(config, replica(), occupancy).chunk(50), 40);
+  config.chunked_prefill = false;
+  EXPECT_EQ(Admission(config, replica(), occupancy).chunk(50), 0);
+  EXPECT_EQ(Admission(config, replica(), occupancy).chunk(40), 40);
+  EXPECT_EQ(Admission(config, replica(), occupancy).chunk(65), 40) << "no step could hold it whole";
+}
+
+TEST(Admission, StaticBatchesWaitForTheLastOne) {
+  SchedulerConfig config;
+  config.batching = BatchingMode::kStatic;
+  config.static_batch_size = 2;
+  const auto admission = [&](std::int32_t num_running) {
+    return Admission(config, replica(), {num_running, 99, 64});
+  };
+  EXPECT_FALSE(admission(1).admits(demand(1)));
+  Admission empty = admission(0);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(empty.admits(demand(1)));
+    empty.take(demand(1));
+  }
+  EXPECT_FALSE(empty.admits(demand(1)));
+}
+
+TEST(Placement, PrefersTheLeastLoadedThatHasRoom) {
+  const SchedulerConfig config;
+  const ReplicaInfo large = replica();
+  const ReplicaInfo small = replica(2);
+  Placement placement;
+  placement.add({.replica = 1, .admission = {config, large, {3, 99, 64}}, .num_running = 3});
+  placement.add({.replica = 2, .admission = {config, large, {2, 99, 64}}, .num_running = 2});
+  placement.add({.replica = 3, .admission = {config, small, {0, 2, 64}}, .num_running = 0});
+  const auto place = [&](const Demand& wanted) {
+    Candidate* chosen = placement.choose(wanted);
+    if (chosen == nullptr) return ReplicaId{0};
+    chosen->take(wanted);
+    return chosen->replica;
+  };
+  EXPECT_EQ(place(demand(30)), 2U) << "too long for the idle one";
+  EXPECT_EQ(place(demand(30)), 1U) << "the first of two equally loaded ones";
+  EXPECT_EQ(place(demand(8, 8)), 3U);
+  EXPECT_EQ(place(demand(300)), 0U);
+}
+
+}  // namespace
+}  // namespace caudal

@@ -1,0 +1,357 @@
+// The scheduler by example. The random test covers the combinations; here stands what is meant.
+#include "coordinator/scheduler.h"
+
+#include <gtest/gtest.h>
+
+namespace caudal {
+namespace {
+
+ReplicaInfo replica(std::int32_t num_blocks = 64) {
+  return {.num_blocks = num_blocks,
+          .max_num_sequences = 8,
+          .max_tokens_per_step = 64,
+          .max_context_tokens = 512,
+          .model_digest = {}};
+}
+
+Request request(RequestId id, std::int32_t num_prompt, std::int32_t max_tokens = 100) {
+  Request r;
+  r.id = id;
+  r.prompt.assign(num_prompt, 1);
+  r.stop.max_tokens = max_tokens;
+  r.arrival = static_cast<Time>(id);
+  return r;
+}
+
+// The answer that a worker would give to a line of a plan.
+SequenceResult line(SlotId slot, SequenceId sequence, std::int32_t num_computed, std::vector<TokenId> tokens,
+                    FinishReason finish_reason = FinishReason::kNone) {
+  return {slot, sequence, num_computed, std::move(tokens), finish_reason, {}};
+}
+
+StepResult answer(const StepPlan& plan, std::vector<SequenceResult> lines) {
+  return {.epoch = plan.epoch, .step_id = plan.step_id, .sequences = std::move(lines)};
+}
+
+class SchedulerTest : public testing::Test {
+ protected:
+  void TearDown() override { scheduler_.check_integrity(); }
+
+  void join(ReplicaId id = 1, const ReplicaInfo& info = replica(), Epoch epoch = 1) {
+    scheduler_.replica_joined(id, epoch, info, 0);
+  }
+  void submit(Request r) { ASSERT_EQ(scheduler_.submit(std::move(r), 0), RejectReason::kNone); }
+  StepPlan plan(ReplicaId id = 1) {
+    auto plan = scheduler_.plan(id, 0);
+    EXPECT_TRUE(plan.has_value());
+    return plan.value_or(StepPlan{});
+  }
+  bool has_plan(ReplicaId id = 1) { return scheduler_.plan(id, 0).has_value(); }
+  bool apply(const StepPlan& plan, std::vector<SequenceResult> lines, ReplicaId id = 1) {
+    return scheduler_.apply(id, answer(plan, std::move(lines)), 0);
+  }
+
+  Scheduler scheduler_{SchedulerConfig{.max_tokens_per_step = 64}};
+};
+
+TEST_F(SchedulerTest, ARequestFromPromptToEnd) {
+  join();
+  submit(request(7, 20));
+  const StepPlan first = plan();
+  ASSERT_EQ(first.new_sequences.size(), 1U);
+  EXPECT_EQ(first.step_id, 1U);
+  EXPECT_EQ(first.new_sequences[0].tokens.size(), 20U);
+  EXPECT_EQ(first.new_sequences[0].blocks.size(), 2U);
+  EXPECT_EQ(first.scheduled[0].num_tokens, 20);
+  const SlotId slot = first.scheduled[0].slot;
+
+  ASSERT_TRUE(apply(first, {line(slot, 1, 20, {5})}));
+  const StepPlan second = plan();
+  EXPECT_TRUE(second.new_sequences.empty());
+  EXPECT_EQ(second.scheduled[0].num_tokens, 1);
+  ASSERT_TRUE(apply(second, {line(slot, 1, 21, {6}, FinishReason::kStop)}));
+
+  const auto events = scheduler_.take_events();
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].tokens, std::vector<TokenId>{5});
+  EXPECT_EQ(events[0].finish_reason, FinishReason::kNone);
+  EXPECT_EQ(events[1].request_id, 7U);
+  EXPECT_EQ(events[1].finish_reason, FinishReason::kStop);
+  EXPECT_FALSE(has_plan()) << "slots to release are not worth a plan of their own";
+  EXPECT_EQ(scheduler_.replica_stats(1).num_used_blocks, 0);
+
+  submit(request(8, 1));
+  const StepPlan third = plan();
+  EXPECT_EQ(third.released, std::vector<SlotId>{slot});
+  EXPECT_EQ(third.new_sequences[0].slot, slot) << "released first, so it can be taken at once";
+}
+
+TEST_F(SchedulerTest, PlansTheNextTokenBeforeTheLastIsKnown) {
+  join();
+  submit(request(1, 16));
+  const StepPlan first = plan();
+  const StepPlan second = plan();
+  ASSERT_EQ(second.scheduled.size(), 1U);
+  EXPECT_EQ(second.scheduled[0].num_tokens, 1);
+  EXPECT_EQ(second.scheduled[0].new_blocks.size(), 1U) << "the 17th token needs a second block";
+  EXPECT_FALSE(has_plan()) << "two are in flight";
+  // It stops in the first step: the worker skips it in the second, whose answer says nothing about it.
+  ASSERT_TRUE(apply(first, {line(0, 1, 16, {5}, FinishReason::kStop)}));
+  EXPECT_EQ(scheduler_.replica_stats(1).num_used_blocks, 2) << "the second plan still names its blocks";
+  ASSERT_TRUE(apply(second, {}));
+  EXPECT_EQ(scheduler_.replica_stats(1).num_used_blocks, 0);
+  EXPECT_EQ(scheduler_.take_events().size(), 1U);
+}
+
+TEST_F(SchedulerTest, NeverPlansPastMaxTokens) {
+  join();
+  submit(request(1, 10, 2));
+  const StepPlan first = plan();
+  const StepPlan second = plan();
+  ASSERT_TRUE(apply(first, {line(0, 1, 10, {5})}));
+  EXPECT_FALSE(has_plan()) << "the second token is on its way, and nothing comes after it";
+  ASSERT_TRUE(apply(second, {line(0, 1, 11, {6}, FinishReason::kLength)}));
+}
+
+TEST_F(SchedulerTest, DecodesGoFirstAndAPromptFillsTheRest) {
+  join();
+  submit(request(1, 8));
+  const StepPlan first = plan();
+  submit(request(2, 100));
+  const StepPlan second = plan();
+  ASSERT_EQ(second.scheduled.size(), 2U);
+  EXPECT_EQ(second.scheduled[0].num_tokens, 1);
+  EXPECT_EQ(second.scheduled[1].num_tokens, 63);
+  EXPECT_EQ(second.new_sequences[0].blocks.size(), 7U) << "the whole prompt has its blocks";
+  ASSERT_TRUE(apply(first, {line(0, 1, 8, {5})}));
+  const StepPlan third = plan();
+  EXPECT_EQ(third.scheduled[1].num_tokens, 37) << "the rest, while the first chunk is not answered yet";
+}
+
+TEST_F(SchedulerTest, SequencesOfOneRequestDrawWithTheirOwnSeeds) {
+  join();
+  Request r = request(1, 4);
+  r.num_sequences = 3;
+  r.sampling.seed = 9;
+  submit(std::move(r));
+  const StepPlan first = plan();
+  ASSERT_EQ(first.new_sequences.size(), 3U);
+  for (std::int32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(first.new_sequences[i].sampling.seed, sequence_seed(9, i));
+  }
+  EXPECT_EQ(scheduler_.stats().num_running, 3);
+  scheduler_.cancel(1, 0);
+  EXPECT_EQ(scheduler_.stats().num_cancelled, 3U);
+  EXPECT_EQ(scheduler_.stats().num_running, 0);
+}
+
+TEST_F(SchedulerTest, RefusesWhatCanNeverFitAndWhatIsTooMuch) {
+  EXPECT_EQ(scheduler_.submit(request(1, 10000), 0), RejectReason::kNone) << "no replica is known yet";
+  join(1, replica(4));
+  const auto events = scheduler_.take_events();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].reject, RejectReason::kTooLong);
+  EXPECT_EQ(scheduler_.submit(request(2, 30, 35), 0), RejectReason::kTooLong);
+  EXPECT_EQ(scheduler_.submit(request(2, 30, 34), 0), RejectReason::kNone);
+  join(2, replica(64));
+  EXPECT_EQ(scheduler_.submit(request(3, 30, 35), 0), RejectReason::kNone) << "one replica is enough";
+
+  Scheduler small(SchedulerConfig{.max_waiting = 3});
+  Request three = request(1, 1);
+  three.num_sequences = 3;
+  EXPECT_EQ(small.submit(three, 0), RejectReason::kNone);
+  EXPECT_EQ(small.submit(request(2, 1), 0), RejectReason::kQueueFull);
+}
+
+TEST_F(SchedulerTest, ADeadlineIsForTheStartOnly) {
+  for (const RequestId id : {1, 2}) {
+    Request r = request(id, 40);
+    r.deadline = 50;
+    submit(std::move(r));
+  }
+  join(1, ReplicaInfo{.num_blocks = 64, .max_num_sequences = 1, .max_tokens_per_step = 64,
+                      .max_context_tokens = 512, .model_digest = {}});
+  const StepPlan first = plan();
+  scheduler_.replica_lost(1, 40);
+  scheduler_.expire(60);
+  const auto events = scheduler_.take_events();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].request_id, 2U);
+  EXPECT_EQ(events[0].reject, RejectReason::kDeadline);
+  EXPECT_EQ(scheduler_.stats().num_waiting, 1);
+}
+
+TEST_F(SchedulerTest, TakesEachAnswerOnceAndInOrder) {
+  join();
+  submit(request(1, 4));
+  const StepPlan first = plan();
+  const StepPlan second = plan();
+  EXPECT_FALSE(apply(second, {line(0, 1, 5, {6})})) << "the first is not answered";
+  StepPlan other_epoch = first;
+  other_epoch.epoch = 9;
+  EXPECT_FALSE(apply(other_epoch, {line(0, 1, 4, {5})}));
+  EXPECT_FALSE(apply(first, {line(0, 1, 4, {5})}, 2)) << "no such replica";
+  EXPECT_TRUE(apply(first, {line(0, 1, 4, {5})}));
+  EXPECT_FALSE(apply(first, {line(0, 1, 4, {5})}));
+  EXPECT_TRUE(apply(second, {line(0, 1, 5, {6})}));
+  EXPECT_EQ(scheduler_.take_events().size(), 2U);
+}
+
+TEST_F(SchedulerTest, AnImpossibleAnswerEndsOnlyItsSequence) {
+  join();
+  const std::vector<SequenceResult> nonsense = {
+      line(0, 99, 4, {5}),                           // another sequence's
+      line(0, 1, 5, {5}),                            // computed more than was there
+      line(0, 1, -1, {5}),                           // went back
+      line(0, 1, 4, {5, 6}),                         // more tokens than one step samples
+      line(7, 1, 4, {5}),                            // in a slot that was not scheduled: so slot 0 has no entry
+      line(0, 1, 4, {}, FinishReason::kError),       // NaN logits
+      {0, 1, 4, {5}, FinishReason::kNone, {{}, {}}}  // more logprobs than tokens
+  };
+  for (std::size_t i = 0; i < nonsense.size(); ++i) {
+    SCOPED_TRACE(i);
+    Scheduler scheduler(SchedulerConfig{});
+    scheduler.replica_joined(1, 1, replica(), 0);
+    for (const RequestId id : {1, 2}) ASSERT_EQ(scheduler.submit(request(id, 4), 0), RejectReason::kNone);
+    const auto first = scheduler.plan(1, 0);
+    ASSERT_TRUE(scheduler.apply(1, answer(*first, {nonsense[i], line(1, 2, 4, {8})}), 0));
+    const auto events = scheduler.take_events();
+    ASSERT_EQ(events.size(), 2U);
+    EXPECT_EQ(events[0].finish_reason, FinishReason::kError);
+    EXPECT_EQ(events[0].reject, RejectReason::kWorkerFault);
+    EXPECT_TRUE(events[0].tokens.empty());
+    EXPECT_EQ(events[1].tokens, std::vector<TokenId>{8});
+    scheduler.check_integrity();
+  }
+}
+
+TEST_F(SchedulerTest, CancelKeepsBlocksUntilTheirPlansAreAnswered) {
+  join();
+  submit(request(1, 20));
+  const StepPlan first = plan();
+  scheduler_.cancel(1, 0);
+  scheduler_.cancel(1, 0);
+  scheduler_.cancel(99, 0);
+  EXPECT_EQ(scheduler_.replica_stats(1).num_used_blocks, 2);
+  ASSERT_TRUE(apply(first, {line(0, 1, 20, {5})}));
+  EXPECT_EQ(scheduler_.replica_stats(1).num_used_blocks, 0);
+  EXPECT_TRUE(scheduler_.take_events().empty());
+}
+
+TEST_F(SchedulerTest, PreemptsTheYoungestAndKeepsItsTokens) {
+  join(1, replica(4));
+  submit(request(1, 16, 40));
+  submit(request(2, 15, 40));
+  StepPlan first = plan();
+  ASSERT_EQ(first.new_sequences.size(), 2U);
+  StepPlan second = plan();
+  ASSERT_TRUE(apply(first, {line(0, 1, 16, {5}), line(1, 2, 15, {6})}));
+  std::int32_t computed = 16;
+  while (auto next = scheduler_.plan(1, 0)) {
+    ++computed;
+    ASSERT_TRUE(apply(second, {line(0, 1, computed, {5}), line(1, 2, computed - 1, {6})}));
+    second = std::move(*next);
+  }
+  // Request 1 needs a third block and the pool is full: request 2 leaves, and its blocks are free as soon
+  // as its last plan is answered. What that brings is kept and passed on.
+  EXPECT_EQ(computed, 31);
+  EXPECT_EQ(scheduler_.stats().num_preemptions, 1U);
+  EXPECT_EQ(scheduler_.replica_stats(1).num_used_blocks, 4);
+  scheduler_.take_events();
+  ASSERT_TRUE(apply(second, {line(0, 1, computed + 1, {5}), line(1, 2, computed, {9})}));
+  EXPECT_EQ(scheduler_.take_events()[1].tokens, std::vector<TokenId>{9});
+  EXPECT_EQ(scheduler_.stats().num_waiting, 1);
+  const StepPlan after = plan();
+  EXPECT_EQ(after.released, std::vector<SlotId>{1});
+  EXPECT_EQ(after.scheduled.size(), 1U);
+
+  ASSERT_TRUE(apply(after, {line(0, 1, computed + 2, {7}, FinishReason::kStop)}));
+  const StepPlan resumed = plan();
+  ASSERT_EQ(resumed.new_sequences.size(), 1U);
+  EXPECT_EQ(resumed.new_sequences[0].tokens.back(), 9);
+  EXPECT_EQ(resumed.new_sequences[0].num_prompt_tokens, 15);
+  EXPECT_EQ(resumed.new_sequences[0].num_computed, 0);
+}
+
+TEST_F(SchedulerTest, APreemptionNeverHitsAMoreUrgentSequence) {
+  join(1, replica(3));
+  Request patient = request(1, 16, 30);
+  patient.priority = 1;
+  submit(patient);
+  submit(request(2, 16, 32));
+  const StepPlan first = plan();
+  EXPECT_EQ(first.new_sequences[0].sequence_id, 2U) << "the urgent one is first in the queue";
+  ASSERT_TRUE(apply(first, {line(0, 2, 16, {5}), line(1, 1, 16, {5})}));
+  const StepPlan second = plan();  // the urgent one takes the last block: the older one has to go
+  ASSERT_EQ(second.scheduled.size(), 1U);
+  EXPECT_EQ(second.scheduled[0].slot, 0);
+  EXPECT_EQ(second.released, std::vector<SlotId>{1});
+}
+
+TEST_F(SchedulerTest, SequencesOfALostReplicaGoOnElsewhere) {
+  join();
+  submit(request(1, 10));
+  const StepPlan first = plan();
+  const StepPlan second = plan();
+  ASSERT_TRUE(apply(first, {line(0, 1, 10, {5})}));
+  scheduler_.replica_lost(1, 0);
+  EXPECT_FALSE(has_plan());
+  EXPECT_FALSE(apply(second, {line(0, 1, 11, {6})})) << "nobody waits for it any more";
+  EXPECT_EQ(scheduler_.stats().num_waiting, 1);
+  join(2);
+  const StepPlan resumed = plan(2);
+  ASSERT_EQ(resumed.new_sequences.size(), 1U);
+  EXPECT_EQ(resumed.new_sequences[0].tokens.size(), 11U);
+  EXPECT_EQ(resumed.scheduled[0].num_tokens, 11);
+  EXPECT_EQ(scheduler_.take_events().size(), 1U) << "its first token is not sent again";
+}
+
+TEST_F(SchedulerTest, ARejoiningReplicaIsToldEverythingAgain) {
+  join();
+  submit(request(1, 10));
+  const StepPlan old_plan = plan();
+  join(1, replica(), 2);
+  EXPECT_FALSE(apply(old_plan, {line(0, 1, 10, {5})}));
+  const StepPlan first = plan();
+  EXPECT_EQ(first.epoch, 2U);
+  EXPECT_EQ(first.step_id, 1U);
+  EXPECT_TRUE(first.released.empty());
+  EXPECT_EQ(first.new_sequences.size(), 1U);
+}
+
+TEST_F(SchedulerTest, SpreadsSequencesOverTheReplicas) {
+  join(1);
+  join(2);
+  for (RequestId id = 1; id <= 4; ++id) submit(request(id, 4));
+  EXPECT_EQ(plan(1).new_sequences.size(), 2U);
+  EXPECT_EQ(plan(2).new_sequences.size(), 2U);
+}
+
+TEST_F(SchedulerTest, NobodyOvertakesASequenceThatWaitsForRoom) {
+  join(1, replica(8));
+  submit(request(1, 60, 20));
+  const StepPlan first = plan();
+  submit(request(2, 70, 20));  // needs 5 blocks: 4 are free
+  submit(request(3, 4, 4));
+  EXPECT_TRUE(plan().new_sequences.empty());
+  ASSERT_TRUE(apply(first, {line(0, 1, 60, {5}, FinishReason::kStop)}));
+  EXPECT_FALSE(has_plan()) << "the second plan still names the other blocks";
+  scheduler_.cancel(2, 0);
+  EXPECT_EQ(plan().new_sequences.at(0).sequence_id, 3U);
+}
+
+TEST_F(SchedulerTest, AStaticBatchEndsBeforeTheNextBegins) {
+  Scheduler scheduler(SchedulerConfig{.batching = BatchingMode::kStatic, .static_batch_size = 2});
+  scheduler.replica_joined(1, 1, replica(), 0);
+  for (RequestId id = 1; id <= 3; ++id) ASSERT_EQ(scheduler.submit(request(id, 4), 0), RejectReason::kNone);
+  auto first = scheduler.plan(1, 0);
+  ASSERT_EQ(first->new_sequences.size(), 2U);
+  ASSERT_TRUE(scheduler.apply(1, answer(*first, {line(0, 1, 4, {5}, FinishReason::kStop), line(1, 2, 4, {5})}), 0));
+  auto second = scheduler.plan(1, 0);
+  EXPECT_TRUE(second->new_sequences.empty()) << "one of the batch is still running";
+  ASSERT_TRUE(scheduler.apply(1, answer(*second, {line(1, 2, 5, {5}, FinishReason::kStop)}), 0));
+  EXPECT_EQ(scheduler.plan(1, 0)->new_sequences.size(), 1U);
+}
+
+}  // namespace
+}  // namespace caudal
