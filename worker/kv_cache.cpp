@@ -3,13 +3,17 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 
 namespace caudal {
 namespace {
 
 std::string human(std::size_t bytes) {
-  const auto mib = static_cast<double>(bytes) / (1024.0 * 1024.0);
-  return mib < 1024.0 ? fmt::format("{:.1f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024.0);
+  constexpr std::array kUnits = {"KiB", "MiB", "GiB", "TiB"};
+  auto value = static_cast<double>(bytes) / 1024.0;
+  std::size_t unit = 0;
+  for (; value >= 1024.0 && unit + 1 < kUnits.size(); ++unit) value /= 1024.0;
+  return fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
 }  // namespace

@@ -1,0 +1,143 @@
+// Shards cut from a checkpoint put together again are the checkpoint; misfits are listed at once.
+#include "worker/model/weights.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/worker/model/safetensors_file.h"
+
+namespace caudal {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+ModelConfig tiny_config() {
+  ModelConfig config;
+  config.vocab_size = 11;
+  config.hidden_size = 6;
+  config.intermediate_size = 10;
+  config.num_layers = 1;
+  config.num_heads = 4;
+  config.num_kv_heads = 2;
+  config.head_dim = 2;
+  config.sliding_window = {0};
+  return config;
+}
+
+// Every element's value is its place, so that a wrong cut shows.
+std::map<std::string, TestTensor> matching_tensors(const ModelConfig& config) {
+  std::map<std::string, TestTensor> tensors;
+  const DecoderParameters all = decoder_parameters(config, make_partition(config, 0, 1).value());
+  for (const WeightPart* part : all.all_parts()) {
+    std::vector<float> values(static_cast<std::size_t>(part->total_rows * std::max<std::int64_t>(part->total_columns, 1)));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i + 1);
+    tensors[part->name] = f32_tensor(part->stored_shape(), values);
+  }
+  return tensors;
+}
+
+std::unique_ptr<WeightSource> open(const TemporaryDir& dir, const ModelConfig& config, int rank, int size) {
+  const DecoderParameters all = decoder_parameters(config, make_partition(config, rank, size).value());
+  return std::move(open_weights(dir.path(), config, all)).value();
+}
+
+std::vector<float> read(const WeightSource& source, const WeightPart& part) {
+  std::vector<float> values(static_cast<std::size_t>(part.rows.count * part.columns.count), -1.0F);
+  source.read(part, DType::kF32, reinterpret_cast<std::byte*>(values.data()));
+  return values;
+}
+
+TEST(Weights, PartsHoldTheirElementsAndZerosBeyond) {
+  const ModelConfig config = tiny_config();
+  const TemporaryDir dir;
+  dir.write("model.safetensors", safetensors_image(matching_tensors(config)));
+  for (int size : {1, 2, 4}) {
+    for (int rank = 0; rank < size; ++rank) {
+      const DecoderParameters all = decoder_parameters(config, make_partition(config, rank, size).value());
+      const std::unique_ptr<WeightSource> source = open(dir, config, rank, size);
+      for (const WeightPart* part : all.all_parts()) {
+        const std::vector<float> values = read(*source, *part);
+        const std::int64_t total_columns = std::max<std::int64_t>(part->total_columns, 1);
+        for (std::int64_t r = 0; r < part->rows.count; ++r) {
+          for (std::int64_t c = 0; c < part->columns.count; ++c) {
+            const std::int64_t y = part->rows.begin + r, x = part->columns.begin + c;
+            const bool inside = y < part->total_rows && x < total_columns;
+            const float expected = inside ? static_cast<float>(y * total_columns + x + 1) : 0.0F;
+            ASSERT_EQ(values[static_cast<std::size_t>(r * part->columns.count + c)], expected) << part->name;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Weights, MissingWrongAndLeftOverAreListedAtOnce) {
+  const ModelConfig config = tiny_config();
+  std::map<std::string, TestTensor> tensors = matching_tensors(config);
+  tensors.erase("model.norm.weight");
+  tensors.erase("model.layers.0.mlp.up_proj.weight");
+  tensors["model.layers.1.mlp.up_proj.weight"] = f32_tensor({1}, {1.0F});
+  tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = f32_tensor({1}, {1.0F});
+  tensors["model.embed_tokens.weight"] = f32_tensor({2, 3}, std::vector<float>(6));
+  tensors["lm_head.weight"].dtype = "I32";
+  const TemporaryDir dir;
+  dir.write("model.safetensors", safetensors_image(tensors));
+  const DecoderParameters all = decoder_parameters(config, make_partition(config, 0, 1).value());
+  const Result<std::unique_ptr<WeightSource>> source = open_weights(dir.path(), config, all);
+  ASSERT_FALSE(source.ok());
+  const std::string& message = source.error().message;
+  EXPECT_THAT(message, HasSubstr("Missing tensors: model.layers.0.mlp.up_proj.weight, model.norm.weight."));
+  EXPECT_THAT(message, HasSubstr("model.embed_tokens.weight (is [2, 3], must be [11, 6])"));
+  EXPECT_THAT(message, HasSubstr("lm_head.weight (is I32; may be BF16, F16, F32)"));
+  EXPECT_THAT(message, HasSubstr("nothing reads: model.layers.1.mlp.up_proj.weight."));
+  EXPECT_THAT(message, Not(HasSubstr("inv_freq")));
+}
+
+TEST(Weights, StoredDTypeOnlyWhenAllAgree) {
+  const ModelConfig config = tiny_config();
+  std::map<std::string, TestTensor> tensors = matching_tensors(config);
+  const TemporaryDir same, mixed;
+  same.write("model.safetensors", safetensors_image(tensors));
+  EXPECT_EQ(open(same, config, 0, 1)->stored_dtype(), DType::kF32);
+  TestTensor& norm = tensors["model.norm.weight"];
+  norm.dtype = "BF16";
+  norm.data.resize(norm.data.size() / 2);
+  mixed.write("model.safetensors", safetensors_image(tensors));
+  EXPECT_FALSE(open(mixed, config, 0, 1)->stored_dtype().has_value());
+}
+
+TEST(Weights, NoSilentChangeOfPrecision) {
+  EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, DType::kBF16).value(), DType::kBF16);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, DType::kF32).value(), DType::kF32);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kF32, DType::kF16).value(), DType::kF32);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kBF16, DType::kF16).value(), DType::kBF16);
+  for (std::optional<DType> stored : {std::optional(DType::kF16), std::optional<DType>()}) {
+    const Result<DType> automatic = choose_dtype(DTypeChoice::kAuto, stored);
+    ASSERT_FALSE(automatic.ok());
+    EXPECT_EQ(automatic.error().field, "dtype");
+    EXPECT_THAT(automatic.error().message, HasSubstr("--dtype f32"));
+  }
+}
+
+TEST(Weights, DummyIsTheSameModelForEveryPartition) {
+  const ModelConfig config = tiny_config();
+  const std::unique_ptr<WeightSource> source = dummy_weights(config);
+  const auto head = [&](int rank, int size) {
+    return decoder_parameters(config, make_partition(config, rank, size).value()).head.parts.front();
+  };
+  const std::vector<float> whole = read(*source, head(0, 1));
+  std::vector<float> halves = read(*source, head(0, 2));
+  const std::vector<float> second = read(*source, head(1, 2));
+  halves.insert(halves.end(), second.begin(), second.end());
+  EXPECT_EQ(std::vector<float>(halves.begin(), halves.begin() + 66), whole);
+  EXPECT_EQ(std::vector<float>(halves.begin() + 66, halves.end()), std::vector<float>(6, 0.0F));
+  double squares = 0.0;
+  for (float value : whole) squares += value * value;
+  EXPECT_NEAR(std::sqrt(squares / 66.0), 0.02, 0.005);
+}
+
+}  // namespace
+}  // namespace caudal
