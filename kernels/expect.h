@@ -30,7 +30,8 @@ class Expect {
  public:
   explicit Expect(const char* op) : op_(op) {}
 
-  Expect& shape(const char* name, const Tensor& tensor, std::initializer_list<std::reference_wrapper<Dim>> dims);
+  Expect& shape(const char* name, const Tensor& tensor,
+                std::initializer_list<std::reference_wrapper<Dim>> dims);
   Expect& dtype(const char* name, const Tensor& tensor, DType expected);
   Expect& float_dtype(const char* name, const Tensor& tensor);  // f32 or bf16
   Expect& contiguous(const char* name, const Tensor& tensor);

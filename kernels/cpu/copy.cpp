@@ -9,7 +9,8 @@ namespace caudal {
 namespace {
 
 std::byte* row_address(const Tensor& tensor, std::int64_t row) {
-  return tensor.as<std::byte>() + row * tensor.stride0() * static_cast<std::int64_t>(dtype_bytes(tensor.dtype()));
+  return tensor.as<std::byte>() +
+         row * tensor.stride0() * static_cast<std::int64_t>(dtype_bytes(tensor.dtype()));
 }
 
 std::size_t row_bytes(const Tensor& tensor) {
@@ -68,7 +69,8 @@ void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, const Tensor& 
 }
 
 void CpuBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& cache) {
-  Dim num_blocks("num_blocks"), block_size("block_size", kBlockSize), num_kv_heads("num_kv_heads"), head_dim("head_dim");
+  Dim num_blocks("num_blocks"), block_size("block_size", kBlockSize), num_kv_heads("num_kv_heads"),
+      head_dim("head_dim");
   Expect("copy_blocks").shape("cache", cache, {num_blocks, block_size, num_kv_heads, head_dim});
   for (const BlockCopy& copy : copies) {  // in order: a copy may read what an earlier one wrote
     CHECK(copy.source >= 0 && copy.source < *num_blocks);

@@ -32,8 +32,9 @@ class CpuBackend final : public Backend {
   void linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
   void silu_and_mul(const Tensor& gate_up, const Tensor& out) override;
   void rope_and_cache(const RopeCacheArgs& args) override;
-  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache, const AttentionBatch& batch,
-                       const AttentionParams& params, const Tensor& out) override;
+  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
+                       const AttentionBatch& batch, const AttentionParams& params,
+                       const Tensor& out) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) override;
   void copy_blocks(std::span<const BlockCopy> copies, const Tensor& cache) override;
   void sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,

@@ -6,7 +6,6 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/logits.cpp"
 #include <hwy/foreach_target.h>
 // foreach_target first
-#include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -45,7 +44,7 @@ float block_weights(const float* logits, std::int64_t size, float maximum, float
   V32 sum = hn::Zero(d);
   for (std::int64_t i = 0; i < size; i += lanes) {
     const V32 v = load(d, logits + i, size - i, kMaskedLogit);
-    const V32 weight = hn::Exp(d, hn::Mul(hn::Sub(v, hn::Set(d, maximum)), hn::Set(d, scale)));
+    const V32 weight = exp(d, hn::Mul(hn::Sub(v, hn::Set(d, maximum)), hn::Set(d, scale)));
     if (weights != nullptr) hn::StoreU(weight, d, weights + i);
     sum = hn::Add(sum, weight);
   }
@@ -54,8 +53,8 @@ float block_weights(const float* logits, std::int64_t size, float maximum, float
 
 // Appends the logits >= minimum of a block and, unless null, their tokens, the first of which is
 // `first_token`; returns how many. The outputs have room for size + 16 elements.
-std::int64_t block_select(const float* logits, std::int64_t size, float minimum, TokenId first_token, float* out,
-                          TokenId* tokens) {
+std::int64_t block_select(const float* logits, std::int64_t size, float minimum, TokenId first_token,
+                          float* out, TokenId* tokens) {
   const F32 d;
   const I32 di;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -151,8 +150,8 @@ TokenId LogitsRow::draw(SoftmaxScale softmax, double fraction) const {
   const auto begin = static_cast<std::int64_t>(block) * kBlock;
   const std::int64_t size = std::min(kBlock, std::ssize(logits_) - begin);
   float weights[kBlock + kMaxLanes];
-  CAUDAL_SIMD(context_, block_weights)
-  (logits_.data() + begin, size, softmax.maximum, softmax.scale, weights);
+  const auto weigh = CAUDAL_SIMD(context_, block_weights);
+  weigh(logits_.data() + begin, size, softmax.maximum, softmax.scale, weights);
   std::int64_t drawn = 0;
   for (std::int64_t i = 0; i < size && running <= target; ++i) {
     if (weights[i] <= 0) continue;
@@ -172,7 +171,8 @@ Candidates LogitsRow::top(std::int64_t k) const {
     count += select(logits_.data() + begin, size, bound, 0, largest.data() + count, nullptr);
     if (count < 2 * k) return true;
     partition_largest(largest, count, k);
-    bound = std::nextafter(largest[static_cast<std::size_t>(k - 1)], -kMaskedLogit);  // later equals lose the tie
+    // Strictly above: a later token of equal logit loses the tie.
+    bound = std::nextafter(largest[static_cast<std::size_t>(k - 1)], -kMaskedLogit);
     count = k;
     return true;
   });
@@ -193,6 +193,15 @@ Candidates LogitsRow::first_of_equals(const std::vector<float>& largest, std::in
     kept.logits.push_back(all.logits[i]);
   }
   return kept;
+}
+
+void LogitsRow::weigh(SoftmaxScale softmax, Candidates& candidates) const {
+  const std::size_t count = candidates.size();
+  candidates.weights.resize(count + kMaxLanes);
+  const auto weigh_all = CAUDAL_SIMD(context_, block_weights);
+  weigh_all(candidates.logits.data(), static_cast<std::int64_t>(count), softmax.maximum, softmax.scale,
+            candidates.weights.data());
+  candidates.weights.resize(count);
 }
 
 Candidates LogitsRow::at_least(float minimum) const {

@@ -20,10 +20,11 @@ struct RowMaximum {
   bool valid = false;  // false: the row holds NaN or +inf, or nothing but -inf
 };
 
-// Some tokens of a row in rising order of their id.
+// Some tokens of a row in rising order of their id. Three arrays, so that SIMD passes can fill and read them.
 struct Candidates {
   std::vector<TokenId> tokens;
   std::vector<float> logits;
+  std::vector<float> weights;  // empty until weigh()
 
   std::size_t size() const { return tokens.size(); }
 };
@@ -51,6 +52,8 @@ class LogitsRow {
 
   // All tokens with logit >= minimum; -inf is never one.
   Candidates at_least(float minimum) const;
+
+  void weigh(SoftmaxScale softmax, Candidates& candidates) const;
 
  private:
   std::vector<double> block_sums(SoftmaxScale softmax) const;

@@ -1,6 +1,6 @@
-// Sampling, one row at a time, rows in parallel: edits, then a shortlist of tokens that can be drawn, then one
-// uniform number walks down it in token order. Nucleus: Holtzman et al., arXiv 1904.09751; min-p: Nguyen et
-// al., arXiv 2407.01082. Top-k, top-p and min-p all keep a prefix of the order "larger logit, then lower
+// Sampling, one row at a time, rows in parallel: edits, then a shortlist of tokens that can be drawn, then
+// one uniform number walks down it in token order. Nucleus: Holtzman et al., arXiv 1904.09751; min-p: Nguyen
+// et al., arXiv 2407.01082. Top-k, top-p and min-p all keep a prefix of the order "larger logit, then lower
 // id"; a later filter works on what the earlier ones left.
 #include <algorithm>
 #include <cmath>
@@ -16,31 +16,26 @@
 namespace caudal {
 namespace {
 
-struct WeightedToken {
+struct RankedToken {
   TokenId token = 0;
   float logit = 0.0F;
-  float weight = 0.0F;  // exp((logit - maximum) / temperature)
+  float weight = 0.0F;
 };
 
-bool more_likely(const WeightedToken& a, const WeightedToken& b) {
+bool more_likely(const RankedToken& a, const RankedToken& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
 }
 
-double sum_weights(auto first, auto last) {
-  return std::accumulate(first, last, 0.0, [](double sum, const WeightedToken& token) {
-    return sum + static_cast<double>(token.weight);
-  });
-}
-
-// The least likely token of the smallest set, taken from the most likely on, whose weights reach `target`; the
-// least likely of all when they do not. Halves the range by selection, so it costs O(n) and not a sort.
-WeightedToken nucleus_end(std::vector<WeightedToken> tokens, double target) {
+// The token at which the weights, added from the most likely on, reach `target`; the least likely of all when
+// they do not. Halves the range by selection, so it costs O(n) and not a sort.
+RankedToken reaches(std::vector<RankedToken> tokens, double target) {
   auto first = tokens.begin(), last = tokens.end();
   double before = 0;
   while (last - first > 1) {
     const auto middle = first + (last - first) / 2;
     std::nth_element(first, middle, last, more_likely);
-    const double upper = sum_weights(first, middle);
+    double upper = 0;
+    for (auto token = first; token != middle; ++token) upper += static_cast<double>(token->weight);
     if (before + upper >= target) {
       last = middle;
     } else {
@@ -49,6 +44,10 @@ WeightedToken nucleus_end(std::vector<WeightedToken> tokens, double target) {
     }
   }
   return *first;
+}
+
+double sum_weights(const Candidates& candidates) {
+  return std::accumulate(candidates.weights.begin(), candidates.weights.end(), 0.0);
 }
 
 class RowSampler {
@@ -60,37 +59,35 @@ class RowSampler {
   }
 
   TokenId draw(double uniform) const {
-    if (params_.top_k <= 0 && params_.top_p >= 1.0F && params_.min_p <= 0.0F) return logits_.draw(softmax_, uniform);
-    const std::vector<WeightedToken> tokens = shortlist();
-    const double target = uniform * sum_weights(tokens.begin(), tokens.end());
+    if (params_.top_k <= 0 && params_.top_p >= 1.0F && params_.min_p <= 0.0F)
+      return logits_.draw(softmax_, uniform);
+    const Candidates candidates = shortlist();
+    const double target = uniform * sum_weights(candidates);
     double running = 0;
-    TokenId drawn = tokens.front().token;
-    for (const WeightedToken& token : tokens) {
-      if (token.weight <= 0) continue;
-      drawn = token.token;
-      running += static_cast<double>(token.weight);
-      if (running > target) break;
+    TokenId drawn = 0;
+    for (std::size_t i = 0; i < candidates.size() && running <= target; ++i) {
+      if (candidates.weights[i] <= 0) continue;
+      running += static_cast<double>(candidates.weights[i]);
+      drawn = candidates.tokens[i];
     }
     return drawn;
   }
 
  private:
-  // The tokens that can be drawn, in rising order of their id.
-  std::vector<WeightedToken> shortlist() const {
+  // Tokens in rising order of their id; those that cannot be drawn have weight 0.
+  Candidates shortlist() const {
     const double whole_row = params_.top_p < 1.0F && params_.top_k <= 0 ? logits_.weight_sum(softmax_) : 0.0;
-    std::vector<WeightedToken> tokens =
-        weigh(params_.top_k > 0 ? logits_.top(params_.top_k) : logits_.at_least(logit_bound(whole_row)));
-    if (params_.top_p < 1.0F) {
-      const double whole = params_.top_k > 0 ? sum_weights(tokens.begin(), tokens.end()) : whole_row;
-      const WeightedToken end = nucleus_end(tokens, static_cast<double>(params_.top_p) * whole);
-      std::erase_if(tokens, [&](const WeightedToken& token) { return more_likely(end, token); });
-    }
-    std::erase_if(tokens, [&](const WeightedToken& token) { return token.weight < params_.min_p; });
-    return tokens;
+    Candidates candidates =
+        params_.top_k > 0 ? logits_.top(params_.top_k) : logits_.at_least(logit_bound(whole_row));
+    logits_.weigh(softmax_, candidates);
+    if (params_.top_p < 1.0F)
+      keep_nucleus(candidates, params_.top_k > 0 ? sum_weights(candidates) : whole_row);
+    for (float& weight : candidates.weights) weight = weight < params_.min_p ? 0.0F : weight;
+    return candidates;
   }
 
-  // No token below this logit passes top-p and min-p. For top-p: tokens of weight under (1 - p) / vocab of the
-  // whole hold less than 1 - p together, so the others hold p already.
+  // No token below this logit passes top-p and min-p. For top-p: tokens of weight under (1 - p) / vocab of
+  // the whole hold less than 1 - p together, so the others hold p already.
   float logit_bound(double whole_row) const {
     const double excluded = 1.0 - static_cast<double>(params_.top_p);
     const double top_p_weight = excluded * whole_row / static_cast<double>(vocab_size_);
@@ -101,14 +98,38 @@ class RowSampler {
     return static_cast<float>(bound - 1e-6 * std::abs(maximum));
   }
 
-  std::vector<WeightedToken> weigh(const Candidates& candidates) const {
-    std::vector<WeightedToken> tokens(candidates.size());
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      const float logit = candidates.logits[i];
-      tokens[i] = {candidates.tokens[i], logit, std::exp((logit - softmax_.maximum) * softmax_.scale)};
+  // Sets the weights outside the smallest set that holds top_p of `whole` to 0. A histogram over the logits
+  // finds the bin in which the set ends; only the tokens of that bin are ranked.
+  void keep_nucleus(Candidates& candidates, double whole) const {
+    const double target = static_cast<double>(params_.top_p) * whole;
+    std::vector<double> bins(kBins, 0.0);
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      bins[bin_of(candidates.logits[i])] += static_cast<double>(candidates.weights[i]);
     }
-    return tokens;
+    double before = 0;
+    std::size_t bin = 0;
+    while (bin + 1 < kBins && before + bins[bin] < target) before += bins[bin++];
+    std::vector<RankedToken> ranked;
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      if (bin_of(candidates.logits[i]) != bin) continue;
+      ranked.push_back({candidates.tokens[i], candidates.logits[i], candidates.weights[i]});
+    }
+    if (ranked.empty()) return;  // rounding: even all of them fall short of the target
+    const RankedToken end = reaches(std::move(ranked), target - before);
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      const float logit = candidates.logits[i];
+      const bool kept = logit > end.logit || (logit == end.logit && candidates.tokens[i] <= end.token);
+      candidates.weights[i] = kept ? candidates.weights[i] : 0.0F;
+    }
   }
+
+  // Bins of 1/64 in log weight, from the most likely token down; the last takes all below e^-32.
+  std::size_t bin_of(float logit) const {
+    const float depth = (softmax_.maximum - logit) * softmax_.scale * 64.0F;
+    return static_cast<std::size_t>(std::min(depth, static_cast<float>(kBins - 1)));
+  }
+
+  static constexpr std::size_t kBins = 2048;
 
   const LogitsRow& logits_;
   std::int64_t vocab_size_;
@@ -162,7 +183,8 @@ void CpuBackend::sample(const Tensor& logits, std::int64_t vocab_size, std::span
   expect.that(rows.size() == out.size(), "out must have one entry per row");
   context_->parallel_for(*num_rows, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::span<float> row(logits.as<float>() + i * logits.stride0(), static_cast<std::size_t>(vocab_size));
+      const std::span<float> row(logits.as<float>() + i * logits.stride0(),
+                                 static_cast<std::size_t>(vocab_size));
       out[static_cast<std::size_t>(i)] = sample_row(*context_, row, rows[static_cast<std::size_t>(i)]);
     }
   });

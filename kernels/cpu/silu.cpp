@@ -4,7 +4,6 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/silu.cpp"
 #include <hwy/foreach_target.h>
 // foreach_target first
-#include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -16,10 +15,14 @@
 HWY_BEFORE_NAMESPACE();
 namespace caudal::HWY_NAMESPACE {
 
-// x / (1 + exp(-x)); below -88 exp would overflow, and the result is 0 to within 1e-36 anyway.
+// x / (1 + e^-x). The reciprocal is an estimate and one Newton step: 3e-7, and half the time of a division.
+// Below -87 e^-x would leave the range of f32, and the result is 0 to within 1e-35; NaN stays NaN.
 HWY_INLINE V32 silu(F32 d, V32 x) {
-  const V32 exponential = hn::Exp(d, hn::Min(hn::Neg(x), hn::Set(d, 88.0F)));
-  return hn::Div(x, hn::Add(hn::Set(d, 1.0F), exponential));
+  const V32 lowest = hn::Set(d, -87.0F);
+  const V32 denominator = hn::Add(hn::Set(d, 1.0F), exp(d, hn::Min(hn::Neg(x), hn::Neg(lowest))));
+  const V32 estimate = hn::ApproximateReciprocal(denominator);
+  const V32 sigmoid = hn::Mul(estimate, hn::NegMulAdd(denominator, estimate, hn::Set(d, 2.0F)));
+  return hn::IfThenZeroElse(hn::Lt(x, lowest), hn::Mul(x, sigmoid));
 }
 
 // gate, up, out [intermediate]

@@ -77,6 +77,26 @@ HWY_INLINE V32 round_to(F32 d, V32 v) {
   return hn::IfThenElse(hn::IsNaN(v), v, hn::BitCast(d, rounded));
 }
 
+// e^x to 3e-7 of itself, 0 below -87; x <= 88. About a third of the instructions of hn::Exp, which also
+// covers denormals. x = n ln 2 + r: adding 1.5 * 2^23 rounds to the integer n and leaves it in the low bits,
+// ready to be added to the exponent of e^r (Taylor, |r| < 0.35).
+HWY_INLINE V32 exp(F32 d, V32 x) {
+  const U32 du;
+  const V32 shifter = hn::Set(d, 12582912.0F);
+  const V32 shifted = hn::MulAdd(x, hn::Set(d, 1.44269504F), shifter);
+  const V32 n = hn::Sub(shifted, shifter);
+  V32 r = hn::NegMulAdd(n, hn::Set(d, 0.693359375F), x);  // ln 2 in two parts: n times the first is exact
+  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4F), r);
+  V32 y = hn::MulAdd(hn::Set(d, 1.0F / 720), r, hn::Set(d, 1.0F / 120));
+  y = hn::MulAdd(y, r, hn::Set(d, 1.0F / 24));
+  y = hn::MulAdd(y, r, hn::Set(d, 1.0F / 6));
+  y = hn::MulAdd(y, r, hn::Set(d, 0.5F));
+  y = hn::MulAdd(y, r, hn::Set(d, 1.0F));
+  y = hn::MulAdd(y, r, hn::Set(d, 1.0F));
+  const auto bits = hn::Add(hn::BitCast(du, y), hn::ShiftLeft<23>(hn::BitCast(du, shifted)));
+  return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -87.0F)), hn::BitCast(d, bits));
+}
+
 }  // namespace caudal::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -84,10 +84,10 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
   return true;
 }
 
-// Every element within one unit in the last place of its dtype (f32: a few), and in bf16 nearly all equal: only
-// a value that f32 and f64 put on different sides of a rounding boundary may differ.
+// f32 to a few units in the last place. bf16 results are nearly all equal; a value that f32 and f64 put on
+// different sides of a rounding boundary may differ, by one unit for each rounding of the definition.
 inline void expect_close(const OwnedMatrix& actual, const std::vector<std::vector<double>>& expected) {
-  const double tolerance = actual.dtype() == DType::kBF16 ? 1.0 / 128 : 2e-6;
+  const double tolerance = actual.dtype() == DType::kBF16 ? 1.5 / 128 : 2e-6;
   std::int64_t different = 0, total = 0;
   for (std::int64_t r = 0; r < actual.rows(); ++r) {
     for (std::int64_t c = 0; c < actual.columns(); ++c, ++total) {

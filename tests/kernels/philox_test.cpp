@@ -34,7 +34,7 @@ TEST(Philox, UniformIsUniform) {
     sum += u;
     sum_squares += u * u;
   }
-  EXPECT_NEAR(sum / kDraws, 0.5, 0.005);              // 5 standard errors
+  EXPECT_NEAR(sum / kDraws, 0.5, 0.005);  // 5 standard errors
   EXPECT_NEAR(sum_squares / kDraws, 1.0 / 3, 0.005);
 }
 

@@ -33,8 +33,9 @@ struct Case {
     }
     for (std::int64_t p = 0; p < kMaxPosition; ++p) {
       for (std::int64_t i = 0; i < shape.head_dim / 2; ++i) {
-        const double angle = static_cast<double>(p) * std::pow(10000.0, -2.0 * static_cast<double>(i) /
-                                                                            static_cast<double>(shape.head_dim));
+        const double angle =
+            static_cast<double>(p) *
+            std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(shape.head_dim));
         cos_sin.set(p, i, std::cos(angle));
         cos_sin.set(p, shape.head_dim / 2 + i, std::sin(angle));
       }
@@ -59,7 +60,8 @@ struct Case {
     for (std::int64_t t = 0; t < qkv.rows(); ++t) {
       reference::Row row = qkv.row(t);
       const reference::Row angles = cos_sin.row(static_cast<std::int64_t>(positions.at(0, t)));
-      const reference::Row cos(angles.begin(), angles.begin() + dim / 2), sin(angles.begin() + dim / 2, angles.end());
+      const reference::Row cos(angles.begin(), angles.begin() + dim / 2),
+          sin(angles.begin() + dim / 2, angles.end());
       for (std::int64_t h = 0; h < shape.num_heads + shape.num_kv_heads; ++h) {
         const auto head = row.begin() + h * dim;
         const Tensor& norm = h < shape.num_heads ? args.q_norm : args.k_norm;
@@ -86,7 +88,8 @@ void expect_near(const OwnedMatrix& actual, const std::vector<reference::Row>& e
   for (std::int64_t r = 0; r < actual.rows(); ++r) {
     for (std::int64_t c = 0; c < actual.columns(); ++c) {
       const double want = expected[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)];
-      const double tolerance = actual.dtype() == DType::kBF16 ? 0.03 * (std::abs(want) + 0.5) : 4e-6 * (std::abs(want) + 1);
+      const double tolerance =
+          actual.dtype() == DType::kBF16 ? 0.03 * (std::abs(want) + 0.5) : 4e-6 * (std::abs(want) + 1);
       ASSERT_NEAR(actual.at(r, c), want, tolerance) << r << ", " << c;
     }
   }
@@ -108,10 +111,12 @@ TEST_P(RopeTest, WritesKAndVToTheirSlotsAndNowhereElse) {
   Case c(dtype(), shape, 5, false);
   const OwnedMatrix k_before = c.k_cache, v_before = c.v_cache;
   backend_->rope_and_cache(c.args);
-  const std::int64_t kv_columns = shape.num_kv_heads * shape.head_dim, k_begin = shape.num_heads * shape.head_dim;
+  const std::int64_t kv_columns = shape.num_kv_heads * shape.head_dim,
+                     k_begin = shape.num_heads * shape.head_dim;
   for (std::int64_t slot = 0; slot < kBlocks * kBlockSize; ++slot) {
     const std::int64_t token = kBlocks * kBlockSize - 1 - slot;
-    const Tensor k = token < 5 ? c.args.qkv.rows(token, 1).columns(k_begin, kv_columns) : k_before.tensor().rows(slot, 1);
+    const Tensor k =
+        token < 5 ? c.args.qkv.rows(token, 1).columns(k_begin, kv_columns) : k_before.tensor().rows(slot, 1);
     const Tensor v = token < 5 ? c.args.qkv.rows(token, 1).columns(k_begin + kv_columns, kv_columns)
                                : v_before.tensor().rows(slot, 1);
     EXPECT_TRUE(same_bits(c.k_cache.tensor().rows(slot, 1), k)) << "slot " << slot;

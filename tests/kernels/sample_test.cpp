@@ -12,7 +12,8 @@ namespace {
 class SampleTest : public testing::TestWithParam<const char*> {
  protected:
   // Draws one token per position first .. first + count - 1 from the same logits.
-  std::vector<TokenId> draws(const std::vector<float>& logits, SamplingRow row, std::int64_t first, int count) {
+  std::vector<TokenId> draws(const std::vector<float>& logits, SamplingRow row, std::int64_t first,
+                             int count) {
     const auto vocab = static_cast<std::int64_t>(logits.size());
     OwnedMatrix matrix(DType::kF32, count, vocab, 3);
     std::vector<SamplingRow> rows(static_cast<std::size_t>(count), row);
@@ -31,9 +32,10 @@ class SampleTest : public testing::TestWithParam<const char*> {
     const auto columns = static_cast<std::int64_t>(logits.size());
     SamplingOutput out;
     const std::vector<float> before = logits;
-    backend_->sample(Tensor(logits.data(), DType::kF32, {1, columns}), vocab == 0 ? columns : vocab, {&row, 1},
-                     {&out, 1});
-    EXPECT_EQ(std::memcmp(logits.data(), before.data(), logits.size() * sizeof(float)), 0) << "logits were changed";
+    backend_->sample(Tensor(logits.data(), DType::kF32, {1, columns}), vocab == 0 ? columns : vocab,
+                     {&row, 1}, {&out, 1});
+    EXPECT_EQ(std::memcmp(logits.data(), before.data(), logits.size() * sizeof(float)), 0)
+        << "logits were changed";
     return out;
   }
 
@@ -75,8 +77,8 @@ const std::vector<SamplingParams>& filter_cases() {
   return cases;
 }
 
-// A draw is the inverse of the distribution function at the uniform number of (seed, position), so each can be
-// checked exactly, but for numbers that fall on a step.
+// A draw is the inverse of the distribution function at the uniform number of (seed, position), so each can
+// be checked exactly, but for numbers that fall on a step.
 void expect_inverse(const std::vector<double>& probabilities, const SamplingParams& params,
                     const std::vector<TokenId>& drawn, std::int64_t first) {
   std::vector<double> cumulative(probabilities.size() + 1, 0.0);
@@ -97,8 +99,8 @@ TEST_P(SampleTest, DrawsFromTheDefinedDistribution) {
     for (const SamplingParams& params : filter_cases()) {
       SamplingRow row;
       row.params = &params;
-      SCOPED_TRACE(testing::Message() << "vocab " << vocab << " T " << params.temperature << " k " << params.top_k
-                                      << " p " << params.top_p << " min_p " << params.min_p);
+      SCOPED_TRACE(testing::Message() << "vocab " << vocab << " T " << params.temperature << " k "
+                                      << params.top_k << " p " << params.top_p << " min_p " << params.min_p);
       expect_inverse(reference::distribution(widen(logits), row), params, draws(logits, row, 50, 60), 50);
     }
   }
@@ -266,7 +268,9 @@ TEST_P(SampleTest, LogprobsAreOfTheUnmodifiedDistribution) {
   EXPECT_TRUE(sample_one(logits, row).logprobs.empty());
 }
 
-TEST_P(SampleTest, AnEmptyBatchIsFine) { backend_->sample(Tensor(nullptr, DType::kF32, {0, 10}), 10, {}, {}); }
+TEST_P(SampleTest, AnEmptyBatchIsFine) {
+  backend_->sample(Tensor(nullptr, DType::kF32, {0, 10}), 10, {}, {});
+}
 
 TEST(SampleDeathTest, RefusesAVocabularyWiderThanTheRow) {
   const std::unique_ptr<Backend> backend = make_test_backend("", 1);
