@@ -129,9 +129,10 @@ Result<void> parse_tools(const json::object& body, ChatInput& chat) {
   for (std::size_t i = 0; i < tools->get_array().size(); ++i) {
     const std::string path = fmt::format("tools[{}]", i);
     const json::object* tool = tools->get_array()[i].if_object();
-    const json::value* type = tool == nullptr ? nullptr : present(*tool, "type");
-    if (type == nullptr || !type->is_string() || type->get_string() != "function") {
-      return Error{"A tool must be an object with type 'function'.", path};
+    if (tool == nullptr) return Error{"A tool must be an object.", path};
+    const json::value* type = present(*tool, "type");
+    if (type != nullptr && (!type->is_string() || type->get_string() != "function")) {
+      return Error{"Only the type 'function' is supported.", path + ".type"};
     }
     const json::value* function = present(*tool, "function");
     if (function == nullptr || !function->is_object()) return Error{"It must be an object.", path + ".function"};

@@ -1,0 +1,49 @@
+// Both gateways, what they share, and their order of life. Made by main after the engine, stopped before it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "common/result.h"
+#include "coordinator/gateway/http_server.h"
+#include "coordinator/gateway/model_context.h"
+#include "coordinator/gateway/zmq_gateway.h"
+#include "coordinator/metrics.h"
+#include "coordinator/request_service.h"
+
+namespace caudal {
+
+struct GatewayConfig {
+  HttpConfig http;
+  ZmqConfig zmq;
+  bool zmq_enabled = true;
+  std::size_t num_work_threads = 2;  // templating and tokenizing
+  std::size_t max_waiting_work = 4096;
+};
+
+class Gateway {
+ public:
+  // Listens on both doors and serves. Errors name the port or endpoint. `service` and `metrics` outlive it.
+  static Result<std::unique_ptr<Gateway>> start(const GatewayConfig& config, ModelContext model,
+                                                RequestService& service, Metrics& metrics);
+  ~Gateway();
+
+  std::uint16_t http_port() const;
+  std::string zmq_endpoint() const;  // empty when disabled
+
+  // /health says 503 and new requests are refused; what runs goes on.
+  void begin_drain();
+  // Cancels what runs and closes everything; idempotent.
+  void stop();
+
+ private:
+  struct Parts;
+  explicit Gateway(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+// Tokenizer, chat template and generation defaults of a model directory. A model without a chat template serves
+// completions only. Errors name the file and the field.
+Result<ModelContext> load_model_context(const std::filesystem::path& model_dir, std::string served_name);
+
+}  // namespace caudal

@@ -1,0 +1,311 @@
+#include "coordinator/gateway/zmq_gateway.h"
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "coordinator/gateway/proto_json.h"
+#include "coordinator/gateway/zmq_events.h"
+#include "proto/gateway.pb.h"
+
+namespace caudal {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using FlightId = std::uint64_t;
+
+constexpr std::chrono::milliseconds kIdleWait{1000};
+constexpr std::chrono::milliseconds kRetryWait{10};  // while a client's queue is full
+constexpr int kMaxReceivedAtOnce = 64;               // then tokens get their turn
+constexpr std::size_t kSpareNews = 1024;             // of flights that ended since the last look
+
+// How other threads tell the loop that a flight has news. Shared with the engine's sinks and the pool's jobs, which
+// may outlive the gateway.
+struct News {
+  explicit News(std::size_t capacity) : flights(capacity) {}
+  void tell(FlightId id) {
+    flights.try_push(std::move(id));  // never full: each flight has at most two entries, and see kSpareNews
+    event.signal();
+  }
+  Queue<FlightId> flights;
+  WakeEvent event;
+};
+
+// Templating and tokenizing of one request; owned by the job and the flight.
+struct Preparation {
+  Endpoint endpoint = Endpoint::kCompletions;
+  gateway::GatewayRequest request;
+  Intake intake;
+  std::atomic<bool> done = false;
+};
+
+// One request of a client.
+struct Flight {
+  std::string peer;
+  std::uint64_t tag = 0;
+  bool delimited = false;
+  std::shared_ptr<Preparation> preparation;  // until it is done
+  std::unique_ptr<Generation> generation;    // from then on
+  std::unique_ptr<EventWriter> writer;
+  std::deque<std::string> unsent;  // events the client's queue had no room for; at most one batch
+  Clock::time_point blocked_since;
+  bool ended = false;  // its last event is written
+};
+
+}  // namespace
+
+class ZmqGateway::Loop {
+ public:
+  Loop(const ZmqConfig& config, const GenerationContext& context, WorkPool& pool, std::unique_ptr<Socket> socket)
+      : config_(config), context_(context), pool_(pool), socket_(std::move(socket)),
+        news_(std::make_shared<News>(2 * config.max_requests + kSpareNews)), thread_([this] { run(); }) {}
+  ~Loop() { stop(); }
+
+  const std::string& endpoint() const { return socket_->endpoint(); }
+  void begin_drain() { draining_ = true; }
+  void stop() {
+    stopping_ = true;
+    news_->event.signal();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  using Flights = std::map<FlightId, Flight>;
+  using Key = std::pair<std::string, std::uint64_t>;  // peer, tag
+
+  void run();
+  void receive(const Socket::Message& message);
+  void begin(const Socket::Message& message, gateway::GatewayRequest request);
+  void cancel(const Key& key);
+  void advance(FlightId id);
+  void start_generation(FlightId id, Flight& flight);
+  void send(Flight& flight, std::string event);
+  bool flush(Flight& flight);
+  void end_all_of(const std::string& peer);
+  void retry_blocked();
+  void reply(const Socket::Message& to, std::string event);
+  void finish(Flights::iterator flight);
+
+  const ZmqConfig config_;
+  const GenerationContext context_;
+  WorkPool& pool_;
+  const std::unique_ptr<Socket> socket_;
+  const std::shared_ptr<News> news_;
+  Flights flights_;
+  std::map<Key, FlightId> by_key_;
+  std::size_t num_blocked_ = 0;
+  FlightId next_id_ = 1;
+  std::atomic<bool> draining_ = false;
+  std::atomic<bool> stopping_ = false;
+  std::thread thread_;  // last: runs with everything above in place
+};
+
+void ZmqGateway::Loop::run() {
+  while (!stopping_) {
+    socket_->wait(num_blocked_ > 0 ? kRetryWait : kIdleWait, &news_->event);
+    for (int i = 0; i < kMaxReceivedAtOnce; ++i) {
+      const std::optional<Socket::Message> message = socket_->receive();
+      if (!message) break;
+      if (i + 1 == kMaxReceivedAtOnce) news_->event.signal();  // come back for the rest
+      receive(*message);
+    }
+    for (const FlightId id : news_->flights.drain_for(std::chrono::seconds(0))) advance(id);
+    if (num_blocked_ > 0) retry_blocked();
+  }
+  flights_.clear();  // cancels
+}
+
+// --- From clients ---
+
+void ZmqGateway::Loop::receive(const Socket::Message& message) {
+  gateway::GatewayRequest request;
+  if (!parse_bounded(message.body, request)) {
+    reply(message, error_event(0, invalid_request({"The message is not a GatewayRequest.", ""})));
+    return;
+  }
+  switch (request.body_case()) {
+    case gateway::GatewayRequest::kCompletion:
+    case gateway::GatewayRequest::kChat: begin(message, std::move(request)); break;
+    case gateway::GatewayRequest::kCancel: cancel({message.peer, request.tag()}); break;
+    case gateway::GatewayRequest::kStatus: {
+      const ServiceStatus status = context_.service.status();
+      reply(message, status_event(request.tag(), status.ready && !draining_, context_.model));
+      break;
+    }
+    case gateway::GatewayRequest::BODY_NOT_SET:
+      reply(message, error_event(request.tag(), invalid_request({"It is required.", "body"})));
+  }
+}
+
+void ZmqGateway::Loop::begin(const Socket::Message& message, gateway::GatewayRequest request) {
+  const std::uint64_t tag = request.tag();
+  if (by_key_.contains({message.peer, tag})) {
+    reply(message, error_event(tag, invalid_request({"A request with this tag is still running.", "tag"})));
+    return;
+  }
+  auto preparation = std::make_shared<Preparation>();
+  preparation->endpoint = request.has_chat() ? Endpoint::kChat : Endpoint::kCompletions;
+  preparation->request = std::move(request);
+  const FlightId id = next_id_++;
+  const auto work = [preparation, id, news = news_, &context = context_, arrival = Clock::now()] {
+    const gateway::GatewayRequest& body = preparation->request;
+    const bool chat = preparation->endpoint == Endpoint::kChat;
+    const auto json = chat ? proto_to_json(body.chat()) : proto_to_json(body.completion());
+    preparation->intake = take_request(context, preparation->endpoint, json, arrival);
+    preparation->done = true;
+    news->tell(id);
+  };
+  if (draining_ || flights_.size() >= config_.max_requests || !pool_.try_submit(work)) {
+    reply(message, error_event(tag, overloaded()));
+    return;
+  }
+  Flight flight;
+  flight.peer = message.peer;
+  flight.tag = tag;
+  flight.delimited = message.delimited;
+  flight.preparation = std::move(preparation);
+  by_key_[{message.peer, tag}] = id;
+  flights_.emplace(id, std::move(flight));
+}
+
+void ZmqGateway::Loop::cancel(const Key& key) {
+  const auto known = by_key_.find(key);
+  if (known == by_key_.end()) return;
+  const auto flight = flights_.find(known->second);
+  if (flight->second.ended) return;  // its last event is on its way
+  if (flight->second.writer == nullptr) {
+    send(flight->second, aborted_event(flight->second.tag));
+  } else {
+    flight->second.generation->cancel();
+    send(flight->second, flight->second.writer->finished(flight->second.generation->usage()));
+  }
+  flight->second.ended = true;
+  if (flight->second.unsent.empty()) finish(flight);
+}
+
+// --- From the pool and the engine ---
+
+void ZmqGateway::Loop::advance(FlightId id) {
+  const auto found = flights_.find(id);
+  if (found == flights_.end()) return;
+  Flight& flight = found->second;
+  if (!flight.unsent.empty()) return;  // retry_blocked() comes back to it
+  if (flight.ended) {
+    finish(found);
+    return;
+  }
+  if (flight.preparation != nullptr && flight.preparation->done) start_generation(id, flight);
+  if (flight.generation != nullptr && !flight.ended) {
+    const Generation::Progress progress = flight.generation->advance();
+    for (const ChoiceDelta& delta : progress.deltas) {
+      for (std::string& event : flight.writer->delta(delta)) send(flight, std::move(event));
+    }
+    if (progress.error) {
+      send(flight, error_event(flight.tag, *progress.error));
+      flight.ended = true;
+    } else if (flight.generation->finished()) {
+      send(flight, flight.writer->finished(flight.generation->usage()));
+      flight.ended = true;
+    }
+  }
+  if (flight.ended && flight.unsent.empty()) finish(found);
+}
+
+void ZmqGateway::Loop::start_generation(FlightId id, Flight& flight) {
+  Intake intake = std::move(flight.preparation->intake);
+  flight.preparation.reset();
+  if (!intake.error) intake.error = intake.generation->start([news = news_, id] { news->tell(id); });
+  if (intake.error) {
+    send(flight, error_event(flight.tag, *intake.error));
+    flight.ended = true;
+    return;
+  }
+  flight.generation = std::move(intake.generation);
+  flight.writer = std::make_unique<EventWriter>(flight.tag, flight.generation->request(), context_.model);
+  if (flight.generation->request().stream) send(flight, flight.writer->accepted());
+}
+
+// --- To clients ---
+
+void ZmqGateway::Loop::send(Flight& flight, std::string event) {
+  flight.unsent.push_back(std::move(event));
+  if (flight.unsent.size() == 1 && !flush(flight)) {
+    ++num_blocked_;
+    flight.blocked_since = Clock::now();
+  }
+}
+
+// True when nothing is left; for a peer that is gone, nothing ever is.
+bool ZmqGateway::Loop::flush(Flight& flight) {
+  while (!flight.unsent.empty()) {
+    const SendStatus status = socket_->send(flight.peer, flight.unsent.front(), flight.delimited);
+    if (status == SendStatus::kFull) return false;
+    if (status == SendStatus::kPeerGone) {
+      flight.unsent.clear();
+      end_all_of(flight.peer);
+      return true;
+    }
+    flight.unsent.pop_front();
+  }
+  return true;
+}
+
+// Cancels at once, cleans up when the loop comes to each of them.
+void ZmqGateway::Loop::end_all_of(const std::string& peer) {
+  for (auto known = by_key_.lower_bound({peer, 0}); known != by_key_.end() && known->first.first == peer; ++known) {
+    Flight& flight = flights_.at(known->second);
+    if (std::exchange(flight.ended, true)) continue;
+    if (flight.generation != nullptr) flight.generation->cancel();
+    news_->tell(known->second);
+  }
+}
+
+void ZmqGateway::Loop::retry_blocked() {
+  std::vector<FlightId> unblocked;
+  for (auto next = flights_.begin(); next != flights_.end();) {
+    const auto current = next++;
+    Flight& flight = current->second;
+    if (flight.unsent.empty()) continue;
+    const bool too_long = Clock::now() - flight.blocked_since > config_.write_timeout;
+    if (!flush(flight) && !too_long) continue;
+    --num_blocked_;
+    if (flight.ended || too_long) {
+      finish(current);
+    } else {
+      unblocked.push_back(current->first);
+    }
+  }
+  for (const FlightId id : unblocked) advance(id);
+}
+
+// An answer outside of any flight; lost when the client does not read, as it would not read it anyway.
+void ZmqGateway::Loop::reply(const Socket::Message& to, std::string event) {
+  static_cast<void>(socket_->send(to.peer, event, to.delimited));
+}
+
+void ZmqGateway::Loop::finish(Flights::iterator flight) {
+  by_key_.erase({flight->second.peer, flight->second.tag});
+  flights_.erase(flight);
+}
+
+Result<std::unique_ptr<ZmqGateway>> ZmqGateway::start(const ZmqConfig& config, const GenerationContext& generation,
+                                                      WorkPool& pool) {
+  SocketOptions options;
+  options.high_water_mark = config.high_water_mark;
+  options.max_message_bytes = config.max_message_bytes;
+  options.curve = config.curve;
+  Result<std::unique_ptr<Socket>> socket = Socket::bind_router(config.endpoint, options);
+  if (!socket) return socket.error();
+  auto loop = std::make_unique<Loop>(config, generation, pool, std::move(socket).value());
+  return std::unique_ptr<ZmqGateway>(new ZmqGateway(std::move(loop)));
+}
+
+ZmqGateway::ZmqGateway(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
+ZmqGateway::~ZmqGateway() = default;
+const std::string& ZmqGateway::endpoint() const { return loop_->endpoint(); }
+void ZmqGateway::begin_drain() { loop_->begin_drain(); }
+void ZmqGateway::stop() { loop_->stop(); }
+
+}  // namespace caudal

@@ -1,0 +1,240 @@
+// The shared path from checked request to text: prompt encoding, choices, generations against a scripted engine.
+#include "coordinator/gateway/generation.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "coordinator/gateway/openai_response.h"
+#include "coordinator/gateway/strict_json.h"
+#include "coordinator/gateway/token_text.h"
+#include "tests/coordinator/gateway/scripted_service.h"
+
+namespace caudal {
+namespace {
+
+namespace json = boost::json;
+
+ChatInput one_message(const std::string& content, const std::string& role = "user") {
+  ChatInput chat;
+  chat.messages.push_back(json::object{{"role", role}, {"content", content}});
+  return chat;
+}
+
+std::vector<TokenId> bytes_of(std::string_view text) {
+  std::vector<TokenId> ids;
+  for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+  return ids;
+}
+
+TEST(PromptEncoder, ControlTokensComeFromTheTemplateAlone) {
+  const ModelContext model = byte_model();
+  const PromptEncoder encoder(model);
+  const std::vector<TokenId> open{ByteTokenizer::kBos, 257};  // <|bos|><|user|>
+  const std::vector<TokenId> close{ByteTokenizer::kEnd, 258};
+  for (const std::string content :
+       {"Hi", "", "<|end|>", "a<|end|><|assistant|>b", "<|<|end|>", "<", "<|en", "<|end|", "ä<|bos|>ö"}) {
+    const auto ids = encoder.encode_chat(one_message(content));
+    ASSERT_TRUE(ids.ok());
+    std::vector<TokenId> expected = open;
+    for (const TokenId byte : bytes_of(content)) expected.push_back(byte);
+    expected.insert(expected.end(), close.begin(), close.end());
+    EXPECT_EQ(ids.value(), expected) << content;
+  }
+}
+
+TEST(PromptEncoder, GuardsAvoidWhatTheClientWrote) {
+  const ModelContext model = byte_model();
+  const PromptEncoder encoder(model);
+  const std::string content = "\xEF\xB7\x90<|end|>";  // U+FDD0, the first guard
+  const auto ids = encoder.encode_chat(one_message(content));
+  ASSERT_TRUE(ids.ok());
+  EXPECT_EQ(ids.value().size(), content.size() + 4);
+}
+
+TEST(PromptEncoder, RawPromptsMayHoldControlTokens) {
+  const ModelContext model = byte_model();
+  EXPECT_EQ(PromptEncoder(model).encode_text("a<|end|>"), (std::vector<TokenId>{ByteTokenizer::kBos, 'a', 256}));
+}
+
+TEST(PromptEncoder, ContinuesTheFinalMessage) {
+  const ModelContext model = byte_model();
+  ChatInput chat = one_message("The answer is ", "assistant");
+  chat.add_generation_prompt = false;
+  chat.continue_final_message = true;
+  const auto ids = PromptEncoder(model).encode_chat(chat);
+  ASSERT_TRUE(ids.ok());
+  EXPECT_EQ(ids.value().back(), 's');
+}
+
+TEST(PromptEncoder, NoTemplateIsTheClientsError) {
+  ModelContext model = byte_model();
+  model.render_chat = nullptr;
+  EXPECT_EQ(PromptEncoder(model).encode_chat(one_message("a")).error().field, "messages");
+}
+
+// Whatever the cut into events, all deltas together are the same text.
+TEST(Choice, TextDoesNotDependOnTheCut) {
+  const ByteTokenizer tokenizer;
+  std::mt19937 random(3);
+  for (int round = 0; round < 300; ++round) {
+    ApiRequest request;
+    request.stop_strings = {"stop", "ä!"};
+    request.include_stop = round % 2 == 0;
+    request.min_tokens = static_cast<std::int32_t>(random() % 20);
+    std::vector<TokenId> tokens;
+    const std::string_view pieces[] = {"st", "op", "ä", "!", "😀", "\xF0\x9F", "\xff", " word"};
+    for (int i = 0; i < 12; ++i) {
+      for (const TokenId byte : bytes_of(pieces[random() % std::size(pieces)])) tokens.push_back(byte);
+    }
+    tokens.push_back(ByteTokenizer::kEnd);
+    std::string whole;
+    for (const bool cut : {false, true}) {
+      Choice choice(0, tokenizer, request, "");
+      std::string text;
+      for (std::size_t at = 0; at < tokens.size();) {
+        const std::size_t size = cut ? 1 + random() % 3 : tokens.size();
+        TokenEvent event;
+        for (std::size_t i = at; i < std::min(tokens.size(), at + size); ++i) event.tokens.push_back(tokens[i]);
+        at += size;
+        if (at >= tokens.size()) event.finish_reason = FinishReason::kStop;
+        if (const auto delta = choice.apply(event)) {
+          EXPECT_TRUE(is_valid_utf8(delta->text));
+          text += delta->text;
+        }
+      }
+      EXPECT_TRUE(choice.finished());
+      if (!cut) whole = text;
+      ASSERT_EQ(text, whole);
+    }
+  }
+}
+
+TEST(TokenText, IsExact) {
+  const ByteTokenizer tokenizer;
+  EXPECT_EQ(token_bytes(tokenizer, 'a'), "a");
+  EXPECT_EQ(token_bytes(tokenizer, 0xC3), "\xC3");
+  EXPECT_EQ(token_name("\xC3"), "bytes:\\xc3");
+  EXPECT_EQ(token_bytes(tokenizer, ByteTokenizer::kEnd), "<|end|>");
+}
+
+class GenerationTest : public testing::Test {
+ protected:
+  Intake take(Endpoint endpoint, std::string_view body) {
+    return take_request(context_, endpoint, parse_strict_json(body), Generation::Clock::now());
+  }
+  // Runs to the end; all text of choice `index`.
+  std::string run(Generation& generation, std::int32_t index = 0) {
+    Queue<int> wakes(1000);
+    EXPECT_FALSE(generation.start([&] { wakes.try_push(1); }));
+    std::string text;
+    while (!generation.finished()) {
+      wakes.pop_for(std::chrono::seconds(5));
+      const auto progress = generation.advance();
+      if (progress.error) return progress.error->code;
+      for (const ChoiceDelta& delta : progress.deltas) {
+        if (delta.choice == index) text += delta.text;
+      }
+    }
+    generation.cancel();
+    while (service_.num_running() > 0) std::this_thread::yield();  // `wakes` ends here
+    return text;
+  }
+
+  ScriptedService service_;
+  Metrics metrics_{"byte-model"};
+  ModelContext model_ = byte_model();
+  PromptEncoder encoder_{model_};
+  GenerationContext context_{model_, encoder_, service_, metrics_};
+};
+
+TEST_F(GenerationTest, FillsTheEnginesRequest) {
+  Intake intake = take(Endpoint::kCompletions, R"({"prompt":"abc","seed":7,"max_tokens":50,"stop_token_ids":[9]})");
+  ASSERT_FALSE(intake.error);
+  EXPECT_EQ(run(*intake.generation), "Hello, world");
+  const Request request = service_.submitted().at(0);
+  EXPECT_EQ(request.prompt, (std::vector<TokenId>{ByteTokenizer::kBos, 'a', 'b', 'c'}));
+  EXPECT_EQ(request.sampling.seed, 7U);
+  EXPECT_EQ(request.stop.max_tokens, 50);
+  EXPECT_EQ(request.stop.stop_token_ids, (std::vector<TokenId>{9, ByteTokenizer::kEnd}));
+  const Usage usage = intake.generation->usage();
+  EXPECT_EQ(usage.num_prompt_tokens, 4);
+  EXPECT_EQ(usage.num_generated_tokens, 13);  // the end token counts
+}
+
+TEST_F(GenerationTest, ContextIsExact) {
+  const std::string prompt(1989, 'x');  // and <bos>: 1990 of 2000
+  EXPECT_FALSE(take(Endpoint::kCompletions, R"({"max_tokens":10,"prompt":")" + prompt + "\"}").error);
+  const Intake over = take(Endpoint::kCompletions, R"({"max_tokens":11,"prompt":")" + prompt + "\"}");
+  ASSERT_TRUE(over.error);
+  EXPECT_EQ(over.error->param, "max_tokens");
+  EXPECT_EQ(over.error->code, "context_length_exceeded");
+  const Intake full = take(Endpoint::kCompletions, R"({"prompt":")" + std::string(1999, 'x') + "\"}");
+  ASSERT_TRUE(full.error);
+  EXPECT_EQ(full.error->param, "prompt");
+  EXPECT_EQ(take(Endpoint::kChat, R"({"messages":[{"role":"user","content":")" + std::string(1999, 'x') + "\"}]}")
+                .error->param,
+            "messages");
+}
+
+TEST_F(GenerationTest, AStopStringCancelsTheRest) {
+  service_.set_script({.text = "one STOP two ", .tokens_per_event = 3, .endless = true});
+  Intake intake = take(Endpoint::kCompletions, R"({"prompt":"a","stop":"STOP","max_tokens":1000})");
+  EXPECT_EQ(run(*intake.generation), "one ");
+  EXPECT_TRUE(service_.wait_for_cancel());
+}
+
+TEST_F(GenerationTest, SeveralPromptsAndChoices) {
+  Intake intake = take(Endpoint::kCompletions, R"({"prompt":["a","b"],"n":2,"echo":true,"max_tokens":100})");
+  EXPECT_EQ(intake.generation->num_choices(), 4);
+  EXPECT_EQ(run(*intake.generation, 2), "bHello, world");
+  EXPECT_EQ(service_.submitted().size(), 2U);
+  EXPECT_EQ(service_.submitted()[1].num_sequences, 2);
+}
+
+TEST_F(GenerationTest, RejectionsBecomeErrors) {
+  const std::pair<RejectReason, int> cases[] = {{RejectReason::kTooLong, 400},    {RejectReason::kQueueFull, 429},
+                                                {RejectReason::kNoReplica, 503},  {RejectReason::kDeadline, 503},
+                                                {RejectReason::kWorkerFault, 500}};
+  for (const auto& [reason, status] : cases) {
+    EXPECT_EQ(rejected(reason).status, status);
+    service_.set_script({.reject = reason});
+    Intake intake = take(Endpoint::kCompletions, R"({"prompt":"a"})");
+    EXPECT_EQ(run(*intake.generation), rejected(reason).code);
+  }
+  service_.refuse_submissions(true);
+  Intake intake = take(Endpoint::kCompletions, R"({"prompt":["a","b"]})");
+  EXPECT_EQ(intake.generation->start([] {})->status, 503);
+}
+
+TEST_F(GenerationTest, DestroyingCancels) {
+  service_.set_script({.silent = true});
+  {
+    Intake intake = take(Endpoint::kCompletions, R"({"prompt":["a","b","c"]})");
+    EXPECT_FALSE(intake.generation->start([] {}));
+    EXPECT_EQ(service_.num_running(), 3U);
+  }
+  EXPECT_EQ(service_.num_running(), 0U);
+}
+
+TEST_F(GenerationTest, UnknownModel) {
+  EXPECT_EQ(take(Endpoint::kCompletions, R"({"prompt":"a","model":"other"})").error->status, 404);
+  EXPECT_FALSE(take(Endpoint::kCompletions, R"({"prompt":"a","model":"byte-model"})").error);
+}
+
+TEST(TokenStream, WakesOncePerDrainAndOverflows) {
+  int num_wakes = 0;
+  TokenStream stream(2, [&] { ++num_wakes; });
+  stream.on_event({});
+  stream.on_event({});
+  EXPECT_EQ(num_wakes, 1);
+  EXPECT_FALSE(stream.overflowed());
+  stream.on_event({});
+  EXPECT_TRUE(stream.overflowed());
+  EXPECT_EQ(stream.drain().size(), 2U);
+  stream.on_event({});
+  EXPECT_EQ(num_wakes, 2);
+}
+
+}  // namespace
+}  // namespace caudal

@@ -1,0 +1,365 @@
+// The HTTP gateway over real sockets: answers, streams, framing attacks, clients that vanish or do not read.
+#include <dirent.h>
+#include <gtest/gtest.h>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <regex>
+#include <vector>
+
+#include "tests/coordinator/gateway/gateway_fixture.h"
+
+namespace caudal {
+namespace {
+
+namespace json = boost::json;
+
+json::value parsed(const std::string& text) { return json::parse(text); }
+
+std::vector<json::value> events_of(const std::string& body) {
+  std::vector<json::value> events;
+  for (std::size_t at = 0; at < body.size();) {
+    const std::size_t end = body.find("\n\n", at);
+    EXPECT_EQ(body.compare(at, 6, "data: "), 0) << body.substr(at);
+    const std::string data = body.substr(at + 6, end - at - 6);
+    events.push_back(data == "[DONE]" ? json::value("[DONE]") : json::parse(data));
+    at = end + 2;
+  }
+  return events;
+}
+
+std::size_t num_descriptors() {
+  std::size_t count = 0;
+  DIR* directory = opendir("/proc/self/fd");
+  while (readdir(directory) != nullptr) ++count;
+  closedir(directory);
+  return count;
+}
+
+const char* const kChatBody = R"({"model":"byte-model","messages":[{"role":"user","content":"Hi"}])";
+
+using HttpServerTest = GatewayFixture;
+
+TEST_F(HttpServerTest, SmallRoutes) {
+  EXPECT_EQ(parsed(get("/v1/models").body).at("data").at(0).at("id").as_string(), "byte-model");
+  EXPECT_TRUE(parsed(get("/version").body).as_object().contains("version"));
+  EXPECT_EQ(get("/live").status, 200);
+  EXPECT_EQ(get("/health").status, 200);
+  service_.set_ready(false);
+  EXPECT_EQ(get("/health").status, 503);
+  EXPECT_EQ(get("/live").status, 200);
+  const HttpAnswer metrics = get("/metrics?x=1");
+  EXPECT_NE(metrics.head.find("text/plain; version=0.0.4"), std::string::npos);
+  EXPECT_NE(metrics.body.find("vllm:num_requests_waiting"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, CompletionWhole) {
+  const HttpAnswer answer = complete(R"({"prompt":"abc","logprobs":1,"max_tokens":50})");
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const json::value body = parsed(answer.body);
+  EXPECT_EQ(body.at("object").as_string(), "text_completion");
+  EXPECT_TRUE(std::string(body.at("id").as_string()).starts_with("cmpl-"));
+  const json::value& choice = body.at("choices").at(0);
+  EXPECT_EQ(choice.at("text").as_string(), "Hello, world");
+  EXPECT_EQ(choice.at("finish_reason").as_string(), "stop");
+  EXPECT_EQ(choice.at("logprobs").at("tokens").at(0).as_string(), "H");
+  EXPECT_EQ(choice.at("logprobs").at("text_offset").at(2).as_int64(), 2);
+  EXPECT_EQ(body.at("usage").at("prompt_tokens").as_int64(), 4);
+  EXPECT_EQ(body.at("usage").at("completion_tokens").as_int64(), 13);
+}
+
+TEST_F(HttpServerTest, ChatWholeAndLength) {
+  const HttpAnswer answer =
+      ask(http_post("/v1/chat/completions", std::string(kChatBody) + R"(,"max_tokens":5,"logprobs":true,"n":2})",
+                    "X-Request-Id: my-id.1\r\n"));
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_NE(answer.head.find("X-Request-Id: my-id.1\r\n"), std::string::npos);
+  const json::value body = parsed(answer.body);
+  EXPECT_EQ(body.at("choices").as_array().size(), 2U);
+  EXPECT_EQ(body.at("choices").at(1).at("message").at("content").as_string(), "Hello");
+  EXPECT_EQ(body.at("choices").at(1).at("finish_reason").as_string(), "length");
+  EXPECT_EQ(body.at("choices").at(0).at("logprobs").at("content").at(0).at("bytes").at(0).as_int64(), 'H');
+}
+
+TEST_F(HttpServerTest, ChatStream) {
+  service_.set_script({.text = "Grüße 😀", .tokens_per_event = 1});
+  const HttpAnswer answer = ask(http_post(
+      "/v1/chat/completions", std::string(kChatBody) + R"(,"stream":true,"stream_options":{"include_usage":true}})"));
+  ASSERT_EQ(answer.status, 200);
+  ASSERT_TRUE(answer.complete);
+  EXPECT_NE(answer.head.find("Content-Type: text/event-stream"), std::string::npos);
+  const auto events = events_of(answer.body);
+  ASSERT_GE(events.size(), 5U);
+  EXPECT_EQ(events.front().at("choices").at(0).at("delta").at("role").as_string(), "assistant");
+  EXPECT_EQ(events.front().at("object").as_string(), "chat.completion.chunk");
+  EXPECT_EQ(events.back().as_string(), "[DONE]");
+  const json::value& usage = events[events.size() - 2];
+  EXPECT_TRUE(usage.at("choices").as_array().empty());
+  EXPECT_GT(usage.at("usage").at("completion_tokens").as_int64(), 5);
+  const json::value& end = events[events.size() - 3];
+  EXPECT_EQ(end.at("choices").at(0).at("finish_reason").as_string(), "stop");
+  EXPECT_TRUE(end.at("choices").at(0).at("delta").as_object().empty());
+  std::string text;
+  for (std::size_t i = 0; i + 3 < events.size(); ++i) {
+    EXPECT_TRUE(events[i].at("choices").at(0).at("finish_reason").is_null());
+    EXPECT_TRUE(events[i].at("usage").is_null());
+    text += events[i].at("choices").at(0).at("delta").at("content").as_string();
+  }
+  EXPECT_EQ(text, "Grüße 😀");
+}
+
+TEST_F(HttpServerTest, CompletionStreamOverHttp10EndsWithTheConnection) {
+  const std::string body = R"({"prompt":"a","stream":true,"max_tokens":100})";
+  const HttpAnswer answer = ask("POST /v1/completions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: " +
+                                std::to_string(body.size()) + "\r\n\r\n" + body);
+  ASSERT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.head.find("chunked"), std::string::npos);
+  EXPECT_EQ(events_of(answer.body).back().as_string(), "[DONE]");
+}
+
+TEST_F(HttpServerTest, ConnectionsAreKeptAndPipelined) {
+  RawClient client(gateway_->http_port());
+  std::string requests;
+  for (int i = 0; i < 50; ++i) requests += http_post("/v1/completions", R"({"prompt":"a","max_tokens":3})");
+  client.send(requests + "\r\nGET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  for (int i = 0; i < 50; ++i) ASSERT_EQ(client.read_answer().status, 200) << i;
+  EXPECT_EQ(client.read_answer().status, 200);
+  client.receive();
+  EXPECT_TRUE(client.ended());
+}
+
+TEST_F(HttpServerTest, HeadExpectAndChunkedBodies) {
+  RawClient client(gateway_->http_port());
+  client.send("HEAD /live HTTP/1.1\r\nHost: x\r\n\r\n");
+  const HttpAnswer head = client.read_answer(false);
+  EXPECT_EQ(head.status, 200);
+  EXPECT_NE(head.head.find("Content-Length: 17"), std::string::npos);
+  client.send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+              "Content-Length: 14\r\n\r\n");
+  ASSERT_TRUE(client.wait_for("100 Continue"));
+  client.send(R"({"prompt":"a"})");
+  EXPECT_EQ(client.read_answer().status, 200);
+  client.send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; charset=utf-8\r\n"
+              "Transfer-Encoding: chunked\r\n\r\n");
+  for (const char c : std::string(R"({"prompt":"a"})")) client.send(std::string("1\r\n") + c + "\r\n");
+  client.send("0\r\n\r\n");
+  EXPECT_EQ(client.read_answer().status, 200);
+}
+
+struct BadRequest {
+  std::string bytes;
+  int status;
+};
+
+TEST_F(HttpServerTest, BadRequestsGetTheirStatusAndHurtNobody) {
+  const std::string get_head = "GET /live HTTP/1.1\r\nHost: x\r\n";
+  const std::string post_head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+  std::string many_fields = get_head;
+  for (int i = 0; i < 101; ++i) many_fields += "A" + std::to_string(i) + ": b\r\n";
+  std::string trailers = post_head + "Transfer-Encoding: chunked\r\n\r\n0\r\n";
+  for (int i = 0; i < 10000; ++i) trailers += "T" + std::to_string(i) + ": x\r\n";
+  const BadRequest cases[] = {
+      {"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404},
+      {"DELETE /v1/models HTTP/1.1\r\nHost: x\r\n\r\n", 405},
+      {"GET /v1/completions HTTP/1.1\r\nHost: x\r\n\r\n", 405},
+      {"OPTIONS /health HTTP/1.1\r\nHost: x\r\n\r\n", 405},
+      {"GET /live HTTP/1.1\r\n\r\n", 400},
+      {"GET /live HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400},
+      {"GET /live HTTP/2.0\r\nHost: x\r\n\r\n", 400},
+      {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400},
+      {"\x16\x03\x01\x02\n", 400},
+      {"GET /live\r\n\r\n", 400},
+      {"GET /live HTTP/1.1\nHost: x\n\n", 400},
+      {get_head + "A: b\r\n c\r\n\r\n", 400},
+      {get_head + "A: b\rc\r\n\r\n", 400},
+      {get_head + std::string("A: b\0c\r\n\r\n", 10), 400},
+      {get_head + "A : b\r\n\r\n", 400},
+      {get_head + "A: " + std::string(8192, 'a') + "\r\n\r\n", 431},
+      {get_head + "A: " + std::string(20000, 'a'), 431},
+      {get_head + std::string("A: b\r\n") + "B: " + std::string(8000, 'a') + "\r\nC: " + std::string(8000, 'a') +
+           "\r\nD: " + std::string(2000, 'a') + "\r\n\r\n", 431},
+      {many_fields + "\r\n", 431},
+      {post_head + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+      {post_head + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400},
+      {post_head + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400},
+      {post_head + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400},
+      {post_head + "Content-Length: +2\r\n\r\n{}", 400},
+      {post_head + "Content-Length: -2\r\n\r\n{}", 400},
+      {post_head + "Content-Length: 2,2\r\n\r\n{}", 400},
+      {post_head + "Content-Length: 0x2\r\n\r\n{}", 400},
+      {post_head + "Content-Length: 99999999999999999999\r\n\r\n{}", 400},
+      {post_head + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400},
+      {post_head + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400},
+      {post_head + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400},
+      {post_head + "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n", 400},
+      {post_head + "Transfer-Encoding: chunked\r\n\r\n-1\r\n", 400},
+      {post_head + "Transfer-Encoding: chunked\r\n\r\n0x10\r\n", 400},
+      {post_head + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}X\r\n", 400},
+      {post_head + "Transfer-Encoding: chunked\r\n\r\n1;" + std::string(70000, 'e') + "\r\n", 400},
+      {trailers + "\r\n", 431},
+      {post_head + "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFF\r\n", 413},
+      {post_head + "Content-Length: 100001\r\n\r\n", 413},
+      {post_head + "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415},
+      {post_head + "Expect: tea\r\nContent-Length: 2\r\n\r\n{}", 417},
+      {"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 415},
+      {"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", 415},
+      {http_post("/v1/completions", ""), 400},
+      {http_post("/v1/completions", "{"), 400},
+      {http_post("/v1/completions", "{}"), 400},
+      {http_post("/v1/completions", R"({"prompt":"a","prompt":"b"})"), 400},
+      {http_post("/v1/completions", "{\"prompt\":\"\xff\"}"), 400},
+      {http_post("/v1/completions", R"({"prompt":"\u0000"})"), 400},
+      {http_post("/v1/completions", std::string(50000, '[')), 400},
+      {http_post("/v1/completions", R"({"prompt":"a","temperature":1e999})"), 400},
+      {http_post("/v1/completions", R"({"prompt":"a","model":"gpt"})"), 404},
+      {http_post("/v1/chat/completions", R"({"messages":[]})"), 400},
+  };
+  const std::size_t before = num_descriptors();
+  const std::regex leak("0x[0-9a-f]{6,}|/[a-z]+/[a-z]+/|\\.cpp|errno|127\\.0");
+  RawClient bystander(gateway_->http_port());
+  for (const BadRequest& bad : cases) {
+    const HttpAnswer answer = ask(bad.bytes);
+    EXPECT_EQ(answer.status, bad.status) << bad.bytes.substr(0, 200);
+    const json::value body = parsed(answer.body);
+    EXPECT_TRUE(body.at("error").at("message").is_string());
+    EXPECT_FALSE(std::regex_search(answer.body, leak)) << answer.body;
+    if (bad.status == 405) EXPECT_NE(answer.head.find("Allow: "), std::string::npos);
+    bystander.send("GET /live HTTP/1.1\r\nHost: x\r\n\r\n");
+    ASSERT_EQ(bystander.read_answer().status, 200);
+  }
+  EXPECT_EQ(parsed(complete(R"({"prompt":"a","top_p":7})").body).at("error").at("param").as_string(), "top_p");
+  for (int i = 0; i < 100 && num_descriptors() > before + 1; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_LE(num_descriptors(), before + 1);  // the bystander
+}
+
+TEST_F(HttpServerTest, BodyLimitIsExact) {
+  const auto body = [](std::size_t size) {
+    std::string text = R"({"prompt":"","x":")";
+    return text + std::string(size - text.size() - 2, 'x') + "\"}";
+  };
+  EXPECT_EQ(complete(body(100'000)).status, 400);  // read: the prompt is empty
+  EXPECT_EQ(complete(body(100'001)).status, 413);
+  // Chunked: refused at the chunk that crosses, without waiting for its bytes.
+  const std::string first = body(99'990);
+  const HttpAnswer crossing = ask("POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                                  std::string("18696\r\n") + first + "\r\nB\r\n");
+  EXPECT_EQ(crossing.status, 413);
+}
+
+TEST_F(HttpServerTest, SlowHeadersAreCut) {
+  RawClient client(gateway_->http_port());
+  client.send("GET /live HTTP/1.1\r\nA: ");
+  const auto start = std::chrono::steady_clock::now();
+  client.receive();
+  EXPECT_TRUE(client.ended());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(3));
+}
+
+TEST_F(HttpServerTest, AVanishingClientCancels) {
+  service_.set_script({.silent = true});
+  const std::string whole = http_post("/v1/completions", R"({"prompt":"a"})");
+  const std::string stream = http_post("/v1/completions", R"({"prompt":"a","stream":true})");
+  for (std::size_t round = 0; round < 5; ++round) {
+    RawClient client(gateway_->http_port());
+    client.send(round == 1 ? stream : whole);
+    if (round == 3) client.send(whole);  // a pipelined request hides the end of the connection
+    ASSERT_TRUE(service_.wait_for_running(1));
+    if (round == 2) {
+      client.reset();
+    } else if (round == 4) {
+      client.half_close();
+    } else {
+      client.close();
+    }
+    ASSERT_TRUE(service_.wait_for_cancel(round + 1)) << round;
+  }
+  service_.set_script({.text = "abc", .pause = std::chrono::milliseconds(1), .endless = true});
+  {
+    RawClient client(gateway_->http_port());
+    client.send(http_post("/v1/completions", R"({"prompt":"a","stream":true,"max_tokens":1900})"));
+    ASSERT_TRUE(client.wait_for("data: "));
+  }
+  EXPECT_TRUE(service_.wait_for_cancel(6));
+  {
+    RawClient client(gateway_->http_port());  // in mid-body
+    client.send(whole.substr(0, whole.size() - 3));
+  }
+  EXPECT_EQ(get("/live").status, 200);
+}
+
+TEST_F(HttpServerTest, AClientThatDoesNotReadIsCancelledAndDelaysNobody) {
+  RawClient slow(gateway_->http_port(), 4096);
+  service_.set_script({.text = "0123456789", .tokens_per_event = 10, .endless = true});
+  slow.send(http_post("/v1/completions", R"({"prompt":"a","stream":true,"n":64,"max_tokens":1990,"logprobs":20})"));
+  ASSERT_TRUE(service_.wait_for_running(1));
+  service_.set_script({});
+  EXPECT_EQ(complete(R"({"prompt":"b"})").status, 200);
+  EXPECT_TRUE(service_.wait_for_cancel());
+}
+
+TEST_F(HttpServerTest, RefusalsBeforeTheFirstTokenHaveTheirStatusInStreamsToo) {
+  service_.set_script({.reject = RejectReason::kQueueFull});
+  const HttpAnswer answer = complete(R"({"prompt":"a","stream":true})");
+  EXPECT_EQ(answer.status, 429);
+  EXPECT_NE(answer.head.find("Retry-After: "), std::string::npos);
+}
+
+TEST_F(HttpServerTest, TooManyConnectionsAreTurnedAway) {
+  gateway_.reset();
+  GatewayConfig config = test_config();
+  config.http.max_connections = 2;
+  start(config);
+  RawClient one(gateway_->http_port());
+  RawClient two(gateway_->http_port());
+  for (RawClient* client : {&one, &two}) {
+    client->send("GET /live HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_EQ(client->read_answer().status, 200);
+  }
+  EXPECT_EQ(get("/live").status, 503);
+}
+
+TEST_F(HttpServerTest, DrainsAndStops) {
+  service_.set_script({.silent = true});
+  RawClient waiting(gateway_->http_port());
+  waiting.send(http_post("/v1/completions", R"({"prompt":"a"})"));
+  ASSERT_TRUE(service_.wait_for_running(1));
+  gateway_->begin_drain();
+  EXPECT_EQ(get("/health").status, 503);
+  EXPECT_EQ(complete(R"({"prompt":"a"})").status, 503);
+  EXPECT_EQ(service_.num_running(), 1U);  // what runs goes on
+  const auto start = std::chrono::steady_clock::now();
+  gateway_->stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+  EXPECT_EQ(service_.num_running(), 0U);
+}
+
+TEST_F(HttpServerTest, APortInUseIsAnError) {
+  GatewayConfig config = test_config();
+  config.http.port = gateway_->http_port();
+  const auto second = Gateway::start(config, byte_model(), service_, metrics_);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().field, "port");
+}
+
+TEST_F(HttpServerTest, ManyStreamsAtOnceAreAllWhole) {
+  service_.set_script({.text = "The quick brown fox", .pause = std::chrono::microseconds(200)});
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 64; ++i) {
+    clients.push_back(std::make_unique<RawClient>(gateway_->http_port()));
+    clients.back()->send(http_post("/v1/completions", R"({"prompt":"a","stream":true,"max_tokens":100})"));
+  }
+  for (const auto& client : clients) {
+    const HttpAnswer answer = client->read_answer();
+    ASSERT_TRUE(answer.complete);
+    std::string text;
+    for (const json::value& event : events_of(answer.body)) {
+      if (event.is_object()) text += event.at("choices").at(0).at("text").as_string();
+    }
+    ASSERT_EQ(text, "The quick brown fox");
+  }
+}
+
+}  // namespace
+}  // namespace caudal

@@ -1,0 +1,333 @@
+// The request format: what is accepted and what it becomes; and bad values generated from the limits table, each
+// refused by name through both doors (JSON and gateway.proto) with the same verdict.
+#include "coordinator/gateway/openai_api.h"
+
+#include <google/protobuf/message.h>
+#include <gtest/gtest.h>
+
+#include <boost/json/serialize.hpp>
+#include <cmath>
+#include <limits>
+#include <regex>
+
+#include "coordinator/gateway/limits.h"
+#include "coordinator/gateway/proto_json.h"
+#include "coordinator/gateway/strict_json.h"
+#include "proto/gateway.pb.h"
+
+namespace caudal {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::int32_t kVocab = 1000;
+
+Result<ApiRequest> parse(Endpoint endpoint, const json::value& body) {
+  return parse_api_request(endpoint, body, {kVocab, {}});
+}
+Result<ApiRequest> parse(Endpoint endpoint, std::string_view body) {
+  const auto value = parse_strict_json(body);
+  if (!value) return value.error();
+  return parse(endpoint, value.value());
+}
+json::object base(Endpoint endpoint) {
+  if (endpoint == Endpoint::kCompletions) return {{"prompt", "Hi"}};
+  json::object message{{"role", "user"}, {"content", "Hi"}};
+  return {{"messages", json::array{message}}};
+}
+
+TEST(OpenAiApi, DefaultsAndModelDefaults) {
+  SamplingParams defaults;
+  defaults.temperature = 0.25F;
+  defaults.top_k = 7;
+  const auto request = parse_api_request(Endpoint::kCompletions, base(Endpoint::kCompletions), {kVocab, defaults});
+  ASSERT_TRUE(request.ok());
+  EXPECT_EQ(request.value().sampling.temperature, 0.25F);
+  EXPECT_EQ(request.value().sampling.top_k, 7);
+  EXPECT_EQ(request.value().num_sequences, 1);
+  EXPECT_FALSE(request.value().max_tokens.has_value());
+  EXPECT_TRUE(request.value().skip_special_tokens);
+}
+
+TEST(OpenAiApi, TakesEveryField) {
+  const auto request = parse(Endpoint::kCompletions, R"({"model":"m","prompt":["a",[1,2]],"max_tokens":5,"min_tokens":1,
+      "temperature":0.5,"top_p":0.9,"top_k":-1,"min_p":0.1,"seed":-3,"n":2,"stop":["x","y"],"stop_token_ids":[3],
+      "ignore_eos":true,"presence_penalty":-2,"frequency_penalty":2,"repetition_penalty":1.5,
+      "logit_bias":{"5":-100,"6":1.5},"logprobs":3,"stream":true,"stream_options":{"include_usage":true},
+      "include_stop_str_in_output":true,"skip_special_tokens":false,"priority":-4,"user":"u","best_of":2,
+      "metadata":{"a":"b"},"unheard_of":{"x":[1]},"response_format":{"type":"text"},"suffix":null,"temperature_":9})");
+  ASSERT_TRUE(request.ok()) << request.error().field << request.error().message;
+  const ApiRequest& r = request.value();
+  EXPECT_EQ(r.prompts.size(), 2U);
+  EXPECT_EQ(std::get<1>(r.prompts[1]), (std::vector<TokenId>{1, 2}));
+  EXPECT_EQ(r.max_tokens, 5);
+  EXPECT_EQ(r.sampling.top_k, 0);
+  EXPECT_EQ(r.seed, static_cast<std::uint64_t>(-3));
+  EXPECT_EQ(r.stop_strings, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(r.sampling.logit_bias.size(), 2U);
+  EXPECT_EQ(r.sampling.num_logprobs, 3);
+  EXPECT_TRUE(r.stream && r.include_usage && r.include_stop && r.ignore_eos && !r.skip_special_tokens);
+}
+
+TEST(OpenAiApi, ChatMessagesTakeTheirTemplateForm) {
+  const auto request = parse(Endpoint::kChat, R"({"messages":[
+      {"role":"system","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
+      {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",
+        "function":{"name":"f","arguments":"{\"x\":1}"}}]},
+      {"role":"tool","tool_call_id":"1","content":"2"}],
+      "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
+      "logprobs":true,"top_logprobs":2,"max_completion_tokens":9,"chat_template_kwargs":{"k":1}})");
+  ASSERT_TRUE(request.ok()) << request.error().field;
+  const ChatInput& chat = request.value().chat;
+  EXPECT_EQ(chat.messages[0].at("content").as_string(), "a\nb");
+  EXPECT_EQ(chat.messages[1].at("tool_calls").at(0).at("function").at("arguments").at("x").as_int64(), 1);
+  EXPECT_EQ(chat.tools.size(), 1U);
+  EXPECT_EQ(request.value().sampling.num_logprobs, 2);
+  EXPECT_EQ(request.value().max_tokens, 9);
+}
+
+struct BadCase {
+  Endpoint endpoint;
+  const char* body;
+  const char* field;
+};
+
+TEST(OpenAiApi, RefusesByName) {
+  const BadCase cases[] = {
+      {Endpoint::kCompletions, "[]", ""},
+      {Endpoint::kCompletions, "{}", "prompt"},
+      {Endpoint::kCompletions, R"({"prompt":""})", "prompt"},
+      {Endpoint::kCompletions, R"({"prompt":[]})", "prompt"},
+      {Endpoint::kCompletions, R"({"prompt":{}})", "prompt"},
+      {Endpoint::kCompletions, R"({"prompt":[[]]})", "prompt[0]"},
+      {Endpoint::kCompletions, R"({"prompt":["a",""]})", "prompt[1]"},
+      {Endpoint::kCompletions, R"({"prompt":["a",5]})", "prompt[1]"},
+      {Endpoint::kCompletions, R"({"prompt":[1,-1]})", "prompt[1]"},
+      {Endpoint::kCompletions, R"({"prompt":[1000]})", "prompt[0]"},
+      {Endpoint::kCompletions, R"({"prompt":[4294967295]})", "prompt[0]"},
+      {Endpoint::kCompletions, R"({"prompt":[1.5]})", "prompt[0]"},
+      {Endpoint::kCompletions, R"({"prompt":"a","model":5})", "model"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stop":""})", "stop"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stop":["a",""]})", "stop[1]"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stop":{}})", "stop"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stop_token_ids":[1000]})", "stop_token_ids[0]"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stop_token_ids":3})", "stop_token_ids"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1000":1}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"x":1}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1":1,"01":1}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1":101}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1":"1"}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":[]})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","suffix":"b"})", "suffix"},
+      {Endpoint::kCompletions, R"({"prompt":"a","best_of":2})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true})", "use_beam_search"},
+      {Endpoint::kCompletions, R"({"prompt":"a","guided_json":{}})", "guided_json"},
+      {Endpoint::kCompletions, R"({"prompt":"a","response_format":{"type":"json_object"}})", "response_format"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stream_options":{}})", "stream_options"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stream":true,"stream_options":{"include_usage":1}})",
+       "stream_options.include_usage"},
+      {Endpoint::kCompletions, R"({"prompt":"a","max_tokens":1,"min_tokens":2})", "min_tokens"},
+      {Endpoint::kCompletions, R"({"prompt":"a","echo":true,"logprobs":0})", "logprobs"},
+      {Endpoint::kCompletions, R"({"prompt":["a","b","c"],"n":64})", "n"},
+      {Endpoint::kChat, "{}", "messages"},
+      {Endpoint::kChat, R"({"messages":[]})", "messages"},
+      {Endpoint::kChat, R"({"messages":"a"})", "messages"},
+      {Endpoint::kChat, R"({"messages":["a"]})", "messages[0]"},
+      {Endpoint::kChat, R"({"messages":[{}]})", "messages[0].role"},
+      {Endpoint::kChat, R"({"messages":[{"role":"boss","content":"a"}]})", "messages[0].role"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user"}]})", "messages[0].content"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":[]}]})", "messages[0].content"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":5}]})", "messages[0].content"},
+      {Endpoint::kChat, R"({"messages":[{"role":"assistant"}]})", "messages[0].content"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})",
+       "messages[0].content[0].type"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":[{"type":"text","text":1}]}]})",
+       "messages[0].content[0].text"},
+      {Endpoint::kChat, R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]})",
+       "messages[0].tool_calls[0].function.arguments"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", "tool_choice"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"code"}]})", "tools[0].type"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tools":[{}]})", "tools[0].function"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"functions":[{}]})", "functions"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"audio":{}})", "audio"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"top_logprobs":3})", "top_logprobs"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"logprobs":1})", "logprobs"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"chat_template_kwargs":[]})",
+       "chat_template_kwargs"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"continue_final_message":true})",
+       "continue_final_message"},
+  };
+  for (const BadCase& bad : cases) {
+    const auto request = parse(bad.endpoint, bad.body);
+    ASSERT_FALSE(request.ok()) << bad.body;
+    EXPECT_EQ(request.error().field, bad.field) << bad.body;
+  }
+}
+
+TEST(OpenAiApi, ListLimitsAreExact) {
+  const auto with = [](const char* name, const json::value& value) {
+    json::object body = base(Endpoint::kCompletions);
+    body[name] = value;
+    return parse(Endpoint::kCompletions, json::value(body)).ok();
+  };
+  EXPECT_TRUE(with("stop", json::array(kMaxStopStrings, "s")));
+  EXPECT_FALSE(with("stop", json::array(kMaxStopStrings + 1, "s")));
+  EXPECT_TRUE(with("stop", std::string(kMaxStopStringBytes, 's')));
+  EXPECT_FALSE(with("stop", std::string(kMaxStopStringBytes + 1, 's')));
+  EXPECT_TRUE(with("stop_token_ids", json::array(kMaxStopTokenIds, 1)));
+  EXPECT_FALSE(with("stop_token_ids", json::array(kMaxStopTokenIds + 1, 1)));
+  EXPECT_TRUE(with("prompt", json::array(kMaxPrompts, "p")));
+  EXPECT_FALSE(with("prompt", json::array(kMaxPrompts + 1, "p")));
+  EXPECT_TRUE(with("logprobs", 20));
+  EXPECT_FALSE(with("logprobs", 21));
+}
+
+// --- Generated from the table ---
+
+struct Generated {
+  const Parameter* parameter;
+  Endpoint endpoint;
+  json::value value;
+};
+
+bool acceptable(const Parameter& parameter, const json::value& value) {
+  if (value.is_null()) return true;
+  if (parameter.type == Parameter::Type::kBoolean) return value.is_bool();
+  if (!value.is_number()) return false;
+  const double number = value.to_number<double>();
+  if (parameter.type == Parameter::Type::kInteger && number != std::floor(number)) return false;
+  if (parameter.type == Parameter::Type::kInteger && std::fabs(number) > 9e15 && !value.is_int64()) return false;
+  return (parameter.above_min ? number > parameter.min : number >= parameter.min) && number <= parameter.max;
+}
+
+std::vector<Generated> generated_cases() {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  std::vector<Generated> cases;
+  for (const Parameter& parameter : parameters()) {
+    for (const Endpoint endpoint : {Endpoint::kCompletions, Endpoint::kChat}) {
+      const auto other = endpoint == Endpoint::kChat ? Parameter::On::kCompletions : Parameter::On::kChat;
+      if (parameter.on == other) continue;
+      const json::value values[] = {parameter.min - 1, parameter.max + 1, parameter.min - 0.001, parameter.max + 0.001,
+                                    parameter.min, 0, -1, -0.0, 0.5, std::nan(""), kInf, -kInf, 1e308, 2147483648.0,
+                                    std::int64_t{1} << 62, 9223372036854775808.0, UINT64_MAX, 1e-320, "5", "",
+                                    std::string(1 << 20, 'x'), true, nullptr, json::array{}, json::array{1},
+                                    json::object{}};
+      for (const json::value& value : values) cases.push_back({&parameter, endpoint, value});
+    }
+  }
+  return cases;
+}
+
+TEST(OpenAiApi, EveryParameterRefusesEveryBadValueByName) {
+  const std::regex leak("0x[0-9a-f]{6,}|/[a-z]+/[a-z]+|\\.cpp|xxxx");
+  int num_refused = 0;
+  for (const Generated& bad : generated_cases()) {
+    json::object body = base(bad.endpoint);
+    body[bad.parameter->name] = bad.value;
+    const auto request = parse(bad.endpoint, json::value(body));
+    // Values that only narrowing makes bad, or another field: checked by name where refused.
+    const bool tiny = bad.value.is_double() && bad.value.get_double() == 1e-320;
+    const bool expected = acceptable(*bad.parameter, bad.value) && !(tiny && bad.parameter->above_min);
+    if (request.ok()) {
+      EXPECT_TRUE(expected) << bad.parameter->name << " " << json::serialize(bad.value).substr(0, 40);
+      continue;
+    }
+    ++num_refused;
+    const bool combined = expected;  // for example min_tokens over max_tokens, top_logprobs without logprobs
+    if (!combined) EXPECT_EQ(request.error().field, bad.parameter->name);
+    EXPECT_FALSE(std::regex_search(request.error().message, leak)) << request.error().message;
+  }
+  EXPECT_GE(num_refused, 600);
+}
+
+// Sets the field in `message` if its type can hold the value.
+bool set_proto(google::protobuf::Message& message, std::string_view name, Endpoint endpoint, const json::value& value) {
+  const std::string field_name(name == "logprobs" && endpoint == Endpoint::kCompletions ? "num_logprobs" : name);
+  const auto* field = message.GetDescriptor()->FindFieldByName(field_name);
+  if (field == nullptr) ADD_FAILURE() << "gateway.proto has no " << field_name;
+  const auto* reflection = message.GetReflection();
+  switch (field->cpp_type()) {
+    case google::protobuf::FieldDescriptor::CPPTYPE_INT64:
+      if (!value.is_int64()) return false;
+      reflection->SetInt64(&message, field, value.get_int64());
+      return true;
+    case google::protobuf::FieldDescriptor::CPPTYPE_DOUBLE:
+      if (!value.is_number()) return false;
+      reflection->SetDouble(&message, field, value.to_number<double>());
+      return true;
+    default:
+      if (!value.is_bool()) return false;
+      reflection->SetBool(&message, field, value.get_bool());
+      return true;
+  }
+}
+
+TEST(OpenAiApi, BothDoorsGiveTheSameVerdict) {
+  int num_compared = 0;
+  for (const Generated& each : generated_cases()) {
+    gateway::CompletionRequest completion;
+    completion.add_prompt()->set_text("Hi");
+    gateway::ChatRequest chat;
+    chat.add_messages()->set_role("user");
+    chat.mutable_messages(0)->set_content("Hi");
+    const bool is_chat = each.endpoint == Endpoint::kChat;
+    auto* parameters = is_chat ? chat.mutable_parameters() : completion.mutable_parameters();
+    if (!set_proto(*parameters, each.parameter->name, each.endpoint, each.value)) continue;
+    ++num_compared;
+    json::object body = base(each.endpoint);
+    body[each.parameter->name] = each.value;
+    const auto over_http = parse(each.endpoint, json::value(body));
+    const auto as_json = is_chat ? proto_to_json(chat) : proto_to_json(completion);
+    ASSERT_TRUE(as_json.ok());
+    const auto over_zmq = parse(each.endpoint, as_json.value());
+    ASSERT_EQ(over_http.ok(), over_zmq.ok()) << each.parameter->name;
+    if (!over_http) {
+      EXPECT_EQ(over_http.error().field, over_zmq.error().field);
+      EXPECT_EQ(over_http.error().message, over_zmq.error().message);
+    }
+  }
+  EXPECT_GE(num_compared, 200);
+}
+
+TEST(ProtoJson, IsTheSameRequest) {
+  gateway::ChatRequest chat;
+  chat.set_model("m");
+  auto* message = chat.add_messages();
+  message->set_role("assistant");
+  message->add_tool_calls()->mutable_function()->set_name("f");
+  message->mutable_tool_calls(0)->mutable_function()->set_arguments("{}");
+  auto* function = chat.add_tools()->mutable_function();
+  function->set_name("f");
+  (*function->mutable_parameters()->mutable_fields())["n"].set_number_value(3);
+  (*chat.mutable_parameters()->mutable_logit_bias())[7] = 1.5;
+  chat.mutable_parameters()->add_stop("x");
+  chat.mutable_parameters()->set_stream(true);
+  const auto body = proto_to_json(chat);
+  ASSERT_TRUE(body.ok());
+  const auto expected = parse_strict_json(R"({"model":"m","messages":[{"role":"assistant","tool_calls":[
+      {"function":{"name":"f","arguments":"{}"}}]}],"tools":[{"function":{"name":"f","parameters":{"n":3}}}],
+      "stop":["x"],"logit_bias":{"7":1.5},"stream":true})");
+  EXPECT_EQ(body.value(), expected.value());
+  EXPECT_TRUE(parse(Endpoint::kChat, body.value()).ok());
+}
+
+TEST(ProtoJson, RefusesWhatJsonRefuses) {
+  gateway::CompletionRequest request;
+  request.add_prompt()->set_text(std::string("a\0b", 3));
+  const auto nul = proto_to_json(request);
+  ASSERT_FALSE(nul.ok());
+  EXPECT_EQ(nul.error().field, "prompt");
+  gateway::CompletionRequest ids;
+  ids.add_prompt()->mutable_token_ids()->add_ids(1000);
+  EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(ids).value()).error().field, "prompt[0]");
+  gateway::CompletionRequest empty;
+  empty.add_prompt();
+  EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(empty).value()).error().field, "prompt");
+  gateway::GatewayRequest target;
+  EXPECT_FALSE(parse_bounded("\xff\xff\xff", target));
+  std::string bad_utf8 = "\x12\x03\x0a\x01\xff";  // completion { model: "\xff" }
+  EXPECT_FALSE(parse_bounded(bad_utf8, target));
+}
+
+}  // namespace
+}  // namespace caudal

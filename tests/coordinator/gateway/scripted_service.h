@@ -1,0 +1,205 @@
+// An engine that says what the test tells it to: each sequence gets the tokens of a text, a few per event, with a
+// pause between events, on a thread of its own. Remembers what was submitted and cancelled.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "coordinator/gateway/generation.h"
+#include "coordinator/request_service.h"
+#include "tests/coordinator/gateway/byte_tokenizer.h"
+
+namespace caudal {
+
+class ScriptedService final : public RequestService {
+ public:
+  struct Script {
+    std::string text = "Hello, world";
+    std::size_t tokens_per_event = 1;
+    std::chrono::microseconds pause{0};
+    FinishReason finish = FinishReason::kStop;  // after the text; the end token comes last with kStop
+    RejectReason reject = RejectReason::kNone;  // instead of any token
+    bool endless = false;                       // repeats the text until cancelled
+    bool silent = false;                        // waits to be cancelled
+  };
+
+  ScriptedService() : thread_([this] { run(); }) {}
+  ~ScriptedService() override {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+  void set_script(Script script) {
+    std::lock_guard lock(mutex_);
+    script_ = std::move(script);
+  }
+  void set_ready(bool ready) {
+    std::lock_guard lock(mutex_);
+    ready_ = ready;
+  }
+  void refuse_submissions(bool refuse) {
+    std::lock_guard lock(mutex_);
+    refuse_ = refuse;
+  }
+
+  Result<RequestId> submit(Request request, std::shared_ptr<TokenSink> sink) override {
+    std::lock_guard lock(mutex_);
+    if (refuse_) return Error{"full", ""};
+    const RequestId id = ++last_id_;
+    request.id = id;
+    running_[id] = {request, std::move(sink), script_, 0, 0, {}};
+    submitted_.push_back(std::move(request));
+    changed_.notify_all();
+    return id;
+  }
+
+  void cancel(RequestId id) override {
+    std::lock_guard lock(mutex_);
+    if (running_.erase(id) > 0) cancelled_.insert(id);
+    changed_.notify_all();
+  }
+
+  ServiceStatus status() const override {
+    std::lock_guard lock(mutex_);
+    ServiceStatus status;
+    status.ready = ready_;
+    status.num_running = static_cast<std::int32_t>(running_.size());
+    status.max_context_tokens = 4096;
+    return status;
+  }
+
+  std::vector<Request> submitted() const {
+    std::lock_guard lock(mutex_);
+    return submitted_;
+  }
+  std::size_t num_running() const {
+    std::lock_guard lock(mutex_);
+    return running_.size();
+  }
+  // Waits up to five seconds.
+  bool wait_for_cancel(std::size_t count = 1) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(5), [&] { return cancelled_.size() >= count; });
+  }
+  bool wait_for_running(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(5), [&] { return running_.size() == count; });
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Running {
+    Request request;
+    std::shared_ptr<TokenSink> sink;
+    Script script;
+    std::size_t position = 0;
+    std::int32_t num_tokens = 0;
+    Clock::time_point next;
+  };
+
+  void run() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_) {
+      auto soonest = Clock::now() + std::chrono::milliseconds(50);
+      std::vector<std::pair<std::shared_ptr<TokenSink>, TokenEvent>> events;
+      for (auto next = running_.begin(); next != running_.end();) {
+        const auto current = next++;
+        Running& running = current->second;
+        if (running.script.silent) continue;
+        if (running.next > Clock::now()) {
+          soonest = std::min(soonest, running.next);
+          continue;
+        }
+        soonest = Clock::now();
+        const bool ended = step(running, events);
+        running.next = Clock::now() + running.script.pause;
+        if (ended) running_.erase(current);
+      }
+      lock.unlock();
+      for (auto& [sink, event] : events) sink->on_event(std::move(event));
+      events.clear();
+      lock.lock();
+      changed_.notify_all();
+      if (soonest > Clock::now() && !stopping_) changed_.wait_until(lock, soonest);
+    }
+  }
+
+  // One event per sequence. True when the request is over.
+  static bool step(Running& running, std::vector<std::pair<std::shared_ptr<TokenSink>, TokenEvent>>& events) {
+    TokenEvent event;
+    event.request_id = running.request.id;
+    const Script& script = running.script;
+    if (script.reject != RejectReason::kNone) {
+      event.finish_reason = FinishReason::kError;
+      event.reject = script.reject;
+    }
+    for (std::size_t i = 0; i < script.tokens_per_event && event.finish_reason == FinishReason::kNone; ++i) {
+      if (running.position == script.text.size() && script.endless) running.position = 0;
+      if (running.position == script.text.size()) {
+        event.finish_reason = script.finish;
+        if (script.finish == FinishReason::kStop) event.tokens.push_back(ByteTokenizer::kEnd);
+        break;
+      }
+      event.tokens.push_back(static_cast<unsigned char>(script.text[running.position++]));
+      if (++running.num_tokens == running.request.stop.max_tokens) event.finish_reason = FinishReason::kLength;
+    }
+    if (running.request.sampling.num_logprobs >= 0) add_logprobs(running.request.sampling.num_logprobs, event);
+    for (std::int32_t i = 0; i < running.request.num_sequences; ++i) {
+      event.sequence_index = i;
+      events.emplace_back(running.sink, event);
+    }
+    return event.finish_reason != FinishReason::kNone;
+  }
+
+  static void add_logprobs(std::int32_t count, TokenEvent& event) {
+    for (const TokenId token : event.tokens) {
+      std::vector<TokenLogprob> entries{{token, -0.5F}};
+      for (std::int32_t i = 0; i < count; ++i) entries.push_back({i + 'a', -1.0F - static_cast<float>(i)});
+      event.logprobs.push_back(entries);
+    }
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  Script script_;
+  std::map<RequestId, Running> running_;
+  std::vector<Request> submitted_;
+  std::set<RequestId> cancelled_;
+  RequestId last_id_ = 0;
+  bool ready_ = true;
+  bool refuse_ = false;
+  bool stopping_ = false;
+  std::thread thread_;  // last
+};
+
+// A model whose template writes <|role|>content<|end|> for each message.
+inline ModelContext byte_model() {
+  ModelContext model;
+  model.served_name = "byte-model";
+  model.tokenizer = std::make_shared<ByteTokenizer>();
+  model.vocab_size = ByteTokenizer::kVocabSize;
+  model.max_context_tokens = 2000;
+  model.eos_token_ids = {ByteTokenizer::kEnd};
+  model.render_chat = [](const ChatInput& chat) -> Result<std::string> {
+    std::string text = "<|bos|>";
+    for (const auto& message : chat.messages) {
+      text += "<|" + std::string(message.at("role").as_string()) + "|>";
+      if (message.at("content").is_string()) text += message.at("content").as_string();
+      text += "<|end|>";
+    }
+    return chat.add_generation_prompt ? text + "<|assistant|>" : text;
+  };
+  return model;
+}
+
+}  // namespace caudal

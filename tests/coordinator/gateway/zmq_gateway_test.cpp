@@ -1,0 +1,226 @@
+// The ZeroMQ gateway with real DEALER and REQ sockets: the same answers as HTTP, streams, cancel, clients that vanish
+// or do not read.
+#include <gtest/gtest.h>
+#include <zmq.h>
+
+#include <cmath>
+#include <map>
+
+#include "proto/gateway.pb.h"
+#include "tests/coordinator/gateway/gateway_fixture.h"
+
+namespace caudal {
+namespace {
+
+class ZmqClient {
+ public:
+  ZmqClient(const std::string& endpoint, int type, int high_water_mark = 1000) : context_(zmq_ctx_new()) {
+    socket_ = zmq_socket(context_, type);
+    const int zero = 0;
+    zmq_setsockopt(socket_, ZMQ_LINGER, &zero, sizeof(zero));
+    zmq_setsockopt(socket_, ZMQ_RCVHWM, &high_water_mark, sizeof(high_water_mark));
+    if (high_water_mark < 1000) zmq_setsockopt(socket_, ZMQ_RCVBUF, &high_water_mark, sizeof(high_water_mark));
+    const int timeout_ms = 5000;
+    zmq_setsockopt(socket_, ZMQ_RCVTIMEO, &timeout_ms, sizeof(timeout_ms));
+    zmq_connect(socket_, endpoint.c_str());
+  }
+  ~ZmqClient() {
+    zmq_close(socket_);
+    zmq_ctx_term(context_);
+  }
+  ZmqClient(const ZmqClient&) = delete;
+  ZmqClient& operator=(const ZmqClient&) = delete;
+
+  void send(const std::string& bytes) { zmq_send(socket_, bytes.data(), bytes.size(), 0); }
+  void send(const gateway::GatewayRequest& request) { send(request.SerializeAsString()); }
+  gateway::GatewayEvent receive() {
+    gateway::GatewayEvent event;
+    zmq_msg_t message;
+    zmq_msg_init(&message);
+    if (zmq_msg_recv(&message, socket_, 0) >= 0) {
+      event.ParseFromArray(zmq_msg_data(&message), static_cast<int>(zmq_msg_size(&message)));
+    }
+    zmq_msg_close(&message);
+    return event;
+  }
+
+ private:
+  void* context_;
+  void* socket_;
+};
+
+gateway::GatewayRequest completion(std::uint64_t tag, bool stream = true) {
+  gateway::GatewayRequest request;
+  request.set_tag(tag);
+  request.mutable_completion()->add_prompt()->set_text("abc");
+  auto* parameters = request.mutable_completion()->mutable_parameters();
+  parameters->set_max_tokens(100);
+  if (stream) parameters->set_stream(true);
+  return request;
+}
+
+using ZmqGatewayTest = GatewayFixture;
+
+TEST_F(ZmqGatewayTest, StreamsLikeHttp) {
+  service_.set_script({.text = "Grüße 😀"});
+  ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  client.send(completion(7));
+  gateway::GatewayEvent event = client.receive();
+  EXPECT_EQ(event.tag(), 7U);
+  ASSERT_TRUE(event.has_accepted());
+  std::string text;
+  for (event = client.receive(); event.has_delta(); event = client.receive()) text += event.delta().text();
+  ASSERT_TRUE(event.has_finished());
+  EXPECT_EQ(text, "Grüße 😀");
+  EXPECT_EQ(event.finished().choices(0).finish_reason(), "stop");
+  EXPECT_EQ(event.finished().choices(0).text(), "");
+  EXPECT_EQ(event.finished().usage().prompt_tokens(), 4);
+}
+
+TEST_F(ZmqGatewayTest, ReqClientsGetOneAnswer) {
+  ZmqClient client(gateway_->zmq_endpoint(), ZMQ_REQ);
+  for (std::uint64_t tag = 1; tag < 4; ++tag) {
+    gateway::GatewayRequest request;
+    request.set_tag(tag);
+    auto* message = request.mutable_chat()->add_messages();
+    message->set_role("user");
+    message->set_content("Hi");
+    client.send(request);
+    const gateway::GatewayEvent event = client.receive();
+    ASSERT_TRUE(event.has_finished()) << event.ShortDebugString();
+    EXPECT_EQ(event.tag(), tag);
+    EXPECT_EQ(event.finished().choices(0).text(), "Hello, world");
+  }
+}
+
+TEST_F(ZmqGatewayTest, ManyRequestsInterleave) {
+  service_.set_script({.text = "interleaved", .pause = std::chrono::microseconds(100)});
+  ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  for (std::uint64_t tag = 0; tag < 100; ++tag) client.send(completion(tag));
+  std::map<std::uint64_t, std::string> texts;
+  for (int num_finished = 0; num_finished < 100;) {
+    const gateway::GatewayEvent event = client.receive();
+    ASSERT_NE(event.event_case(), gateway::GatewayEvent::EVENT_NOT_SET);
+    if (event.has_delta()) texts[event.tag()] += event.delta().text();
+    if (event.has_finished()) ++num_finished;
+  }
+  for (const auto& [tag, text] : texts) EXPECT_EQ(text, "interleaved") << tag;
+  EXPECT_EQ(texts.size(), 100U);
+}
+
+TEST_F(ZmqGatewayTest, Cancels) {
+  service_.set_script({.text = "x", .pause = std::chrono::milliseconds(1), .endless = true});
+  ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  gateway::GatewayRequest request = completion(5);
+  request.mutable_completion()->mutable_parameters()->set_max_tokens(1900);
+  client.send(request);
+  ASSERT_TRUE(client.receive().has_accepted());
+  ASSERT_TRUE(client.receive().has_delta());
+  gateway::GatewayRequest cancel;
+  cancel.set_tag(5);
+  cancel.mutable_cancel();
+  client.send(cancel);
+  gateway::GatewayEvent event;
+  do {
+    event = client.receive();
+  } while (event.has_delta());
+  ASSERT_TRUE(event.has_finished());
+  EXPECT_EQ(event.finished().choices(0).finish_reason(), "abort");
+  EXPECT_TRUE(service_.wait_for_cancel());
+  service_.set_script({});
+  client.send(completion(5));  // the tag is free again
+  EXPECT_TRUE(client.receive().has_accepted());
+}
+
+TEST_F(ZmqGatewayTest, BadRequestsAreRefusedByName) {
+  ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  client.send(std::string("not a message"));
+  EXPECT_EQ(client.receive().error().status(), 400);
+  gateway::GatewayRequest nothing;
+  nothing.set_tag(1);
+  client.send(nothing);
+  EXPECT_EQ(client.receive().error().param(), "body");
+  gateway::GatewayRequest hot = completion(2);
+  hot.mutable_completion()->mutable_parameters()->set_temperature(std::nan(""));
+  client.send(hot);
+  EXPECT_EQ(client.receive().error().param(), "temperature");
+  gateway::GatewayRequest other = completion(3);
+  other.mutable_completion()->set_model("other");
+  client.send(other);
+  EXPECT_EQ(client.receive().error().code(), "model_not_found");
+  service_.set_script({.reject = RejectReason::kQueueFull});
+  client.send(completion(4, false));
+  EXPECT_EQ(client.receive().error().status(), 429);
+  service_.set_script({.silent = true});
+  client.send(completion(9, false));
+  ASSERT_TRUE(service_.wait_for_running(1));
+  client.send(completion(9, false));
+  EXPECT_EQ(client.receive().error().param(), "tag");
+  gateway::GatewayRequest status;
+  status.mutable_status();
+  client.send(status);
+  EXPECT_TRUE(client.receive().status().ready());
+}
+
+TEST_F(ZmqGatewayTest, AMessageOverTheLimitEndsOnlyItsConnection) {
+  service_.set_script({});
+  ZmqClient good(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  {
+    ZmqClient bad(gateway_->zmq_endpoint(), ZMQ_DEALER);
+    bad.send(std::string(200'000, 'x'));
+    good.send(completion(1, false));
+    EXPECT_TRUE(good.receive().has_finished());
+  }
+}
+
+TEST_F(ZmqGatewayTest, AVanishedClientIsCancelled) {
+  service_.set_script({.text = "x", .pause = std::chrono::milliseconds(1), .endless = true});
+  {
+    ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+    gateway::GatewayRequest request = completion(1);
+    request.mutable_completion()->mutable_parameters()->set_max_tokens(1900);
+    client.send(request);
+    request.set_tag(2);
+    client.send(request);
+    ASSERT_TRUE(service_.wait_for_running(2));
+    ASSERT_TRUE(client.receive().has_accepted());
+  }
+  EXPECT_TRUE(service_.wait_for_cancel(2));
+}
+
+TEST_F(ZmqGatewayTest, AClientThatDoesNotReadIsCancelledAndDelaysNobody) {
+  service_.set_script({.text = std::string(100, 'x'), .tokens_per_event = 1, .endless = true});
+  ZmqClient slow(gateway_->zmq_endpoint(), ZMQ_DEALER, 10);
+  gateway::GatewayRequest request = completion(1);
+  request.mutable_completion()->mutable_parameters()->set_n(64);
+  request.mutable_completion()->mutable_parameters()->set_num_logprobs(20);
+  request.mutable_completion()->mutable_parameters()->set_max_tokens(1990);
+  slow.send(request);
+  ASSERT_TRUE(service_.wait_for_running(1));
+  service_.set_script({});
+  ZmqClient good(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  good.send(completion(1, false));
+  EXPECT_TRUE(good.receive().has_finished());
+  EXPECT_TRUE(service_.wait_for_cancel());
+}
+
+TEST_F(ZmqGatewayTest, StopCancels) {
+  service_.set_script({.silent = true});
+  ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  client.send(completion(1));
+  ASSERT_TRUE(service_.wait_for_running(1));
+  gateway_->stop();
+  EXPECT_EQ(service_.num_running(), 0U);
+}
+
+TEST(ZmqGatewayConfig, OffLoopbackNeedsKeys) {
+  ScriptedService service;
+  Metrics metrics("m");
+  GatewayConfig config;
+  config.http.port = 0;
+  config.zmq.endpoint = "tcp://0.0.0.0:*";
+  EXPECT_FALSE(Gateway::start(config, byte_model(), service, metrics).ok());
+}
+
+}  // namespace
+}  // namespace caudal

@@ -1,0 +1,64 @@
+// The exposition text: names, labels and values that routers and dashboards rely on.
+#include "coordinator/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace caudal {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(Metrics, SpeaksVllmsNames) {
+  Metrics metrics("demo");
+  ReplicaInfo info;
+  info.num_blocks = 100;
+  metrics.replica_joined(3, info);
+  metrics.step(3, {Seconds(0.02), 4, 30, 2});
+  metrics.step(3, {Seconds(0.02), 4, 0, 4});
+  metrics.load(3, 4, 0.25);
+  metrics.preempted(3, 2);
+  metrics.prefix_cache(3, 64, 48);
+  metrics.waiting(9);
+  metrics.first_token(Seconds(0.03));
+  metrics.next_tokens(Seconds(0.06), 3);
+  metrics.request_finished({Seconds(1.5), 12, 34, 1, FinishReason::kLength});
+  metrics.http_request("/v1/completions", "POST", 200, Seconds(0.1));
+  const std::string text = metrics.text();
+  const char* const lines[] = {
+      "vllm:num_requests_running{model_name=\"demo\",engine=\"3\"} 4",
+      "vllm:num_requests_waiting{model_name=\"demo\",engine=\"cluster\"} 9",
+      "vllm:kv_cache_usage_perc{model_name=\"demo\",engine=\"3\"} 0.25",
+      "vllm:gpu_cache_usage_perc{model_name=\"demo\",engine=\"3\"} 0.25",
+      "vllm:prompt_tokens_total{model_name=\"demo\",engine=\"3\"} 30",
+      "vllm:generation_tokens_total{model_name=\"demo\",engine=\"3\"} 6",
+      "vllm:num_preemptions_total{model_name=\"demo\",engine=\"3\"} 2",
+      "vllm:prefix_cache_hits_total{model_name=\"demo\",engine=\"3\"} 48",
+      "vllm:gpu_prefix_cache_queries_total{model_name=\"demo\",engine=\"3\"} 64",
+      "vllm:request_success_total{model_name=\"demo\",finished_reason=\"length\"} 1",
+      "vllm:request_success_total{model_name=\"demo\",finished_reason=\"stop\"} 0",
+      "vllm:time_to_first_token_seconds_bucket{model_name=\"demo\",le=\"0.04\"} 1",
+      "vllm:inter_token_latency_seconds_count{model_name=\"demo\"} 3",
+      "vllm:e2e_request_latency_seconds_sum{model_name=\"demo\"} 1.5",
+      "caudal:step_time_seconds_count{model_name=\"demo\",engine=\"3\"} 2",
+      "caudal:batch_size_sum{model_name=\"demo\",engine=\"3\"} 8",
+      "http_requests_total{handler=\"/v1/completions\",method=\"POST\",status=\"200\"} 1",
+      "num_gpu_blocks=\"100\"",
+  };
+  for (const char* line : lines) EXPECT_THAT(text, HasSubstr(line));
+}
+
+TEST(Metrics, ALostReplicaHoldsNothing) {
+  Metrics metrics("demo");
+  metrics.replica_joined(0, {});
+  metrics.load(0, 5, 0.5);
+  metrics.replica_lost(0);
+  const std::string text = metrics.text();
+  EXPECT_THAT(text, HasSubstr("vllm:num_requests_running{model_name=\"demo\",engine=\"0\"} 0"));
+  EXPECT_THAT(text, HasSubstr("caudal:replica_up{model_name=\"demo\",engine=\"0\"} 0"));
+  EXPECT_THAT(text, Not(HasSubstr("0.5\n")));
+}
+
+}  // namespace
+}  // namespace caudal
