@@ -8,7 +8,7 @@ namespace caudal {
 namespace {
 
 void append_item(const BatchItem& item, Batch& batch) {
-  const Sequence& sequence = *item.sequence;
+  const SequenceRow& sequence = *item.sequence;
   const std::int32_t begin = sequence.num_computed, end = begin + item.num_tokens;
   for (std::int32_t position = begin; position < end; ++position) {
     const auto i = static_cast<std::size_t>(position);

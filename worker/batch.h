@@ -21,13 +21,13 @@
 
 namespace caudal {
 
-struct Sequence;
+struct SequenceRow;
 
 enum class LogitRows { kNone, kLast, kAll };
 
 // One sequence's share of a batch: tokens [num_computed, num_computed + num_tokens) of it.
 struct BatchItem {
-  const Sequence* sequence = nullptr;
+  const SequenceRow* sequence = nullptr;
   std::int32_t num_tokens = 0;
   LogitRows logits = LogitRows::kLast;
 };

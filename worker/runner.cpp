@@ -63,9 +63,9 @@ Result<StepResult> Runner::run(const StepPlan& plan) {
 // One drawn token per entry of `work` that samples, in its order.
 std::span<const SamplingOutput> Runner::compute(const std::vector<ScheduledWork>& work) {
   std::vector<BatchItem> items;
-  std::vector<const Sequence*> sampling;
+  std::vector<const SequenceRow*> sampling;
   for (const ScheduledWork& item : work) {
-    const Sequence& sequence = table_.at(item.slot);
+    const SequenceRow& sequence = table_.at(item.slot);
     items.push_back({&sequence, item.num_tokens, item.samples ? LogitRows::kLast : LogitRows::kNone});
     if (item.samples) sampling.push_back(&sequence);
   }
@@ -91,7 +91,7 @@ void Runner::collect(const std::vector<ScheduledWork>& work, std::span<const Sam
       if (output.valid) out.tokens = {output.token};
       if (output.valid && !output.logprobs.empty()) out.logprobs = {output.logprobs};
     }
-    const Sequence& sequence = table_.at(item.slot);
+    const SequenceRow& sequence = table_.at(item.slot);
     out.slot = item.slot;
     out.sequence_id = sequence.id;
     out.num_computed = sequence.num_computed;
@@ -101,7 +101,7 @@ void Runner::collect(const std::vector<ScheduledWork>& work, std::span<const Sam
 
 std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::int32_t chunk) {
   const auto vocab = static_cast<std::size_t>(info_.vocab_size);
-  Sequence sequence;
+  SequenceRow sequence;
   sequence.tokens.assign(tokens.begin(), tokens.end());
   CHECK(sequence.num_tokens() <= info_.max_context_tokens && chunk >= 1);
   for (BlockId b = 0; b * kBlockSize < sequence.num_tokens(); ++b) sequence.blocks.push_back(b);

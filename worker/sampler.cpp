@@ -3,7 +3,7 @@
 namespace caudal {
 namespace {
 
-SamplingRow row_of(const Sequence& sequence) {
+SamplingRow row_of(const SequenceRow& sequence) {
   SamplingRow row;
   row.params = &sequence.sampling;
   row.position = sequence.num_tokens();
@@ -21,12 +21,12 @@ Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator&
   return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(exchange).value()));
 }
 
-std::span<const SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const Sequence* const> sequences) {
+std::span<const SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const SequenceRow* const> sequences) {
   outputs_.assign(sequences.size(), {});
   if (sequences.empty()) return outputs_;
   if (group_.rank() == 0) {
     rows_.clear();
-    for (const Sequence* sequence : sequences) rows_.push_back(row_of(*sequence));
+    for (const SequenceRow* sequence : sequences) rows_.push_back(row_of(*sequence));
     backend_.sample(logits, vocab_size_, rows_, outputs_);
   }
   if (group_.size() > 1) share_tokens();

@@ -22,7 +22,7 @@ class Sampler {
 
   // logits f32 [num_rows, >= vocab_size], row i for sequences[i]. The result lives until the next call; on
   // ranks other than 0 it has tokens but no log-probabilities.
-  std::span<const SamplingOutput> sample(const Tensor& logits, std::span<const Sequence* const> sequences);
+  std::span<const SamplingOutput> sample(const Tensor& logits, std::span<const SequenceRow* const> sequences);
 
  private:
   Sampler(Backend& backend, Communicator& group, std::int64_t vocab_size,

@@ -13,7 +13,7 @@ Error broken(fmt::format_string<Args...> format, Args&&... args) {
 }
 
 // `token` is the newest of the sequence.
-FinishReason reason_to_end(const Sequence& sequence, TokenId token, std::int32_t max_context_tokens) {
+FinishReason reason_to_end(const SequenceRow& sequence, TokenId token, std::int32_t max_context_tokens) {
   const std::vector<TokenId>& stops = sequence.stop.stop_token_ids;
   const bool may_stop = sequence.num_output_tokens() >= sequence.stop.min_tokens;
   if (may_stop && std::find(stops.begin(), stops.end(), token) != stops.end()) return FinishReason::kStop;
@@ -53,20 +53,20 @@ Result<std::vector<ScheduledWork>> SequenceTable::apply(const StepPlan& plan) {
   return work;
 }
 
-const Sequence& SequenceTable::at(SlotId slot) const {
-  const std::optional<Sequence>& sequence = slots_.at(static_cast<std::size_t>(slot));
+const SequenceRow& SequenceTable::at(SlotId slot) const {
+  const std::optional<SequenceRow>& sequence = slots_.at(static_cast<std::size_t>(slot));
   CHECK(sequence.has_value());
   return *sequence;
 }
 
 void SequenceTable::advance(SlotId slot, std::int32_t num_tokens) {
-  Sequence& sequence = *slots_[static_cast<std::size_t>(slot)];
+  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
   sequence.num_computed += num_tokens;
   CHECK(sequence.num_computed <= sequence.num_tokens());
 }
 
 void SequenceTable::append(SlotId slot, std::optional<TokenId> token) {
-  Sequence& sequence = *slots_[static_cast<std::size_t>(slot)];
+  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
   if (!token) {
     sequence.finish_reason = FinishReason::kError;
     return;
@@ -77,7 +77,7 @@ void SequenceTable::append(SlotId slot, std::optional<TokenId> token) {
 }
 
 void SequenceTable::clear() {
-  for (std::optional<Sequence>& slot : slots_) slot.reset();
+  for (std::optional<SequenceRow>& slot : slots_) slot.reset();
 }
 
 Result<void> SequenceTable::release(SlotId slot) {
@@ -101,7 +101,7 @@ Result<void> SequenceTable::enter(const NewSequence& entering) {
     if (token < 0 || token >= limits_.vocab_size) return broken("slot {} enters with token {}", slot, token);
   if (!blocks_exist(entering.blocks)) return broken("slot {} enters with an unknown block", slot);
 
-  Sequence& sequence = slots_[static_cast<std::size_t>(slot)].emplace();
+  SequenceRow& sequence = slots_[static_cast<std::size_t>(slot)].emplace();
   sequence.id = entering.sequence_id;
   sequence.tokens = entering.tokens;
   sequence.num_prompt_tokens = entering.num_prompt_tokens;
@@ -126,7 +126,7 @@ Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequ
   const SlotId slot = scheduled.slot;
   if (slot < 0 || slot >= limits_.max_num_sequences || !slots_[static_cast<std::size_t>(slot)])
     return broken("slot {} is scheduled but holds nothing", slot);
-  Sequence& sequence = *slots_[static_cast<std::size_t>(slot)];
+  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
   if (sequence.last_scheduled == step) return broken("slot {} is scheduled twice", slot);
   sequence.last_scheduled = step;
   if (scheduled.num_tokens < 1) return broken("slot {} is scheduled for {} tokens", slot, scheduled.num_tokens);

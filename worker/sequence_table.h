@@ -27,7 +27,7 @@ class TokenCounts {
   std::unordered_map<TokenId, std::size_t> index_;  // token -> place in counts_
 };
 
-struct Sequence {
+struct SequenceRow {
   SequenceId id = 0;
   std::vector<TokenId> tokens;         // prompt, then output
   std::int32_t num_prompt_tokens = 0;
@@ -68,7 +68,7 @@ class SequenceTable {
   // An Error for a plan that breaks the contract of common/types.h; the table is then of no more use.
   Result<std::vector<ScheduledWork>> apply(const StepPlan& plan);
 
-  const Sequence& at(SlotId slot) const;
+  const SequenceRow& at(SlotId slot) const;
 
   // After the step: `num_tokens` more have their KV in the cache.
   void advance(SlotId slot, std::int32_t num_tokens);
@@ -86,7 +86,7 @@ class SequenceTable {
   bool blocks_exist(const std::vector<BlockId>& blocks) const;
 
   TableLimits limits_;
-  std::vector<std::optional<Sequence>> slots_;  // [max_num_sequences]
+  std::vector<std::optional<SequenceRow>> slots_;  // [max_num_sequences]
 };
 
 }  // namespace caudal

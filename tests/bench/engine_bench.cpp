@@ -1,0 +1,202 @@
+// engine_bench: what scheduler and runner reach without a network, against what the machine can do and
+// against static batching, in one run. Prints a table; `engine_bench --help` lists the suites.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <span>
+
+#include "tests/bench/inprocess.h"
+#include "tests/bench/paired.h"
+
+namespace caudal::bench {
+namespace {
+
+constexpr std::int32_t kMaxSequences = 256;
+constexpr std::int32_t kMaxTokensPerStep = 2048;
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+// Parameters in matrix products. The head counts once per sampled token, the rest once per computed token.
+struct Work {
+  double layer_parameters = 0.0;
+  double head_parameters = 0.0;
+  double attention_width = 0.0;  // layers * heads * head_dim
+
+  explicit Work(const ModelConfig& model) {
+    const double hidden = static_cast<double>(model.hidden_size);
+    const double q = static_cast<double>(model.num_heads * model.head_dim);
+    const double kv = static_cast<double>(model.num_kv_heads * model.head_dim);
+    const double layers = static_cast<double>(model.num_layers);
+    layer_parameters = layers * (hidden * (q + 2 * kv) + q * hidden + 3 * hidden * double(model.intermediate_size));
+    head_parameters = hidden * static_cast<double>(model.vocab_size);
+    attention_width = layers * q;
+  }
+  double decode_bytes() const { return 2.0 * (layer_parameters + head_parameters); }
+  // Causal attention counts half of the square.
+  double prefill_flops(double tokens) const {
+    return 2.0 * layer_parameters * tokens + 2.0 * head_parameters + 2.0 * attention_width * tokens * tokens;
+  }
+};
+
+RunReport run_fixed(InProcess& engine, std::int32_t count, std::int32_t prompt, std::int32_t output) {
+  WorkloadOptions options;
+  options.mean_prompt_tokens = prompt;
+  options.mean_output_tokens = output;
+  options.num_requests = count;
+  return engine.run(make_workload(options).value(), {});
+}
+
+// Seconds per step of pure decoding: two runs that differ in the number of steps only.
+double decode_step_seconds(InProcess& engine, std::int32_t count) {
+  constexpr std::int32_t kPrompt = 16, kShort = 4, kLong = 36;
+  const double brief = run_fixed(engine, count, kPrompt, kShort).seconds;
+  const double lengthy = run_fixed(engine, count, kPrompt, kLong).seconds;
+  return (lengthy - brief) / (kLong - kShort);
+}
+
+void decode(InProcess& engine, int repeats) {
+  const Work work(engine.model());
+  const BenchTensor yardstick(DType::kBF16, 1 << 14, 1 << 14);  // 512 MiB
+  std::vector<double> single, batched, read;
+  for (int i = 0; i < repeats; ++i) {
+    read.push_back(static_cast<double>(yardstick.tensor.bytes()) / seconds_of([&] { read_all(yardstick.tensor); }));
+    single.push_back(decode_step_seconds(engine, 1));
+    batched.push_back(decode_step_seconds(engine, 32));
+  }
+  const double bandwidth = work.decode_bytes() / median(single);
+  fmt::print("decode, 1 sequence      {:8.1f} tok/s  {:5.1f} GB/s of weights = {:.0f} % of {:.1f} GB/s read\n",
+             1.0 / median(single), bandwidth * 1e-9, 100 * bandwidth / median(read), median(read) * 1e-9);
+  fmt::print("decode, 32 sequences    {:8.1f} tok/s  = {:.1f} x one sequence\n", 32.0 / median(batched),
+             32.0 * median(single) / median(batched));
+}
+
+void prefill(InProcess& engine, int repeats) {
+  const Work work(engine.model());
+  for (const std::int32_t tokens : {512, 2048}) {
+    std::vector<double> seconds, peak;
+    for (int i = 0; i < repeats; ++i) {
+      peak.push_back(dnnl_peak().flops() / seconds_of([] { dnnl_peak().run(); }));
+      seconds.push_back(run_fixed(engine, 1, tokens, 1).seconds);
+    }
+    const double flops = work.prefill_flops(tokens) / median(seconds);
+    fmt::print("prefill, {:4} tokens     {:8.1f} tok/s  {:5.2f} TFLOP/s = {:.0f} % of {:.2f} oneDNN bf16\n", tokens,
+               tokens / median(seconds), flops * 1e-12, 100 * flops / median(peak), median(peak) * 1e-12);
+  }
+}
+
+void print_run(const char* name, const RunReport& report) {
+  fmt::print("{:<40} {:8.1f} s {:9.1f} tok/s total {:8.1f} output, {:5} steps, batch {:5.1f}\n", name, report.seconds,
+             report.total_tokens_per_s(), report.output_tokens_per_s(), report.num_steps, report.mean_batch);
+}
+
+WorkloadOptions exponential(std::int32_t count, std::int32_t cap) {
+  WorkloadOptions options;
+  options.lengths = "exponential";
+  options.max_output_tokens = cap;
+  options.num_requests = count;
+  return options;
+}
+
+// Pads every request to the longest one there.
+void pad(std::span<RequestShape> requests) {
+  const auto longest = std::ranges::max_element(requests, {}, &RequestShape::num_output_tokens)->num_output_tokens;
+  for (RequestShape& request : requests) request.padded_to = longest;
+}
+
+// As the continuous-batching benchmark of 2023 had it: batches of 4, every one padded to the longest of the
+// whole set. All of its batches cost the same, so some are run and the rest is multiplied.
+void static_literal(InProcess& engine, std::int32_t count) {
+  constexpr std::int32_t kBatch = 4;
+  std::vector<RequestShape> workload = make_workload(exponential(count, 1536)).value();
+  const RunReport continuous = engine.run(workload, {});
+  print_run("continuous, cap 1536", continuous);
+
+  SchedulerConfig config;
+  config.batching = BatchingMode::kStatic;
+  config.static_batch_size = kBatch;
+  pad(workload);
+  const RunReport one_batch = engine.run({workload.begin(), workload.begin() + kBatch}, config);
+  print_run("static batch of 4, padded to the set", one_batch);
+  const double seconds = one_batch.seconds * count / kBatch;
+  fmt::print("continuous / static literal: {:.1f} x ({} requests; static {:.0f} s from one batch times {})\n",
+             seconds / continuous.seconds, count, seconds, count / kBatch);
+}
+
+void static_fair(InProcess& engine, std::int32_t count) {
+  constexpr std::int32_t kBatch = 32;
+  std::vector<RequestShape> workload = make_workload(exponential(count, 512)).value();
+  SchedulerConfig config;
+  config.max_num_sequences = kBatch;
+  const RunReport continuous = engine.run(workload, config);
+  print_run("continuous, cap 512, at most 32", continuous);
+  config.batching = BatchingMode::kStatic;
+  config.static_batch_size = kBatch;
+  for (std::size_t i = 0; i < workload.size(); i += kBatch) {
+    pad(std::span(workload).subspan(i, std::min<std::size_t>(kBatch, workload.size() - i)));
+  }
+  const RunReport fixed = engine.run(workload, config);
+  print_run("static batch of 32, padded to itself", fixed);
+  fmt::print("continuous / static fair: {:.2f} x\n", fixed.seconds / continuous.seconds);
+}
+
+void paging(InProcess& engine, std::int32_t count) {
+  WorkloadOptions options;
+  options.lengths = "sharegpt";
+  options.num_requests = count;
+  const RunReport report = engine.run(make_workload(options).value(), {});
+  print_run("sharegpt lengths", report);
+  fmt::print("unused KV inside allocated blocks: {:.2f} %\n", 100 * report.unused_kv_share);
+}
+
+}  // namespace
+}  // namespace caudal::bench
+
+int main(int argc, char** argv) {
+  using namespace caudal::bench;
+  std::string suite = "decode";
+  std::string model = CAUDAL_SOURCE_DIR "/tests/bench/models/qwen2.5-0.5b";
+  bool checkpoint = false;
+  int count = 128;
+  int repeats = 5;
+  std::int64_t num_blocks = 20000;
+  WorkloadOptions custom;
+  CLI::App app("Benchmarks of scheduler and runner in one process");
+  app.add_option("suite", suite, "decode, prefill, static-literal, static-fair, paging or throughput")->required();
+  app.add_option("--model", model, "Model directory; weights are random unless --checkpoint");
+  app.add_flag("--checkpoint", checkpoint, "Load the weights");
+  app.add_option("--num-prompts", count, "Requests");
+  app.add_option("--repeats", repeats, "Turns of measurement and yardstick; medians are printed");
+  app.add_option("--num-blocks", num_blocks, "KV blocks");
+  app.add_option("--lengths", custom.lengths, "throughput: fixed, uniform, exponential or sharegpt");
+  app.add_option("--input-len", custom.mean_prompt_tokens, "throughput: prompt tokens");
+  app.add_option("--output-len", custom.mean_output_tokens, "throughput: output tokens");
+  CLI11_PARSE(app, argc, argv);
+
+  const auto format = checkpoint ? caudal::LoadFormat::kSafetensors : caudal::LoadFormat::kDummy;
+  InProcess engine(model, format, kMaxSequences, kMaxTokensPerStep, num_blocks);
+  run_fixed(engine, 1, 64, 4);  // touches every weight once
+  if (suite == "decode") {
+    decode(engine, repeats);
+  } else if (suite == "prefill") {
+    prefill(engine, repeats);
+  } else if (suite == "static-literal") {
+    static_literal(engine, count);
+  } else if (suite == "static-fair") {
+    static_fair(engine, count);
+  } else if (suite == "paging") {
+    paging(engine, count);
+  } else if (suite == "throughput") {
+    custom.num_requests = count;
+    const auto workload = make_workload(custom);
+    if (!workload.ok()) return 1;
+    print_run(custom.lengths.c_str(), engine.run(workload.value(), {}));
+  } else {
+    fmt::print(stderr, "unknown suite {}\n", suite);
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,46 @@
+// A cluster in one process and one thread: the scheduler and one runner, no network, no gateway. What is
+// measured here is the ceiling for what the same machine can serve.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "coordinator/scheduler.h"
+#include "tests/bench/workload.h"
+#include "worker/runner.h"
+
+namespace caudal::bench {
+
+struct RunReport {
+  double seconds = 0.0;
+  std::int64_t num_prompt_tokens = 0;
+  std::int64_t num_output_tokens = 0;  // asked for; padding is not counted
+  std::int64_t num_steps = 0;
+  double mean_batch = 0.0;             // sequences per step
+  double unused_kv_share = 0.0;        // of the tokens that allocated blocks could hold, averaged over steps
+
+  double output_tokens_per_s() const { return static_cast<double>(num_output_tokens) / seconds; }
+  double total_tokens_per_s() const { return static_cast<double>(num_prompt_tokens + num_output_tokens) / seconds; }
+};
+
+class InProcess {
+ public:
+  // All cores of the machine in one rank. Ends the program when the model cannot be loaded.
+  InProcess(const std::string& model_dir, LoadFormat format, std::int32_t max_num_sequences,
+            std::int32_t max_tokens_per_step, std::int64_t num_blocks);
+
+  // All requests at once. Padding is generated, but only what was asked for counts.
+  RunReport run(const std::vector<RequestShape>& workload, const SchedulerConfig& config);
+
+  const ModelConfig& model() const { return model_; }
+
+ private:
+  ModelConfig model_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Communicator> group_;
+  std::unique_ptr<Runner> runner_;
+  Epoch next_epoch_ = 1;
+};
+
+}  // namespace caudal::bench
