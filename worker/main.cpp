@@ -123,6 +123,8 @@ int serve(WorkerOptions options, const Job& job) {
 int main(int argc, char** argv) {
   caudal::WorkerOptions options;
   if (const std::optional<int> code = caudal::parse_worker_options(argc, argv, options)) return *code;
+  // Ranks that wait poll. Where they share cores, with each other or the coordinator, they must let go of them.
+  setenv("OMPI_MCA_mpi_yield_when_idle", "1", /*overwrite=*/0);
   int provided = MPI_THREAD_SINGLE;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   caudal::handle_signals();  // after MPI, which may set its own

@@ -10,7 +10,8 @@
 namespace caudal {
 namespace {
 
-// Where cutting starts to win on one host: measured with tests/worker/comm/mpi_bench.
+// Cutting pays once moving the tensor costs more than a second exchange, a few microseconds on one host.
+// mpi_check --times (tests/worker/comm) prints what a machine does.
 constexpr std::size_t kShortBytes = 32 * 1024;
 
 class MpiCommunicator final : public Communicator {
