@@ -230,6 +230,7 @@ std::optional<Socket::Message> Socket::receive() {
         continue;
       }
       const bool delimiter = text.empty() && more;
+      message.delimited = message.delimited || delimiter;
       if (!message.body.empty()) well_formed = false;
       if (!delimiter && well_formed) message.body = std::move(text);
     }
@@ -237,11 +238,12 @@ std::optional<Socket::Message> Socket::receive() {
   }
 }
 
-SendStatus Socket::send(const std::string& peer, std::string_view body) {
+SendStatus Socket::send(const std::string& peer, std::string_view body, bool delimited) {
   if (impl_->router &&
       zmq_send(impl_->socket, peer.data(), peer.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
     return errno == EHOSTUNREACH ? SendStatus::kPeerGone : SendStatus::kFull;
   }
+  if (delimited && zmq_send(impl_->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return SendStatus::kFull;
   if (zmq_send(impl_->socket, body.data(), body.size(), ZMQ_DONTWAIT) < 0) return SendStatus::kFull;
   return SendStatus::kSent;
 }

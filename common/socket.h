@@ -76,10 +76,12 @@ class Socket {
   struct Message {
     std::string peer;  // routing id; empty on a DEALER
     std::string body;  // last frame
+    bool delimited = false;  // an empty frame came before the body, as REQ sockets send and expect
   };
   // Never waits. Messages with other than one body frame (after an optional empty delimiter) are dropped.
   std::optional<Message> receive();
-  SendStatus send(const std::string& peer, std::string_view body);  // peer is ignored on a DEALER
+  // `peer` is ignored on a DEALER.
+  SendStatus send(const std::string& peer, std::string_view body, bool delimited = false);
 
  private:
   struct Impl;
