@@ -1,10 +1,9 @@
 // See added_tokens.h.
 #include "common/tokenizer/added_tokens.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
+#include "common/check.h"
 #include "common/tokenizer/unicode.h"
 
 namespace caudal {
@@ -37,31 +36,22 @@ std::size_t skip_space_right(std::string_view text, std::size_t position) {
 
 }  // namespace
 
-Result<AddedTokens> AddedTokens::create(std::vector<AddedToken> tokens, const Normalize& normalize) {
-  AddedTokens added;
-  added.tokens_ = std::move(tokens);
-  for (std::size_t i = 0; i < added.tokens_.size(); ++i) {
-    const AddedToken& token = added.tokens_[i];
-    const std::string field = fmt::format("added_tokens[{}]", i);
-    if (token.content.empty() || token.content.size() > kMaxContentBytes) {
-      return Error{fmt::format("the content must have 1 to {} bytes", kMaxContentBytes), field};
-    }
-    if (!added.index_by_id_.emplace(token.id, i).second) {
-      return Error{fmt::format("id {} is used twice", token.id), field};
-    }
-    added.index_by_content_.emplace(token.content, i);
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalize& normalize) : tokens_(std::move(tokens)) {
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    CHECK(!tokens_[i].content.empty());
+    CHECK(index_by_id_.emplace(tokens_[i].id, i).second);
+    CHECK(index_by_content_.emplace(tokens_[i].content, i).second);
   }
   // Of tokens with the same text (after normalization), special ones win, then earlier ones.
   for (const bool special : {true, false}) {
-    for (std::size_t i = 0; i < added.tokens_.size(); ++i) {
-      const AddedToken& token = added.tokens_[i];
+    for (std::size_t i = 0; i < tokens_.size(); ++i) {
+      const AddedToken& token = tokens_[i];
       if (token.special != special) continue;
       const Stage stage = token.normalized ? Stage::kNormalized : Stage::kRaw;
       const std::string key = token.normalized ? normalize(token.content) : token.content;
-      added.tries_[static_cast<std::size_t>(stage)].insert(key, static_cast<std::int32_t>(i));
+      tries_[static_cast<std::size_t>(stage)].insert(key, static_cast<std::int32_t>(i));
     }
   }
-  return added;
 }
 
 void AddedTokens::Trie::insert(std::string_view key, std::int32_t token) {

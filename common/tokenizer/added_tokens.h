@@ -1,18 +1,18 @@
 // Tokens that are found in text as such, before BPE: special tokens like <|im_start|> and tokens added
 // after training. Matching is leftmost-longest, as in the reference implementation.
-// Immutable after creation; safe from any thread.
+// Immutable after construction; safe from any thread.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
-#include "common/result.h"
 #include "common/tokenizer/pattern.h"
 #include "common/types.h"
 
@@ -36,12 +36,11 @@ struct Section {
 
 class AddedTokens {
  public:
-  static constexpr std::size_t kMaxContentBytes = 1024;
   using Normalize = std::function<std::string(std::string_view)>;
 
   AddedTokens() = default;
-  // Errors (field "added_tokens[i]"): empty or longer than kMaxContentBytes, an id used twice.
-  static Result<AddedTokens> create(std::vector<AddedToken> tokens, const Normalize& normalize);
+  // Contents are not empty; no id and no content is there twice.
+  AddedTokens(std::vector<AddedToken> tokens, const Normalize& normalize);
 
   enum class Stage : std::uint8_t { kRaw, kNormalized };
   // Cuts `text` at the added tokens of this stage; with `parse_special` false, special tokens stay text.

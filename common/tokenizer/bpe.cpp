@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "common/tokenizer/unicode.h"
 
@@ -11,11 +12,6 @@ namespace caudal {
 namespace {
 
 using Symbol = BpeModel::Scratch::Symbol;
-using Candidate = BpeModel::Scratch::Candidate;
-
-// For a min-heap with the standard algorithms, which put the largest first.
-bool joins_later(const Candidate& a, const Candidate& b) { return a.key > b.key; }
-
 void append(std::vector<Symbol>& symbols, TokenId id) {
   const auto index = static_cast<std::int32_t>(symbols.size());
   if (index > 0) symbols.back().next = index;
@@ -129,40 +125,39 @@ void BpeModel::split_characters(std::string_view word, std::vector<Symbol>& symb
   if (unknown) append(symbols, *unk_id_);
 }
 
-// Offers the pair of `left` and the symbol after it, if it joins.
-void BpeModel::push_candidate(Scratch& scratch, std::int32_t left) const {
+// Puts the pair of `left` and the symbol after it at the end of the heap's array, if it joins.
+bool BpeModel::push_candidate(Scratch& scratch, std::int32_t left) const {
   const Symbol& symbol = scratch.symbols[left];
-  if (symbol.next < 0) return;
+  if (symbol.next < 0) return false;
   const PairTable::Merge* merge = merges_.find(symbol.id, scratch.symbols[symbol.next].id);
-  if (merge == nullptr) return;
-  scratch.heap.push_back({static_cast<std::uint64_t>(merge->rank) << 32 | static_cast<std::uint32_t>(left),
-                          merge->joined_id});
+  if (merge == nullptr) return false;
+  scratch.heap.push_back(static_cast<std::uint64_t>(merge->rank) << 32 | static_cast<std::uint32_t>(left));
+  return true;
 }
 
 void BpeModel::merge(Scratch& scratch) const {
   std::vector<Symbol>& symbols = scratch.symbols;
-  std::vector<Candidate>& heap = scratch.heap;
+  std::vector<std::uint64_t>& heap = scratch.heap;
+  const std::greater<> later;  // the standard algorithms put the largest first
   heap.clear();
   for (std::size_t i = 0; i + 1 < symbols.size(); ++i) push_candidate(scratch, static_cast<std::int32_t>(i));
-  std::make_heap(heap.begin(), heap.end(), joins_later);
+  std::make_heap(heap.begin(), heap.end(), later);
 
   const auto offer = [&](std::int32_t left) {
-    const std::size_t size = heap.size();
-    push_candidate(scratch, left);
-    if (heap.size() > size) std::push_heap(heap.begin(), heap.end(), joins_later);
+    if (push_candidate(scratch, left)) std::push_heap(heap.begin(), heap.end(), later);
   };
   while (!heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end(), joins_later);
-    const Candidate top = heap.back();
+    std::pop_heap(heap.begin(), heap.end(), later);
+    const std::uint64_t candidate = heap.back();
     heap.pop_back();
-    const auto position = static_cast<std::int32_t>(top.key & 0xFFFFFFFF);
+    const auto position = static_cast<std::int32_t>(candidate & 0xFFFFFFFF);
     Symbol& left = symbols[position];
     if (left.removed || left.next < 0) continue;
     Symbol& right = symbols[left.next];
     const PairTable::Merge* current = merges_.find(left.id, right.id);
-    if (current == nullptr || current->joined_id != top.joined_id) continue;  // the pair has changed since
+    if (current == nullptr || current->rank != candidate >> 32) continue;  // the pair has changed since
 
-    left.id = top.joined_id;
+    left.id = current->joined_id;
     left.next = right.next;
     right.removed = true;
     if (left.next >= 0) symbols[left.next].previous = position;

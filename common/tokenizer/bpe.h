@@ -48,12 +48,8 @@ class BpeModel {
       std::int32_t next;      // index, -1 at the end
       bool removed;           // joined into the symbol before it
     };
-    struct Candidate {
-      std::uint64_t key;  // rank, then position: the smallest is joined first
-      TokenId joined_id;
-    };
     std::vector<Symbol> symbols;
-    std::vector<Candidate> heap;
+    std::vector<std::uint64_t> heap;  // pairs that join, as rank << 32 | index of the left: smallest first
   };
 
   // Appends the tokens of `word` (valid UTF-8, below 2^31 bytes).
@@ -74,7 +70,7 @@ class BpeModel {
   TokenId character_id(std::string_view character) const;
   void split_characters(std::string_view word, std::vector<Scratch::Symbol>& symbols) const;
   bool append_bytes(std::string_view character, std::vector<Scratch::Symbol>& symbols) const;
-  void push_candidate(Scratch& scratch, std::int32_t left) const;
+  bool push_candidate(Scratch& scratch, std::int32_t left) const;
   void merge(Scratch& scratch) const;
 
   std::vector<std::string> tokens_;  // by id; empty where the id is not used

@@ -19,6 +19,7 @@ constexpr std::string_view kGpt2Words =
 // Digits asks Rust's standard library, which knows Unicode 17 already.
 constexpr std::string_view kNumeric = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}])";
 constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581
+constexpr std::size_t kMaxAddedTokenBytes = 1024;
 constexpr std::size_t kMaxSteps = 64;                    // of one component, sequences flattened
 
 [[noreturn]] void refuse_type(const JsonNode& node, std::string_view type, std::string_view known) {
@@ -284,7 +285,11 @@ BpeModel read_model(const JsonNode& node) {
 AddedToken read_added_token(const JsonNode& node, TokenId id) {
   AddedToken token;
   token.id = id;
-  token.content = node.at("content").string();
+  const JsonNode content = node.at("content");
+  token.content = content.string();
+  if (token.content.empty() || token.content.size() > kMaxAddedTokenBytes) {
+    content.fail(fmt::format("must have 1 to {} bytes", kMaxAddedTokenBytes));
+  }
   token.single_word = flag(node, "single_word", false);
   token.lstrip = flag(node, "lstrip", false);
   token.rstrip = flag(node, "rstrip", false);

@@ -119,11 +119,6 @@ HfParts read_tokenizer(const JsonNode& root) {
   return parts;
 }
 
-void finish_added_tokens(const JsonNode& root, AddedTokenList& list, HfParts& parts) {
-  const auto normalize = [&](std::string_view text) { return parts.normalizer.normalize(text); };
-  parts.added = unwrap(root, AddedTokens::create(list.take(), normalize));
-}
-
 void read_config(const JsonNode& config, HfParts& parts) {
   parts.named = {named_token(config, "bos_token", parts), named_token(config, "eos_token", parts),
                  named_token(config, "pad_token", parts), named_token(config, "unk_token", parts)};
@@ -146,7 +141,8 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& m
     if (std::filesystem::exists(model_dir / file)) config_document = parse_file(model_dir / file);
     const JsonNode config(config_document, "");
     if (const auto node = config.find("added_tokens_decoder")) added.read_config(*node);
-    finish_added_tokens(root, added, parts);
+    parts.added =
+        AddedTokens(added.take(), [&](std::string_view token) { return parts.normalizer.normalize(token); });
     read_config(config, parts);
     return std::unique_ptr<Tokenizer>(std::make_unique<HfTokenizer>(std::move(parts)));
   } catch (const JsonError& failure) {
