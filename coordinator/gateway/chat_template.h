@@ -23,8 +23,8 @@ struct Template;
 // What a template sees, under the names transformers gives it. Only the variables that the template
 // uses are converted.
 struct ChatTemplateInput {
-  const boost::json::array* messages = nullptr;  // each an object: role, content, tool_calls, ...; not null
-  const boost::json::array* tools = nullptr;     // null: the variable `tools` is none
+  const boost::json::array* messages = nullptr;    // each an object: role, content, tool_calls, ...; not null
+  const boost::json::array* tools = nullptr;       // null: the variable `tools` is none
   const boost::json::object* variables = nullptr;  // chat_template_kwargs; null: none. The others win.
   bool add_generation_prompt = true;
   std::optional<std::string> bos_token;  // none: undefined in the template

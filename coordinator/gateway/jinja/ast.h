@@ -176,7 +176,8 @@ struct CallBlock {
 
 struct Statement {
   int line;
-  std::variant<Text, Print, If, For, Break, Continue, Set, SetBlock, FilterBlock, With, Scoped, Macro, CallBlock>
+  std::variant<Text, Print, If, For, Break, Continue, Set, SetBlock, FilterBlock, With, Scoped, Macro,
+               CallBlock>
       node;
 };
 

@@ -13,7 +13,7 @@ constexpr int64_t kStepsPerClockRead = 256;
 constexpr size_t kBytesPerStep = 256;
 // Sum over the whole rendering, freed or not: far above what building a long prompt by repeated
 // concatenation needs, far below what would hurt the process.
-constexpr size_t kMaxAllocatedBytes = size_t{256} << 20;
+constexpr size_t kMaxAllocatedBytes = size_t{128} << 20;
 
 }  // namespace
 

@@ -34,7 +34,8 @@ class MacroFunction : public Callable {
 class Evaluator::ScopeChange {
  public:
   ScopeChange(ScopePtr& current, ScopePtr parent)
-      : current_(current), saved_(std::exchange(current, std::make_shared<Scope>(Scope{std::move(parent), {}}))) {}
+      : current_(current),
+        saved_(std::exchange(current, std::make_shared<Scope>(Scope{std::move(parent), {}}))) {}
   explicit ScopeChange(ScopePtr& current) : ScopeChange(current, current) {}
   ~ScopeChange() { current_ = std::move(saved_); }
   ScopeChange(const ScopeChange&) = delete;
@@ -174,17 +175,18 @@ std::vector<Value> Evaluator::loop_items(const ast::For& loop, const Value& iter
 
 void Evaluator::run_loop(const ast::For& loop, const Value& iterable, int depth) {
   const auto state = std::make_shared<Loop>(loop, scope_, loop_items(loop, iterable), depth);
-  if (state->size() == 0) {
-    run_scoped(loop.otherwise);
-    return;
-  }
+  bool completed = false;
   for (size_t i = 0; i < state->size(); ++i) {
     budget_.step();
     const ScopeChange inner(scope_);
     set_if_used(loop_symbol_, Value(std::static_pointer_cast<Callable>(state)));
     assign(loop.target, state->enter(i));
-    if (run_body(loop.body) == Flow::break_loop) break;
+    const Flow flow = run_body(loop.body);
+    if (flow == Flow::break_loop) break;
+    completed = completed || flow == Flow::next;
   }
+  // Jinja's rule: also when break or continue cut every iteration short.
+  if (!completed) run_scoped(loop.otherwise);
 }
 
 Value Evaluator::call_loop(const ast::For& loop, const ScopePtr& outside, const Value& iterable, int depth) {
@@ -263,7 +265,8 @@ Evaluator::Flow Evaluator::execute(const ast::CallBlock& node) {
 void Evaluator::bind_parameters(const ast::MacroBody& macro, const Arguments& arguments) {
   auto named = arguments.named;
   const auto take_named = [&](std::string_view name) -> std::optional<Value> {
-    const auto found = std::find_if(named.begin(), named.end(), [&](const auto& x) { return x.first == name; });
+    const auto found =
+        std::find_if(named.begin(), named.end(), [&](const auto& x) { return x.first == name; });
     if (found == named.end()) return std::nullopt;
     Value value = std::move(found->second);
     named.erase(found);
@@ -283,8 +286,10 @@ void Evaluator::bind_parameters(const ast::MacroBody& macro, const Arguments& ar
   }
   if (macro.takes_caller) set_if_used(caller_symbol_, take_named("caller").value_or(Value()));
   std::vector<Value> surplus;
-  for (size_t i = num_parameters; i < arguments.positional.size(); ++i) surplus.push_back(arguments.positional[i]);
-  if (!surplus.empty() && !macro.takes_extra_positional) fail("macro '" + macro.name + "' got too many arguments");
+  for (size_t i = num_parameters; i < arguments.positional.size(); ++i)
+    surplus.push_back(arguments.positional[i]);
+  if (!surplus.empty() && !macro.takes_extra_positional)
+    fail("macro '" + macro.name + "' got too many arguments");
   if (!named.empty() && !macro.takes_extra_named) {
     fail("macro '" + macro.name + "' takes no argument '" + named.front().first + "'");
   }
@@ -297,7 +302,8 @@ void Evaluator::bind_parameters(const ast::MacroBody& macro, const Arguments& ar
   set_if_used(kwargs_symbol_, Value::dict(std::move(entries)));
 }
 
-Value Evaluator::call_macro(const ast::MacroBody& macro, const ScopePtr& definition, const Arguments& arguments) {
+Value Evaluator::call_macro(const ast::MacroBody& macro, const ScopePtr& definition,
+                            const Arguments& arguments) {
   const Depth call_depth(call_depth_, kMaxCallDepth);
   std::string text;
   std::string* outer = std::exchange(out_, &text);

@@ -25,7 +25,8 @@ std::optional<std::string> number_literal(std::string_view text) {
   const std::string_view bare = strip_left(strip_right(text));
   std::string digits;
   for (size_t i = 0; i < bare.size(); ++i) {
-    const bool between = i > 0 && i + 1 < bare.size() && std::isdigit(static_cast<unsigned char>(bare[i - 1])) &&
+    const bool between = i > 0 && i + 1 < bare.size() &&
+                         std::isdigit(static_cast<unsigned char>(bare[i - 1])) &&
                          std::isdigit(static_cast<unsigned char>(bare[i + 1]));
     if (bare[i] == '_' && !between) return std::nullopt;
     if (bare[i] != '_') digits += bare[i];
@@ -152,7 +153,7 @@ Value default_value(Evaluator&, const Value& input, const Arguments& arguments) 
 }
 
 constexpr NamedFunction kFilters[] = {
-    {"abs", absolute}, {"int", to_int}, {"float", to_float},        {"round", round},
+    {"abs", absolute}, {"int", to_int},      {"float", to_float},        {"round", round},
     {"sum", sum},      {"d", default_value}, {"default", default_value},
 };
 

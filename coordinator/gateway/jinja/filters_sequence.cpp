@@ -10,7 +10,9 @@
 namespace caudal::jinja {
 namespace {
 
-Value generator(std::vector<Value> items) { return Value::sequence(SequenceKind::generator, std::move(items)); }
+Value generator(std::vector<Value> items) {
+  return Value::sequence(SequenceKind::generator, std::move(items));
+}
 
 Value count(Evaluator&, const Value& input, const Arguments& arguments) {
   const Bound bound(arguments, {});
@@ -69,7 +71,8 @@ Value sort_key(Evaluator& evaluator, const Value& item, const Value* path, bool 
 
 using Keyed = std::pair<Value, Value>;  // key, item
 
-std::vector<Keyed> with_keys(Evaluator& evaluator, const Value& input, const Value* path, bool case_sensitive) {
+std::vector<Keyed> with_keys(Evaluator& evaluator, const Value& input, const Value* path,
+                             bool case_sensitive) {
   std::vector<Keyed> result;
   for (Value& item : iterate(input, evaluator.budget())) {
     Value key = sort_key(evaluator, item, path, case_sensitive);
@@ -92,25 +95,23 @@ std::vector<Value> items_of(std::vector<Keyed> keyed) {
   return items;
 }
 
-// With several attributes ("a,b") the later ones break ties: sort by the last first.
+// `attribute` can name several ("a,b"). The key is a list of them: lists compare equal items away
+// first, so that two undefined ones are no error, as in Jinja.
 Value sort(Evaluator& evaluator, const Value& input, const Arguments& arguments) {
   const Bound bound(arguments, {"reverse", "case_sensitive", "attribute"});
-  std::vector<Value> paths;
-  if (bound[2] && bound[2]->text()) {
-    const Value comma[] = {","};
-    const Arguments by_comma{{comma[0]}, {}};
-    paths = find_method(*bound[2], "split")(evaluator, *bound[2], by_comma).as_sequence()->items;
-  } else {
-    paths.push_back(bound.value(2, None{}));
+  std::vector<Value> paths = {bound.value(2, None{})};
+  if (paths[0].text()) {
+    const Arguments by_comma{{","}, {}};
+    paths = find_method(paths[0], "split")(evaluator, paths[0], by_comma).as_sequence()->items;
   }
-  Value result = input;
-  std::reverse(paths.begin(), paths.end());
-  for (const Value& path : paths) {
-    auto keyed = with_keys(evaluator, result, &path, bound.flag(1, false));
-    stable_sort_by_key(keyed, bound.flag(0, false), evaluator.budget());
-    result = Value::list(items_of(std::move(keyed)));
+  std::vector<Keyed> keyed;
+  for (Value& item : iterate(input, evaluator.budget())) {
+    std::vector<Value> keys;
+    for (const Value& path : paths) keys.push_back(sort_key(evaluator, item, &path, bound.flag(1, false)));
+    keyed.emplace_back(Value::list(std::move(keys)), std::move(item));
   }
-  return result;
+  stable_sort_by_key(keyed, bound.flag(0, false), evaluator.budget());
+  return Value::list(items_of(std::move(keyed)));
 }
 
 Value unique(Evaluator& evaluator, const Value& input, const Arguments& arguments) {
@@ -147,10 +148,15 @@ Arguments without_first(const Arguments& arguments) {
   return rest;
 }
 
+// Like Jinja, map and the select family take any false value (none, 0) for an empty list.
+std::vector<Value> items_if_any(const Value& input, Budget& budget) {
+  return truthy(input) ? iterate(input, budget) : std::vector<Value>();
+}
+
 // map('filter', ...) or map(attribute='a.b', default=x)
 Value map(Evaluator& evaluator, const Value& input, const Arguments& arguments) {
   std::vector<Value> results;
-  const std::vector<Value> items = iterate(input, evaluator.budget());
+  const std::vector<Value> items = items_if_any(input, evaluator.budget());
   if (!arguments.positional.empty()) {
     const std::string& filter = require_text(arguments.positional[0], "the name of a filter");
     const Arguments rest = without_first(arguments);
@@ -180,7 +186,7 @@ Value select(Evaluator& evaluator, const Value& input, const Arguments& argument
   const std::string test = has_test ? require_text(rest.positional.front(), "the name of a test") : "";
   if (has_test) rest = without_first(rest);
   std::vector<Value> kept;
-  for (Value& item : iterate(input, evaluator.budget())) {
+  for (Value& item : items_if_any(input, evaluator.budget())) {
     const Value value = by_attribute ? attribute_path(evaluator, item, path) : item;
     const bool passes = has_test ? evaluator.apply_test(test, value, rest) : truthy(value);
     if (passes == wanted) kept.push_back(std::move(item));

@@ -24,7 +24,8 @@ std::string title_words(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const size_t here = at;
     const char32_t c = next_code_point(text, at);
-    if (!is_space(c) && !(c < 0x80 && kSeparators.find(static_cast<char>(c)) != std::string_view::npos)) continue;
+    if (!is_space(c) && !(c < 0x80 && kSeparators.find(static_cast<char>(c)) != std::string_view::npos))
+      continue;
     out += capitalize(text.substr(begin, here - begin));
     out += text.substr(here, at - here);
     begin = at;
@@ -58,17 +59,16 @@ Value replace(Evaluator& evaluator, const Value& input, const Arguments& argumen
   const std::string old_part = to_text(*bound[0], evaluator.budget());
   const std::string new_part = to_text(*bound[1], evaluator.budget());
   const int64_t limit = bound[2] && !bound[2]->is_none() ? bound.integer(2, -1) : -1;
-  const size_t most = old_part.empty() ? text.size() + 1 : text.size() / old_part.size();
-  if (old_part.empty()) {
-    evaluator.budget().allocate(text.size() + most * new_part.size());
-    return interleave(text, new_part, limit);
-  }
+  const size_t num_found = old_part.empty() ? text.size() + 1 : occurrences(text, old_part);
+  size_t inserted_bytes = 0;
+  if (__builtin_mul_overflow(num_found, new_part.size(), &inserted_bytes)) inserted_bytes = SIZE_MAX;
+  evaluator.budget().allocate(inserted_bytes);
+  if (old_part.empty()) return interleave(text, new_part, limit);
   std::string result;
   size_t at = 0;
   for (int64_t i = 0; i < limit || limit < 0; ++i) {
     const size_t found = find_text(text, old_part, at);
     if (found == std::string::npos) break;
-    evaluator.budget().allocate(new_part.size());
     result.append(text, at, found - at);
     result += new_part;
     at = found + old_part.size();
@@ -91,12 +91,23 @@ Value escape(Evaluator& evaluator, const Value& input, const Arguments& argument
   std::string result;
   for (const char c : to_text(input, evaluator.budget())) {
     switch (c) {
-      case '&': result += "&amp;"; break;
-      case '<': result += "&lt;"; break;
-      case '>': result += "&gt;"; break;
-      case '\'': result += "&#39;"; break;
-      case '"': result += "&#34;"; break;
-      default: result += c;
+      case '&':
+        result += "&amp;";
+        break;
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      case '\'':
+        result += "&#39;";
+        break;
+      case '"':
+        result += "&#34;";
+        break;
+      default:
+        result += c;
     }
   }
   return result;
@@ -144,7 +155,8 @@ Value format(Evaluator& evaluator, const Value& input, const Arguments& argument
   const std::string text = to_text(input, evaluator.budget());
   if (!arguments.positional.empty() && !arguments.named.empty()) fail("format takes arguments of one kind");
   if (arguments.named.empty()) {
-    return percent_format(text, Value::sequence(SequenceKind::tuple, arguments.positional), evaluator.budget());
+    return percent_format(text, Value::sequence(SequenceKind::tuple, arguments.positional),
+                          evaluator.budget());
   }
   std::vector<std::pair<Value, Value>> entries;
   for (const auto& [name, value] : arguments.named) entries.emplace_back(Value(name), value);

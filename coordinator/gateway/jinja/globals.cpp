@@ -78,8 +78,11 @@ Value strftime_now(Evaluator& evaluator, const Value&, const Arguments& argument
 }
 
 constexpr NamedFunction kGlobals[] = {
-    {"range", range}, {"namespace", make_namespace},        {"dict", dict},
-    {"raise_exception", raise_exception}, {"strftime_now", strftime_now},
+    {"range", range},
+    {"namespace", make_namespace},
+    {"dict", dict},
+    {"raise_exception", raise_exception},
+    {"strftime_now", strftime_now},
 };
 
 }  // namespace

@@ -146,19 +146,26 @@ void Writer::write_string(const std::string& text) {
 
 Value from_json(const boost::json::value& json) {
   switch (json.kind()) {
-    case boost::json::kind::null: return None{};
-    case boost::json::kind::bool_: return json.get_bool();
-    case boost::json::kind::int64: return json.get_int64();
-    case boost::json::kind::double_: return json.get_double();
-    case boost::json::kind::string: return std::string(json.get_string());
-    case boost::json::kind::uint64: fail("an integer of the input needs more than 64 bits");
+    case boost::json::kind::null:
+      return None{};
+    case boost::json::kind::bool_:
+      return json.get_bool();
+    case boost::json::kind::int64:
+      return json.get_int64();
+    case boost::json::kind::double_:
+      return json.get_double();
+    case boost::json::kind::string:
+      return std::string(json.get_string());
+    case boost::json::kind::uint64:
+      fail("an integer of the input needs more than 64 bits");
     case boost::json::kind::array: {
       std::vector<Value> items;
       items.reserve(json.get_array().size());
       for (const auto& item : json.get_array()) items.push_back(from_json(item));
       return Value::list(std::move(items));
     }
-    case boost::json::kind::object: break;
+    case boost::json::kind::object:
+      break;
   }
   std::vector<std::pair<Value, Value>> entries;
   entries.reserve(json.get_object().size());

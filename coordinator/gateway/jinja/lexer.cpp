@@ -258,7 +258,8 @@ void append_unescaped(std::string& out, std::string_view text, size_t& i, int li
   }
   if (!octal && count < width) fail("a string holds a truncated \\x, \\u or \\U escape", line);
   const unsigned long value = std::stoul(std::string(text.substr(i, count)), nullptr, octal ? 8 : 16);
-  if (value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF)) fail("a string holds an invalid escape", line);
+  if (value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
+    fail("a string holds an invalid escape", line);
   append_code_point(out, static_cast<char32_t>(value));
   i += count;
 }
@@ -289,7 +290,8 @@ void Lexer::symbol_token() {
     return advance(2);
   }
   const char c = source_[at_];
-  if (kSingles.find(c) == std::string_view::npos) fail(std::string("unexpected character '") + c + "'", line_);
+  if (kSingles.find(c) == std::string_view::npos)
+    fail(std::string("unexpected character '") + c + "'", line_);
   balance(c);
   add(TokenKind::symbol, std::string(1, c));
   advance(1);

@@ -12,8 +12,8 @@ namespace caudal::jinja {
 
 using Predicate = bool (*)(Evaluator& evaluator, const Value& value, const Arguments& arguments);
 
-Function find_filter(std::string_view name);       // null: no such filter
-Predicate find_test(std::string_view name);        // null: no such test
+Function find_filter(std::string_view name);  // null: no such filter
+Predicate find_test(std::string_view name);   // null: no such test
 std::optional<Value> find_global(std::string_view name);
 
 // A method of a string, dict or list, and whether Jinja's sandbox hides a name of a dict (update...).

@@ -152,7 +152,8 @@ Value splitlines(Evaluator& evaluator, const Value& self, const Arguments& argum
   for (size_t at = 0; at < text.size();) {
     const size_t end = at;
     const char32_t c = next_code_point(text, at);
-    const bool line_end = (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
+    const bool line_end =
+        (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
     if (!line_end) continue;
     if (c == '\r' && at < text.size() && text[at] == '\n') ++at;
     lines.emplace_back(text.substr(begin, (bound.flag(0, false) ? at : end) - begin));
@@ -203,7 +204,9 @@ int64_t position(Evaluator& evaluator, const Value& self, const Arguments& argum
   const std::string& text = text_of(self);
   const std::string& part = bound.text(0);
   const auto size = static_cast<int64_t>(code_point_count(text));
-  const auto clamp = [&](int64_t index) { return std::clamp<int64_t>(index < 0 ? index + size : index, 0, size); };
+  const auto clamp = [&](int64_t index) {
+    return std::clamp<int64_t>(index < 0 ? index + size : index, 0, size);
+  };
   const int64_t raw_start = bound.integer(1, 0);
   const int64_t start = clamp(raw_start);
   const int64_t stop = clamp(bound[2] && !bound[2]->is_none() ? bound.integer(2, size) : size);
@@ -230,10 +233,7 @@ Value count(Evaluator& evaluator, const Value& self, const Arguments& arguments)
   const std::string& text = text_of(self);
   const std::string& part = bound.text(0);
   evaluator.budget().work(text.size());
-  if (part.empty()) return code_point_count(text) + 1;
-  int64_t found = 0;
-  for (size_t at = find_text(text, part); at != kNone; at = find_text(text, part, at + part.size())) ++found;
-  return found;
+  return part.empty() ? code_point_count(text) + 1 : occurrences(text, part);
 }
 
 template <bool (*accepts)(char32_t)>

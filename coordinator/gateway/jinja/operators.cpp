@@ -42,13 +42,23 @@ Value integers(ast::BinaryOperator op, int64_t a, int64_t b) {
   bool overflow = false;
   if (b == 0 && (op == divide || op == floor_divide || op == modulo)) fail("division by zero");
   switch (op) {
-    case add: overflow = __builtin_add_overflow(a, b, &result); break;
-    case subtract: overflow = __builtin_sub_overflow(a, b, &result); break;
-    case multiply: overflow = __builtin_mul_overflow(a, b, &result); break;
-    case divide: return static_cast<double>(a) / static_cast<double>(b);
-    case floor_divide: return floor_divide_integers(a, b);
-    case modulo: return modulo_integers(a, b);
-    case power: return power_integers(a, b);
+    case add:
+      overflow = __builtin_add_overflow(a, b, &result);
+      break;
+    case subtract:
+      overflow = __builtin_sub_overflow(a, b, &result);
+      break;
+    case multiply:
+      overflow = __builtin_mul_overflow(a, b, &result);
+      break;
+    case divide:
+      return static_cast<double>(a) / static_cast<double>(b);
+    case floor_divide:
+      return floor_divide_integers(a, b);
+    case modulo:
+      return modulo_integers(a, b);
+    case power:
+      return power_integers(a, b);
   }
   if (overflow) fail("an integer is too large");
   return result;
@@ -79,13 +89,20 @@ Value power_reals(double a, double b) {
 Value reals(ast::BinaryOperator op, double a, double b) {
   if (b == 0.0 && (op == divide || op == floor_divide || op == modulo)) fail("division by zero");
   switch (op) {
-    case add: return a + b;
-    case subtract: return a - b;
-    case multiply: return a * b;
-    case divide: return a / b;
-    case floor_divide: return floor_divide_reals(a, b);
-    case modulo: return modulo_reals(a, b);
-    case power: return power_reals(a, b);
+    case add:
+      return a + b;
+    case subtract:
+      return a - b;
+    case multiply:
+      return a * b;
+    case divide:
+      return a / b;
+    case floor_divide:
+      return floor_divide_reals(a, b);
+    case modulo:
+      return modulo_reals(a, b);
+    case power:
+      return power_reals(a, b);
   }
   return {};
 }
@@ -168,6 +185,7 @@ std::string slice_text(const std::string& text, const SliceBounds& bounds, Budge
 
 Value arithmetic(ast::BinaryOperator op, const Value& a, const Value& b, Budget& budget) {
   require_defined(a);
+  if (op == modulo && a.text()) return percent_format(*a.text(), b, budget);
   require_defined(b);
   if (a.is_integral() && b.is_integral()) return integers(op, a.integer(), b.integer());
   if (a.is_number() && b.is_number()) return reals(op, a.real(), b.real());
@@ -184,7 +202,6 @@ Value arithmetic(ast::BinaryOperator op, const Value& a, const Value& b, Budget&
     Value result = a.is_integral() ? repeat(b, a.integer(), budget) : repeat(a, b.integer(), budget);
     if (!result.is_undefined()) return result;
   }
-  if (op == modulo && a.text()) return percent_format(*a.text(), b, budget);
   fail(std::string("an operator cannot combine ") + type_name(a) + " and " + type_name(b));
 }
 
@@ -202,11 +219,16 @@ Value unary(ast::UnaryOperator op, const Value& operand) {
 bool compare(ast::CompareOperator op, const Value& a, const Value& b, Budget& budget) {
   using enum ast::CompareOperator;
   switch (op) {
-    case equal: return equals(a, b, budget);
-    case not_equal: return !equals(a, b, budget);
-    case in: return contains(b, a, budget);
-    case not_in: return !contains(b, a, budget);
-    default: break;
+    case equal:
+      return equals(a, b, budget);
+    case not_equal:
+      return !equals(a, b, budget);
+    case in:
+      return contains(b, a, budget);
+    case not_in:
+      return !contains(b, a, budget);
+    default:
+      break;
   }
   require_defined(a);
   require_defined(b);
@@ -223,7 +245,7 @@ Value slice(const Value& object, const SliceBounds& bounds, Budget& budget) {
   }
   if (const std::string* text = object.text()) return slice_text(*text, bounds, budget);
   const Sequence* sequence = object.as_sequence();
-  if (!sequence || !sequence->indexable()) return {};
+  if (!sequence || !sequence->indexable()) fail(std::string("cannot slice ") + type_name(object));
   std::vector<Value> items;
   for (const int64_t position : slice_positions(static_cast<int64_t>(sequence->items.size()), bounds)) {
     items.push_back(sequence->items[static_cast<size_t>(position)]);

@@ -9,14 +9,22 @@ namespace {
 
 std::string describe(const Token& token) {
   switch (token.kind) {
-    case TokenKind::data: return "text";
-    case TokenKind::block_begin: return "'{%'";
-    case TokenKind::block_end: return "end of the tag";
-    case TokenKind::variable_begin: return "'{{'";
-    case TokenKind::variable_end: return "end of the expression";
-    case TokenKind::string: return "a string";
-    case TokenKind::end: return "end of the template";
-    default: return "'" + token.text.substr(0, 40) + "'";
+    case TokenKind::data:
+      return "text";
+    case TokenKind::block_begin:
+      return "'{%'";
+    case TokenKind::block_end:
+      return "end of the tag";
+    case TokenKind::variable_begin:
+      return "'{{'";
+    case TokenKind::variable_end:
+      return "end of the expression";
+    case TokenKind::string:
+      return "a string";
+    case TokenKind::end:
+      return "end of the template";
+    default:
+      return "'" + token.text.substr(0, 40) + "'";
   }
 }
 

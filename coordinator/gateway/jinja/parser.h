@@ -24,7 +24,7 @@ class Parser {
   class Nesting;  // counts one level while it lives
 
   // Statements (parser.cpp)
-  ast::Body body(const EndNames& end_names);  // up to, not including, a tag named by one of them
+  ast::Body body(const EndNames& end_names);   // up to, not including, a tag named by one of them
   ast::Body block(const EndNames& end_names);  // the rest of the current tag, then body()
   ast::Statement statement();
   ast::Statement tag();
@@ -37,7 +37,8 @@ class Parser {
   ast::Statement macro_tag(int line);
   ast::Statement call_tag(int line);
   std::vector<ast::Parameter> parameters();
-  std::unique_ptr<ast::MacroBody> macro_body(std::string name, bool has_parameters, std::string_view end_name);
+  std::unique_ptr<ast::MacroBody> macro_body(std::string name, bool has_parameters,
+                                             std::string_view end_name);
   ast::Target target();
   ast::Target single_target();
   void note_name(const std::string& name);

@@ -77,7 +77,8 @@ ExpressionPtr Parser::logic_not() {
 bool Parser::comparison_operator(ast::CompareOperator& op) {
   using enum ast::CompareOperator;
   static const std::vector<std::pair<std::string_view, ast::CompareOperator>> kOperators = {
-      {"==", equal}, {"!=", not_equal}, {"<", less}, {"<=", less_equal}, {">", greater}, {">=", greater_equal}};
+      {"==", equal},      {"!=", not_equal}, {"<", less},
+      {"<=", less_equal}, {">", greater},    {">=", greater_equal}};
   for (const auto& [text, value] : kOperators) {
     op = value;
     if (skip_symbol(text)) return true;
@@ -156,7 +157,8 @@ ExpressionPtr Parser::unary() {
 ExpressionPtr Parser::primary() {
   const int line = current().line;
   switch (current().kind) {
-    case TokenKind::name: return name_or_constant();
+    case TokenKind::name:
+      return name_or_constant();
     case TokenKind::string: {
       std::string text;
       while (at(TokenKind::string)) text += take().text;
@@ -169,8 +171,10 @@ ExpressionPtr Parser::primary() {
       if (result.ec != std::errc()) fail("an integer is too large", line);
       return make(line, ast::Literal{Value(number)});
     }
-    case TokenKind::real: return make(line, ast::Literal{Value(std::strtod(take().text.c_str(), nullptr))});
-    default: break;
+    case TokenKind::real:
+      return make(line, ast::Literal{Value(std::strtod(take().text.c_str(), nullptr))});
+    default:
+      break;
   }
   if (at_symbol("[")) return list_literal();
   if (at_symbol("{")) return dict_literal();

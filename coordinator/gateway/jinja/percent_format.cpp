@@ -53,7 +53,8 @@ std::string PercentFormatter::run() {
   }
   const Sequence* tuple = arguments_.as_sequence();
   const bool is_tuple = tuple && tuple->kind == SequenceKind::tuple;
-  const bool is_mapping = arguments_.as_dict() || (tuple && tuple->indexable() && !is_tuple);
+  const bool is_mapping =
+      arguments_.as_dict() || arguments_.is_undefined() || (tuple && tuple->indexable() && !is_tuple);
   const size_t given = is_tuple ? tuple->items.size() : 1;
   if (!is_mapping && used_ < given) fail("not all arguments of '%' are used by the format");
   return std::move(out_);
@@ -71,11 +72,16 @@ size_t PercentFormatter::digits() {
 Item PercentFormatter::flags() {
   Item item;
   for (;; ++at_) {
-    if (peek() == '-') item.left = true;
-    else if (peek() == '0') item.zero = true;
-    else if (peek() == '+') item.plus = true;
-    else if (peek() == ' ') item.space = true;
-    else break;
+    if (peek() == '-')
+      item.left = true;
+    else if (peek() == '0')
+      item.zero = true;
+    else if (peek() == '+')
+      item.plus = true;
+    else if (peek() == ' ')
+      item.space = true;
+    else
+      break;
   }
   item.width = digits();
   if (peek() != '.') return item;
@@ -131,7 +137,8 @@ std::string PercentFormatter::number(char letter, const Item& item, const Value&
   if (precision > 100) fail("a precision in a format is too large");
   char buffer[512];
   if (integer && value.is_integral()) {
-    std::snprintf(buffer, sizeof buffer, "%.*lld", std::max(item.precision, 1), static_cast<long long>(value.integer()));
+    std::snprintf(buffer, sizeof buffer, "%.*lld", std::max(item.precision, 1),
+                  static_cast<long long>(value.integer()));
   } else if (integer) {
     if (!std::isfinite(value.real())) fail("a format needs a finite number");
     std::snprintf(buffer, sizeof buffer, "%.0f", std::trunc(value.real()));
@@ -199,7 +206,8 @@ Value brace_format(const std::string& format, const Arguments& arguments, Budget
     } else if (c == '{') {
       const size_t end = format.find('}', i);
       if (end == std::string::npos) fail("format(): a field is never closed");
-      append_text(out, field_value(std::string_view(format).substr(i + 1, end - i - 1), arguments, next), budget);
+      append_text(out, field_value(std::string_view(format).substr(i + 1, end - i - 1), arguments, next),
+                  budget);
       i = end;
     } else if (c == '}') {
       fail("format(): a single '}'");

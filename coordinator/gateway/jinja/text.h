@@ -18,6 +18,7 @@ size_t byte_offset(std::string_view text, size_t index);
 
 // Linear time, unlike std::string::find, whose worst case is the product of both lengths.
 size_t find_text(std::string_view text, std::string_view part, size_t from = 0);
+size_t occurrences(std::string_view text, std::string_view part);  // not overlapping; `part` is not empty
 
 bool is_space(char32_t code_point);
 std::string_view strip_left(std::string_view text);

@@ -141,10 +141,14 @@ const char* type_name(const Value& value) {
   if (value.as_namespace()) return "namespace";
   if (value.as_callable()) return "function";
   switch (value.as_sequence()->kind) {
-    case SequenceKind::list: return "list";
-    case SequenceKind::tuple: return "tuple";
-    case SequenceKind::range: return "range";
-    default: return "iterator";
+    case SequenceKind::list:
+      return "list";
+    case SequenceKind::tuple:
+      return "tuple";
+    case SequenceKind::range:
+      return "range";
+    default:
+      return "iterator";
   }
 }
 

@@ -15,10 +15,17 @@ void append_escape(std::string& out, char32_t c) {
   char buffer[12];
   const char* format = c <= 0xFF ? "\\x%02x" : c <= 0xFFFF ? "\\u%04x" : "\\U%08x";
   switch (c) {
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    default: break;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      break;
   }
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -65,17 +72,29 @@ void append_range(std::string& out, const std::vector<Value>& items) {
 
 void append_sequence(std::string& out, const Sequence& sequence, Budget& budget) {
   switch (sequence.kind) {
-    case SequenceKind::range: append_range(out, sequence.items); return;
-    case SequenceKind::generator: out += "<generator object>"; return;
+    case SequenceKind::range:
+      append_range(out, sequence.items);
+      return;
+    case SequenceKind::generator:
+      out += "<generator object>";
+      return;
     case SequenceKind::tuple:
       out += '(';
       append_items(out, sequence.items, budget);
       out += sequence.items.size() == 1 ? ",)" : ")";
       return;
-    case SequenceKind::list: out += '['; break;
-    case SequenceKind::keys_view: out += "dict_keys(["; break;
-    case SequenceKind::values_view: out += "dict_values(["; break;
-    case SequenceKind::items_view: out += "dict_items(["; break;
+    case SequenceKind::list:
+      out += '[';
+      break;
+    case SequenceKind::keys_view:
+      out += "dict_keys([";
+      break;
+    case SequenceKind::values_view:
+      out += "dict_values([";
+      break;
+    case SequenceKind::items_view:
+      out += "dict_items([";
+      break;
   }
   append_items(out, sequence.items, budget);
   out += sequence.kind == SequenceKind::list ? "]" : "])";
