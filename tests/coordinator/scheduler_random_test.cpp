@@ -39,21 +39,26 @@ TEST(SchedulerRandom, InvariantsHoldAndEveryRequestGetsItsTokens) {
   std::uint64_t num_losses = 0;
   std::uint64_t num_finished = 0;
   std::int32_t max_admissions = 0;
+  std::uint64_t digest = 0;  // the same for every compiler and optimisation level
   for (std::uint64_t seed = first_seed; seed < first_seed + num_seeds; ++seed) {
     const auto world = run_world(seed);
     num_preemptions += world.stats().num_preemptions;
     num_finished += world.stats().num_finished;
     num_losses += world.num_losses();
+    digest = caudal::sim::mix(digest, world.digest());
     max_admissions = std::max(max_admissions, world.max_admissions());
   }
-  std::printf("%llu sequences finished, %llu preemptions, %llu losses, at most %d admissions of one sequence\n",
-              static_cast<unsigned long long>(num_finished), static_cast<unsigned long long>(num_preemptions),
-              static_cast<unsigned long long>(num_losses), max_admissions);
+  std::printf(
+      "%llu sequences finished, %llu preemptions, %llu losses, at most %d admissions of one sequence, trace %016llx\n",
+      static_cast<unsigned long long>(num_finished), static_cast<unsigned long long>(num_preemptions),
+      static_cast<unsigned long long>(num_losses), max_admissions, static_cast<unsigned long long>(digest));
   if (num_seeds < 1000) return;
   // The worlds must be wild enough to mean something.
   EXPECT_GT(num_preemptions, num_seeds / 4);
   EXPECT_GT(num_losses, num_seeds);
   EXPECT_GT(num_finished, num_seeds * 5);
+  // No ping-pong: what losses do not explain is bounded by the rule that spares the often preempted.
+  EXPECT_LE(max_admissions, 8);
 }
 
 TEST(SchedulerRandom, SameSeedSameTrace) {
