@@ -141,7 +141,7 @@ std::string PercentFormatter::number(char letter, const Item& item, const Value&
                   static_cast<long long>(value.integer()));
   } else if (integer) {
     if (!std::isfinite(value.real())) fail("a format needs a finite number");
-    std::snprintf(buffer, sizeof buffer, "%.0f", std::trunc(value.real()));
+    std::snprintf(buffer, sizeof buffer, "%.0f", std::trunc(value.real()) + 0.0 /* no -0 */);
   } else if (letter == 'f' || letter == 'F') {
     std::snprintf(buffer, sizeof buffer, "%.*f", precision, value.real());
   } else if (letter == 'e') {

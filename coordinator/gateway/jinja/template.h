@@ -1,4 +1,8 @@
 // The library's front: source text to a template, a template and its variables to text.
+// The dialect is that of transformers' chat templates (jinja2, immutable sandbox, trim_blocks,
+// lstrip_blocks, loop controls, generation blocks, its tojson). Left out: template inheritance and
+// includes, integers beyond 64 bits, the distinction between text and escaped text (`safe` changes
+// nothing), format specifications in "{:>5}".format(). Filters that Jinja runs lazily run at once.
 #pragma once
 
 #include <string>
