@@ -94,19 +94,22 @@ CAUDAL_AMX_INLINE void transpose_16x16(__m512i (&a)[16]) {
   for (int i = 0; i < 16; ++i) a[i] = b[i];
 }
 
-// Tokens [first, first + count) of V, up to 32, into the `half` tiles of V^T; tokens past count become zero.
+// Tokens [first, first + count) of V, up to 32 = two blocks, into the `half` tiles of V^T; tokens past count become zero.
 CAUDAL_AMX void transpose_v(const AttentionJob& job, const QueryRows& rows, std::int64_t first, std::int64_t count,
                             BF16* half) {
-  const __m256i zero = _mm256_setzero_si256();
+  const std::int64_t row_elements = job.num_kv_heads * job.head_dim;
+  const BF16* token[32];
+  for (std::int64_t t = 0; t < 32; ++t) {
+    const bool starts_block = t % kBlockSize == 0;
+    token[t] = t >= count ? nullptr : starts_block ? cache_row<BF16>(job.v_cache, job, rows, first + t) : token[t - 1] + row_elements;
+  }
   for (std::int64_t d = 0; d < job.head_dim; d += 16) {
     __m512i pairs[16];  // [token pair][d], the earlier token in the lower half of each lane
     for (std::int64_t i = 0; i < 16; ++i) {
-      const auto load = [&](std::int64_t token) CAUDAL_AMX {
-        if (token >= count) return zero;
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cache_row<BF16>(job.v_cache, job, rows, first + token) + d));
-      };
-      const __m512i even = _mm512_cvtepu16_epi32(load(2 * i)), odd = _mm512_cvtepu16_epi32(load(2 * i + 1));
-      pairs[i] = _mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
+      __m256i even = _mm256_setzero_si256(), odd = even;
+      if (2 * i < count) even = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(token[2 * i] + d));
+      if (2 * i + 1 < count) odd = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(token[2 * i + 1] + d));
+      pairs[i] = _mm512_or_si512(_mm512_cvtepu16_epi32(even), _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16));
     }
     transpose_16x16(pairs);
     BF16* tile = half + d / 16 * 2 * amx::kElements;
@@ -278,12 +281,15 @@ CAUDAL_AMX void attend_query_tile(const AttentionJob& job, const QueryRows& rows
 
 // Rows of one head are short and far apart, which no hardware prefetcher follows.
 void prefetch_tile(const AttentionJob& job, const QueryRows& rows, std::int64_t begin, std::int64_t end) {
-  for (std::int64_t token = begin; token < end; ++token) {
-    const auto* k = reinterpret_cast<const char*>(cache_row<BF16>(job.k_cache, job, rows, token));
-    const auto* v = reinterpret_cast<const char*>(cache_row<BF16>(job.v_cache, job, rows, token));
-    for (std::int64_t byte = 0; byte < job.head_dim * 2; byte += 64) {
-      _mm_prefetch(k + byte, _MM_HINT_T0);
-      _mm_prefetch(v + byte, _MM_HINT_T0);
+  const std::int64_t row_bytes = job.num_kv_heads * job.head_dim * 2;
+  for (std::int64_t block = begin; block < end; block += kBlockSize) {
+    const auto* k = reinterpret_cast<const char*>(cache_row<BF16>(job.k_cache, job, rows, block));
+    const auto* v = reinterpret_cast<const char*>(cache_row<BF16>(job.v_cache, job, rows, block));
+    for (std::int64_t t = 0; t < kBlockSize; ++t, k += row_bytes, v += row_bytes) {
+      for (std::int64_t byte = 0; byte < job.head_dim * 2; byte += 64) {
+        _mm_prefetch(k + byte, _MM_HINT_T0);
+        _mm_prefetch(v + byte, _MM_HINT_T0);
+      }
     }
   }
 }
