@@ -248,28 +248,29 @@ void locate_k(const AttentionJob& job, const QueryRows& rows, KvTile& kv, BF16* 
   }
 }
 
-CAUDAL_AMX Mask mask_of(const QueryRows& rows, const KvTile& kv, std::int64_t index, std::int64_t window) {
-  const KeyRange keys = key_range(rows, index, window);
-  alignas(64) std::int32_t positions[kQueryLanes];
+CAUDAL_AMX Mask mask_of(const QueryRows& rows, const KvTile& kv, std::int64_t index, const KeyRange& keys,
+                        std::int64_t window) {
   const std::int64_t first = index * kQueryLanes;
+  Mask mask{};
+  mask.needed = first + kQueryLanes > rows.num_pairs() || kv.begin < keys.all_begin || kv.begin + kKvTile > keys.all_end;
+  if (!mask.needed) return mask;
+  alignas(64) std::int32_t positions[kQueryLanes];
   for (std::int64_t lane = 0; lane < kQueryLanes; ++lane) {
     const bool used = first + lane < rows.num_pairs();
     positions[lane] = used ? static_cast<std::int32_t>(rows.position(first + lane)) : -1;
   }
-  const bool full_tile = first + kQueryLanes <= rows.num_pairs();
-  const __m512i position = _mm512_load_si512(positions);
   const int reach = window == 0 ? 1 << 30 : static_cast<int>(window);
-  return {!full_tile || kv.begin < keys.all_begin || kv.begin + kKvTile > keys.all_end, position,
-          _mm512_sub_epi32(position, _mm512_set1_epi32(reach))};
+  mask.position = _mm512_load_si512(positions);
+  mask.oldest = _mm512_sub_epi32(mask.position, _mm512_set1_epi32(reach));
+  return mask;
 }
 
-CAUDAL_AMX void attend_query_tile(const AttentionJob& job, const QueryRows& rows, const KvTile& kv, std::int64_t index,
-                                  const BF16* query, float* state, Work& work) {
+CAUDAL_AMX void attend_query_tile(const AttentionJob& job, const KvTile& kv, const Mask& mask, const BF16* query,
+                                  float* state, Work& work) {
   float* scores = &work.scores[0][0];
   BF16* p = &work.p[0][0][0];
   score_tokens(kv, query, padded_depth(job.head_dim), scores);
   amx::fence();
-  const Mask mask = mask_of(rows, kv, index, job.params.sliding_window);
   if (mask.needed || job.params.soft_cap > 0.0F) cap_and_mask(job, kv, mask, scores);
   const __m512 shrink = softmax(job.params.scale, scores, state, p);
   float* sums = state + 2 * kQueryLanes;
@@ -313,7 +314,8 @@ CAUDAL_AMX void attend(const AttentionJob& job, const QueryRows& rows, std::int6
     for (std::int64_t index = 0; index <= last_tile; ++index) {
       const KeyRange keys = key_range(rows, index, window);
       if (first >= keys.end || first + kv.count <= keys.begin) continue;
-      attend_query_tile(job, rows, kv, index, static_cast<const BF16*>(packed) + index * query_elements,
+      attend_query_tile(job, kv, mask_of(rows, kv, index, keys, window),
+                        static_cast<const BF16*>(packed) + index * query_elements,
                         states + static_cast<std::size_t>(index) * state_floats(job.head_dim), work);
     }
   }
