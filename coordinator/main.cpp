@@ -128,7 +128,9 @@ int serve(const Options& options, int signal_fd) {
   if (!http.ok()) return complain(http.error());
   std::unique_ptr<ZmqGateway> zmq;
   if (!options.zmq_endpoint.empty()) {
-    auto started = ZmqGateway::start({.endpoint = options.zmq_endpoint}, generation, pool);
+    ZmqConfig zmq_config;
+    zmq_config.endpoint = options.zmq_endpoint;
+    auto started = ZmqGateway::start(zmq_config, generation, pool);
     if (!started.ok()) return complain(started.error());
     zmq = std::move(started).value();
   }
