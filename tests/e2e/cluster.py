@@ -176,4 +176,6 @@ class Cluster:
             for pid in marked_processes(self.mark):
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-        assert left == ([], set(), []), f"left behind: {left}\n{self.output()}"
+            output = self.output()
+            self.log.close()
+        assert left == ([], set(), []), f"left behind: {left}\n{output}"
