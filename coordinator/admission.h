@@ -35,7 +35,9 @@ struct Occupancy {
 
 class Admission {
  public:
+  // Keeps a reference to the replica's info.
   Admission(const SchedulerConfig& config, const ReplicaInfo& info, const Occupancy& occupancy);
+  Admission(const SchedulerConfig& config, ReplicaInfo&& info, const Occupancy& occupancy) = delete;
 
   // Tokens of a prompt of `num_wanted` that are computed in this step. Without chunked prefill it is all
   // or none, except of a prompt that no step can hold.

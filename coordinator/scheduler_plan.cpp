@@ -114,6 +114,8 @@ Sequence& Scheduler::choose_victim(const Draft& draft, Sequence& needy) const {
 
 // In strict order: nobody overtakes a sequence that waits for room on this replica.
 void Scheduler::admit_waiting(Draft& draft) {
+  // Anew, because running sequences have just taken blocks.
+  draft.left = draft.replica.admission(config_, draft.left.num_tokens());
   if (draft.left.exhausted() || waiting_.size() == 0) return;
   Placement placement;
   for (const auto& [id, replica] : replicas_) {

@@ -36,6 +36,8 @@ TEST(KvManager, FindsThePublishedPrefixShortOfTheLastToken) {
   BlockTable a = kv.match(7, text);
   EXPECT_TRUE(a.blocks.empty());
   ASSERT_TRUE(kv.grow(a, 40));
+  kv.publish(a, text, 31);
+  EXPECT_EQ(a.num_published, 1) << "the second block is not computed to its end";
   kv.publish(a, text, 40);
   EXPECT_EQ(a.num_published, 2);
 

@@ -60,36 +60,38 @@ TEST(Admission, KnowsWhatCanNeverFit) {
 
 TEST(Admission, TakesWholeSequencesWhileEverythingLasts) {
   const SchedulerConfig config;
-  Admission blocks(config, replica(5), {.num_running = 1, .num_free_blocks = 4, .num_tokens_left = 64});
+  const ReplicaInfo small = replica(5);
+  const ReplicaInfo large = replica();
+  Admission blocks(config, small, {.num_running = 1, .num_free_blocks = 4, .num_tokens_left = 64});
   EXPECT_FALSE(blocks.admits(demand(64))) << "a block stays for the running one";
   ASSERT_TRUE(blocks.admits(demand(17)));
   blocks.take(demand(17));
   EXPECT_EQ(blocks.num_tokens(), 47);
   EXPECT_FALSE(blocks.admits(demand(1))) << "two free blocks, two running sequences";
 
-  const Admission no_slot(config, replica(), {.num_running = 8, .num_free_blocks = 99, .num_tokens_left = 64});
+  const Admission no_slot(config, large, {.num_running = 8, .num_free_blocks = 99, .num_tokens_left = 64});
   EXPECT_FALSE(no_slot.admits(demand(1)));
-  const Admission no_tokens(config, replica(), {.num_running = 1, .num_free_blocks = 99, .num_tokens_left = 0});
+  const Admission no_tokens(config, large, {.num_running = 1, .num_free_blocks = 99, .num_tokens_left = 0});
   EXPECT_FALSE(no_tokens.admits(demand(1)));
 }
 
 TEST(Admission, CutsPromptsOnlyWhenItMay) {
   SchedulerConfig config;
+  const ReplicaInfo info = replica();
   const Occupancy occupancy{.num_running = 0, .num_free_blocks = 99, .num_tokens_left = 40};
-  EXPECT_EQ(Admission(config, replica(), occupancy).chunk(50), 40);
+  EXPECT_EQ(Admission(config, info, occupancy).chunk(50), 40);
   config.chunked_prefill = false;
-  EXPECT_EQ(Admission(config, replica(), occupancy).chunk(50), 0);
-  EXPECT_EQ(Admission(config, replica(), occupancy).chunk(40), 40);
-  EXPECT_EQ(Admission(config, replica(), occupancy).chunk(65), 40) << "no step could hold it whole";
+  EXPECT_EQ(Admission(config, info, occupancy).chunk(50), 0);
+  EXPECT_EQ(Admission(config, info, occupancy).chunk(40), 40);
+  EXPECT_EQ(Admission(config, info, occupancy).chunk(65), 40) << "no step could hold it whole";
 }
 
 TEST(Admission, StaticBatchesWaitForTheLastOne) {
   SchedulerConfig config;
   config.batching = BatchingMode::kStatic;
   config.static_batch_size = 2;
-  const auto admission = [&](std::int32_t num_running) {
-    return Admission(config, replica(), {num_running, 99, 64});
-  };
+  const ReplicaInfo info = replica();
+  const auto admission = [&](std::int32_t num_running) { return Admission(config, info, {num_running, 99, 64}); };
   EXPECT_FALSE(admission(1).admits(demand(1)));
   Admission empty = admission(0);
   for (int i = 0; i < 2; ++i) {

@@ -273,6 +273,15 @@ TEST_F(SchedulerTest, PreemptsTheYoungestAndKeepsItsTokens) {
   EXPECT_EQ(resumed.new_sequences[0].num_computed, 0);
 }
 
+TEST_F(SchedulerTest, AdmissionCountsTheBlocksThatRunningSequencesHaveJustTaken) {
+  join(1, replica(4));
+  submit(request(1, 16, 40));
+  const StepPlan first = plan();
+  ASSERT_TRUE(apply(first, {line(0, 1, 16, {5})}));
+  submit(request(2, 32, 8));  // 2 blocks and one in reserve: 3 are free until request 1 grows in this plan
+  EXPECT_TRUE(plan().new_sequences.empty());
+}
+
 TEST_F(SchedulerTest, APreemptionNeverHitsAMoreUrgentSequence) {
   join(1, replica(3));
   Request patient = request(1, 16, 30);

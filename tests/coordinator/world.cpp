@@ -63,7 +63,11 @@ void World::finish() {
   for (Node& node : nodes_) {
     if (node.epoch == 0) join(node);
   }
-  for (std::int32_t rounds = 0; scheduler_.stats().num_waiting + scheduler_.stats().num_running > 0; ++rounds) {
+  const auto num_live = [&] {
+    const SchedulerStats stats = scheduler_.stats();
+    return stats.num_waiting + stats.num_running + stats.num_leaving;
+  };
+  for (std::int32_t rounds = 0; num_live() > 0; ++rounds) {
     CHECK_MSG(rounds < 20000, "the cluster does not come to an end");
     plan_all();
     for (Node& node : nodes_) {
