@@ -28,10 +28,7 @@ Value first(Evaluator& evaluator, const Value& input, const Arguments& arguments
 // reversed() of Python: what has an order and is no one-time iterator.
 std::vector<Value> reversed(const Value& input, Budget& budget) {
   const Sequence* sequence = input.as_sequence();
-  if (input.is_undefined() || (sequence && sequence->kind == SequenceKind::generator)) {
-    require_defined(input);
-    fail("the input cannot be reversed");
-  }
+  if (sequence && sequence->kind == SequenceKind::generator) fail("the input cannot be reversed");
   std::vector<Value> items = iterate(input, budget);
   std::reverse(items.begin(), items.end());
   return items;

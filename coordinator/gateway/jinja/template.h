@@ -2,7 +2,8 @@
 // The dialect is that of transformers' chat templates (jinja2, immutable sandbox, trim_blocks,
 // lstrip_blocks, loop controls, generation blocks, its tojson). Left out: template inheritance and
 // includes, integers beyond 64 bits, the distinction between text and escaped text (`safe` changes
-// nothing), format specifications in "{:>5}".format(). Filters that Jinja runs lazily run at once.
+// nothing), format specifications in "{:>5}".format(). Filters that Jinja runs lazily run at once,
+// and a loop's own `if` before its first iteration.
 #pragma once
 
 #include <string>
