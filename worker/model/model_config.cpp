@@ -83,8 +83,8 @@ void parse_shape(ConfigFields& fields, const Family& family, ModelConfig& config
   } else {
     config.head_dim = fields.count("head_dim");
   }
-  if (config.head_dim % 2 != 0 || config.head_dim > 256)
-    fields.fail("head_dim", fmt::format("must be even and at most 256, not {}", config.head_dim));
+  if (config.head_dim % 16 != 0 || config.head_dim > 256)
+    fields.fail("head_dim", fmt::format("must be a multiple of 16 and at most 256, not {}", config.head_dim));
   config.max_position = fields.count("max_position_embeddings");
   config.norm_eps = static_cast<float>(fields.positive("rms_norm_eps"));
 }

@@ -117,7 +117,7 @@ TEST(ModelConfig, WrongValuesAreRefused) {
   const std::vector<std::pair<std::string, boost::json::value>> wrong = {
       {"hidden_size", "896"},  {"hidden_size", 0},           {"hidden_size", -1},
       {"vocab_size", 1.5},     {"num_hidden_layers", 1e9},   {"num_key_value_heads", 3},
-      {"head_dim", 63},        {"head_dim", 512},            {"rms_norm_eps", 0},
+      {"head_dim", 40},        {"head_dim", 512},            {"rms_norm_eps", 0},
       {"rms_norm_eps", "x"},   {"hidden_act", "gelu"},       {"tie_word_embeddings", 1},
       {"rope_scaling", 3},     {"num_hidden_layers", 100000}, {"quantization_config", boost::json::object{}}};
   for (const auto& [field, value] : wrong) {
