@@ -105,7 +105,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 1;
   }
-  if (options.served_model_name.empty()) options.served_model_name = directory_name(options.model_dir);
+  if (options.served_model_name.empty() && !options.model_dir.empty()) options.served_model_name = directory_name(options.model_dir);
   return std::nullopt;
 }
 

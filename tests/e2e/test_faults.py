@@ -1,6 +1,7 @@
 """Processes die, hang and return; requests survive where they can, and nothing is left behind."""
 import concurrent.futures
 import os
+import pathlib
 import signal
 import time
 import unittest
@@ -68,7 +69,7 @@ class Faults(unittest.TestCase):
 
     def test_workers_leave_when_their_lease_ends(self):
         with Cluster(replicas=0, wait=False) as cluster:
-            workers = cluster.start_workers(2, 1, ["--lease-ms", "2000"])
+            workers = cluster.start_workers(2, 1, ["--lease-s", "2"])
             cluster.wait_ready()
             cluster.stop(signal.SIGKILL)
             self.assertNotEqual(workers.wait(20), 0)
@@ -81,7 +82,8 @@ class Faults(unittest.TestCase):
             def seconds():
                 total = 0
                 for pid in marked_processes(cluster.mark):
-                    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+                    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+                    fields = stat.rsplit(")", 1)[1].split()
                     total += int(fields[11]) + int(fields[12])
                 return total / os.sysconf("SC_CLK_TCK")
             before = seconds()

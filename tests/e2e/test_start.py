@@ -74,7 +74,7 @@ class Start(unittest.TestCase):
 
     def test_unreachable_coordinator(self):
         command = [str(BIN / "caudal-worker"), "--model", str(DEMO), "--coordinator",
-                   f"tcp://127.0.0.1:{free_port()}", "--tensor-parallel", "1", "--connect-timeout-ms", "1500"]
+                   f"tcp://127.0.0.1:{free_port()}", "--tensor-parallel", "1", "--join-timeout-s", "1.5"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 10, done.stderr)
         self.assertIn("coordinator", done.stderr)
