@@ -137,7 +137,7 @@ Generation::Progress Generation::advance() {
     if (part == nullptr || progress.error) continue;  // cancelled, but this was under way
     apply(*part, event, progress);
   }
-  if (stream_->overflowed() && !progress.error) progress.error = slow_client();
+  if (stream_->overflowed() && !finished() && !progress.error) progress.error = slow_client();
   if (progress.error) {
     record_end(FinishReason::kError);
     cancel();

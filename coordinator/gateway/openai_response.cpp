@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "coordinator/gateway/strict_json.h"
 #include "coordinator/gateway/token_text.h"
@@ -18,7 +19,7 @@ void append_usage(const Usage& usage, std::string& out) {
 }
 
 // JSON has no infinities: the least a token can be is written as OpenAI does.
-double finite(float logprob) { return std::max(static_cast<double>(logprob), -9999.0); }
+double finite(float logprob) { return std::isfinite(logprob) ? static_cast<double>(logprob) : -9999.0; }
 
 void append_bytes(const std::string& bytes, std::string& out) {
   out += '[';

@@ -1,5 +1,6 @@
 #include "coordinator/gateway/zmq_gateway.h"
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <map>
@@ -17,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 using FlightId = std::uint64_t;
 
 constexpr std::chrono::milliseconds kIdleWait{1000};
-constexpr std::chrono::milliseconds kRetryWait{10};  // while a client's queue is full
+constexpr std::chrono::milliseconds kRetryWait{2};  // while a client's queue is full
 constexpr int kMaxReceivedAtOnce = 64;               // then tokens get their turn
 constexpr std::size_t kSpareNews = 1024;             // of flights that ended since the last look
 
@@ -95,7 +96,8 @@ class ZmqGateway::Loop {
   const std::shared_ptr<News> news_;
   Flights flights_;
   std::map<Key, FlightId> by_key_;
-  std::size_t num_blocked_ = 0;
+  std::size_t num_blocked_ = 0;                        // flights with unsent events
+  std::map<std::string, Clock::time_point> last_sent_;  // by peer, while any flight is blocked
   FlightId next_id_ = 1;
   std::atomic<bool> draining_ = false;
   std::atomic<bool> stopping_ = false;
@@ -248,6 +250,7 @@ bool ZmqGateway::Loop::flush(Flight& flight) {
       return true;
     }
     flight.unsent.pop_front();
+    if (num_blocked_ > 0) last_sent_[flight.peer] = Clock::now();
   }
   return true;
 }
@@ -268,8 +271,13 @@ void ZmqGateway::Loop::retry_blocked() {
     const auto current = next++;
     Flight& flight = current->second;
     if (flight.unsent.empty()) continue;
-    const bool too_long = Clock::now() - flight.blocked_since > config_.write_timeout;
-    if (!flush(flight) && !too_long) continue;
+    const bool flushed = flush(flight);
+    // A client that reads at all, though slower than its many streams come, is not a dead one.
+    const auto last_sent = last_sent_.find(flight.peer);
+    const auto since = last_sent == last_sent_.end() ? flight.blocked_since
+                                                     : std::max(flight.blocked_since, last_sent->second);
+    const bool too_long = !flushed && Clock::now() - since > config_.write_timeout;
+    if (!flushed && !too_long) continue;
     --num_blocked_;
     if (flight.ended || too_long) {
       finish(current);
@@ -277,6 +285,7 @@ void ZmqGateway::Loop::retry_blocked() {
       unblocked.push_back(current->first);
     }
   }
+  if (num_blocked_ == 0) last_sent_.clear();
   for (const FlightId id : unblocked) advance(id);
 }
 

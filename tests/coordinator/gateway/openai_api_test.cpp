@@ -25,7 +25,7 @@ constexpr std::int32_t kVocab = 1000;
 Result<ApiRequest> parse(Endpoint endpoint, const json::value& body) {
   return parse_api_request(endpoint, body, {kVocab, {}});
 }
-Result<ApiRequest> parse(Endpoint endpoint, std::string_view body) {
+Result<ApiRequest> parse_text(Endpoint endpoint, std::string_view body) {
   const auto value = parse_strict_json(body);
   if (!value) return value.error();
   return parse(endpoint, value.value());
@@ -50,7 +50,7 @@ TEST(OpenAiApi, DefaultsAndModelDefaults) {
 }
 
 TEST(OpenAiApi, TakesEveryField) {
-  const auto request = parse(Endpoint::kCompletions, R"({"model":"m","prompt":["a",[1,2]],"max_tokens":5,"min_tokens":1,
+  const auto request = parse_text(Endpoint::kCompletions, R"({"model":"m","prompt":["a",[1,2]],"max_tokens":5,"min_tokens":1,
       "temperature":0.5,"top_p":0.9,"top_k":-1,"min_p":0.1,"seed":-3,"n":2,"stop":["x","y"],"stop_token_ids":[3],
       "ignore_eos":true,"presence_penalty":-2,"frequency_penalty":2,"repetition_penalty":1.5,
       "logit_bias":{"5":-100,"6":1.5},"logprobs":3,"stream":true,"stream_options":{"include_usage":true},
@@ -70,7 +70,7 @@ TEST(OpenAiApi, TakesEveryField) {
 }
 
 TEST(OpenAiApi, ChatMessagesTakeTheirTemplateForm) {
-  const auto request = parse(Endpoint::kChat, R"({"messages":[
+  const auto request = parse_text(Endpoint::kChat, R"({"messages":[
       {"role":"system","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
       {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",
         "function":{"name":"f","arguments":"{\"x\":1}"}}]},
@@ -158,7 +158,7 @@ TEST(OpenAiApi, RefusesByName) {
        "continue_final_message"},
   };
   for (const BadCase& bad : cases) {
-    const auto request = parse(bad.endpoint, bad.body);
+    const auto request = parse_text(bad.endpoint, bad.body);
     ASSERT_FALSE(request.ok()) << bad.body;
     EXPECT_EQ(request.error().field, bad.field) << bad.body;
   }
@@ -172,8 +172,8 @@ TEST(OpenAiApi, ListLimitsAreExact) {
   };
   EXPECT_TRUE(with("stop", json::array(kMaxStopStrings, "s")));
   EXPECT_FALSE(with("stop", json::array(kMaxStopStrings + 1, "s")));
-  EXPECT_TRUE(with("stop", std::string(kMaxStopStringBytes, 's')));
-  EXPECT_FALSE(with("stop", std::string(kMaxStopStringBytes + 1, 's')));
+  EXPECT_TRUE(with("stop", json::string(kMaxStopStringBytes, 's')));
+  EXPECT_FALSE(with("stop", json::string(kMaxStopStringBytes + 1, 's')));
   EXPECT_TRUE(with("stop_token_ids", json::array(kMaxStopTokenIds, 1)));
   EXPECT_FALSE(with("stop_token_ids", json::array(kMaxStopTokenIds + 1, 1)));
   EXPECT_TRUE(with("prompt", json::array(kMaxPrompts, "p")));
@@ -210,7 +210,7 @@ std::vector<Generated> generated_cases() {
       const json::value values[] = {parameter.min - 1, parameter.max + 1, parameter.min - 0.001, parameter.max + 0.001,
                                     parameter.min, 0, -1, -0.0, 0.5, std::nan(""), kInf, -kInf, 1e308, 2147483648.0,
                                     std::int64_t{1} << 62, 9223372036854775808.0, UINT64_MAX, 1e-320, "5", "",
-                                    std::string(1 << 20, 'x'), true, nullptr, json::array{}, json::array{1},
+                                    json::string(1 << 20, 'x'), true, nullptr, json::array{}, json::array{1},
                                     json::object{}};
       for (const json::value& value : values) cases.push_back({&parameter, endpoint, value});
     }
@@ -234,7 +234,9 @@ TEST(OpenAiApi, EveryParameterRefusesEveryBadValueByName) {
     }
     ++num_refused;
     const bool combined = expected;  // for example min_tokens over max_tokens, top_logprobs without logprobs
-    if (!combined) EXPECT_EQ(request.error().field, bad.parameter->name);
+    if (!combined) {
+      EXPECT_EQ(request.error().field, bad.parameter->name);
+    }
     EXPECT_FALSE(std::regex_search(request.error().message, leak)) << request.error().message;
   }
   EXPECT_GE(num_refused, 600);
@@ -325,7 +327,7 @@ TEST(ProtoJson, RefusesWhatJsonRefuses) {
   EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(empty).value()).error().field, "prompt");
   gateway::GatewayRequest target;
   EXPECT_FALSE(parse_bounded("\xff\xff\xff", target));
-  std::string bad_utf8 = "\x12\x03\x0a\x01\xff";  // completion { model: "\xff" }
+  const std::string bad_utf8 = "\x12\x03\x0a\x01\xff";  // completion { model: "\xff" }
   EXPECT_FALSE(parse_bounded(bad_utf8, target));
 }
 

@@ -25,7 +25,7 @@ class ScriptedService final : public RequestService {
     std::chrono::microseconds pause{0};
     FinishReason finish = FinishReason::kStop;  // after the text; the end token comes last with kStop
     RejectReason reject = RejectReason::kNone;  // instead of any token
-    bool endless = false;                       // repeats the text until cancelled
+    bool endless = false;                       // repeats the text until cancelled, whatever max_tokens says
     bool silent = false;                        // waits to be cancelled
   };
 
@@ -151,7 +151,8 @@ class ScriptedService final : public RequestService {
         break;
       }
       event.tokens.push_back(static_cast<unsigned char>(script.text[running.position++]));
-      if (++running.num_tokens == running.request.stop.max_tokens) event.finish_reason = FinishReason::kLength;
+      const bool full = ++running.num_tokens == running.request.stop.max_tokens;
+      if (full && !script.endless) event.finish_reason = FinishReason::kLength;
     }
     if (running.request.sampling.num_logprobs >= 0) add_logprobs(running.request.sampling.num_logprobs, event);
     for (std::int32_t i = 0; i < running.request.num_sequences; ++i) {
