@@ -73,7 +73,7 @@ class BpeModel {
   bool push_candidate(Scratch& scratch, std::int32_t left) const;
   void merge(Scratch& scratch) const;
 
-  std::vector<std::string> tokens_;  // by id; empty where the id is not used
+  std::vector<std::string> tokens_;                    // by id; empty where the id is not used
   std::unordered_map<std::string_view, TokenId> ids_;  // views into tokens_
   PairTable merges_;                                   // (left id, right id) -> (rank, joined id)
   std::array<TokenId, 0x250> small_character_ids_{};   // of characters below U+0250; -1 = not a token

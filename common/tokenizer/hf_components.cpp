@@ -3,9 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/string.hpp>
 #include <utility>
 
 #include "common/tokenizer/unicode.h"
@@ -19,21 +16,12 @@ constexpr std::string_view kGpt2Words =
 // Digits asks Rust's standard library, which knows Unicode 17 already.
 constexpr std::string_view kNumeric = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}])";
 constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581
-constexpr std::size_t kMaxAddedTokenBytes = 1024;
 constexpr std::size_t kMaxSteps = 64;                    // of one component, sequences flattened
-
-[[noreturn]] void refuse_type(const JsonNode& node, std::string_view type, std::string_view known) {
-  node.at("type").fail(fmt::format("type '{}' is not supported; known: {}", type, known));
-}
-
-bool flag(const JsonNode& node, std::string_view key, bool fallback) {
-  const std::optional<JsonNode> member = node.find(key);
-  return member ? member->boolean() : fallback;
-}
 
 // {"String": text} or {"Regex": expression}
 Pattern read_pattern(const JsonNode& node) {
-  if (const std::optional<JsonNode> text = node.find("String")) return unwrap(*text, Pattern::literal(text->string()));
+  if (const std::optional<JsonNode> text = node.find("String"))
+    return unwrap(*text, Pattern::literal(text->string()));
   const JsonNode expression = node.at("Regex");
   return unwrap(expression, Pattern::regex(expression.string()));
 }
@@ -47,7 +35,8 @@ std::string read_character(const JsonNode& node) {
 // Calls `read(child)` for the node, or for each of the components below it when it is a Sequence.
 // Sequences may nest as deep as the JSON parser allows.
 template <typename Read>
-void for_each_component(const JsonNode& node, std::string_view list_key, const Read& read, std::size_t& num_left) {
+void for_each_component(const JsonNode& node, std::string_view list_key, const Read& read,
+                        std::size_t& num_left) {
   if (node.at("type").string() != "Sequence") {
     if (num_left-- == 0) node.fail(fmt::format("more than {} components", kMaxSteps));
     read(node);
@@ -82,13 +71,15 @@ SplitBehavior read_behavior(const JsonNode& node) {
 
 using PreTokenizerSteps = std::vector<PreTokenizerStep>;
 
-void add_split(PreTokenizerSteps& steps, const JsonNode& node, Result<Pattern> pattern, SplitBehavior behavior) {
+void add_split(PreTokenizerSteps& steps, const JsonNode& node, Result<Pattern> pattern,
+               SplitBehavior behavior) {
   steps.emplace_back(SplitStep{unwrap(node, std::move(pattern)), behavior, false});
 }
 
 void add_byte_level(PreTokenizerSteps& steps, const JsonNode& node) {
-  if (flag(node, "add_prefix_space", true)) steps.emplace_back(PrefixStep{" ", false});
-  if (flag(node, "use_regex", true)) add_split(steps, node, Pattern::regex(kGpt2Words), SplitBehavior::kIsolated);
+  if (node.flag("add_prefix_space", true)) steps.emplace_back(PrefixStep{" ", false});
+  if (node.flag("use_regex", true))
+    add_split(steps, node, Pattern::regex(kGpt2Words), SplitBehavior::kIsolated);
   steps.emplace_back(ByteAlphabetStep{});
 }
 
@@ -102,7 +93,7 @@ PrependScheme read_prepend_scheme(const JsonNode& node) {
     if (scheme->string() == "never") return PrependScheme::kNever;
     scheme->fail("must be always, first or never");
   }
-  return flag(node, "add_prefix_space", true) ? PrependScheme::kAlways : PrependScheme::kNever;
+  return node.flag("add_prefix_space", true) ? PrependScheme::kAlways : PrependScheme::kNever;
 }
 
 std::string read_replacement(const JsonNode& node) {
@@ -114,8 +105,9 @@ void add_metaspace(PreTokenizerSteps& steps, const JsonNode& node) {
   const std::string replacement = read_replacement(node);
   const PrependScheme scheme = read_prepend_scheme(node);
   steps.emplace_back(ReplaceSpacesStep{replacement});
-  if (scheme != PrependScheme::kNever) steps.emplace_back(PrefixStep{replacement, scheme == PrependScheme::kFirst});
-  if (flag(node, "split", true)) {
+  if (scheme != PrependScheme::kNever)
+    steps.emplace_back(PrefixStep{replacement, scheme == PrependScheme::kFirst});
+  if (node.flag("split", true)) {
     add_split(steps, node, Pattern::literal(replacement), SplitBehavior::kMergedWithNext);
   }
 }
@@ -128,9 +120,9 @@ void add_pre_tokenizer_steps(PreTokenizerSteps& steps, const JsonNode& node) {
     add_metaspace(steps, node);
   } else if (type == "Split") {
     steps.emplace_back(SplitStep{read_pattern(node.at("pattern")), read_behavior(node.at("behavior")),
-                                 flag(node, "invert", false)});
+                                 node.flag("invert", false)});
   } else if (type == "Digits") {
-    const bool individual = flag(node, "individual_digits", false);
+    const bool individual = node.flag("individual_digits", false);
     add_split(steps, node, Pattern::regex(kNumeric),
               individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous);
   } else if (type == "WhitespaceSplit") {
@@ -191,65 +183,33 @@ SurroundingTokens read_template(const JsonNode& node) {
   return surrounding;
 }
 
-void read_vocab(const JsonNode& node, BpeConfig& config) {
-  config.vocab.reserve(node.object().size());
-  for (const auto& [token, id] : node.object()) {
-    if (!id.is_int64() || id.get_int64() < 0 || id.get_int64() >= kMaxTokenId) {
-      JsonNode(id, fmt::format("{}.{}", node.path(), std::string_view(token))).integer(0, kMaxTokenId - 1);
-    }
-    config.vocab.emplace_back(token, static_cast<TokenId>(id.get_int64()));
-  }
-}
-
-// Merges are pairs, in older files strings "left right".
-void read_merges(const JsonNode& node, BpeConfig& config) {
-  config.merges.reserve(node.size());
-  for (std::size_t i = 0; i < node.size(); ++i) {
-    const JsonNode merge(node.array()[i], "");
-    const auto fail = [&] { node.at(i).fail("must be a pair of strings, or two words with a space between"); };
-    if (merge.is_string()) {
-      const std::string_view text = merge.string();
-      if (text.starts_with("#version")) continue;
-      const std::size_t space = text.find(' ');
-      if (space == std::string_view::npos || text.find(' ', space + 1) != std::string_view::npos) fail();
-      config.merges.emplace_back(text.substr(0, space), text.substr(space + 1));
-    } else {
-      if (!merge.is_array() || merge.size() != 2) fail();
-      const boost::json::array& pair = merge.array();
-      if (!pair[0].is_string() || !pair[1].is_string()) fail();
-      config.merges.emplace_back(pair[0].get_string(), pair[1].get_string());
-    }
-  }
-}
-
-void refuse_affixes(const JsonNode& node) {
-  for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    const std::optional<JsonNode> affix = node.find(key);
-    if (affix && !affix->string().empty()) affix->fail("is not supported");
-  }
-  if (const std::optional<JsonNode> dropout = node.find("dropout")) dropout->fail("is for training only: not supported");
-}
-
 }  // namespace
+
+void refuse_type(const JsonNode& node, std::string_view type, std::string_view known) {
+  node.at("type").fail(fmt::format("type '{}' is not supported; known: {}", type, known));
+}
 
 Normalizer read_normalizer(const JsonNode& node) {
   std::vector<NormalizerStep> steps;
   std::size_t num_left = kMaxSteps;
-  for_each_component(node, "normalizers", [&](const JsonNode& n) { steps.push_back(read_normalizer_step(n)); }, num_left);
+  for_each_component(
+      node, "normalizers", [&](const JsonNode& n) { steps.push_back(read_normalizer_step(n)); }, num_left);
   return Normalizer(std::move(steps));
 }
 
 PreTokenizer read_pre_tokenizer(const JsonNode& node) {
   PreTokenizerSteps steps;
   std::size_t num_left = kMaxSteps;
-  for_each_component(node, "pretokenizers", [&](const JsonNode& n) { add_pre_tokenizer_steps(steps, n); }, num_left);
+  for_each_component(
+      node, "pretokenizers", [&](const JsonNode& n) { add_pre_tokenizer_steps(steps, n); }, num_left);
   return PreTokenizer(std::move(steps));
 }
 
 DecoderSpec read_decoder(const JsonNode& node) {
   DecoderSpec spec;
   std::size_t num_left = kMaxSteps;
-  for_each_component(node, "decoders", [&](const JsonNode& n) { spec.push_back(read_decoder_step(n)); }, num_left);
+  for_each_component(
+      node, "decoders", [&](const JsonNode& n) { spec.push_back(read_decoder_step(n)); }, num_left);
   return spec;
 }
 
@@ -266,36 +226,6 @@ SurroundingTokens read_post_processor(const JsonNode& node) {
   };
   for_each_component(node, "processors", read, num_left);
   return surrounding;
-}
-
-BpeModel read_model(const JsonNode& node) {
-  const std::optional<JsonNode> type = node.find("type");  // absent in old files, which are all BPE
-  if (type && type->string() != "BPE") refuse_type(node, type->string(), "BPE");
-  refuse_affixes(node);
-  BpeConfig config;
-  read_vocab(node.at("vocab"), config);
-  read_merges(node.at("merges"), config);
-  if (const std::optional<JsonNode> unk = node.find("unk_token")) config.unk_token = unk->string();
-  config.fuse_unk = flag(node, "fuse_unk", false);
-  config.byte_fallback = flag(node, "byte_fallback", false);
-  config.ignore_merges = flag(node, "ignore_merges", false);
-  return unwrap(node, BpeModel::create(std::move(config)));
-}
-
-AddedToken read_added_token(const JsonNode& node, TokenId id) {
-  AddedToken token;
-  token.id = id;
-  const JsonNode content = node.at("content");
-  token.content = content.string();
-  if (token.content.empty() || token.content.size() > kMaxAddedTokenBytes) {
-    content.fail(fmt::format("must have 1 to {} bytes", kMaxAddedTokenBytes));
-  }
-  token.single_word = flag(node, "single_word", false);
-  token.lstrip = flag(node, "lstrip", false);
-  token.rstrip = flag(node, "rstrip", false);
-  token.special = flag(node, "special", false);
-  token.normalized = flag(node, "normalized", !token.special);
-  return token;
 }
 
 }  // namespace caudal

@@ -2,7 +2,8 @@
 // into the few steps this library has. All throw JsonError; unknown types are refused by name.
 #pragma once
 
-#include <functional>
+#include <string_view>
+#include <utility>
 
 #include "common/tokenizer/bpe.h"
 #include "common/tokenizer/hf_tokenizer.h"
@@ -17,6 +18,9 @@ SurroundingTokens read_post_processor(const JsonNode& node);
 BpeModel read_model(const JsonNode& node);
 // `id` is kept; everything else comes from the node.
 AddedToken read_added_token(const JsonNode& node, TokenId id);
+
+// Fails at the type of `node`, with the list of known ones.
+[[noreturn]] void refuse_type(const JsonNode& node, std::string_view type, std::string_view known);
 
 // Unwraps a Result; its error gets the node's path, and the error's own field below it.
 template <typename T>

@@ -95,7 +95,8 @@ std::optional<TokenId> named_token(const JsonNode& config, std::string_view key,
 void apply_add_flags(const JsonNode& config, HfParts& parts) {
   std::vector<TokenId>& before = parts.surrounding.before;
   std::vector<TokenId>& after = parts.surrounding.after;
-  const auto apply = [&](std::string_view key, std::optional<TokenId> id, std::vector<TokenId>& side, bool at_front) {
+  const auto apply = [&](std::string_view key, std::optional<TokenId> id, std::vector<TokenId>& side,
+                         bool at_front) {
     const std::optional<JsonNode> wanted = config.find(key);
     if (!wanted) return;
     const bool add = wanted->boolean();
@@ -110,8 +111,13 @@ void apply_add_flags(const JsonNode& config, HfParts& parts) {
 }
 
 HfParts read_tokenizer(const JsonNode& root) {
-  HfParts parts{.added = {}, .normalizer = {}, .pre_tokenizer = {}, .model = read_model(root.at("model")),
-                .surrounding = {}, .decoder = {JoinDecoder{}}, .named = {}};
+  HfParts parts{.added = {},
+                .normalizer = {},
+                .pre_tokenizer = {},
+                .model = read_model(root.at("model")),
+                .surrounding = {},
+                .decoder = {JoinDecoder{}},
+                .named = {}};
   if (const auto node = root.find("normalizer")) parts.normalizer = read_normalizer(*node);
   if (const auto node = root.find("pre_tokenizer")) parts.pre_tokenizer = read_pre_tokenizer(*node);
   if (const auto node = root.find("post_processor")) parts.surrounding = read_post_processor(*node);

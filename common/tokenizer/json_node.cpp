@@ -11,7 +11,8 @@ namespace caudal {
 
 JsonNode JsonNode::at(std::string_view key) const {
   const std::optional<JsonNode> member = find(key);
-  if (!member) JsonNode(*value_, path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key)).fail("is missing");
+  if (!member)
+    JsonNode(*value_, path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key)).fail("is missing");
   return *member;
 }
 
@@ -43,6 +44,11 @@ std::string_view JsonNode::string() const {
 bool JsonNode::boolean() const {
   if (!value_->is_bool()) fail("must be true or false");
   return value_->get_bool();
+}
+
+bool JsonNode::flag(std::string_view key, bool fallback) const {
+  const std::optional<JsonNode> member = find(key);
+  return member ? member->boolean() : fallback;
 }
 
 std::int64_t JsonNode::integer(std::int64_t low, std::int64_t high) const {

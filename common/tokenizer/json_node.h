@@ -35,6 +35,8 @@ class JsonNode {
   const boost::json::array& array() const;
   std::string_view string() const;
   bool boolean() const;
+  // A boolean member, or `fallback` when it is absent or null.
+  bool flag(std::string_view key, bool fallback) const;
   // Fails outside [low, high].
   std::int64_t integer(std::int64_t low, std::int64_t high) const;
 

@@ -22,7 +22,9 @@ class PairTable {
   explicit PairTable(std::size_t num_pairs) : slots_(std::bit_ceil(2 * num_pairs + 2)) {}
 
   // A pair that is there already gets the new merge. At most `num_pairs` different pairs fit.
-  void set(TokenId left, TokenId right, Merge merge) { slots_[slot_of(key_of(left, right))] = {key_of(left, right), merge}; }
+  void set(TokenId left, TokenId right, Merge merge) {
+    slots_[slot_of(key_of(left, right))] = {key_of(left, right), merge};
+  }
 
   // nullptr when the pair does not join.
   const Merge* find(TokenId left, TokenId right) const {
@@ -38,7 +40,8 @@ class PairTable {
   };
 
   static std::uint64_t key_of(TokenId left, TokenId right) {
-    return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
+    return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
+           static_cast<std::uint32_t>(right);
   }
 
   // The slot that holds the key, or the empty one where it would go.

@@ -94,7 +94,8 @@ constexpr NewCharacters kNewCharacters[] = {
 bool is_word_category(char32_t code_point) {
   if (const NewCharacters* entry = find_new_character(code_point)) {
     const std::string_view category = entry->category;
-    return category[0] == 'L' || category[0] == 'M' || category == "Nd" || category == "Nl" || category == "Pc";
+    return category[0] == 'L' || category[0] == 'M' || category == "Nd" || category == "Nl" ||
+           category == "Pc";
   }
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(code_point))) {
     case UTF8PROC_CATEGORY_LU:
@@ -194,8 +195,9 @@ bool is_word_character(char32_t code_point) {
 std::span<const NewCharacters> new_characters() { return kNewCharacters; }
 
 const NewCharacters* find_new_character(char32_t code_point) {
-  const auto after = std::upper_bound(std::begin(kNewCharacters), std::end(kNewCharacters), code_point,
-                                      [](char32_t value, const NewCharacters& entry) { return value < entry.first; });
+  const auto after =
+      std::upper_bound(std::begin(kNewCharacters), std::end(kNewCharacters), code_point,
+                       [](char32_t value, const NewCharacters& entry) { return value < entry.first; });
   if (after == std::begin(kNewCharacters)) return nullptr;
   const NewCharacters* entry = after - 1;
   return code_point <= entry->last ? entry : nullptr;

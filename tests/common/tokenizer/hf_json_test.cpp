@@ -35,7 +35,8 @@ class HfJson : public testing::Test {
   void write(const std::string& name, const std::string& text) { std::ofstream(dir_ / name) << text; }
 
   // Loads the family's file after `edit`.
-  Result<std::unique_ptr<Tokenizer>> load(const std::string& family, const std::function<void(json::object&)>& edit) {
+  Result<std::unique_ptr<Tokenizer>> load(const std::string& family,
+                                          const std::function<void(json::object&)>& edit) {
     json::value document = json::parse(read_file(test::family_dir(family) / "tokenizer.json"));
     edit(document.as_object());
     write("tokenizer.json", json::serialize(document));
@@ -59,54 +60,83 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
   };
   const std::vector<Case> cases = {
       {"model is missing", [](auto& root) { root.erase("model"); }},
-      {"model.type type 'Unigram' is not supported; known: BPE", [](auto& root) { model(root)["type"] = "Unigram"; }},
+      {"model.type type 'Unigram' is not supported; known: BPE",
+       [](auto& root) { model(root)["type"] = "Unigram"; }},
       {"model.vocab must be an object", [](auto& root) { model(root)["vocab"] = 1; }},
       {"model.vocab.x must be an integer", [](auto& root) { model(root)["vocab"].as_object()["x"] = -1; }},
-      {"model.vocab.x must be an integer", [](auto& root) { model(root)["vocab"].as_object()["x"] = 1LL << 40; }},
-      {"model.vocab id 5 is given to two tokens", [](auto& root) { model(root)["vocab"].as_object()["x y"] = 5; }},
+      {"model.vocab.x must be an integer",
+       [](auto& root) { model(root)["vocab"].as_object()["x"] = 1LL << 40; }},
+      {"model.vocab id 5 is given to two tokens",
+       [](auto& root) { model(root)["vocab"].as_object()["x y"] = 5; }},
       {"model.merges[1] must be a pair", [](auto& root) { model(root)["merges"].as_array()[1] = 3; }},
       {"model.merges[1] must be a pair", [](auto& root) { model(root)["merges"].as_array()[1] = {"a"}; }},
       {"model.merges[1] must be a pair", [](auto& root) { model(root)["merges"].as_array()[1] = "a b c"; }},
-      {"model.merges[1] a part or the result", [](auto& root) { model(root)["merges"].as_array()[1] = {"a", "Ġzzz"}; }},
+      {"model.merges[1] a part or the result",
+       [](auto& root) {
+         model(root)["merges"].as_array()[1] = {"a", "Ġzzz"};
+       }},
       {"model.unk_token the token is not", [](auto& root) { model(root)["unk_token"] = "nope"; }},
       {"model.dropout is for training only", [](auto& root) { model(root)["dropout"] = 0.1; }},
-      {"model.end_of_word_suffix is not supported", [](auto& root) { model(root)["end_of_word_suffix"] = "</w>"; }},
+      {"model.end_of_word_suffix is not supported",
+       [](auto& root) { model(root)["end_of_word_suffix"] = "</w>"; }},
       {"model.byte_fallback must be true or false", [](auto& root) { model(root)["byte_fallback"] = "yes"; }},
       {"normalizer.type type 'Lowercase' is not supported; known: Sequence, NFC",
-       [](auto& root) { root["normalizer"] = {{"type", "Lowercase"}}; }},
+       [](auto& root) {
+         root["normalizer"] = {{"type", "Lowercase"}};
+       }},
       {"normalizer.normalizers[0].prepend is missing",
-       [](auto& root) { root["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "Prepend"}}}}}; }},
+       [](auto& root) {
+         root["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "Prepend"}}}}};
+       }},
       {"pre_tokenizer.pretokenizers[0].pattern.Regex the regular expression does not compile",
        [](auto& root) {
          root["pre_tokenizer"].at("pretokenizers").as_array()[0].as_object()["pattern"] = {{"Regex", "("}};
        }},
       {"pre_tokenizer.pretokenizers[0].behavior must be",
-       [](auto& root) { root["pre_tokenizer"].at("pretokenizers").as_array()[0].as_object()["behavior"] = "x"; }},
+       [](auto& root) {
+         root["pre_tokenizer"].at("pretokenizers").as_array()[0].as_object()["behavior"] = "x";
+       }},
       {"pre_tokenizer.type type 'BertPreTokenizer' is not supported",
-       [](auto& root) { root["pre_tokenizer"] = {{"type", "BertPreTokenizer"}}; }},
-      {"decoder.type type 'WordPiece' is not supported", [](auto& root) { root["decoder"] = {{"type", "WordPiece"}}; }},
+       [](auto& root) {
+         root["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+       }},
+      {"decoder.type type 'WordPiece' is not supported",
+       [](auto& root) {
+         root["decoder"] = {{"type", "WordPiece"}};
+       }},
       {"decoder.content must be one character",
-       [](auto& root) { root["decoder"] = {{"type", "Strip"}, {"content", "ab"}, {"start", 1}, {"stop", 0}}; }},
-      {"post_processor.type type 'BertProcessing'", [](auto& root) { root["post_processor"] = {{"type", "BertProcessing"}}; }},
+       [](auto& root) {
+         root["decoder"] = {{"type", "Strip"}, {"content", "ab"}, {"start", 1}, {"stop", 0}};
+       }},
+      {"post_processor.type type 'BertProcessing'",
+       [](auto& root) {
+         root["post_processor"] = {{"type", "BertProcessing"}};
+       }},
       {"post_processor.special_tokens.x is missing",
        [](auto& root) {
-         root["post_processor"] = {{"type", "TemplateProcessing"}, {"single", {{{"SpecialToken", {{"id", "x"}}}}}},
+         root["post_processor"] = {{"type", "TemplateProcessing"},
+                                   {"single", {{{"SpecialToken", {{"id", "x"}}}}}},
                                    {"special_tokens", json::object()}};
        }},
-      {"added_tokens[0].id must be an integer", [](auto& root) { root["added_tokens"].as_array()[0].as_object()["id"] = 1e9; }},
-      {"added_tokens[0] has id 7, but", [](auto& root) {
+      {"added_tokens[0].id must be an integer",
+       [](auto& root) { root["added_tokens"].as_array()[0].as_object()["id"] = 1e9; }},
+      {"added_tokens[0] has id 7, but",
+       [](auto& root) {
          root["added_tokens"] = {{{"id", 7}, {"content", "a"}, {"special", true}}};
        }},
-      {"added_tokens[0].content must have 1 to 1024 bytes", [](auto& root) {
+      {"added_tokens[0].content must have 1 to 1024 bytes",
+       [](auto& root) {
          root["added_tokens"] = {{{"id", 9999}, {"content", std::string(2000, 'x')}}};
        }},
-      {"added_tokens[1] contradicts", [](auto& root) {
+      {"added_tokens[1] contradicts",
+       [](auto& root) {
          root["added_tokens"] = {{{"id", 9999}, {"content", "<x>"}}, {{"id", 9999}, {"content", "<y>"}}};
        }},
   };
   for (const Case& c : cases) {
     const std::string message = error_of("llama3", c.edit);
-    EXPECT_TRUE(message.starts_with("tokenizer.json: " + c.expected)) << message << "\nexpected: " << c.expected;
+    EXPECT_TRUE(message.starts_with("tokenizer.json: " + c.expected))
+        << message << "\nexpected: " << c.expected;
   }
 }
 
@@ -165,7 +195,8 @@ TEST_F(HfJson, ConfigNamesTokensAndAddsThem) {
   EXPECT_EQ(tokenizer.named_tokens().unk, std::nullopt);
   EXPECT_EQ(tokenizer.vocab_size(), 5001);
   EXPECT_EQ(tokenizer.id_to_token(4999), std::nullopt);
-  EXPECT_EQ(tokenizer.encode("<|extra|>"), (std::vector<TokenId>{5000, tokenizer.named_tokens().eos.value()}));
+  EXPECT_EQ(tokenizer.encode("<|extra|>"),
+            (std::vector<TokenId>{5000, tokenizer.named_tokens().eos.value()}));
 }
 
 TEST_F(HfJson, ConfigErrorsNameTheConfig) {
@@ -173,7 +204,8 @@ TEST_F(HfJson, ConfigErrorsNameTheConfig) {
            {"{", "is not valid JSON"},
            {R"({"bos_token": 3})", "bos_token must be a string"},
            {R"({"add_bos_token": true})", "add_bos_token is true, but there is no such token"},
-           {R"({"added_tokens_decoder": {"x": {"content": "a"}}})", "added_tokens_decoder.x the key is not a token id"},
+           {R"({"added_tokens_decoder": {"x": {"content": "a"}}})",
+            "added_tokens_decoder.x the key is not a token id"},
            {R"({"added_tokens_decoder": {"9": {}}})", "added_tokens_decoder.9.content is missing"}}) {
     write("tokenizer_config.json", config);
     const std::string message = error_of("llama3", [](json::object&) {});

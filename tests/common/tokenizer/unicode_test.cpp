@@ -25,15 +25,16 @@ TEST(Utf8, RepairReplacesMaximalSubparts) {
       {"plain", "plain"},
       {"\xC3\xA9\xE4\xB8\x80\xF0\x9F\x98\x80", "\u00E9\u4E00\U0001F600"},
       {"\x80", "\uFFFD"},
-      {"\xC0\xAF", "\uFFFD\uFFFD"},                       // overlong
-      {"\xED\xA0\x80", "\uFFFD\uFFFD\uFFFD"},             // surrogate
-      {"\xF4\x90\x80\x80", "\uFFFD\uFFFD\uFFFD\uFFFD"},   // past U+10FFFF
-      {"\xE4\xB8x", "\uFFFDx"},                           // one subpart of two bytes
+      {"\xC0\xAF", "\uFFFD\uFFFD"},                      // overlong
+      {"\xED\xA0\x80", "\uFFFD\uFFFD\uFFFD"},            // surrogate
+      {"\xF4\x90\x80\x80", "\uFFFD\uFFFD\uFFFD\uFFFD"},  // past U+10FFFF
+      {"\xE4\xB8x", "\uFFFDx"},                          // one subpart of two bytes
       {"\xF0\x9F\x98\xE4\xB8\x80", "\uFFFD\u4E00"},
       {"a\xF0\x9F", "a\uFFFD"},
   };
   for (const Case& c : cases) {
-    for (const std::size_t piece_size : {1, 2, 3, 100}) EXPECT_EQ(repaired(c.bytes, piece_size), c.expected) << c.expected;
+    for (const std::size_t piece_size : {1, 2, 3, 100})
+      EXPECT_EQ(repaired(c.bytes, piece_size), c.expected) << c.expected;
     EXPECT_EQ(is_valid_utf8(c.bytes), c.bytes == c.expected);
   }
 }
@@ -78,7 +79,8 @@ TEST(NormalForm, ComposesAndDecomposes) {
   EXPECT_EQ(normalize_unicode("\u1100\u1161\u11A8", NormalForm::kNfc), "\uAC01");
   EXPECT_EQ(normalize_unicode("\uFB01\u00BD", NormalForm::kNfkc), "fi1\u20442");
   EXPECT_EQ(normalize_unicode("a\u0301\u0316", NormalForm::kNfd), "a\u0316\u0301");
-  EXPECT_EQ(normalize_unicode(std::string_view("\0a\xCC\x81", 4), NormalForm::kNfc), std::string_view("\0\u00E1", 3));
+  EXPECT_EQ(normalize_unicode(std::string_view("\0a\xCC\x81", 4), NormalForm::kNfc),
+            std::string_view("\0\u00E1", 3));
 }
 
 // U+11938 came with Unicode 13, U+1ABF with 13, U+0C3C with 14.
