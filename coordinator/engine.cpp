@@ -143,14 +143,15 @@ void Engine::take(LinkEvent& input, Time now) {
 void Engine::take_result(const Peer& peer, StepResult result, Time now) {
   const auto replica = cluster_.replica_for_result(peer, result.epoch);
   StepSample sample = sample_of(result);
-  const std::uint64_t computed_before = replica ? scheduler_.replica_stats(*replica).num_tokens_computed : 0;
+  const std::uint64_t computed_before = replica ? scheduler_.replica_stats(*replica).num_prompt_tokens_computed : 0;
   if (!replica || !scheduler_.apply(*replica, std::move(result), now)) {
     metrics_.stale_message();
     return;
   }
   cluster_.on_result(*replica, now);
-  const auto computed = scheduler_.replica_stats(*replica).num_tokens_computed - computed_before;
-  sample.num_prompt_tokens = std::max(0, static_cast<std::int32_t>(computed) - sample.num_generated_tokens);
+  if (sample.num_sequences == 0) return;  // all of them had ended in the step before
+  const auto computed = scheduler_.replica_stats(*replica).num_prompt_tokens_computed - computed_before;
+  sample.num_prompt_tokens = static_cast<std::int32_t>(computed);
   metrics_.step(*replica, sample);
 }
 
@@ -200,6 +201,7 @@ void Engine::hand_out(TokenEvent event) {
   auto client = clients_.find(event.request_id);
   if (client == clients_.end()) return;  // cancelled meanwhile
   if (event.reject != RejectReason::kNone && event.error.empty()) event.error = describe(event.reject);
+  if (event.queue_us > 0) metrics_.queue_time(std::chrono::microseconds(event.queue_us));
   const std::shared_ptr<TokenSink> sink = client->second.sink;
   if (event.finish_reason != FinishReason::kNone) {
     std::vector<bool>& finished = client->second.finished;

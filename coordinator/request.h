@@ -54,6 +54,7 @@ struct TokenEvent {
   RejectReason reject = RejectReason::kNone;  // set with kError
   std::string error;                          // for people, with kError
   std::int32_t num_cached_tokens = 0;         // of the prompt, at the first event
+  Time queue_us = 0;                          // from arrival to the first plan, at the first event
 };
 
 }  // namespace caudal

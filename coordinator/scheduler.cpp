@@ -113,13 +113,17 @@ void Scheduler::leave(Sequence& sequence, SequenceState next) {
 
 void Scheduler::end(Sequence& sequence) {
   switch (sequence.state) {
-    case SequenceState::kRunning: return leave(sequence, SequenceState::kEnded);
-    case SequenceState::kLeaving: sequence.state = SequenceState::kEnded; return;
+    case SequenceState::kRunning:
+      return leave(sequence, SequenceState::kEnded);
+    case SequenceState::kLeaving:
+      sequence.state = SequenceState::kEnded;
+      return;
     case SequenceState::kWaiting:
       waiting_.erase(sequence);
       sequence.state = SequenceState::kEnded;
       return settle(sequence);
-    case SequenceState::kEnded: CHECK_MSG(false, "a sequence ended twice");
+    case SequenceState::kEnded:
+      CHECK_MSG(false, "a sequence ended twice");
   }
 }
 
@@ -129,9 +133,15 @@ void Scheduler::fail(Sequence& sequence, RejectReason reason) {
   TokenEvent& event = events_.back();
   event.reject = reason;
   switch (reason) {
-    case RejectReason::kTooLong: event.error = "the prompt and max_tokens exceed what this server can hold"; break;
-    case RejectReason::kDeadline: event.error = "the request could not be started before its deadline"; break;
-    default: event.error = "the computation of this request failed"; break;
+    case RejectReason::kTooLong:
+      event.error = "the prompt and max_tokens exceed what this server can hold";
+      break;
+    case RejectReason::kDeadline:
+      event.error = "the request could not be started before its deadline";
+      break;
+    default:
+      event.error = "the computation of this request failed";
+      break;
   }
   end(sequence);
 }
@@ -163,6 +173,7 @@ void Scheduler::emit(Sequence& sequence, FinishReason finish_reason, SequenceRes
   event.request_id = sequence.request->request.id;
   event.sequence_index = sequence.index;
   event.finish_reason = finish_reason;
+  event.queue_us = std::exchange(sequence.queue_us, 0);
   if (result != nullptr) {
     counters_.num_generated_tokens += result->tokens.size();
     event.tokens = std::move(result->tokens);
@@ -175,8 +186,8 @@ SchedulerStats Scheduler::stats() const {
   SchedulerStats stats = counters_;
   stats.num_waiting = waiting_.size();
   for (const auto& [id, replica] : replicas_) stats.num_running += replica.num_running();
-  stats.num_leaving = static_cast<std::int32_t>(stats.num_accepted - stats.num_finished - stats.num_cancelled -
-                                                stats.num_failed) -
+  stats.num_leaving = static_cast<std::int32_t>(stats.num_accepted - stats.num_finished -
+                                                stats.num_cancelled - stats.num_failed) -
                       stats.num_waiting - stats.num_running;
   return stats;
 }
@@ -195,7 +206,8 @@ ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
                      .num_cached_blocks = pool.num_cached(),
                      .num_kv_tokens = 0,
                      .num_preemptions = replica.num_preemptions,
-                     .num_tokens_computed = replica.num_tokens_computed};
+                     .num_tokens_computed = replica.num_tokens_computed,
+                     .num_prompt_tokens_computed = replica.num_prompt_tokens_computed};
   for (const Sequence* sequence : replica.running) stats.num_kv_tokens += sequence->residence.num_computed;
   return stats;
 }

@@ -43,6 +43,7 @@ struct ReplicaStats {
   std::int32_t num_kv_tokens = 0;      // computed, in used blocks of running sequences
   std::uint64_t num_preemptions = 0;
   std::uint64_t num_tokens_computed = 0;
+  std::uint64_t num_prompt_tokens_computed = 0;  // of these; computed again after a preemption counts again
 };
 
 class Scheduler {

@@ -9,8 +9,8 @@ namespace {
 bool is_possible(const PlannedSequence& planned, const SequenceResult& result) {
   const Sequence& sequence = *planned.sequence;
   const std::int32_t num_new_computed = result.num_computed - sequence.residence.num_computed;
-  return result.sequence_id == sequence.id && num_new_computed >= 0 && num_new_computed <= planned.num_tokens &&
-         std::ssize(result.tokens) <= planned.max_new_tokens &&
+  return result.sequence_id == sequence.id && num_new_computed >= 0 &&
+         num_new_computed <= planned.num_tokens && std::ssize(result.tokens) <= planned.max_new_tokens &&
          (result.logprobs.empty() || result.logprobs.size() == result.tokens.size()) &&
          result.finish_reason != FinishReason::kError;
 }
@@ -49,6 +49,9 @@ void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, Sequen
   if (result == nullptr || !is_possible(planned, *result)) return fail(sequence, RejectReason::kWorkerFault);
 
   replica.num_tokens_computed += result->num_computed - residence.num_computed;
+  const std::int32_t num_prompt = sequence.request->num_prompt_tokens;
+  replica.num_prompt_tokens_computed +=
+      std::min(result->num_computed, num_prompt) - std::min(residence.num_computed, num_prompt);
   residence.num_computed = result->num_computed;
   sequence.tokens.insert(sequence.tokens.end(), result->tokens.begin(), result->tokens.end());
   FinishReason finish_reason = result->finish_reason;

@@ -35,7 +35,9 @@ void Scheduler::check_sequence(const Sequence& sequence) const {
   const Residence& residence = sequence.residence;
   const std::int32_t num_blocks = static_cast<std::int32_t>(residence.table.blocks.size());
   switch (sequence.state) {
-    case SequenceState::kWaiting: CHECK(num_blocks == 0 && residence.num_plans_in_flight == 0); break;
+    case SequenceState::kWaiting:
+      CHECK(num_blocks == 0 && residence.num_plans_in_flight == 0);
+      break;
     case SequenceState::kRunning:
       CHECK(residence.slot >= 0);
       CHECK_MSG(sequence.max_known() <= residence.token_limit, "planned past the end");
@@ -43,8 +45,12 @@ void Scheduler::check_sequence(const Sequence& sequence) const {
                 "planned a token that cannot be known");
       CHECK_MSG(blocks_for(sequence.max_computed()) <= num_blocks, "plans in flight lack a block");
       break;
-    case SequenceState::kLeaving: CHECK(residence.slot == -1 && residence.num_plans_in_flight > 0); break;
-    case SequenceState::kEnded: CHECK((num_blocks > 0) == (residence.num_plans_in_flight > 0)); break;
+    case SequenceState::kLeaving:
+      CHECK(residence.slot == -1 && residence.num_plans_in_flight > 0);
+      break;
+    case SequenceState::kEnded:
+      CHECK((num_blocks > 0) == (residence.num_plans_in_flight > 0));
+      break;
   }
   CHECK(residence.num_plans_in_flight >= 0 && residence.num_plans_in_flight <= config_.max_plans_in_flight);
 }
@@ -67,7 +73,8 @@ void Scheduler::check_replica(const Replica& replica) const {
     }
   }
   for (BlockId block = 0; block < pool.num_blocks(); ++block) {
-    CHECK_MSG(pool.num_references(block) == num_holders[block], "reference count is not the number of holders");
+    CHECK_MSG(pool.num_references(block) == num_holders[block],
+              "reference count is not the number of holders");
   }
   CHECK(num_leaving_blocks == replica.num_leaving_blocks);
   for (const PlanInFlight& plan : replica.in_flight) num_plans -= plan.sequences.size();

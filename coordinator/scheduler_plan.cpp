@@ -23,7 +23,8 @@ struct Scheduler::Draft {
 std::optional<StepPlan> Scheduler::plan(ReplicaId id, Time now) {
   expire(now);
   Replica* replica = find_alive(id);
-  if (replica == nullptr || std::ssize(replica->in_flight) >= config_.max_plans_in_flight) return std::nullopt;
+  if (replica == nullptr || std::ssize(replica->in_flight) >= config_.max_plans_in_flight)
+    return std::nullopt;
   Draft draft{.replica = *replica,
               .left = replica->admission(config_, config_.step_tokens(replica->info)),
               .plan = {},
@@ -107,7 +108,8 @@ Sequence& Scheduler::choose_victim(const Draft& draft, Sequence& needy) const {
   const auto consider = [&](Sequence* sequence) {
     if (sequence->state == SequenceState::kRunning && better(*sequence, *victim)) victim = sequence;
   };
-  for (std::size_t i = draft.num_walked; i < draft.replica.running.size(); ++i) consider(draft.replica.running[i]);
+  for (std::size_t i = draft.num_walked; i < draft.replica.running.size(); ++i)
+    consider(draft.replica.running[i]);
   for (Sequence* sequence : draft.prefills) consider(sequence);
   return *victim;
 }
@@ -120,7 +122,8 @@ void Scheduler::admit_waiting(Draft& draft) {
   Placement placement;
   for (const auto& [id, replica] : replicas_) {
     const bool is_this = id == draft.replica.id;
-    if (!is_this && (!replica.alive || std::ssize(replica.in_flight) >= config_.max_plans_in_flight)) continue;
+    if (!is_this && (!replica.alive || std::ssize(replica.in_flight) >= config_.max_plans_in_flight))
+      continue;
     const Admission others_left = replica.admission(config_, replica.num_tokens_left);
     placement.add({id, is_this ? draft.left : others_left, replica.num_running()});
   }
@@ -143,7 +146,7 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   Replica& replica = draft.replica;
   const Demand demand = demand_of(sequence);
   sequence.state = SequenceState::kRunning;
-  sequence.started = true;
+  if (!std::exchange(sequence.started, true)) sequence.queue_us = now_ - sequence.request->request.arrival;
   Residence& residence = sequence.residence;
   residence.replica = replica.id;
   residence.slot = replica.free_slots.back();

@@ -35,9 +35,9 @@ struct Replica {
   ReplicaInfo info;
   bool alive = true;
   KvManager kv;
-  std::vector<Sequence*> running;      // in the order of their keys
-  std::vector<SlotId> free_slots;      // may be given out again in the plan that releases them
-  std::vector<SlotId> to_release;      // for the next plan
+  std::vector<Sequence*> running;       // in the order of their keys
+  std::vector<SlotId> free_slots;       // may be given out again in the plan that releases them
+  std::vector<SlotId> to_release;       // for the next plan
   std::vector<PlanInFlight> in_flight;  // oldest first
   StepId last_step_id = 0;
   std::int32_t num_leaving_blocks = 0;  // of sequences that left; free once their plans are answered
@@ -46,6 +46,7 @@ struct Replica {
   // For metrics.
   std::uint64_t num_preemptions = 0;
   std::uint64_t num_tokens_computed = 0;
+  std::uint64_t num_prompt_tokens_computed = 0;  // of these
 };
 
 }  // namespace caudal

@@ -25,8 +25,8 @@ enum class SequenceState : std::uint8_t { kWaiting, kRunning, kLeaving, kEnded }
 // What a sequence has on a replica; empty elsewhere. Without plans in flight the last three are 0.
 struct Residence {
   ReplicaId replica = 0;
-  SlotId slot = -1;              // -1 once given back, while plans in flight still name the blocks
-  std::int32_t token_limit = 0;  // prompt and output never get longer here
+  SlotId slot = -1;               // -1 once given back, while plans in flight still name the blocks
+  std::int32_t token_limit = 0;   // prompt and output never get longer here
   std::int32_t num_computed = 0;  // answered by the worker
   BlockTable table;
   std::int32_t num_plans_in_flight = 0;
@@ -43,6 +43,7 @@ struct Sequence {
   std::vector<TokenId> tokens;  // prompt, then generated
   std::int32_t num_preemptions = 0;
   bool started = false;  // has been admitted before
+  Time queue_us = 0;     // from arrival to the first plan; told with the first event
   Residence residence;
 
   std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }

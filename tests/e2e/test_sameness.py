@@ -41,7 +41,7 @@ class Sameness(unittest.TestCase):
         self.check(replicas=2)
 
     def test_small_chunks(self):
-        self.check(args=["--max-tokens-per-step", "40"])
+        self.check(args=["--max-tokens-per-step", "40", "--max-num-sequences", "32"])
 
     def test_preemption_in_a_small_pool(self):
         self.assertGreater(self.check(worker_args=["--num-blocks=24"]), 0)
