@@ -44,7 +44,7 @@ struct KvWaste {
 InProcess::InProcess(const std::string& model_dir, LoadFormat format, std::int32_t max_num_sequences,
                      std::int32_t max_tokens_per_step, std::int64_t num_blocks)
     : model_(or_exit(load_model_config(model_dir))),
-      backend_(or_exit(make_backend({.device = "cpu", .first_core = 0, .max_isa = ""}))),
+      backend_(or_exit(make_backend({}))),
       group_(std::move(make_local_group(1)[0])) {
   RunnerOptions options;
   options.load_format = format;

@@ -26,7 +26,8 @@ struct RunReport {
 
 class InProcess {
  public:
-  // All cores of the machine in one rank. Ends the program when the model cannot be loaded.
+  // All cores of the machine in one rank, not pinned: the threads of a yardstick in the same process would
+  // inherit that. Ends the program when the model cannot be loaded.
   InProcess(const std::string& model_dir, LoadFormat format, std::int32_t max_num_sequences,
             std::int32_t max_tokens_per_step, std::int64_t num_blocks);
 
