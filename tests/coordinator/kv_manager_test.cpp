@@ -94,7 +94,8 @@ class RandomTables {
     if (rows_.empty() || operation == 0) return start();
     Row& row = rows_[draw(0, static_cast<std::int32_t>(rows_.size()) - 1)];
     if (operation <= 2) return extend(row);
-    if (operation == 3) return kv_.publish(row.table, row.tokens, static_cast<std::int32_t>(row.tokens.size()));
+    if (operation == 3)
+      return kv_.publish(row.table, row.tokens, static_cast<std::int32_t>(row.tokens.size()));
     if (operation == 4) return fork(row);
     kv_.release(row.table);
     std::swap(row, rows_.back());
@@ -107,8 +108,10 @@ class RandomTables {
     for (const Row& row : rows_) {
       for (std::size_t i = 0; i < row.table.blocks.size(); ++i) {
         const BlockId block = row.table.blocks[i];
-        const auto begin = row.tokens.begin() + std::min<std::ptrdiff_t>(i * kBlockSize, std::ssize(row.tokens));
-        const auto end = row.tokens.begin() + std::min<std::ptrdiff_t>((i + 1) * kBlockSize, std::ssize(row.tokens));
+        const auto begin =
+            row.tokens.begin() + std::min<std::ptrdiff_t>(i * kBlockSize, std::ssize(row.tokens));
+        const auto end =
+            row.tokens.begin() + std::min<std::ptrdiff_t>((i + 1) * kBlockSize, std::ssize(row.tokens));
         ASSERT_EQ(filled_[block], std::vector<TokenId>(begin, end));
         const bool shared = ++num_holders[block] > 1;
         ASSERT_TRUE(!shared || filled_[block].size() == kBlockSize) << "only full blocks may be shared";

@@ -17,7 +17,9 @@ ReplicaInfo replica(std::int32_t num_blocks = 100) {
           .model_digest = {}};
 }
 
-Demand demand(std::int32_t num_prompt, std::int32_t max_new = 16) { return {num_prompt, max_new, num_prompt}; }
+Demand demand(std::int32_t num_prompt, std::int32_t max_new = 16) {
+  return {num_prompt, max_new, num_prompt};
+}
 
 TEST(QueuePolicy, OrdersByPriorityThenArrival) {
   const FirstComeFirstServed policy;
@@ -91,7 +93,9 @@ TEST(Admission, StaticBatchesWaitForTheLastOne) {
   config.batching = BatchingMode::kStatic;
   config.static_batch_size = 2;
   const ReplicaInfo info = replica();
-  const auto admission = [&](std::int32_t num_running) { return Admission(config, info, {num_running, 99, 64}); };
+  const auto admission = [&](std::int32_t num_running) {
+    return Admission(config, info, {num_running, 99, 64});
+  };
   EXPECT_FALSE(admission(1).admits(demand(1)));
   Admission empty = admission(0);
   for (int i = 0; i < 2; ++i) {

@@ -49,7 +49,8 @@ TEST(SchedulerRandom, InvariantsHoldAndEveryRequestGetsItsTokens) {
     max_admissions = std::max(max_admissions, world.max_admissions());
   }
   std::printf(
-      "%llu sequences finished, %llu preemptions, %llu losses, at most %d admissions of one sequence, trace %016llx\n",
+      "%llu sequences finished, %llu preemptions, %llu losses, at most %d admissions of one sequence, trace "
+      "%016llx\n",
       static_cast<unsigned long long>(num_finished), static_cast<unsigned long long>(num_preemptions),
       static_cast<unsigned long long>(num_losses), max_admissions, static_cast<unsigned long long>(digest));
   if (num_seeds < 1000) return;

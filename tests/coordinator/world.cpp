@@ -83,9 +83,11 @@ void World::finish() {
   }
   check();
   for (const auto& [id, client] : clients_) {
-    for (const Stream& stream : client.streams) CHECK_MSG(stream.has_ended || client.cancelled, "a request was lost");
+    for (const Stream& stream : client.streams)
+      CHECK_MSG(stream.has_ended || client.cancelled, "a request was lost");
   }
-  for (const Node& node : nodes_) CHECK_MSG(scheduler_.replica_stats(node.id).num_used_blocks == 0, "blocks leaked");
+  for (const Node& node : nodes_)
+    CHECK_MSG(scheduler_.replica_stats(node.id).num_used_blocks == 0, "blocks leaked");
 }
 
 std::int32_t World::max_admissions() const {
@@ -121,7 +123,8 @@ void World::submit() {
   }
   num_submitted_ += client.request.num_sequences;
   for (std::int32_t i = 0; i < client.request.num_sequences; ++i) {
-    client.streams.push_back({expected_output(client.request, i, nodes_[0].info.max_context_tokens), {}, false});
+    client.streams.push_back(
+        {expected_output(client.request, i, nodes_[0].info.max_context_tokens), {}, false});
   }
   clients_.emplace(client.request.id, std::move(client));
 }

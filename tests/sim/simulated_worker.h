@@ -30,7 +30,8 @@ class SimulatedWorker {
     for (const ScheduledSequence& scheduled : plan.scheduled) {
       CHECK_MSG(table_.at(scheduled.slot).has_value(), "an empty slot was scheduled");
       Row& row = *table_[scheduled.slot];
-      row.sequence.blocks.insert(row.sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
+      row.sequence.blocks.insert(row.sequence.blocks.end(), scheduled.new_blocks.begin(),
+                                 scheduled.new_blocks.end());
       if (!row.has_finished) result.sequences.push_back(compute(row, scheduled));
     }
     return result;
@@ -66,8 +67,8 @@ class SimulatedWorker {
     if (sequence.num_computed < num_tokens) return result;
     std::uint64_t state = 0;
     for (std::int32_t i = 0; i < num_tokens; ++i) state = ToyModel::attend(state, kv_at(row, i));
-    const auto sample = ToyModel::sample(state, sequence.sampling.seed, sequence.stop, sequence.num_prompt_tokens,
-                                         num_tokens, info_.max_context_tokens);
+    const auto sample = ToyModel::sample(state, sequence.sampling.seed, sequence.stop,
+                                         sequence.num_prompt_tokens, num_tokens, info_.max_context_tokens);
     result.finish_reason = sample.finish_reason;
     row.has_finished = sample.finish_reason != FinishReason::kNone;
     if (sample.finish_reason == FinishReason::kError) return result;

@@ -31,8 +31,8 @@ struct ToyModel {
   };
 
   // The token after `num_tokens`. kError: the logits were NaN.
-  static Sample sample(std::uint64_t state, std::uint64_t seed, const StopParams& stop, std::int32_t num_prompt,
-                       std::int32_t num_tokens, std::int32_t max_context) {
+  static Sample sample(std::uint64_t state, std::uint64_t seed, const StopParams& stop,
+                       std::int32_t num_prompt, std::int32_t num_tokens, std::int32_t max_context) {
     const std::uint64_t noise = mix(state, mix(seed, num_tokens));
     if (noise % 331 == 0) return {0, FinishReason::kError};
     const std::int32_t num_generated = num_tokens + 1 - num_prompt;
@@ -61,8 +61,8 @@ inline Output expected_output(const Request& request, std::int32_t index, std::i
     kv = ToyModel::kv(kv, tokens[position]);
     state = ToyModel::attend(state, kv);
     if (position + 1 < tokens.size()) continue;
-    const auto sample = ToyModel::sample(state, sequence_seed(request.sampling.seed, index), request.stop, num_prompt,
-                                         static_cast<std::int32_t>(tokens.size()), max_context);
+    const auto sample = ToyModel::sample(state, sequence_seed(request.sampling.seed, index), request.stop,
+                                         num_prompt, static_cast<std::int32_t>(tokens.size()), max_context);
     output.finish_reason = sample.finish_reason;
     if (sample.finish_reason == FinishReason::kError) break;
     tokens.push_back(sample.token);
