@@ -71,7 +71,7 @@ TEST(ModelConfig, SlidingWindows) {
   EXPECT_EQ(parsed(qwen).sliding_window, (std::vector<std::int32_t>{0, 128, 0, 128}));
   qwen["layer_types"] = {"full_attention", "linear_attention", "full_attention", "full_attention"};
   EXPECT_EQ(refused(qwen).field, "layer_types");
-  qwen["layer_types"] = {"full_attention"};
+  qwen["layer_types"] = boost::json::array{"full_attention"};
   EXPECT_EQ(refused(qwen).field, "layer_types");
 }
 
