@@ -6,6 +6,23 @@
 
 namespace caudal {
 
+namespace {
+
+void check_slots(const Replica& replica) {
+  std::vector<bool> slot_used(replica.info.max_num_sequences, false);
+  for (const Sequence* sequence : replica.running) {
+    CHECK(sequence->state == SequenceState::kRunning && sequence->residence.replica == replica.id);
+    slot_used[sequence->residence.slot] = true;
+  }
+  for (const SlotId slot : replica.free_slots) {
+    CHECK_MSG(!slot_used[slot], "a slot is free and in use, or free twice");
+    slot_used[slot] = true;
+  }
+  CHECK_MSG(std::ranges::all_of(slot_used, [](bool used) { return used; }), "a slot is lost");
+}
+
+}  // namespace
+
 void Scheduler::check_integrity() const {
   SchedulerStats seen;
   for (const auto& [id, request] : requests_) {
@@ -84,16 +101,7 @@ void Scheduler::check_replica(const Replica& replica) const {
   CHECK(std::ranges::is_sorted(replica.running, by_key));
   CHECK(replica.num_running() <= config_.batch_sequences(replica.info));
   CHECK(std::ssize(replica.in_flight) <= config_.max_plans_in_flight);
-  std::vector<bool> slot_used(replica.info.max_num_sequences, false);
-  for (const Sequence* sequence : replica.running) {
-    CHECK(sequence->state == SequenceState::kRunning && sequence->residence.replica == replica.id);
-    slot_used[sequence->residence.slot] = true;
-  }
-  for (const SlotId slot : replica.free_slots) {
-    CHECK_MSG(!slot_used[slot], "a slot is free and in use, or free twice");
-    slot_used[slot] = true;
-  }
-  CHECK_MSG(std::ranges::all_of(slot_used, [](bool used) { return used; }), "a slot is lost");
+  check_slots(replica);
 }
 
 }  // namespace caudal
