@@ -1,0 +1,208 @@
+// caudal-bench: puts load on a gateway and prints what `vllm bench serve` prints, with its flags and its JSON.
+// Open loop: requests go out when the workload says so, whatever the server does.
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <fstream>
+
+#include "tests/bench/caudal_bench_client.h"
+#include "tests/bench/caudal_bench_report.h"
+
+namespace caudal::bench {
+namespace {
+
+constexpr int kInterruptedExit = 130;
+
+std::atomic<bool> interrupted = false;  // written by the handler of SIGINT
+
+struct Flags {
+  std::string base_url;
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8000;
+  std::string zmq = "tcp://127.0.0.1:8001";
+  WorkloadOptions workload;
+  std::int32_t num_warmups = 0;
+  std::vector<std::string> goodput, metrics{"ttft", "tpot", "itl", "e2el"};
+  std::string result_file;
+  bool no_progress = false;
+  double timeout_s = 600.0;
+  Load load;
+  ReportOptions report;
+};
+
+void add_server_flags(CLI::App& app, Flags& flags) {
+  flags.report.backend = "http";
+  flags.load.vocab_size = 2000;
+  app.add_option("--backend", flags.report.backend, "Which gateway")->check(CLI::IsMember({"http", "zmq"}));
+  app.add_option("--base-url", flags.base_url, "http://host:port, instead of --host and --port");
+  app.add_option("--host", flags.host);
+  app.add_option("--port", flags.port);
+  app.add_option("--zmq", flags.zmq, "Endpoint of the ZeroMQ gateway");
+  app.add_option("--model", flags.load.model, "Asked from the server when absent")->capture_default_str();
+  app.add_option("--vocab-size", flags.load.vocab_size, "Prompts are token ids below this")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--timeout", flags.timeout_s, "Seconds for one request")->check(CLI::Range(0.001, 1e6));
+}
+
+void add_workload_flags(CLI::App& app, Flags& flags) {
+  WorkloadOptions& workload = flags.workload;
+  workload.num_requests = 100;
+  workload.mean_prompt_tokens = 1024;
+  app.add_option("--num-prompts", workload.num_requests)->check(CLI::PositiveNumber);
+  app.add_option("--num-warmups", flags.num_warmups, "Requests sent before, all at once, that are not reported")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--request-rate", flags.report.request_rate, "Requests per second; inf = all at once")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--burstiness", workload.burstiness, "Shape of the gamma-distributed gaps; 1 = Poisson arrivals")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--max-concurrency", flags.load.max_concurrency, "Requests under way; 0 = no limit")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--lengths", workload.lengths, "Default: fixed, or uniform with --random-range-ratio")
+      ->check(CLI::IsMember({"fixed", "uniform", "exponential", "sharegpt"}));
+  app.add_option("--random-input-len", workload.mean_prompt_tokens)->check(CLI::PositiveNumber);
+  app.add_option("--random-output-len", workload.mean_output_tokens)->check(CLI::PositiveNumber);
+  app.add_option("--random-range-ratio", workload.range, "Lengths lie within this share of the means")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--max-output-len", workload.max_output_tokens, "Cap of exponential and sharegpt")
+      ->check(CLI::Range(4, 1 << 20));
+  app.add_option("--seed", workload.seed);
+  app.add_option("--temperature", flags.load.temperature)->check(CLI::NonNegativeNumber);
+  app.add_flag("--ignore-eos,!--no-ignore-eos", flags.load.ignore_eos, "Generate as many tokens as asked for");
+}
+
+void add_report_flags(CLI::App& app, Flags& flags) {
+  app.add_option("--goodput", flags.goodput, "Limits in milliseconds: ttft:200 tpot:50 e2el:2000");
+  app.add_option("--percentile-metrics", flags.metrics, "Of ttft, tpot, itl, e2el")->delimiter(',');
+  app.add_option("--metric-percentiles", flags.report.percentiles)->delimiter(',')->check(CLI::Range(0.0, 100.0));
+  app.add_option("--save-result", flags.result_file, "Write the JSON here");
+  app.add_flag("--disable-tqdm", flags.no_progress, "No progress bar");
+}
+
+// What the flags say together.
+Result<void> complete(Flags& flags) {
+  for (const std::string& text : flags.goodput) {
+    const Result<Limit> limit = parse_limit(text);
+    if (!limit) return limit.error();
+    flags.report.goodput.push_back(limit.value());
+  }
+  flags.report.metrics.clear();
+  for (const std::string& text : flags.metrics) {
+    const Result<Metric> metric = parse_metric(text);
+    if (!metric) return Error{metric.error().message, "percentile-metrics"};
+    flags.report.metrics.push_back(metric.value());
+  }
+  if (flags.workload.lengths == "fixed" && flags.workload.range > 0.0) flags.workload.lengths = "uniform";
+  flags.workload.request_rate = std::isinf(flags.report.request_rate) ? 0.0 : flags.report.request_rate;
+  flags.report.burstiness = flags.workload.burstiness;
+  flags.report.max_concurrency = flags.load.max_concurrency;
+  flags.load.seed = flags.workload.seed;
+  flags.load.timeout = std::chrono::milliseconds(std::llround(flags.timeout_s * 1e3));
+  flags.load.interrupted = &interrupted;
+  return {};
+}
+
+// A connection per request under way: as many files as the system lets us have.
+void raise_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// The first Ctrl-C ends the run, the second the program.
+void watch_interrupt() {
+  struct sigaction action{};
+  action.sa_handler = [](int) { interrupted = true; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+Result<Outcome> run_load(const Flags& flags, const HttpTarget& target, const Load& load) {
+  return flags.report.backend == "zmq" ? run_zmq(flags.zmq, load) : run_http(target, load);
+}
+
+// Other prompts than the measured ones, so that none of them is in the server's prefix cache.
+Result<void> warm_up(const Flags& flags, const HttpTarget& target) {
+  Load load = flags.load;
+  load.requests.assign(static_cast<std::size_t>(flags.num_warmups), flags.load.requests.front());
+  load.seed = ~flags.load.seed;
+  const Result<Outcome> outcome = run_load(flags, target, load);
+  if (!outcome) return outcome.error();
+  for (const Record& record : outcome.value().records) {
+    if (!record.error.empty()) return Error{record.error, "num-warmups"};
+  }
+  return {};
+}
+
+int report(const Flags& flags, const Outcome& outcome) {
+  const Report report = make_report(outcome.records, outcome.duration_s, flags.report);
+  fmt::print("{}", report_text(report, flags.report));
+  for (const Record& record : outcome.records) {
+    if (record.error.empty()) continue;
+    fmt::print(stderr, "First failure: {}\n", record.error);
+    break;
+  }
+  if (!flags.result_file.empty()) {
+    std::ofstream file(flags.result_file);
+    file << report_json(report, outcome.records, flags.report);
+    file.close();
+    if (!file) {
+      fmt::print(stderr, "caudal-bench: {} cannot be written\n", flags.result_file);
+      return 1;
+    }
+  }
+  if (interrupted) return kInterruptedExit;
+  return report.failed == 0 ? 0 : 1;
+}
+
+Result<int> bench(Flags& flags) {
+  if (const Result<void> done = complete(flags); !done) return done.error();
+  const std::string url =
+      flags.base_url.empty() ? fmt::format("http://{}:{}", flags.host, flags.port) : flags.base_url;
+  const Result<HttpTarget> target = parse_base_url(url);
+  if (!target) return target.error();
+  Result<std::vector<RequestShape>> requests = make_workload(flags.workload);
+  if (!requests) return requests.error();
+  flags.load.requests = std::move(requests).value();
+  if (flags.load.model.empty()) {
+    Result<std::string> model =
+        flags.report.backend == "zmq" ? ask_model_zmq(flags.zmq) : ask_model_http(target.value());
+    if (!model) return model.error();
+    flags.load.model = std::move(model).value();
+  }
+  flags.report.model = flags.load.model;
+  if (flags.num_warmups > 0) {
+    if (const Result<void> done = warm_up(flags, target.value()); !done) return done.error();
+  }
+  flags.load.show_progress = !flags.no_progress && isatty(STDERR_FILENO) != 0;
+  const Result<Outcome> outcome = run_load(flags, target.value(), flags.load);
+  if (!outcome) return outcome.error();
+  return report(flags, outcome.value());
+}
+
+int main_of_bench(int argc, char** argv) {
+  CLI::App app{"Puts load on a gateway and reports throughput and latency as `vllm bench serve` does."};
+  app.option_defaults()->always_capture_default();
+  Flags flags;
+  add_server_flags(app, flags);
+  add_workload_flags(app, flags);
+  add_report_flags(app, flags);
+  CLI11_PARSE(app, argc, argv);
+  raise_file_limit();
+  watch_interrupt();
+  const Result<int> code = bench(flags);
+  if (code) return code.value();
+  fmt::print(stderr, "caudal-bench: {}{}{}\n", code.error().field, code.error().field.empty() ? "" : ": ",
+             code.error().message);
+  return 1;
+}
+
+}  // namespace
+}  // namespace caudal::bench
+
+int main(int argc, char** argv) { return caudal::bench::main_of_bench(argc, argv); }
