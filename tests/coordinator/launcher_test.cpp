@@ -18,7 +18,10 @@ TEST(AssignHosts, TooFewSlotsIsAnErrorThatNamesTheFile) {
 }
 
 TEST(Launcher, AMissingHostfileIsAnError) {
-  const auto launcher = Launcher::fork_child({.worker_path = "/bin/false", .hostfile = "/nonexistent"});
+  LaunchConfig config;
+  config.worker_path = "/bin/false";
+  config.hostfile = "/nonexistent";
+  const auto launcher = Launcher::fork_child(config);
   ASSERT_FALSE(launcher.ok());
   EXPECT_EQ(launcher.error().field, "hostfile");
 }
