@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 #include "tests/worker/test_rank.h"
@@ -59,7 +60,7 @@ class Link : public testing::Test {
   std::unique_ptr<Server> server_;
   std::thread step_thread_;
   std::string peer_;
-  int exit_code_ = -1;
+  std::atomic<int> exit_code_{-1};
 };
 
 TEST_F(Link, RegistersComputesAndShutsDown) {
@@ -113,7 +114,7 @@ TEST_F(Link, SilenceEndsTheLease) {
     std::this_thread::sleep_for(100ms);
     send(LeaseBeat{1});
   }
-  EXPECT_EQ(exit_code_, -1);
+  EXPECT_EQ(exit_code_.load(), -1);
   EXPECT_EQ(exit_code(), kExitLeaseLost);
 }
 
