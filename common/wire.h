@@ -13,8 +13,9 @@
 //   kExitLeaseLost; so it does when no Welcome came in time at start, with kExitNoCoordinator.
 // - Refused and Shutdown end the process: Refused with kExitRefused, Shutdown with 0.
 // - Links may break between two ranks' receipt of one plan. So each rank first takes a plan from its own queue
-//   (an idle rank waits there, not in MPI), then rank 0's (epoch, step_id) is broadcast in the group. A rank with an
-//   older plan drops it and takes its next one; a rank with a newer one exits with kExitOutOfStep.
+//   (an idle rank waits there, not in MPI), then all tell each other its (epoch, step_id). A rank whose plan is of
+//   an older epoch than another's drops it and takes its next one; different steps of one epoch end the ranks with
+//   kExitOutOfStep.
 // - Rank 0 alone sends StepResult. Any rank sends Failed before it exits because of an error.
 #pragma once
 

@@ -120,7 +120,8 @@ asio::awaitable<bool> HttpSession::serve_one() {
   if (closing_) co_return false;
   if (error) {
     exchange.keep_alive = false;
-    if (co_await answer_error(exchange, *error)) co_await linger();
+    co_await answer_error(exchange, *error);
+    if (!closing_) co_await linger();
     co_return false;
   }
   co_return co_await dispatch(exchange);

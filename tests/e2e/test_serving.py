@@ -112,7 +112,8 @@ class Serving(unittest.TestCase):
     def test_a_client_that_leaves_frees_its_blocks(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.cluster.port)
         connection.request("POST", "/v1/completions", json.dumps(
-            {"prompt": "Once", "max_tokens": 1000, "ignore_eos": True, "stream": True}))
+            {"prompt": "Once", "max_tokens": 1000, "ignore_eos": True, "stream": True}),
+            {"Content-Type": "application/json"})
         response = connection.getresponse()
         response.read(20)
         self.assertTrue(self.soon(lambda: self.cluster.metric("vllm:kv_cache_usage_perc") > 0))
