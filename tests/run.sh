@@ -58,14 +58,16 @@ run install-check "$build/install/bin/caudal-coordinator" --version
 
 if ! $quick; then
   # The same code with other eyes: sanitizers run the unit tests and one cluster of two ranks.
-  for sanitizer in asan tsan; do
-    say "building ($sanitizer)"
-    configure $sanitizer
-    compile $sanitizer
-    say "testing ($sanitizer)"
-    run "test-$sanitizer" ctest --test-dir build/$sanitizer --output-on-failure -j "$jobs" -L "unit|sanitize"
-    grep -E 'tests passed' "$build/test-$sanitizer.log"
-  done
+  sanitize() {
+    say "building ($1)"
+    configure "$1"
+    compile "$1" --target "$2_tests" caudal-coordinator caudal-worker
+    say "testing ($1)"
+    run "test-$1" ctest --test-dir "build/$1" --output-on-failure -j "$jobs" -L "$2|sanitize"
+    grep -E 'tests passed' "$build/test-$1.log"
+  }
+  sanitize asan unit
+  sanitize tsan threaded
   say "building (clang)"
   configure clang -DCAUDAL_BUILD_TESTS=OFF
   compile clang
