@@ -53,8 +53,6 @@ say "testing (release)"
 run test-release ctest --test-dir build/release --output-on-failure -j "$jobs"
 grep -E 'tests passed|Skipped|Not Run' "$build/test-release.log" | sort -u || true
 run hardening tests/rules/hardening.sh build/release/bin/caudal-coordinator build/release/bin/caudal-worker
-run install cmake --install build/release --prefix "$build/install"
-run install-check "$build/install/bin/caudal-coordinator" --version
 
 if ! $quick; then
   # The same code with other eyes: sanitizers run the unit tests and one cluster of two ranks.

@@ -72,10 +72,10 @@ class Cluster:
                 raise
         return self
 
-    def start(self, command):
+    def start(self, command, cwd=None):
         env = dict(os.environ, **{MARK: self.mark})
-        return subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                start_new_session=True)
+        return subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=self.log,
+                                stderr=self.log, start_new_session=True)
 
     def start_workers(self, ranks, tensor_parallel, args=()):
         """mpirun by hand, as operators do; returns the process."""

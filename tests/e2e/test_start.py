@@ -1,5 +1,6 @@
 """What cannot work is refused at start: a message that names file or flag, exit code not 0, nothing left."""
 import json
+import os
 import pathlib
 import shutil
 import socket
@@ -85,6 +86,20 @@ class Start(unittest.TestCase):
         done = subprocess.run(command, capture_output=True, text=True, timeout=30)
         self.assertEqual(done.returncode, 1)
         self.assertIn("CURVE", done.stderr)
+
+    def test_an_installed_tree_can_be_moved(self):
+        with tempfile.TemporaryDirectory() as folder:
+            first, moved = pathlib.Path(folder) / "first", pathlib.Path(folder) / "moved"
+            subprocess.run(["cmake", "--install", os.environ["CAUDAL_BUILD"], "--prefix", str(first)], check=True,
+                           stdout=subprocess.DEVNULL)
+            first.rename(moved)
+            with Cluster(wait=False) as cluster:  # only for its ports, its marks and its check of leftovers
+                cluster.stop()
+                cluster.command = [str(moved / "bin/caudal-coordinator"), "--config", "etc/caudal/coordinator.toml",
+                                   "--port", str(cluster.port), "--control", cluster.control, "--zmq", ""]
+                cluster.process = cluster.start(cluster.command, cwd=moved)
+                cluster.wait_ready()
+                self.assertEqual(cluster.chat("What is 17 plus 25?"), "42")
 
     def test_with_keys(self):
         with tempfile.TemporaryDirectory() as folder:
