@@ -39,6 +39,8 @@ class FakeRank {
 
   void hang() { hung_ = true; }
   bool was_shut_down() const { return shut_down_; }
+  // Of every plan received, in order.
+  std::uint64_t plan_digest() const { return plan_digest_; }
 
  private:
   void run(const std::stop_token& stop) {
@@ -64,6 +66,7 @@ class FakeRank {
       worker_.emplace(small_replica(static_cast<std::int32_t>(size_)));
     } else if (const auto* plan = std::get_if<StepPlan>(&decoded.value())) {
       if (hung_ || plan->epoch != epoch_) return;
+      for (const char byte : encode(decoded.value())) plan_digest_ = sim::mix(plan_digest_, static_cast<unsigned char>(byte));
       const StepResult result = worker_->run(*plan);
       if (rank_ != 0) return;
       send(result);
@@ -92,6 +95,7 @@ class FakeRank {
   std::unique_ptr<Socket> socket_;
   std::optional<sim::SimulatedWorker> worker_;
   Epoch epoch_ = 0;
+  std::atomic<std::uint64_t> plan_digest_ = 0;
   std::atomic<bool> hung_ = false;
   std::atomic<bool> shut_down_ = false;
   std::jthread thread_;
@@ -193,6 +197,10 @@ TEST_F(EngineTest, ServesManyRequestsOverTwoReplicasOfTwoRanks) {
     asked.emplace_back(std::move(made), std::move(sink));
   }
   for (auto& [made, sink] : asked) expect_right(made, sink->wait());
+  // All ranks of a replica got the same plans; rank 1 may still be reading the last.
+  EXPECT_TRUE(wait_for([&] { return a0->plan_digest() == a1->plan_digest(); }));
+  EXPECT_TRUE(wait_for([&] { return b0->plan_digest() == b1->plan_digest(); }));
+  EXPECT_NE(a0->plan_digest(), b0->plan_digest());
   EXPECT_NE(metrics_.text().find("caudal:stale_messages_total"), std::string::npos);
 }
 
