@@ -79,14 +79,29 @@ EngineConfig engine_config(const Options& options, const ModelContext& model) {
                       .first_epoch = static_cast<Epoch>(start) << 20}};
 }
 
+Result<std::optional<CurveKeys>> keys_of(const std::string& file) {
+  if (file.empty()) return std::optional<CurveKeys>();
+  auto keys = load_curve_keys(file);
+  if (!keys.ok()) return keys.error();
+  return std::optional(std::move(keys).value());
+}
+
 Result<std::unique_ptr<WorkerLink>> bind_control(const Options& options) {
-  SocketOptions socket{.high_water_mark = 256, .linger = kSayGoodbye};
-  if (!options.curve_keys.empty()) {
-    auto keys = load_curve_keys(options.curve_keys);
-    if (!keys.ok()) return keys.error();
-    socket.curve = std::move(keys).value();
-  }
+  auto keys = keys_of(options.curve_keys);
+  if (!keys.ok()) return keys.error();
+  SocketOptions socket{.high_water_mark = 256, .linger = kSayGoodbye, .curve = std::move(keys).value()};
   return WorkerLink::bind(options.control_endpoint, socket);
+}
+
+Result<std::unique_ptr<ZmqGateway>> start_zmq(const Options& options, const GenerationContext& generation,
+                                              WorkPool& pool) {
+  if (options.zmq_endpoint.empty()) return std::unique_ptr<ZmqGateway>();
+  auto keys = keys_of(options.zmq_curve_keys);
+  if (!keys.ok()) return keys.error();
+  ZmqConfig config;
+  config.endpoint = options.zmq_endpoint;
+  config.curve = std::move(keys).value();
+  return ZmqGateway::start(config, generation, pool);
 }
 
 // Until a signal (0) or until the launched workers cannot run (1).
@@ -126,21 +141,16 @@ int serve(const Options& options, int signal_fd) {
   http_config.port = static_cast<std::uint16_t>(options.port);
   auto http = HttpServer::start(http_config, generation, pool);
   if (!http.ok()) return complain(http.error());
-  std::unique_ptr<ZmqGateway> zmq;
-  if (!options.zmq_endpoint.empty()) {
-    ZmqConfig zmq_config;
-    zmq_config.endpoint = options.zmq_endpoint;
-    auto started = ZmqGateway::start(zmq_config, generation, pool);
-    if (!started.ok()) return complain(started.error());
-    zmq = std::move(started).value();
-  }
+  auto started = start_zmq(options, generation, pool);
+  if (!started.ok()) return complain(started.error());
+  const std::unique_ptr<ZmqGateway> zmq = std::move(started).value();
   LOG_INFO("HTTP on {}:{}, workers on {}{}{}", options.host, http.value()->port(), engine.control_endpoint(),
            zmq ? ", ZeroMQ on " : "", zmq ? zmq->endpoint() : "");
 
   if (launcher) launcher->start(engine.control_endpoint());
   const int code = wait_for_the_end(signal_fd, launcher);
   http.value()->begin_drain();
-  zmq.reset();
+  if (zmq) zmq->stop();
   http.value()->stop();
   return code;
 }

@@ -22,6 +22,8 @@ void add_serving(CLI::App& app, Options& options) {
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
   app.add_option("--zmq", options.zmq_endpoint, "Endpoint of the ZeroMQ gateway; \"\" = none")->capture_default_str();
+  app.add_option("--zmq-curve-keys", options.zmq_curve_keys, "Key file of ZeroMQ clients; needed when --zmq is off loopback")
+      ->check(CLI::ExistingFile);
 }
 
 void add_cluster(CLI::App& app, Options& options) {

@@ -17,6 +17,7 @@ struct Options {
   std::string host = "127.0.0.1";
   int port = 8000;
   std::string zmq_endpoint = "tcp://127.0.0.1:8001";  // empty = no ZeroMQ gateway
+  std::string zmq_curve_keys;                         // file; needed off loopback; clients hold the same keys
 
   std::string control_endpoint = "tcp://127.0.0.1:5570";
   std::string curve_keys;  // file; needed off loopback
