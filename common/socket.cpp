@@ -20,6 +20,7 @@ namespace {
 constexpr int kReconnectMinMs = 100;
 constexpr int kReconnectMaxMs = 2000;
 constexpr int kHandshakeMs = 2000;
+constexpr int kMaxDroppedInARow = 100;  // malformed messages; then the caller has its turn
 constexpr const char* kZapEndpoint = "inproc://zeromq.zap.01";
 
 void set_int(void* socket, int option, int value) {
@@ -34,6 +35,11 @@ std::string to_z85(const std::string& key) {
   std::array<char, 41> text{};
   CHECK(zmq_z85_encode(text.data(), reinterpret_cast<const std::uint8_t*>(key.data()), key.size()) != nullptr);
   return text.data();
+}
+
+bool is_z85_key(const std::string& text) {
+  std::array<std::uint8_t, 32> key{};
+  return text.size() == 40 && zmq_z85_decode(key.data(), text.c_str()) != nullptr;
 }
 
 // One ZAP request (ZeroMQ RFC 27): admit the peer if its public key is the cluster's.
@@ -87,7 +93,7 @@ Result<CurveKeys> load_curve_keys(const std::string& path) {
     if (name == "public") keys.public_key = value;
     if (name == "secret") keys.secret_key = value;
   }
-  if (keys.public_key.size() != 40 || keys.secret_key.size() != 40) {
+  if (!is_z85_key(keys.public_key) || !is_z85_key(keys.secret_key)) {
     return Error{"needs two lines, \"public KEY\" and \"secret KEY\", each key 40 Z85 characters", "curve-keys"};
   }
   return keys;
@@ -193,6 +199,9 @@ Result<std::unique_ptr<Socket>> Socket::bind_router(const std::string& endpoint,
 }
 
 Result<std::unique_ptr<Socket>> Socket::connect_dealer(const std::string& endpoint, const SocketOptions& options) {
+  if (!is_loopback_endpoint(endpoint) && !options.curve) {
+    return Error{endpoint + ": an address off loopback needs CURVE keys", "endpoint"};
+  }
   auto impl = std::make_unique<Impl>(ZMQ_DEALER, endpoint, options);
   if (zmq_connect(impl->socket, endpoint.c_str()) != 0) return socket_error(endpoint, errno);
   impl->endpoint = endpoint;
@@ -211,7 +220,7 @@ void Socket::wait(std::chrono::milliseconds timeout, WakeEvent* wake) {
 }
 
 std::optional<Socket::Message> Socket::receive() {
-  while (true) {
+  for (int dropped = 0; dropped < kMaxDroppedInARow; ++dropped) {
     Message message;
     int frame = 0;
     bool well_formed = true;
@@ -236,6 +245,7 @@ std::optional<Socket::Message> Socket::receive() {
     }
     if (well_formed && !message.body.empty()) return message;
   }
+  return std::nullopt;
 }
 
 SendStatus Socket::send(const std::string& peer, std::string_view body, bool delimited) {

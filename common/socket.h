@@ -62,7 +62,7 @@ class Socket {
   // Fails with the endpoint as field when the address is in use, malformed, or off loopback without keys.
   // Port 0 picks a free one; see endpoint().
   static Result<std::unique_ptr<Socket>> bind_router(const std::string& endpoint, const SocketOptions& options);
-  // Connecting succeeds at once and retries in the background with back-off.
+  // Connecting succeeds at once and retries in the background with back-off. Off loopback only with keys.
   static Result<std::unique_ptr<Socket>> connect_dealer(const std::string& endpoint, const SocketOptions& options);
   ~Socket();
   Socket(const Socket&) = delete;

@@ -48,6 +48,7 @@ struct Job {
   Clock::time_point started{};
   Clock::time_point restart_at{};
   std::chrono::seconds back_off = kFirstBackOff;
+  bool has_settled = false;  // it can run: it has
 
   bool running() const { return pid > 0; }
 
@@ -81,7 +82,10 @@ struct Job {
     waitpid(pid, &status, 0);
     close(pidfd);
     pid = pidfd = -1;
-    if (Clock::now() - started > kSettled) back_off = kFirstBackOff;
+    if (Clock::now() - started > kSettled) {
+      back_off = kFirstBackOff;
+      has_settled = true;
+    }
     restart_at = Clock::now() + back_off;
     back_off = std::min<std::chrono::seconds>(back_off * 2, kLongestBackOff);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -169,7 +173,7 @@ class Supervisor {
     const auto replica = &job - jobs_.data();
     const int code = job.reap();
     if (!unexpected || coordinator_gone_) return;
-    if (code == kExitCannotRun || code == kExitRefused) {
+    if ((code == kExitCannotRun || code == kExitRefused) && !job.has_settled) {
       const std::string reason = fmt::format("replica {} cannot run (exit code {})", replica, code);
       // A short line into an empty pipe; the coordinator then ends and with it this process.
       if (write(fatal_fd_, reason.data(), reason.size()) < 0) LOG_ERROR("{}", reason);

@@ -1,6 +1,7 @@
 // caudal-coordinator: puts the parts together, then waits for a signal. Start order: launcher child (before
-// any thread), model files, listeners, engine, gateways, workers. Stop order: the reverse, so that clients
-// hear the end of their streams before the workers go.
+// any thread), model files, listeners, engine, gateways, workers. Stop order: refuse new requests, let the
+// running ones end for a while, close the gateways, then the engine tells the workers to go.
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -9,15 +10,12 @@
 #include <array>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 
 #include "coordinator/engine.h"
-#include "coordinator/gateway/http_server.h"
-#include "coordinator/gateway/zmq_gateway.h"
+#include "coordinator/gateway/gateway.h"
 #include "coordinator/launcher.h"
 #include "coordinator/options.h"
-#include "coordinator/served_model.h"
 
 namespace caudal {
 namespace {
@@ -25,21 +23,21 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kSayGoodbye = 1000ms;  // for the last messages to workers
-constexpr std::size_t kWorkThreads = 2;
-constexpr std::size_t kMaxQueuedWork = 4096;
+constexpr int kDrainLookMs = 20;
 
 int complain(const Error& error) {
   LOG_ERROR("{}{}{}", error.field, error.field.empty() ? "" : ": ", error.message);
   return 1;
 }
 
+// For its owner's eyes only; an existing file is not touched.
 int write_keys(const std::string& path) {
   const CurveKeys keys = generate_curve_keys();
-  std::ofstream file(path);
-  std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-  file << "public " << keys.public_key << "\nsecret " << keys.secret_key << "\n";
-  file.close();
-  return file ? 0 : complain({"cannot be written", "generate-keys"});
+  const std::string text = "public " + keys.public_key + "\nsecret " + keys.secret_key + "\n";
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  const bool written = file >= 0 && write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  if (file >= 0) close(file);
+  return written ? 0 : complain({"cannot be written, or exists", "generate-keys"});
 }
 
 // SIGINT and SIGTERM are taken from here, in order, by the main thread alone.
@@ -50,7 +48,7 @@ int block_signals() {
   sigaddset(&set, SIGTERM);
   sigprocmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
-  return signalfd(-1, &set, SFD_CLOEXEC);
+  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 LaunchConfig launch_config(const Options& options) {
@@ -62,6 +60,7 @@ LaunchConfig launch_config(const Options& options) {
                                       "--max-num-sequences", std::to_string(options.scheduler.max_num_sequences),
                                       "--max-tokens-per-step", std::to_string(options.scheduler.max_tokens_per_step)},
                       .hostfile = options.hostfile};
+  config.worker_args.insert(config.worker_args.end(), {"--lease-s", fmt::format("{}", options.lease_s)});
   if (!options.curve_keys.empty()) config.worker_args.insert(config.worker_args.end(), {"--curve-keys", options.curve_keys});
   config.worker_args.insert(config.worker_args.end(), options.worker_args.begin(), options.worker_args.end());
   return config;
@@ -93,15 +92,16 @@ Result<std::unique_ptr<WorkerLink>> bind_control(const Options& options) {
   return WorkerLink::bind(options.control_endpoint, socket);
 }
 
-Result<std::unique_ptr<ZmqGateway>> start_zmq(const Options& options, const GenerationContext& generation,
-                                              WorkPool& pool) {
-  if (options.zmq_endpoint.empty()) return std::unique_ptr<ZmqGateway>();
+Result<GatewayConfig> gateway_config(const Options& options) {
   auto keys = keys_of(options.zmq_curve_keys);
   if (!keys.ok()) return keys.error();
-  ZmqConfig config;
-  config.endpoint = options.zmq_endpoint;
-  config.curve = std::move(keys).value();
-  return ZmqGateway::start(config, generation, pool);
+  GatewayConfig config;
+  config.http.host = options.host;
+  config.http.port = static_cast<std::uint16_t>(options.port);
+  config.zmq_enabled = !options.zmq_endpoint.empty();
+  config.zmq.endpoint = options.zmq_endpoint;
+  config.zmq.curve = std::move(keys).value();
+  return config;
 }
 
 // Until a signal (0) or until the launched workers cannot run (1).
@@ -117,6 +117,17 @@ int wait_for_the_end(int signal_fd, const std::optional<Launcher>& launcher) {
   return 0;
 }
 
+// Lets what runs come to its end, for a while; a second signal cuts that short.
+void drain(const Engine& engine, int signal_fd, double limit_s) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(limit_s);
+  pollfd again{signal_fd, POLLIN, 0};
+  signalfd_siginfo first{};
+  if (read(signal_fd, &first, sizeof first) < 0) return;  // ended for another reason than a signal
+  while (std::chrono::steady_clock::now() < end && engine.status().num_running + engine.status().num_waiting > 0) {
+    if (poll(&again, 1, kDrainLookMs) > 0) return;
+  }
+}
+
 int serve(const Options& options, int signal_fd) {
   std::optional<Launcher> launcher;
   if (options.num_replicas > 0) {
@@ -124,34 +135,25 @@ int serve(const Options& options, int signal_fd) {
     if (!forked.ok()) return complain(forked.error());
     launcher.emplace(std::move(forked).value());
   }
-  auto model = load_served_model(options.model_dir, options.served_model_name);
+  auto model = load_model_context(options.model_dir, options.served_model_name);
   if (!model.ok()) return complain(model.error());
-  const PromptEncoder encoder(model.value());
-  Metrics metrics(options.served_model_name);
-
+  auto gateways = gateway_config(options);
+  if (!gateways.ok()) return complain(gateways.error());
   auto link = bind_control(options);
   if (!link.ok()) return complain(link.error());
-  Engine engine(engine_config(options, model.value()), std::move(link).value(), metrics);
-  WorkPool pool(kWorkThreads, kMaxQueuedWork);
-  const GenerationContext generation{
-      .model = model.value(), .encoder = encoder, .service = engine, .metrics = metrics};
 
-  HttpConfig http_config;
-  http_config.host = options.host;
-  http_config.port = static_cast<std::uint16_t>(options.port);
-  auto http = HttpServer::start(http_config, generation, pool);
-  if (!http.ok()) return complain(http.error());
-  auto started = start_zmq(options, generation, pool);
-  if (!started.ok()) return complain(started.error());
-  const std::unique_ptr<ZmqGateway> zmq = std::move(started).value();
-  LOG_INFO("HTTP on {}:{}, workers on {}{}{}", options.host, http.value()->port(), engine.control_endpoint(),
-           zmq ? ", ZeroMQ on " : "", zmq ? zmq->endpoint() : "");
+  Metrics metrics(options.served_model_name);
+  Engine engine(engine_config(options, model.value()), std::move(link).value(), metrics);
+  auto gateway = Gateway::start(gateways.value(), std::move(model).value(), engine, metrics);
+  if (!gateway.ok()) return complain(gateway.error());
+  LOG_INFO("HTTP on {}:{}, workers on {}{}{}", options.host, gateway.value()->http_port(), engine.control_endpoint(),
+           options.zmq_endpoint.empty() ? "" : ", ZeroMQ on ", gateway.value()->zmq_endpoint());
 
   if (launcher) launcher->start(engine.control_endpoint());
   const int code = wait_for_the_end(signal_fd, launcher);
-  http.value()->begin_drain();
-  if (zmq) zmq->stop();
-  http.value()->stop();
+  gateway.value()->begin_drain();
+  if (code == 0) drain(engine, signal_fd, options.drain_s);
+  gateway.value()->stop();
   return code;
 }
 

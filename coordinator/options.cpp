@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <map>
 
+#include "common/socket.h"
+
 namespace caudal {
 namespace {
 
@@ -20,6 +22,9 @@ void add_serving(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--port", options.port, "HTTP port; 0 picks a free one")
       ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  app.add_option("--drain-s", options.drain_s, "Seconds that running requests may go on after SIGINT or SIGTERM")
+      ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
   app.add_option("--zmq", options.zmq_endpoint, "Endpoint of the ZeroMQ gateway; \"\" = none")->capture_default_str();
   app.add_option("--zmq-curve-keys", options.zmq_curve_keys, "Key file of ZeroMQ clients; needed when --zmq is off loopback")
@@ -80,6 +85,11 @@ std::string complaint(const Options& options) {
   if (options.model_dir.empty()) return "--model is required";
   if (options.num_replicas == 0 && !options.hostfile.empty()) return "--hostfile needs --replicas";
   if (options.num_replicas == 0 && !options.worker_args.empty()) return "--worker-arg needs --replicas";
+  if (!options.hostfile.empty() && (is_loopback_endpoint(options.control_endpoint) ||
+                                    options.control_endpoint.find("//0.0.0.0:") != std::string::npos ||
+                                    options.control_endpoint.find("//*:") != std::string::npos)) {
+    return "--hostfile needs --control with an address that the other hosts can connect to";
+  }
   return "";
 }
 

@@ -29,6 +29,7 @@ struct Options {
   std::string hostfile;
   std::vector<std::string> worker_args;  // handed to launched workers
 
+  double drain_s = 5.0;  // after a signal: how long running requests may go on
   SchedulerConfig scheduler;
   LogLevel log_level = LogLevel::kInfo;
   std::string generate_keys;  // write a key file and end

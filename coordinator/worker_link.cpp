@@ -14,6 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxQueuedSends = 1 << 16;
+constexpr int kMaxReceivedInARow = 1024;
 constexpr auto kIdleWait = 1000ms;
 
 struct Outgoing {
@@ -45,8 +46,11 @@ struct WorkerLink::Impl {
     }
   }
 
+  // Not without end: plans and lease beats must go out also when a peer floods.
   void receive_all() {
-    while (auto message = socket->receive()) {
+    for (int i = 0; i < kMaxReceivedInARow; ++i) {
+      auto message = socket->receive();
+      if (!message) return;
       Result<FromWorker> decoded = decode_from_worker(message->body);
       if (!decoded.ok()) {
         LOG_WARNING("dropped a control message: {} {}", decoded.error().message, decoded.error().field);
@@ -85,7 +89,8 @@ void WorkerLink::start(Handler handler) {
 
 void WorkerLink::send(std::vector<std::string> peers, ToWorker message) {
   if (peers.empty()) return;
-  impl_->outgoing.push({std::move(peers), std::move(message)});
+  // Full means that the link thread hangs; the engine must not hang with it, and its step timeout will tell.
+  if (!impl_->outgoing.try_push({std::move(peers), std::move(message)})) LOG_ERROR("the link does not keep up");
   impl_->wake.signal();
 }
 

@@ -43,9 +43,17 @@ while [[ $# -gt 0 ]]; do
   esac
 done
 
+[[ "$port" =~ ^[0-9]+$ ]] && ((port >= 1 && port <= 65534)) || { echo "--port must be 1 to 65534" >&2; exit 2; }
+if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
+  echo "port $port is in use; choose another with --port" >&2
+  exit 1
+fi
 "$root/deploy/bootstrap.sh"
 
 echo "Building (the first time takes a few minutes) ..."
+# What only tests need may be missing; a tree that is already configured stays as it is.
+tests=()
+[[ -f "$build/CMakeCache.txt" ]] || tests=(-DCAUDAL_BUILD_TESTS=OFF)
 build_log=$(mktemp)
 answer_file=$(mktemp)
 pid=
@@ -60,14 +68,14 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 {
-  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release &&
+  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "${tests[@]}" &&
     cmake --build "$build" -j "$(nproc)" --target caudal-coordinator caudal-worker
 } >"$build_log" 2>&1 || { tail -n 30 "$build_log" >&2; exit 1; }
 
 # The coordinator gets its own process group: Ctrl-C comes here, and cleanup() ends it in order.
 set -m
 "$build/bin/caudal-coordinator" --model "$model" --host "$host" --port "$port" \
-  --replicas "$replicas" --tensor-parallel "$tensor_parallel" &
+  --control tcp://127.0.0.1:0 --zmq "tcp://127.0.0.1:$((port + 1))" --replicas "$replicas" --tensor-parallel "$tensor_parallel" &
 pid=$!
 set +m
 
@@ -95,6 +103,7 @@ cat <<TXT
 Serving $model
   API      $url/v1
   Metrics  $url/metrics
+  ZeroMQ   tcp://127.0.0.1:$((port + 1))
 Try:
   curl $url/v1/chat/completions -H 'Content-Type: application/json' \\
     -d '{"messages":[{"role":"user","content":"What is the opposite of hot?"}]}'

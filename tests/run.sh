@@ -43,7 +43,7 @@ if [[ ! -x "$python" ]] || ! "$python" -c 'import openai, zmq, google.protobuf' 
   fi
 fi
 
-configure() { run "configure-$1" cmake --preset "$1" -DCAUDAL_TEST_PYTHON="$python" "${@:2}"; }
+configure() { run "configure-$1" cmake --preset "$1" -DCAUDAL_TEST_PYTHON="$python" -DCAUDAL_BUILD_TESTS=ON "${@:2}"; }
 compile() { run "build-$1" cmake --build "build/$1" -j "$jobs" "${@:2}"; }
 
 say "building (release)"
@@ -71,6 +71,9 @@ if ! $quick; then
   compile clang
 fi
 
+for isa in avx2 avx512f avx512_bf16 amx_bf16; do
+  grep -qw "$isa" /proc/cpuinfo || say "skipped: kernels for $isa (not in this processor; its cases ran with less)"
+done
 command -v nvidia-smi >/dev/null || say "skipped: everything that needs a GPU (none here)"
 say "all passed"
 grep -E 'tests passed' "$build/test-release.log"

@@ -65,7 +65,7 @@ void add_capacity(CLI::App& app, WorkerOptions& options) {
 }
 
 void add_process(CLI::App& app, WorkerOptions& options) {
-  app.add_option("--coordinator", options.coordinator, "The coordinator's control endpoint, as in tcp://127.0.0.1:5555")
+  app.add_option("--coordinator", options.coordinator, "The coordinator's control endpoint, as in tcp://127.0.0.1:5570")
       ->required();
   app.add_option("--tensor-parallel", options.tensor_parallel_size, "Ranks per replica; the ranks of one mpirun are split")
       ->check(CLI::Range(1, 1024))

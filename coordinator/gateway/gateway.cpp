@@ -91,6 +91,8 @@ Result<ModelContext> load_model_context(const std::filesystem::path& model_dir, 
   Result<std::unique_ptr<Tokenizer>> tokenizer = load_tokenizer(model_dir);
   if (!tokenizer) return tokenizer.error();
   model.tokenizer = std::move(tokenizer).value();
+  const auto eos = model.tokenizer->named_tokens().eos;
+  if (model.eos_token_ids.empty() && eos) model.eos_token_ids.push_back(*eos);
   Result<ChatTemplate> chat_template = load_chat_template(model_dir);
   if (chat_template) {
     model.render_chat = make_renderer(std::move(chat_template).value(), model.tokenizer);

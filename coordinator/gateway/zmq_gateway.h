@@ -16,7 +16,7 @@
 namespace caudal {
 
 struct ZmqConfig {
-  std::string endpoint = "tcp://127.0.0.1:5555";  // tcp or ipc; off loopback only with keys
+  std::string endpoint = "tcp://127.0.0.1:8001";  // tcp or ipc; off loopback only with keys
   std::optional<CurveKeys> curve;
   std::size_t max_requests = 4096;  // in flight, of all clients
   std::size_t max_message_bytes = kDefaultMaxBodyBytes;

@@ -19,7 +19,10 @@ cluster() {
     --log-level error --worker-arg=--load-format=dummy --worker-arg=--dtype=bf16 --worker-arg=--num-blocks=20000 \
     --worker-arg=--log-level=error &
   server=$!
-  until curl -fs "http://127.0.0.1:$port/health" >/dev/null; do sleep 0.5; done
+  until curl -fs "http://127.0.0.1:$port/health" >/dev/null; do
+    kill -0 "$server" || { echo "the coordinator ended" >&2; return 1; }
+    sleep 0.5
+  done
   "$bin/caudal-bench" --port $port --num-prompts $prompts --random-input-len $input --random-output-len $output \
     --num-warmups 2 --disable-tqdm | tee "$model/served.txt" | grep -E 'throughput|Mean TTFT|Median TTFT|Median TPOT'
   kill "$server"

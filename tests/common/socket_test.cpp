@@ -87,6 +87,7 @@ TEST(Socket, AnAddressInUseIsAnErrorThatNamesIt) {
 TEST(Socket, OffLoopbackNeedsKeys) {
   EXPECT_FALSE(Socket::bind_router("tcp://0.0.0.0:0", {}).ok());
   EXPECT_FALSE(Socket::bind_router("tcp://*:0", {}).ok());
+  EXPECT_FALSE(Socket::connect_dealer("tcp://10.0.0.1:5", {}).ok());
   EXPECT_TRUE(Socket::bind_router("tcp://0.0.0.0:0", {.curve = generate_curve_keys()}).ok());
   EXPECT_TRUE(is_loopback_endpoint("tcp://127.0.0.2:1"));
   EXPECT_TRUE(is_loopback_endpoint("tcp://[::1]:1"));
@@ -130,6 +131,8 @@ TEST(CurveKeys, FileRoundTripAndErrors) {
   const auto loaded = load_curve_keys(path);
   ASSERT_TRUE(loaded.ok());
   EXPECT_EQ(loaded.value().secret_key, keys.secret_key);
+  std::ofstream(path) << "public " << std::string(40, '"') << "\nsecret " << keys.secret_key << "\n";
+  EXPECT_FALSE(load_curve_keys(path).ok()) << "not Z85";
   std::remove(path.c_str());
   EXPECT_FALSE(load_curve_keys(path).ok());
 }
