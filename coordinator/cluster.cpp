@@ -15,12 +15,11 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
     actions.sends.push_back({{peer}, Refused{*reason}});
     return actions;
   }
-  // A rank that registers anew left its old life behind, and with it its whole group.
+  // A link that beats before it is known is asked to register once per beat, and so may do it twice. A rank that
+  // starts a new life, or connects anew, has another link.
   if (auto known = ranks_.find(peer); known != ranks_.end()) {
-    const std::string key = known->second.replica_key;
-    ranks_.erase(known);
-    if (auto group = groups_.find(key); group != groups_.end()) std::ranges::replace(group->second.ranks, peer, "");
-    dissolve(key, "a rank registered again", fate_of_link_loss(key), actions);
+    known->second.last_heard = now;
+    return actions;
   }
   if (auto known = groups_.find(message.replica_key); known != groups_.end()) {
     const Group& group = known->second;

@@ -126,6 +126,16 @@ TEST(Cluster, AnIdleReplicaThatLosesALinkMayRejoin) {
   EXPECT_EQ(cluster.ranks(0), (std::vector<Peer>{"a0", "a1-again"}));
 }
 
+// Two beats of an unknown link cause two registrations; the second comes when plans may already be out.
+TEST(Cluster, ARepeatedRegistrationChangesNothing) {
+  Cluster cluster = pair_of_ranks();
+  cluster.on_plan_sent(0, 1);
+  const auto actions = cluster.on_register("a0", registration("a", 0, 2), 2);
+  EXPECT_TRUE(actions.lost.empty());
+  EXPECT_TRUE(actions.sends.empty());
+  EXPECT_EQ(cluster.replica_for_result("a0", 10), ReplicaId{0});
+}
+
 TEST(Cluster, ABusyReplicaThatLosesALinkMustGo) {
   Cluster cluster = pair_of_ranks();
   cluster.on_plan_sent(0, 0);
