@@ -76,7 +76,9 @@ Result<RequestId> Engine::submit(Request request, std::shared_ptr<TokenSink> sin
   return id;
 }
 
-void Engine::cancel(RequestId id) { inputs_.push(Cancel{id}); }
+void Engine::cancel(RequestId id) { inputs_.push(Cancel{id, std::nullopt}); }
+
+void Engine::cancel(RequestId id, std::int32_t sequence_index) { inputs_.push(Cancel{id, sequence_index}); }
 
 ServiceStatus Engine::status() const {
   const bool alive = monotonic_now() - last_turn_ < config_.patience_us;
@@ -120,7 +122,17 @@ void Engine::take(Submit& input, Time now) {
 }
 
 void Engine::take(Cancel& input, Time now) {
-  if (clients_.erase(input.id) > 0) scheduler_.cancel(input.id, now);
+  const auto client = clients_.find(input.id);
+  if (client == clients_.end()) return;
+  if (!input.sequence_index) {
+    scheduler_.cancel(input.id, now);
+    clients_.erase(client);
+    return;
+  }
+  const std::int32_t index = *input.sequence_index;
+  if (index < 0 || index >= std::ssize(client->second.finished)) return;
+  scheduler_.cancel(input.id, index, now);
+  finish(client, index);
 }
 
 void Engine::take(LinkEvent& input, Time now) {
@@ -198,17 +210,21 @@ void Engine::hand_out_events() {
 }
 
 void Engine::hand_out(TokenEvent event) {
-  auto client = clients_.find(event.request_id);
-  if (client == clients_.end()) return;  // cancelled meanwhile
+  const auto client = clients_.find(event.request_id);
+  if (client == clients_.end() || client->second.finished[static_cast<std::size_t>(event.sequence_index)]) {
+    return;  // cancelled meanwhile
+  }
   if (event.reject != RejectReason::kNone && event.error.empty()) event.error = describe(event.reject);
   if (event.queue_us > 0) metrics_.queue_time(std::chrono::microseconds(event.queue_us));
   const std::shared_ptr<TokenSink> sink = client->second.sink;
-  if (event.finish_reason != FinishReason::kNone) {
-    std::vector<bool>& finished = client->second.finished;
-    finished[static_cast<std::size_t>(event.sequence_index)] = true;
-    if (std::ranges::find(finished, false) == finished.end()) clients_.erase(client);
-  }
+  if (event.finish_reason != FinishReason::kNone) finish(client, event.sequence_index);
   sink->on_event(std::move(event));
+}
+
+void Engine::finish(Clients::iterator client, std::int32_t sequence_index) {
+  std::vector<bool>& finished = client->second.finished;
+  finished[static_cast<std::size_t>(sequence_index)] = true;
+  if (std::ranges::find(finished, false) == finished.end()) clients_.erase(client);
 }
 
 void Engine::publish_status(Time now) {

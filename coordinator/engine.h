@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <variant>
@@ -36,6 +37,7 @@ class Engine final : public RequestService {
 
   Result<RequestId> submit(Request request, std::shared_ptr<TokenSink> sink) override;
   void cancel(RequestId id) override;
+  void cancel(RequestId id, std::int32_t sequence_index) override;
   ServiceStatus status() const override;
 
  private:
@@ -45,12 +47,14 @@ class Engine final : public RequestService {
   };
   struct Cancel {
     RequestId id;
+    std::optional<std::int32_t> sequence_index;  // empty: all of them
   };
   using Input = std::variant<Submit, Cancel, LinkEvent>;
   struct Client {
     std::shared_ptr<TokenSink> sink;
-    std::vector<bool> finished;  // by sequence index
+    std::vector<bool> finished;  // by sequence index; cancelled counts
   };
+  using Clients = std::unordered_map<RequestId, Client>;
 
   void run(const std::stop_token& stop);
   void take(Submit& input, Time now);
@@ -61,6 +65,7 @@ class Engine final : public RequestService {
   void send_plans(Time now);
   void hand_out_events();
   void hand_out(TokenEvent event);
+  void finish(Clients::iterator client, std::int32_t sequence_index);
   void publish_status(Time now);
   void publish_metrics(const SchedulerStats& stats);
   void say_goodbye();
@@ -69,7 +74,7 @@ class Engine final : public RequestService {
   Metrics& metrics_;
   Scheduler scheduler_;
   Cluster cluster_;
-  std::unordered_map<RequestId, Client> clients_;
+  Clients clients_;
   std::unordered_map<ReplicaId, std::int32_t> context_tokens_;  // of the replicas that are up
   std::unordered_map<ReplicaId, std::uint64_t> last_preemptions_;  // already in the metrics
 

@@ -36,6 +36,9 @@ class RequestService {
   // No event follows for sequences that had not finished. Unknown ids are ignored.
   virtual void cancel(RequestId id) = 0;
 
+  // As above for one of the n sequences; the others go on. Unknown indices are ignored.
+  virtual void cancel(RequestId id, std::int32_t sequence_index) = 0;
+
   virtual ServiceStatus status() const = 0;
 };
 

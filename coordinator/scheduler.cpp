@@ -57,16 +57,27 @@ RejectReason Scheduler::submit(Request request, Time now) {
 void Scheduler::cancel(RequestId id, Time now) {
   observe(now);
   const auto found = requests_.find(id);
+  if (found != requests_.end()) cancel(found->second, found->second.sequences);
+}
+
+void Scheduler::cancel(RequestId id, std::int32_t sequence_index, Time now) {
+  observe(now);
+  const auto found = requests_.find(id);
   if (found == requests_.end()) return;
-  RequestState& state = found->second;
-  ++state.num_held;  // stays while we walk it
-  for (Sequence& sequence : state.sequences) {
+  RequestState& request = found->second;
+  if (sequence_index < 0 || sequence_index >= std::ssize(request.sequences)) return;
+  cancel(request, std::span(&request.sequences[sequence_index], 1));
+}
+
+void Scheduler::cancel(RequestState& request, std::span<Sequence> sequences) {
+  ++request.num_held;  // stays while we walk it
+  for (Sequence& sequence : sequences) {
     if (sequence.state == SequenceState::kEnded) continue;
     ++counters_.num_cancelled;
     end(sequence);
   }
   for (auto& [replica_id, replica] : replicas_) replica.remove_departed();
-  if (--state.num_held == 0) requests_.erase(found);
+  if (--request.num_held == 0) requests_.erase(request.request.id);
 }
 
 void Scheduler::replica_joined(ReplicaId id, Epoch epoch, const ReplicaInfo& info, Time now) {

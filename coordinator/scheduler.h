@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "coordinator/queue_policy.h"
@@ -59,6 +60,9 @@ class Scheduler {
   // Ends all its sequences. No event follows; unknown ids are ignored.
   void cancel(RequestId id, Time now);
 
+  // Ends one of them; the request is forgotten with its last one.
+  void cancel(RequestId id, std::int32_t sequence_index, Time now);
+
   // A replica with empty tables. Joining again, under a new epoch, implies the loss of what it ran.
   void replica_joined(ReplicaId id, Epoch epoch, const ReplicaInfo& info, Time now);
 
@@ -94,6 +98,8 @@ class Scheduler {
   bool fits_somewhere(const Demand& demand) const;
   static Demand demand_of(const Sequence& sequence);
   void observe(Time now) { now_ = std::max(now_, now); }
+
+  void cancel(RequestState& request, std::span<Sequence> sequences);
 
   // Ways of a sequence (see SequenceState).
   void leave(Sequence& sequence, SequenceState next);  // kRunning -> kLeaving or kEnded

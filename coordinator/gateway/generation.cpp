@@ -149,22 +149,23 @@ Generation::Progress Generation::advance() {
 
 void Generation::apply(Part& part, const TokenEvent& event, Progress& progress) {
   if (event.sequence_index < 0 || static_cast<std::size_t>(event.sequence_index) >= part.num_choices) return;
+  Choice& choice = *choices_[part.first_choice + static_cast<std::size_t>(event.sequence_index)];
+  if (choice.finished()) return;  // by a stop string, while this was under way
   if (event.finish_reason == FinishReason::kError) {
     progress.error = rejected(event.reject);
     return;
   }
   part.num_cached_tokens = std::max<std::int64_t>(part.num_cached_tokens, event.num_cached_tokens);
   measure(part, event);
-  Choice& choice = *choices_[part.first_choice + static_cast<std::size_t>(event.sequence_index)];
-  const bool was_finished = choice.finished();
   if (auto delta = choice.apply(event)) progress.deltas.push_back(std::move(*delta));
-  if (choice.finished() && !was_finished) --num_unfinished_;
+  if (!choice.finished()) return;
+  --num_unfinished_;
+  // The engine knows nothing of stop strings.
+  if (event.finish_reason == FinishReason::kNone) context_.service.cancel(*part.id, event.sequence_index);
   const auto first = choices_.begin() + static_cast<std::ptrdiff_t>(part.first_choice);
   const bool done = std::all_of(first, first + static_cast<std::ptrdiff_t>(part.num_choices),
                                 [](const auto& one) { return one->finished(); });
-  if (!done) return;
-  if (event.finish_reason == FinishReason::kNone || part.num_choices > 1) context_.service.cancel(*part.id);
-  part.id.reset();
+  if (done) part.id.reset();
 }
 
 void Generation::measure(Part& part, const TokenEvent& event) {

@@ -257,6 +257,24 @@ TEST_F(EngineTest, CancelFreesAndNothingFollows) {
   EXPECT_EQ(sink->wait(50ms)[0].finish_reason, FinishReason::kNone);
 }
 
+TEST_F(EngineTest, CancellingOneSequenceLeavesTheOther) {
+  start();
+  auto sink = std::make_shared<Sink>(2);
+  const auto id = engine_->submit(request(5, 2), sink);
+  ASSERT_TRUE(id.ok());
+  engine_->cancel(id.value(), 0);
+  engine_->cancel(id.value(), 0);
+  engine_->cancel(id.value(), 2);
+  ASSERT_TRUE(wait_for([&] { return engine_->status().num_waiting == 1; }));
+  auto worker = rank("a", 0, 1);
+  EXPECT_TRUE(wait_for([&] { return engine_->status().ready && engine_->status().num_waiting == 0; }));
+  EXPECT_TRUE(wait_for([&] { return engine_->status().num_running == 0; }));
+  const auto answers = sink->wait(50ms);
+  EXPECT_EQ(answers[0].finish_reason, FinishReason::kNone) << "nothing follows a cancel";
+  EXPECT_NE(answers[1].finish_reason, FinishReason::kNone);
+  EXPECT_FALSE(answers[1].tokens.empty());
+}
+
 TEST_F(EngineTest, WhatCanNeverFitIsRefusedAndTheRestServed) {
   start();
   auto worker = rank("a", 0, 1);

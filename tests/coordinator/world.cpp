@@ -84,7 +84,7 @@ void World::finish() {
   check();
   for (const auto& [id, client] : clients_) {
     for (const Stream& stream : client.streams)
-      CHECK_MSG(stream.has_ended || client.cancelled, "a request was lost");
+      CHECK_MSG(!stream.is_live(), "a request was lost");
   }
   for (const Node& node : nodes_)
     CHECK_MSG(scheduler_.replica_stats(node.id).num_used_blocks == 0, "blocks leaked");
@@ -133,8 +133,14 @@ void World::cancel() {
   if (clients_.empty()) return;
   auto& [id, client] = *std::next(clients_.begin(), draw(0, static_cast<std::int32_t>(clients_.size()) - 1));
   for (const TokenEvent& event : scheduler_.take_events()) receive(event);
-  scheduler_.cancel(id, now_);
-  client.cancelled = true;
+  if (chance(50)) {
+    scheduler_.cancel(id, now_);
+    for (Stream& stream : client.streams) stream.cancelled = true;
+    return;
+  }
+  const std::int32_t index = draw(-1, client.request.num_sequences);  // at both ends: none of them
+  scheduler_.cancel(id, index, now_);
+  if (index >= 0 && index < client.request.num_sequences) client.streams[index].cancelled = true;
 }
 
 void World::join(Node& node) {
@@ -212,7 +218,7 @@ bool World::fits(const Client& client, const ReplicaInfo& info) const {
 void World::receive(const TokenEvent& event) {
   const Client& client = clients_.at(event.request_id);
   Stream& stream = clients_.at(event.request_id).streams.at(event.sequence_index);
-  CHECK_MSG(!client.cancelled, "an event after the cancel");
+  CHECK_MSG(!stream.cancelled, "an event after the cancel");
   CHECK_MSG(!stream.has_ended, "an event after the end");
   CHECK(!event.tokens.empty() || event.finish_reason == FinishReason::kError);
   num_tokens_received_ += event.tokens.size();
@@ -246,7 +252,7 @@ void World::check() {
   std::uint64_t num_prompt_tokens = 0;
   for (const auto& [id, client] : clients_) {
     num_prompt_tokens += client.request.prompt.size();
-    for (const Stream& stream : client.streams) num_live += stream.has_ended || client.cancelled ? 0 : 1;
+    for (const Stream& stream : client.streams) num_live += stream.is_live() ? 1 : 0;
   }
   CHECK(stats.num_prompt_tokens == num_prompt_tokens);
   CHECK_MSG(num_live == static_cast<std::uint64_t>(stats.num_waiting + stats.num_running + stats.num_leaving),
@@ -261,9 +267,9 @@ void World::check_work_conserving() {
     CHECK_MSG(scheduler_.replica_stats(node.id).num_running == 0, "a replica idles with sequences on it");
     std::int32_t num_misfits = 0;
     for (const auto& [id, client] : clients_) {
-      if (client.cancelled || fits(client, node.info)) continue;
+      if (fits(client, node.info)) continue;
       num_misfits += static_cast<std::int32_t>(
-          std::ranges::count_if(client.streams, [](const Stream& stream) { return !stream.has_ended; }));
+          std::ranges::count_if(client.streams, &Stream::is_live));
     }
     CHECK_MSG(stats.num_waiting <= num_misfits, "a replica idles while a sequence that fits it waits");
   }

@@ -39,11 +39,13 @@ class World {
     Output expected;
     std::vector<TokenId> tokens;
     bool has_ended = false;
+    bool cancelled = false;
+
+    bool is_live() const { return !has_ended && !cancelled; }
   };
   struct Client {
     Request request;  // with its prompt
     std::vector<Stream> streams;
-    bool cancelled = false;
   };
 
   // lowest .. highest, both included

@@ -182,6 +182,53 @@ TEST_F(GenerationTest, AStopStringCancelsTheRest) {
   EXPECT_TRUE(service_.wait_for_cancel());
 }
 
+// Speaks when the test does; remembers cancels as (request, sequence), -1 for all.
+class SilentService final : public RequestService {
+ public:
+  Result<RequestId> submit(Request, std::shared_ptr<TokenSink> to) override {
+    sink = std::move(to);
+    return RequestId{1};
+  }
+  void cancel(RequestId id) override { cancels.emplace_back(id, -1); }
+  void cancel(RequestId id, std::int32_t sequence_index) override { cancels.emplace_back(id, sequence_index); }
+  ServiceStatus status() const override { return {}; }
+  void say(std::int32_t sequence, std::string_view text, FinishReason finish = FinishReason::kNone) {
+    TokenEvent event;
+    event.request_id = 1;
+    event.sequence_index = sequence;
+    event.tokens = bytes_of(text);
+    event.finish_reason = finish;
+    sink->on_event(std::move(event));
+  }
+
+  std::shared_ptr<TokenSink> sink;
+  std::vector<std::pair<RequestId, std::int32_t>> cancels;
+};
+
+TEST_F(GenerationTest, AStopStringEndsOnlyItsOwnSequence) {
+  SilentService service;
+  const GenerationContext context{model_, encoder_, service, metrics_};
+  Intake intake = take_request(context, Endpoint::kCompletions,
+                               parse_strict_json(R"({"prompt":"a","n":2,"stop":"STOP","max_tokens":9})"),
+                               Generation::Clock::now());
+  ASSERT_FALSE(intake.error);
+  ASSERT_FALSE(intake.generation->start([] {}));
+  service.say(0, "one STOP");
+  service.say(1, "two");
+  EXPECT_FALSE(intake.generation->advance().error);
+  const std::vector<std::pair<RequestId, std::int32_t>> one_cancel{{1, 0}};
+  EXPECT_EQ(service.cancels, one_cancel);
+  service.say(0, "", FinishReason::kError);  // was under way
+  service.say(1, "three", FinishReason::kLength);
+  const auto progress = intake.generation->advance();
+  EXPECT_FALSE(progress.error);
+  ASSERT_EQ(progress.deltas.size(), 1U);
+  EXPECT_EQ(progress.deltas[0].text, "three");
+  EXPECT_TRUE(intake.generation->finished());
+  intake.generation.reset();
+  EXPECT_EQ(service.cancels, one_cancel) << "the engine has ended the rest itself";
+}
+
 TEST_F(GenerationTest, SeveralPromptsAndChoices) {
   Intake intake = take(Endpoint::kCompletions, R"({"prompt":["a","b"],"n":2,"echo":true,"max_tokens":100})");
   EXPECT_EQ(intake.generation->num_choices(), 4);

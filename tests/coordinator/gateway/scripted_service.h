@@ -57,7 +57,7 @@ class ScriptedService final : public RequestService {
     if (refuse_) return Error{"full", ""};
     const RequestId id = ++last_id_;
     request.id = id;
-    running_[id] = {request, std::move(sink), script_, 0, 0, {}};
+    running_[id] = {request, std::move(sink), script_, 0, 0, {}, {}};
     submitted_.push_back(std::move(request));
     changed_.notify_all();
     return id;
@@ -67,6 +67,18 @@ class ScriptedService final : public RequestService {
     std::lock_guard lock(mutex_);
     if (running_.erase(id) > 0) cancelled_.insert(id);
     changed_.notify_all();
+  }
+
+  // A request counts as cancelled when all its sequences are.
+  void cancel(RequestId id, std::int32_t sequence_index) override {
+    {
+      std::lock_guard lock(mutex_);
+      const auto running = running_.find(id);
+      if (running == running_.end()) return;
+      running->second.silenced.insert(sequence_index);
+      if (std::ssize(running->second.silenced) < running->second.request.num_sequences) return;
+    }
+    cancel(id);
   }
 
   ServiceStatus status() const override {
@@ -105,6 +117,7 @@ class ScriptedService final : public RequestService {
     std::size_t position = 0;
     std::int32_t num_tokens = 0;
     Clock::time_point next;
+    std::set<std::int32_t> silenced;  // cancelled sequences
   };
 
   void run() {
@@ -156,6 +169,7 @@ class ScriptedService final : public RequestService {
     }
     if (running.request.sampling.num_logprobs >= 0) add_logprobs(running.request.sampling.num_logprobs, event);
     for (std::int32_t i = 0; i < running.request.num_sequences; ++i) {
+      if (running.silenced.contains(i)) continue;
       event.sequence_index = i;
       events.emplace_back(running.sink, event);
     }
