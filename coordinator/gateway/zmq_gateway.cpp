@@ -34,8 +34,20 @@ struct News {
   WakeEvent event;
 };
 
-// Templating and tokenizing of one request; owned by the job and the flight.
+using ByteCount = std::atomic<std::size_t>;
+
+// Templating and tokenizing of one request; owned by the job and the flight. Counts itself in `buffered` until both
+// have let go of it.
 struct Preparation {
+  Preparation(std::shared_ptr<ByteCount> buffered, std::size_t size) : buffered_bytes(std::move(buffered)), num_bytes(size) {
+    *buffered_bytes += num_bytes;
+  }
+  ~Preparation() { *buffered_bytes -= num_bytes; }
+  Preparation(const Preparation&) = delete;
+  Preparation& operator=(const Preparation&) = delete;
+
+  const std::shared_ptr<ByteCount> buffered_bytes;
+  const std::size_t num_bytes;
   Endpoint endpoint = Endpoint::kCompletions;
   gateway::GatewayRequest request;
   Intake intake;
@@ -94,6 +106,7 @@ class ZmqGateway::Loop {
   WorkPool& pool_;
   const std::unique_ptr<Socket> socket_;
   const std::shared_ptr<News> news_;
+  const std::shared_ptr<ByteCount> buffered_bytes_ = std::make_shared<ByteCount>(0);  // jobs may outlive the loop
   Flights flights_;
   std::map<Key, FlightId> by_key_;
   std::size_t num_blocked_ = 0;                        // flights with unsent events
@@ -147,7 +160,12 @@ void ZmqGateway::Loop::begin(const Socket::Message& message, gateway::GatewayReq
     reply(message, error_event(tag, invalid_request({"A request with this tag is still running.", "tag"})));
     return;
   }
-  auto preparation = std::make_shared<Preparation>();
+  if (draining_ || flights_.size() >= config_.max_requests ||
+      message.body.size() > config_.max_buffered_bytes - std::min(config_.max_buffered_bytes, buffered_bytes_->load())) {
+    reply(message, error_event(tag, overloaded()));
+    return;
+  }
+  auto preparation = std::make_shared<Preparation>(buffered_bytes_, message.body.size());
   preparation->endpoint = request.has_chat() ? Endpoint::kChat : Endpoint::kCompletions;
   preparation->request = std::move(request);
   const FlightId id = next_id_++;
@@ -159,7 +177,7 @@ void ZmqGateway::Loop::begin(const Socket::Message& message, gateway::GatewayReq
     preparation->done = true;
     news->tell(id);
   };
-  if (draining_ || flights_.size() >= config_.max_requests || !pool_.try_submit(work)) {
+  if (!pool_.try_submit(work)) {
     reply(message, error_event(tag, overloaded()));
     return;
   }

@@ -20,8 +20,9 @@ struct ZmqConfig {
   std::optional<CurveKeys> curve;
   std::size_t max_requests = 4096;  // in flight, of all clients
   std::size_t max_message_bytes = kDefaultMaxBodyBytes;
+  std::size_t max_buffered_bytes = 256 << 20;  // requests not yet tokenized, of all clients together
   std::chrono::milliseconds write_timeout{30'000};  // a client whose queue stays full
-  int high_water_mark = 1000;                       // events queued per client in ZeroMQ
+  int high_water_mark = 256;                        // messages queued per client and direction in ZeroMQ
 };
 
 class ZmqGateway {

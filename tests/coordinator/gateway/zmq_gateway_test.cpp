@@ -204,6 +204,24 @@ TEST_F(ZmqGatewayTest, AClientThatDoesNotReadIsCancelledAndDelaysNobody) {
   EXPECT_TRUE(service_.wait_for_cancel());
 }
 
+TEST_F(ZmqGatewayTest, BytesThatWaitAreBounded) {
+  GatewayConfig config = test_config();
+  config.zmq.max_buffered_bytes = 1000;
+  start(config);
+  ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  gateway::GatewayRequest large = completion(1, false);
+  large.mutable_completion()->mutable_prompt(0)->set_text(std::string(1000, 'x'));
+  client.send(large);
+  gateway::GatewayEvent event = client.receive();
+  ASSERT_TRUE(event.has_error());
+  EXPECT_EQ(event.error().code(), "overloaded");
+  for (std::uint64_t tag = 2; tag < 102; ++tag) {  // more than the limit together, never at once
+    client.send(completion(tag, false));
+    event = client.receive();
+    ASSERT_TRUE(event.has_finished()) << event.ShortDebugString();
+  }
+}
+
 TEST_F(ZmqGatewayTest, StopCancels) {
   service_.set_script({.silent = true});
   ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
