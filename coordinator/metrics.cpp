@@ -9,6 +9,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <map>
+#include <utility>
 #include <vector>
 
 namespace caudal {
@@ -57,6 +58,7 @@ struct ReplicaSeries {
   Histogram& step_time;
   Histogram& step_tokens;
   Histogram& batch;
+  Gauge* cache_config;  // while the replica is up: its labels say how large the pool is, and a rejoin may change it
 };
 
 }  // namespace
@@ -79,6 +81,7 @@ struct Metrics::Registry {
     return histograms(name, help).Add({}, buckets);
   }
   ReplicaSeries& of(ReplicaId replica);
+  void remove_cache_config(ReplicaId replica);
 
   const std::string model;
   prometheus::Registry registry;
@@ -97,7 +100,7 @@ struct Metrics::Registry {
   Family<Counter>& prefix_hits = counters("vllm:prefix_cache_hits_total", "Tokens found in the prefix cache.");
   Family<Counter>& prefix_hits_old_name =
       counters("vllm:gpu_prefix_cache_hits_total", "The older name of vllm:prefix_cache_hits_total.");
-  Family<Histogram>& step_time = histograms("caudal:step_time_seconds", "From plan sent to result applied.");
+  Family<Histogram>& step_time = histograms("caudal:step_time_seconds", "Compute time of a step, as its worker measured it.");
   Family<Histogram>& step_tokens = histograms("vllm:iteration_tokens_total", "Tokens computed per step.");
   Family<Histogram>& batch = histograms("caudal:batch_size", "Sequences per step.");
   Family<Gauge>& replica_up = gauges("caudal:replica_up", "1 while the replica serves.");
@@ -140,27 +143,33 @@ ReplicaSeries& Metrics::Registry::of(ReplicaId replica) {
                        prefix_hits_old_name.Add(labels),
                        step_time.Add(labels, kStepTime),
                        step_tokens.Add(labels, kStepTokens),
-                       batch.Add(labels, kBatch)};
+                       batch.Add(labels, kBatch),
+                       nullptr};
   return replicas.emplace(replica, series).first->second;
+}
+
+void Metrics::Registry::remove_cache_config(ReplicaId replica) {
+  if (Gauge* known = std::exchange(of(replica).cache_config, nullptr)) cache_config.Remove(known);
 }
 
 Metrics::Metrics(const std::string& model_name) : registry_(std::make_unique<Registry>(model_name)) {}
 Metrics::~Metrics() = default;
 
 void Metrics::replica_joined(ReplicaId replica, const ReplicaInfo& info) {
-  registry_->of(replica);
   const std::string engine = std::to_string(replica);
   registry_->replica_up.Add({{"engine", engine}}).Set(1);
-  registry_->cache_config
-      .Add({{"engine", engine},
-            {"block_size", std::to_string(kBlockSize)},
-            {"num_gpu_blocks", std::to_string(info.num_blocks)},
-            {"tensor_parallel_size", std::to_string(info.tensor_parallel_size)}})
-      .Set(1);
+  registry_->remove_cache_config(replica);
+  Gauge& config = registry_->cache_config.Add({{"engine", engine},
+                                               {"block_size", std::to_string(kBlockSize)},
+                                               {"num_gpu_blocks", std::to_string(info.num_blocks)},
+                                               {"tensor_parallel_size", std::to_string(info.tensor_parallel_size)}});
+  config.Set(1);
+  registry_->of(replica).cache_config = &config;
 }
 
 void Metrics::replica_lost(ReplicaId replica) {
   load(replica, 0, 0.0);
+  registry_->remove_cache_config(replica);
   registry_->replica_up.Add({{"engine", std::to_string(replica)}}).Set(0);
 }
 

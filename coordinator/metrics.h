@@ -18,7 +18,7 @@ using Seconds = std::chrono::duration<double>;
 
 // One applied step of a replica.
 struct StepSample {
-  Seconds duration{};                     // from plan sent to result applied
+  Seconds duration{};                     // compute time, as the worker measured it
   std::int32_t num_sequences = 0;         // the batch
   std::int32_t num_prompt_tokens = 0;     // computed for prompts
   std::int32_t num_generated_tokens = 0;  // sampled and kept
@@ -40,7 +40,8 @@ class Metrics {
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
-  // Engine, per replica. A replica is known from its first mention until replica_lost, which sets its gauges to 0.
+  // Engine, per replica. A replica is known from its first mention until replica_lost, which sets its gauges
+  // to 0 and takes its cache_config_info away.
   void replica_joined(ReplicaId replica, const ReplicaInfo& info);
   void replica_lost(ReplicaId replica);
   void step(ReplicaId replica, const StepSample& sample);

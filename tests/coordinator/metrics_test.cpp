@@ -58,6 +58,21 @@ TEST(Metrics, ALostReplicaHoldsNothing) {
   EXPECT_THAT(text, HasSubstr("vllm:num_requests_running{model_name=\"demo\",engine=\"0\"} 0"));
   EXPECT_THAT(text, HasSubstr("caudal:replica_up{model_name=\"demo\",engine=\"0\"} 0"));
   EXPECT_THAT(text, Not(HasSubstr("0.5\n")));
+  EXPECT_THAT(text, Not(HasSubstr("num_gpu_blocks=")));
+}
+
+TEST(Metrics, AReplicaHasOnePool) {
+  Metrics metrics("demo");
+  ReplicaInfo info;
+  for (const std::int32_t num_blocks : {100, 200}) {
+    info.num_blocks = num_blocks;
+    metrics.replica_joined(0, info);
+  }
+  EXPECT_THAT(metrics.text(), Not(HasSubstr("num_gpu_blocks=\"100\"")));
+  EXPECT_THAT(metrics.text(), HasSubstr("num_gpu_blocks=\"200\""));
+  metrics.replica_lost(0);
+  metrics.replica_joined(0, info);
+  EXPECT_THAT(metrics.text(), HasSubstr("num_gpu_blocks=\"200\""));
 }
 
 }  // namespace
