@@ -32,6 +32,8 @@ ApiError model_not_found() {
 
 ApiError overloaded() { return server_error(503, "The server is at its limit; try again later.", "overloaded"); }
 
+ApiError internal_error() { return server_error(500, "The server failed on this request.", "internal_error"); }
+
 ApiError slow_client() { return {408, "The stream was not read fast enough.", "timeout_error", "", "slow_client", false}; }
 
 ApiError rejected(RejectReason reason) {

@@ -21,7 +21,8 @@ struct ApiError {
 
 ApiError invalid_request(const Error& error);  // 400
 ApiError model_not_found();                    // 404
-ApiError overloaded();                         // 503
+ApiError overloaded();
+ApiError internal_error();                         // 503
 ApiError slow_client();                        // 408
 // Why the engine ended a sequence with FinishReason::kError.
 ApiError rejected(RejectReason reason);

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <random>
 
+#include "common/log.h"
 #include "coordinator/gateway/limits.h"
 #include "coordinator/gateway/openai_api.h"
 
@@ -222,6 +224,15 @@ Intake take_request(const GenerationContext& context, Endpoint endpoint, const R
   auto generation = std::make_unique<Generation>(context, std::move(request).value(), arrival);
   if (auto error = generation->prepare()) return {nullptr, std::move(error)};
   return {std::move(generation), std::nullopt};
+}
+
+Intake contain(const std::function<Intake()>& work) {
+  try {
+    return work();
+  } catch (const std::exception& failure) {
+    LOG_WARNING("a request failed before it could start: {}", failure.what());
+    return {nullptr, internal_error()};
+  }
 }
 
 }  // namespace caudal

@@ -95,4 +95,8 @@ struct Intake {
 Intake take_request(const GenerationContext& context, Endpoint endpoint, const Result<boost::json::value>& body,
                     Generation::Clock::time_point arrival);
 
+// For the jobs of the work pool: an exception of `work`, as when memory runs out, is this request's error, not the
+// end of the process.
+Intake contain(const std::function<Intake()>& work);
+
 }  // namespace caudal

@@ -62,7 +62,7 @@ asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, Endpoint e
   job->body = std::move(exchange.body);
   const bool accepted = shared_.pool.try_submit(
       [job, endpoint, wake = waker(), arrival = exchange.arrival, &context = shared_.generation] {
-        job->intake = take_request(context, endpoint, parse_strict_json(job->body), arrival);
+        job->intake = contain([&] { return take_request(context, endpoint, parse_strict_json(job->body), arrival); });
         job->done = true;
         wake();
       });

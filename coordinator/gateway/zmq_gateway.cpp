@@ -172,8 +172,10 @@ void ZmqGateway::Loop::begin(const Socket::Message& message, gateway::GatewayReq
   const auto work = [preparation, id, news = news_, &context = context_, arrival = Clock::now()] {
     const gateway::GatewayRequest& body = preparation->request;
     const bool chat = preparation->endpoint == Endpoint::kChat;
-    const auto json = chat ? proto_to_json(body.chat()) : proto_to_json(body.completion());
-    preparation->intake = take_request(context, preparation->endpoint, json, arrival);
+    preparation->intake = contain([&] {
+      const auto json = chat ? proto_to_json(body.chat()) : proto_to_json(body.completion());
+      return take_request(context, preparation->endpoint, json, arrival);
+    });
     preparation->done = true;
     news->tell(id);
   };

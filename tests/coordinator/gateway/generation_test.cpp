@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <new>
 #include <random>
 
 #include "coordinator/gateway/openai_response.h"
@@ -250,6 +251,14 @@ TEST_F(GenerationTest, RejectionsBecomeErrors) {
   service_.refuse_submissions(true);
   Intake intake = take(Endpoint::kCompletions, R"({"prompt":["a","b"]})");
   EXPECT_EQ(intake.generation->start([] {})->status, 503);
+}
+
+TEST_F(GenerationTest, RunningOutOfMemoryIsOneRequestsError) {
+  const Intake failed = contain([]() -> Intake { throw std::bad_alloc(); });
+  EXPECT_EQ(failed.generation, nullptr);
+  ASSERT_TRUE(failed.error);
+  EXPECT_EQ(failed.error->status, 500);
+  EXPECT_FALSE(contain([&] { return take(Endpoint::kCompletions, R"({"prompt":"a"})"); }).error);
 }
 
 TEST_F(GenerationTest, DestroyingCancels) {
