@@ -19,24 +19,6 @@ Time monotonic_now() {
       .count();
 }
 
-const char* describe(RejectReason reason) {
-  switch (reason) {
-    case RejectReason::kTooLong:
-      return "prompt and max_tokens together do not fit the KV cache or the context of any replica";
-    case RejectReason::kQueueFull:
-      return "too many requests are waiting";
-    case RejectReason::kNoReplica:
-      return "no replica is up";
-    case RejectReason::kDeadline:
-      return "the deadline passed before the request could start";
-    case RejectReason::kWorkerFault:
-      return "the model produced no valid token for this request";
-    case RejectReason::kNone:
-      break;
-  }
-  return "";
-}
-
 StepSample sample_of(const StepResult& result) {
   StepSample sample{.duration = std::chrono::microseconds(result.compute_us),
                     .num_sequences = static_cast<std::int32_t>(result.sequences.size())};
@@ -71,7 +53,7 @@ Result<RequestId> Engine::submit(Request request, std::shared_ptr<TokenSink> sin
   request.id = id;
   request.arrival = monotonic_now();
   if (!inputs_.try_push(Submit{std::move(request), std::move(sink)})) {
-    return Error{describe(RejectReason::kQueueFull), ""};
+    return Error{"the intake is full", ""};
   }
   return id;
 }
@@ -116,8 +98,7 @@ void Engine::take(Submit& input, Time now) {
               .tokens = {},
               .logprobs = {},
               .finish_reason = FinishReason::kError,
-              .reject = reject,
-              .error = {}});
+              .reject = reject});
   }
 }
 
@@ -214,7 +195,6 @@ void Engine::hand_out(TokenEvent event) {
   if (client == clients_.end() || client->second.finished[static_cast<std::size_t>(event.sequence_index)]) {
     return;  // cancelled meanwhile
   }
-  if (event.reject != RejectReason::kNone && event.error.empty()) event.error = describe(event.reject);
   if (event.queue_us > 0) metrics_.queue_time(std::chrono::microseconds(event.queue_us));
   const std::shared_ptr<TokenSink> sink = client->second.sink;
   if (event.finish_reason != FinishReason::kNone) finish(client, event.sequence_index);
@@ -262,8 +242,7 @@ void Engine::say_goodbye() {
                              .sequence_index = static_cast<std::int32_t>(i),
                              .tokens = {},
                              .logprobs = {},
-                             .finish_reason = FinishReason::kAbort,
-                             .error = {}});
+                             .finish_reason = FinishReason::kAbort});
     }
   }
   clients_.clear();

@@ -52,7 +52,6 @@ struct TokenEvent {
   std::vector<std::vector<TokenLogprob>> logprobs;  // per token, or empty
   FinishReason finish_reason = FinishReason::kNone;
   RejectReason reject = RejectReason::kNone;  // set with kError
-  std::string error;                          // for people, with kError
   std::int32_t num_cached_tokens = 0;         // of the prompt, at the first event
   Time queue_us = 0;                          // from arrival to the first plan, at the first event
 };

@@ -141,19 +141,7 @@ void Scheduler::end(Sequence& sequence) {
 void Scheduler::fail(Sequence& sequence, RejectReason reason) {
   ++counters_.num_failed;
   emit(sequence, FinishReason::kError);
-  TokenEvent& event = events_.back();
-  event.reject = reason;
-  switch (reason) {
-    case RejectReason::kTooLong:
-      event.error = "the prompt and max_tokens exceed what this server can hold";
-      break;
-    case RejectReason::kDeadline:
-      event.error = "the request could not be started before its deadline";
-      break;
-    default:
-      event.error = "the computation of this request failed";
-      break;
-  }
+  events_.back().reject = reason;
   end(sequence);
 }
 
