@@ -38,6 +38,7 @@ constexpr std::uint64_t sequence_seed(std::uint64_t seed, std::int32_t index) {
 enum class RejectReason : std::uint8_t {
   kNone,
   kTooLong,      // can never fit the context or the KV pool: the client's mistake (400)
+  kTooMany,      // n is more than may ever wait: the client's mistake (400)
   kQueueFull,    // 429
   kNoReplica,    // 503
   kDeadline,     // 503

@@ -30,6 +30,7 @@ RejectReason Scheduler::submit(Request request, Time now) {
   const auto num_prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
   const Demand demand{num_prompt_tokens, request.stop.max_tokens, num_prompt_tokens};
   if (!fits_somewhere(demand)) return RejectReason::kTooLong;
+  if (request.num_sequences > config_.max_waiting) return RejectReason::kTooMany;
   if (waiting_.size() > config_.max_waiting - request.num_sequences) return RejectReason::kQueueFull;
 
   const auto [entry, is_new] = requests_.try_emplace(request.id);

@@ -53,7 +53,7 @@ class Scheduler {
                      std::unique_ptr<QueuePolicy> policy = std::make_unique<FirstComeFirstServed>());
 
   // Takes the request in (n > 1: as n sequences) or refuses it, keeping nothing: kTooLong when no known
-  // replica could hold it alone, kQueueFull. While no replica is known everything fits; what turns out not
+  // replica could hold it alone, kTooMany, kQueueFull. While no replica is known everything fits; what turns out not
   // to fit the first one ends with an event. The id must be new, the prompt not empty, max_tokens >= 1.
   RejectReason submit(Request request, Time now);
 

@@ -161,6 +161,9 @@ TEST_F(SchedulerTest, RefusesWhatCanNeverFitAndWhatIsTooMuch) {
   three.num_sequences = 3;
   EXPECT_EQ(small.submit(three, 0), RejectReason::kNone);
   EXPECT_EQ(small.submit(request(2, 1), 0), RejectReason::kQueueFull);
+  Request four = request(3, 1);
+  four.num_sequences = 4;
+  EXPECT_EQ(small.submit(four, 0), RejectReason::kTooMany) << "waiting would not help";
 }
 
 TEST_F(SchedulerTest, ADeadlineIsForTheStartOnly) {

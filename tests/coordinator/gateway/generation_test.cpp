@@ -240,6 +240,7 @@ TEST_F(GenerationTest, SeveralPromptsAndChoices) {
 
 TEST_F(GenerationTest, RejectionsBecomeErrors) {
   const std::pair<RejectReason, int> cases[] = {{RejectReason::kTooLong, 400},    {RejectReason::kQueueFull, 429},
+                                                {RejectReason::kTooMany, 400},
                                                 {RejectReason::kNoReplica, 503},  {RejectReason::kDeadline, 503},
                                                 {RejectReason::kWorkerFault, 500}};
   for (const auto& [reason, status] : cases) {
