@@ -68,14 +68,15 @@ LaunchConfig launch_config(const Options& options) {
 
 EngineConfig engine_config(const Options& options, const ModelContext& model) {
   const auto us = [](double seconds) { return static_cast<Time>(seconds * 1e6); };
-  // Epochs of two lives of a coordinator never meet: they start from the wall clock.
-  const auto start = std::chrono::duration_cast<std::chrono::seconds>(
+  // Epochs of two lives of a coordinator never meet: they start from the wall clock, and no replica joins more
+  // than 2^16 times a millisecond.
+  const auto start = std::chrono::duration_cast<std::chrono::milliseconds>(
                          std::chrono::system_clock::now().time_since_epoch()).count();
   return {.scheduler = options.scheduler,
           .cluster = {.lease_us = us(options.lease_s),
                       .step_timeout_us = us(options.step_timeout_s),
                       .min_vocab_size = model.tokenizer->vocab_size(),
-                      .first_epoch = static_cast<Epoch>(start) << 20}};
+                      .first_epoch = static_cast<Epoch>(start) << 16}};
 }
 
 Result<std::optional<CurveKeys>> keys_of(const std::string& file) {
