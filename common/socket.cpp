@@ -70,6 +70,8 @@ void answer_zap(void* handler, const std::string& allowed_key) {
   }
 }
 
+Error no_scheme(const std::string& endpoint) { return Error{endpoint + ": must begin with tcp:// or ipc://", "endpoint"}; }
+
 Error socket_error(const std::string& endpoint, int code) {
   std::string reason = code == EADDRINUSE ? "the address is in use" : zmq_strerror(code);
   return Error{endpoint + ": " + reason, "endpoint"};
@@ -189,6 +191,7 @@ Socket::Socket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Socket::~Socket() = default;
 
 Result<std::unique_ptr<Socket>> Socket::bind_router(const std::string& endpoint, const SocketOptions& options) {
+  if (endpoint.find("://") == std::string::npos) return no_scheme(endpoint);
   if (!is_loopback_endpoint(endpoint) && !options.curve) {
     return Error{endpoint + ": an address off loopback needs CURVE keys", "endpoint"};
   }
@@ -199,6 +202,7 @@ Result<std::unique_ptr<Socket>> Socket::bind_router(const std::string& endpoint,
 }
 
 Result<std::unique_ptr<Socket>> Socket::connect_dealer(const std::string& endpoint, const SocketOptions& options) {
+  if (endpoint.find("://") == std::string::npos) return no_scheme(endpoint);
   if (!is_loopback_endpoint(endpoint) && !options.curve) {
     return Error{endpoint + ": an address off loopback needs CURVE keys", "endpoint"};
   }

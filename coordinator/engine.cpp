@@ -87,6 +87,9 @@ void Engine::run(const std::stop_token& stop) {
 }
 
 void Engine::take(Submit& input, Time now) {
+  if (cluster_.replicas().empty() && !input.request.deadline) {
+    input.request.deadline = now + config_.no_replica_wait_us;
+  }
   const RequestId id = input.request.id;
   const std::int32_t num_sequences = input.request.num_sequences;
   clients_.emplace(id, Client{std::move(input.sink), std::vector<bool>(static_cast<std::size_t>(num_sequences))});

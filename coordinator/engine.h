@@ -23,6 +23,7 @@ namespace caudal {
 struct EngineConfig {
   SchedulerConfig scheduler;
   ClusterConfig cluster;
+  Time no_replica_wait_us = 30'000'000;  // how long a request waits that finds no replica
   Time patience_us = 10'000'000;  // /health: a plan may wait this long before its replica counts as stuck
 };
 

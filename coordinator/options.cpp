@@ -104,6 +104,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   CLI::App app("Caudal coordinator: admits, schedules and streams; workers compute.", "caudal-coordinator");
   app.set_version_flag("--version", CAUDAL_VERSION);
   app.set_config("--config", "", "TOML file with the same names as these options");
+  app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_option("--log-level", options.log_level, "debug, info, warning or error")
       ->transform(CLI::CheckedTransformer(kLogLevels).description(""))
       ->default_str("info");

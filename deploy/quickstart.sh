@@ -43,6 +43,7 @@ while [[ $# -gt 0 ]]; do
   esac
 done
 
+[[ -d "$model" ]] || { echo "--model $model is not a directory" >&2; exit 2; }
 [[ "$port" =~ ^[0-9]+$ ]] && ((port >= 1 && port <= 65534)) || { echo "--port must be 1 to 65534" >&2; exit 2; }
 if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
   echo "port $port is in use; choose another with --port" >&2
@@ -50,7 +51,7 @@ if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
 fi
 "$root/deploy/bootstrap.sh"
 
-echo "Building (the first time takes a few minutes) ..."
+[[ -x "$build/bin/caudal-coordinator" ]] || echo "Building (the first time takes a few minutes) ..."
 # What only tests need may be missing; a tree that is already configured stays as it is.
 tests=()
 [[ -f "$build/CMakeCache.txt" ]] || tests=(-DCAUDAL_BUILD_TESTS=OFF)
@@ -87,7 +88,8 @@ for ((i = 0; ; ++i)); do
   sleep 0.2
 done
 
-json_string() { sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' <<<"$1"; }
+# Quotes and backslashes escaped, control characters as blanks.
+json_string() { tr '\000-\037' ' ' <<<"$1" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/ *$//'; }
 body="{\"messages\":[{\"role\":\"user\",\"content\":\"$(json_string "$prompt")\"}],\"max_tokens\":64,\"temperature\":0,\"stream\":true}"
 echo
 echo "> $prompt"

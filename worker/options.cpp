@@ -91,6 +91,7 @@ std::optional<int> parse_worker_options(int argc, char** argv, WorkerOptions& op
   CLI::App app("Caudal worker: a rank of a replica; start it with mpirun.", "caudal-worker");
   app.set_version_flag("--version", CAUDAL_VERSION);
   app.set_config("--config", "", "TOML file with the same names as these options");
+  app.allow_config_extras(CLI::config_extras_mode::error);
   add_process(app, options);
   add_model(app, options);
   add_capacity(app, options);

@@ -137,6 +137,7 @@ class Sink : public TokenSink {
 EngineConfig test_config(Time lease_us = 2'000'000) {
   return {.scheduler = {},
           .cluster = {.lease_us = lease_us, .step_timeout_us = 500'000, .beat_interval_us = 50'000, .first_epoch = 1},
+          .no_replica_wait_us = 1'500'000,
           .patience_us = 300'000};
 }
 
@@ -288,6 +289,15 @@ TEST_F(EngineTest, WhatCanNeverFitIsRefusedAndTheRestServed) {
   auto sink = std::make_shared<Sink>(1);
   ASSERT_TRUE(engine_->submit(fine, sink).ok());
   expect_right(fine, sink->wait());
+}
+
+TEST_F(EngineTest, WithoutAReplicaARequestWaitsOnlySoLong) {
+  start();
+  auto sink = std::make_shared<Sink>(1);
+  ASSERT_TRUE(engine_->submit(request(5), sink).ok());
+  const Answer answer = sink->wait()[0];
+  EXPECT_EQ(answer.finish_reason, FinishReason::kError);
+  EXPECT_EQ(answer.reject, RejectReason::kDeadline);
 }
 
 TEST_F(EngineTest, StoppingEndsEverySequenceOnce) {
