@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Installs what the tests need, builds, and runs everything this machine can run. Says what failed first, and
-# what was skipped and why. --quick: the release build and its tests only.
+# Installs what the tests need, builds, and runs every test on the release build. Says what failed first, and
+# what was skipped and why. --all: then also the sanitizers' builds and clang's, which takes half an hour more.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
-quick=false
+all=false
 case "${1:-}" in
   "") ;;
-  --quick) quick=true ;;
-  *) echo "usage: tests/run.sh [--quick]" >&2; exit 2 ;;
+  --all) all=true ;;
+  *) echo "usage: tests/run.sh [--all]" >&2; exit 2 ;;
 esac
 
 jobs=$(nproc)
@@ -54,7 +54,7 @@ run test-release ctest --test-dir build/release --output-on-failure -j "$jobs"
 grep -E 'tests passed|Skipped|Not Run' "$build/test-release.log" | sort -u || true
 run hardening tests/rules/hardening.sh build/release/bin/caudal-coordinator build/release/bin/caudal-worker
 
-if ! $quick; then
+if $all; then
   # The same code with other eyes: sanitizers run the unit tests and one cluster of two ranks.
   sanitize() {
     say "building ($1)"
@@ -71,6 +71,7 @@ if ! $quick; then
   compile clang
 fi
 
+$all || say "skipped: sanitizers and clang (tests/run.sh --all)"
 for isa in avx2 avx512f avx512_bf16 amx_bf16; do
   grep -qw "$isa" /proc/cpuinfo || say "skipped: kernels for $isa (not in this processor; its cases ran with less)"
 done

@@ -35,7 +35,7 @@ cluster() {
 for suite in "${suites[@]}"; do
   echo "== $suite"
   case "$suite" in
-    scheduler) "$bin/scheduler_bench" --benchmark_min_time=0.3 2>/dev/null | grep -E '^BM|^---|Benchmark' ;;
+    scheduler) "$bin/scheduler_bench" --benchmark_min_time=0.3 2>/dev/null | grep -vE '^(-|Run on|CPU|Load|  L|\*\*\*)' ;;
     cluster) cluster ;;
     static-literal) "$bin/engine_bench" static-literal --num-prompts 192 ;;
     static-fair) "$bin/engine_bench" static-fair --num-prompts 160 ;;
