@@ -62,6 +62,8 @@ void Engine::cancel(RequestId id) { inputs_.push(Cancel{id, std::nullopt}); }
 
 void Engine::cancel(RequestId id, std::int32_t sequence_index) { inputs_.push(Cancel{id, sequence_index}); }
 
+void Engine::abort_all() { inputs_.push(AbortAll{}); }
+
 ServiceStatus Engine::status() const {
   const bool alive = monotonic_now() - last_turn_ < config_.patience_us;
   return {.ready = ready_ && alive,
@@ -117,6 +119,11 @@ void Engine::take(Cancel& input, Time now) {
   if (index < 0 || index >= std::ssize(client->second.finished)) return;
   scheduler_.cancel(input.id, index, now);
   finish(client, index);
+}
+
+void Engine::take(AbortAll&, Time now) {
+  for (const auto& [id, client] : clients_) scheduler_.cancel(id, now);
+  abort_clients();
 }
 
 void Engine::take(LinkEvent& input, Time now) {
@@ -234,10 +241,7 @@ void Engine::publish_metrics(const SchedulerStats& stats) {
   }
 }
 
-void Engine::say_goodbye() {
-  for (Cluster::Send& send : cluster_.shut_down("the coordinator stops").sends) {
-    link_->send(std::move(send.peers), std::move(send.message));
-  }
+void Engine::abort_clients() {
   for (auto& [id, client] : clients_) {
     for (std::size_t i = 0; i < client.finished.size(); ++i) {
       if (client.finished[i]) continue;
@@ -249,6 +253,13 @@ void Engine::say_goodbye() {
     }
   }
   clients_.clear();
+}
+
+void Engine::say_goodbye() {
+  for (Cluster::Send& send : cluster_.shut_down("the coordinator stops").sends) {
+    link_->send(std::move(send.peers), std::move(send.message));
+  }
+  abort_clients();
 }
 
 }  // namespace caudal

@@ -41,6 +41,9 @@ class Engine final : public RequestService {
   void cancel(RequestId id, std::int32_t sequence_index) override;
   ServiceStatus status() const override;
 
+  // Ends everything that waits or runs, with a last event (kAbort) each: the server is about to stop.
+  void abort_all();
+
  private:
   struct Submit {
     Request request;
@@ -50,7 +53,8 @@ class Engine final : public RequestService {
     RequestId id;
     std::optional<std::int32_t> sequence_index;  // empty: all of them
   };
-  using Input = std::variant<Submit, Cancel, LinkEvent>;
+  struct AbortAll {};
+  using Input = std::variant<Submit, Cancel, AbortAll, LinkEvent>;
   struct Client {
     std::shared_ptr<TokenSink> sink;
     std::vector<bool> finished;  // by sequence index; cancelled counts
@@ -60,6 +64,7 @@ class Engine final : public RequestService {
   void run(const std::stop_token& stop);
   void take(Submit& input, Time now);
   void take(Cancel& input, Time now);
+  void take(AbortAll& input, Time now);
   void take(LinkEvent& input, Time now);
   void take_result(const Peer& peer, StepResult result, Time now);
   void carry_out(Cluster::Actions actions, Time now);
@@ -69,6 +74,7 @@ class Engine final : public RequestService {
   void finish(Clients::iterator client, std::int32_t sequence_index);
   void publish_status(Time now);
   void publish_metrics(const SchedulerStats& stats);
+  void abort_clients();
   void say_goodbye();
 
   EngineConfig config_;

@@ -22,7 +22,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kSayGoodbye = 1000ms;  // for the last messages to workers
+constexpr auto kSayGoodbye = 1000ms;  // for the last messages to workers and clients
 constexpr int kDrainLookMs = 20;
 
 int complain(const Error& error) {
@@ -118,15 +118,19 @@ int wait_for_the_end(int signal_fd, const std::optional<Launcher>& launcher) {
   return 0;
 }
 
-// Lets what runs come to its end, for a while; a second signal cuts that short.
-void drain(const Engine& engine, int signal_fd, double limit_s) {
+// Lets what runs come to its end, for a while; a second signal cuts that short. What is left is told so, and
+// has a moment to hear it.
+void drain(Engine& engine, const Gateway& gateway, int signal_fd, double limit_s) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(limit_s);
   pollfd again{signal_fd, POLLIN, 0};
   signalfd_siginfo first{};
   if (read(signal_fd, &first, sizeof first) < 0) return;  // ended for another reason than a signal
-  while (std::chrono::steady_clock::now() < end && engine.status().num_running + engine.status().num_waiting > 0) {
-    if (poll(&again, 1, kDrainLookMs) > 0) return;
+  while (gateway.answering() && std::chrono::steady_clock::now() < end) {
+    if (poll(&again, 1, kDrainLookMs) > 0) break;
   }
+  engine.abort_all();
+  const auto last_words = std::chrono::steady_clock::now() + kSayGoodbye;
+  while (gateway.answering() && std::chrono::steady_clock::now() < last_words) poll(nullptr, 0, kDrainLookMs);
 }
 
 int serve(const Options& options, int signal_fd) {
@@ -153,7 +157,7 @@ int serve(const Options& options, int signal_fd) {
   if (launcher) launcher->start(engine.control_endpoint());
   const int code = wait_for_the_end(signal_fd, launcher);
   gateway.value()->begin_drain();
-  if (code == 0) drain(engine, signal_fd, options.drain_s);
+  if (code == 0) drain(engine, *gateway.value(), signal_fd, options.drain_s);
   gateway.value()->stop();
   return code;
 }

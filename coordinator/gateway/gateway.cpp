@@ -44,6 +44,10 @@ std::uint16_t Gateway::http_port() const { return parts_->http->port(); }
 
 std::string Gateway::zmq_endpoint() const { return parts_->zmq == nullptr ? "" : parts_->zmq->endpoint(); }
 
+bool Gateway::answering() const {
+  return parts_->http->answering() || (parts_->zmq != nullptr && parts_->zmq->answering());
+}
+
 void Gateway::begin_drain() {
   parts_->http->begin_drain();
   if (parts_->zmq != nullptr) parts_->zmq->begin_drain();

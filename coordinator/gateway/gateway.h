@@ -31,6 +31,9 @@ class Gateway {
   std::uint16_t http_port() const;
   std::string zmq_endpoint() const;  // empty when disabled
 
+  // Whether any request is not answered to its end, at either door.
+  bool answering() const;
+
   // /health says 503 and new requests are refused; what runs goes on.
   void begin_drain();
   // Cancels what runs and closes everything; idempotent.

@@ -21,6 +21,18 @@ namespace {
 constexpr std::chrono::hours kNoDeadline{24};
 constexpr std::chrono::milliseconds kPipelinePoll{500};
 
+// Counts as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<std::size_t>& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<std::size_t>& count_;
+};
+
 bool is_json(std::string_view content_type) {
   const std::string_view type = content_type.substr(0, content_type.find(';'));
   return beast::iequals(type.substr(0, type.find_last_not_of(' ') + 1), "application/json");
@@ -35,6 +47,7 @@ asio::awaitable<bool> HttpSession::serve_generation(Exchange& exchange, Endpoint
     error.status = 415;
     co_return co_await answer_error(exchange, error);
   }
+  const Counted counted(shared_.num_answering);
   watch_client();
   Intake intake = co_await take_on_pool(exchange, endpoint);
   if (given_up()) co_return false;

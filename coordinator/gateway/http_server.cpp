@@ -132,6 +132,8 @@ HttpServer::~HttpServer() { stop(); }
 
 std::uint16_t HttpServer::port() const { return state_->port; }
 
+bool HttpServer::answering() const { return state_->shared.num_answering > 0; }
+
 void HttpServer::begin_drain() { state_->shared.draining = true; }
 
 void HttpServer::stop() {

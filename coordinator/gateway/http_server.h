@@ -36,6 +36,9 @@ class HttpServer {
 
   std::uint16_t port() const;
 
+  // Whether any generation is not answered to its end.
+  bool answering() const;
+
   // From now on /health says 503, new work is refused and idle connections are closed after their next answer.
   void begin_drain();
   // Closes everything, cancels what runs, joins. Idempotent.

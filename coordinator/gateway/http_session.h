@@ -32,6 +32,7 @@ struct HttpShared {
   std::shared_ptr<asio::io_context> io = std::make_shared<asio::io_context>();
   std::atomic<std::size_t> num_connections = 0;
   std::atomic<std::size_t> buffered_bytes = 0;
+  std::atomic<std::size_t> num_answering = 0;  // requests whose generation is not answered to the end
   std::atomic<bool> draining = false;
 };
 

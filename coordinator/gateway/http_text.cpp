@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "coordinator/gateway/limits.h"
 
@@ -11,10 +12,32 @@ namespace {
 
 constexpr Route kRoutes[] = {
     {"/v1/chat/completions", "POST", RouteId::kChat}, {"/v1/completions", "POST", RouteId::kCompletions},
-    {"/v1/models", "GET", RouteId::kModels},          {"/health", "GET", RouteId::kHealth},
-    {"/live", "GET", RouteId::kLive},                 {"/version", "GET", RouteId::kVersion},
-    {"/metrics", "GET", RouteId::kMetrics},
+    {"/v1/models", "GET", RouteId::kModels},          {"/v1/models/", "GET", RouteId::kModel},
+    {"/health", "GET", RouteId::kHealth},             {"/live", "GET", RouteId::kLive},
+    {"/version", "GET", RouteId::kVersion},           {"/metrics", "GET", RouteId::kMetrics},
 };
+
+bool leads_to(const Route& route, std::string_view path) {
+  if (!route.path.ends_with('/')) return path == route.path;
+  return path.starts_with(route.path) && path.size() > route.path.size();
+}
+
+// What is not a valid escape stays as it is: it names nothing.
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    unsigned char byte = 0;
+    const char* const digits = text.data() + 1;
+    if (text.size() >= 3 && text[0] == '%' && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+      out += static_cast<char>(byte);
+      text.remove_prefix(3);
+    } else {
+      out += text[0];
+      text.remove_prefix(1);
+    }
+  }
+  return out;
+}
 
 ApiError malformed(const char* what) { return invalid_request({what, ""}); }
 
@@ -64,9 +87,10 @@ RouteMatch find_route(std::string_view method, std::string_view target) {
   const std::string_view path = target.substr(0, target.find('?'));
   RouteMatch match;
   for (const Route& route : kRoutes) {
-    if (route.path != path) continue;
+    if (!leads_to(route, path)) continue;
     if (route.method == method || (method == "HEAD" && route.method == "GET")) {
       match.route = &route;
+      if (route.path.ends_with('/')) match.name = percent_decoded(path.substr(route.path.size()));
     } else {
       match.allow = route.method == "GET" ? "GET, HEAD" : std::string(route.method);
     }

@@ -18,10 +18,10 @@ std::optional<ApiError> check_head(std::string_view head);
 // Whether `buffer` may still become an acceptable head; an error as soon as it cannot.
 std::optional<ApiError> check_partial_head(std::string_view buffer);
 
-enum class RouteId { kModels, kCompletions, kChat, kHealth, kLive, kVersion, kMetrics };
+enum class RouteId { kModels, kModel, kCompletions, kChat, kHealth, kLive, kVersion, kMetrics };
 
 struct Route {
-  std::string_view path;
+  std::string_view path;    // one that ends in / takes a name after it
   std::string_view method;  // GET answers HEAD, too
   RouteId id;
 };
@@ -31,6 +31,7 @@ std::span<const Route> routes();
 // The route of a request target (a query is ignored), or why there is none: 404, or 405 with the allowed methods.
 struct RouteMatch {
   const Route* route = nullptr;
+  std::string name;   // after a path that takes one, percent-decoded (RFC 3986, section 2.1)
   std::string allow;  // when the path exists and the method is wrong
 };
 RouteMatch find_route(std::string_view method, std::string_view target);

@@ -55,7 +55,7 @@ class OpenAiResponse {
   std::vector<Collected> choices_;
 };
 
-// {"object":"list","data":[...]}
-std::string models_json(const ModelContext& model);
+std::string model_json(const ModelContext& model);   // GET /v1/models/NAME
+std::string models_json(const ModelContext& model);  // GET /v1/models
 
 }  // namespace caudal

@@ -77,6 +77,7 @@ class ZmqGateway::Loop {
   ~Loop() { stop(); }
 
   const std::string& endpoint() const { return socket_->endpoint(); }
+  bool answering() const { return num_open_ > 0; }
   void begin_drain() { draining_ = true; }
   void stop() {
     stopping_ = true;
@@ -112,6 +113,7 @@ class ZmqGateway::Loop {
   std::size_t num_blocked_ = 0;                        // flights with unsent events
   std::map<std::string, Clock::time_point> last_sent_;  // by peer, while any flight is blocked
   FlightId next_id_ = 1;
+  std::atomic<std::size_t> num_open_ = 0;  // flights, for other threads
   std::atomic<bool> draining_ = false;
   std::atomic<bool> stopping_ = false;
   std::thread thread_;  // last: runs with everything above in place
@@ -128,6 +130,7 @@ void ZmqGateway::Loop::run() {
     }
     for (const FlightId id : news_->flights.drain_for(std::chrono::seconds(0))) advance(id);
     if (num_blocked_ > 0) retry_blocked();
+    num_open_ = flights_.size();
   }
   flights_.clear();  // cancels
 }
@@ -334,6 +337,7 @@ Result<std::unique_ptr<ZmqGateway>> ZmqGateway::start(const ZmqConfig& config, c
 ZmqGateway::ZmqGateway(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
 ZmqGateway::~ZmqGateway() = default;
 const std::string& ZmqGateway::endpoint() const { return loop_->endpoint(); }
+bool ZmqGateway::answering() const { return loop_->answering(); }
 void ZmqGateway::begin_drain() { loop_->begin_drain(); }
 void ZmqGateway::stop() { loop_->stop(); }
 

@@ -33,6 +33,7 @@ class ZmqGateway {
   ~ZmqGateway();
 
   const std::string& endpoint() const;  // with the real port
+  bool answering() const;               // whether any request is not answered to its end
   void begin_drain();                   // new requests are refused
   void stop();                          // cancels what runs, joins; idempotent
 

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
 #include <span>
 
 #include "tests/bench/inprocess.h"
@@ -174,6 +175,7 @@ int main(int argc, char** argv) {
   app.add_option("--lengths", custom.lengths, "throughput: fixed, uniform, exponential or sharegpt");
   app.add_option("--input-len", custom.mean_prompt_tokens, "throughput: prompt tokens");
   app.add_option("--output-len", custom.mean_output_tokens, "throughput: output tokens");
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // lines show at once in a file, too
   CLI11_PARSE(app, argc, argv);
 
   const auto format = checkpoint ? caudal::LoadFormat::kSafetensors : caudal::LoadFormat::kDummy;

@@ -1,5 +1,7 @@
 """Processes die, hang and return; requests survive where they can, and nothing is left behind."""
 import concurrent.futures
+import http.client
+import json
 import os
 import pathlib
 import signal
@@ -54,6 +56,19 @@ class Faults(unittest.TestCase):
             self.assertEqual(cluster.stop(signal.SIGINT), 0)
             self.assertEqual(cluster.leftovers(5), ([], set(), []))
             self.assertLess(time.monotonic() - start, 8)
+
+    def test_what_a_stop_cuts_off_is_told_so(self):
+        with Cluster(args=["--drain-s", "0.2"]) as cluster:
+            body = {"prompt": "Once upon a time", "max_tokens": 900, "ignore_eos": True, "stream": True}
+            connection = http.client.HTTPConnection("127.0.0.1", cluster.port, timeout=60)
+            connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            response.readline()
+            self.assertEqual(cluster.stop(signal.SIGINT), 0)
+            events = response.read().decode().split("\n\n")
+            self.assertEqual(events[-2], "data: [DONE]")
+            self.assertEqual(json.loads(events[-3][len("data: "):])["choices"][0]["finish_reason"], "abort")
+            connection.close()
 
     def test_a_restarted_coordinator_takes_running_workers_back(self):
         with Cluster(replicas=0, wait=False) as cluster:

@@ -54,6 +54,7 @@ class Serving(unittest.TestCase):
 
     def test_models_and_operations(self):
         self.assertEqual([m.id for m in self.client.models.list().data], ["demo"])
+        self.assertEqual(self.client.models.retrieve("demo").id, "demo")
         for path in ("/health", "/live", "/version"):
             self.assertEqual(self.cluster.get(path)[0], 200, path)
         for name in ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:time_to_first_token_seconds_count",

@@ -42,6 +42,11 @@ using HttpServerTest = GatewayFixture;
 
 TEST_F(HttpServerTest, SmallRoutes) {
   EXPECT_EQ(parsed(get("/v1/models").body).at("data").at(0).at("id").as_string(), "byte-model");
+  EXPECT_EQ(parsed(get("/v1/models/byte-model").body).at("id").as_string(), "byte-model");
+  EXPECT_EQ(parsed(get("/v1/models/byte%2Dmodel?x=1").body).at("id").as_string(), "byte-model");
+  for (const char* name : {"other", "byte-model/", "byte%2", "byte-model%00"}) {
+    EXPECT_EQ(get(std::string("/v1/models/") + name).status, 404) << name;
+  }
   EXPECT_TRUE(parsed(get("/version").body).as_object().contains("version"));
   EXPECT_EQ(get("/live").status, 200);
   EXPECT_EQ(get("/health").status, 200);
