@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "coordinator/kv_manager.h"
 #include "coordinator/scheduler_config.h"
 
 namespace caudal {
@@ -34,14 +33,14 @@ std::int32_t Admission::chunk(std::int32_t num_wanted) const {
 }
 
 bool Admission::admits(const Demand& demand) const {
-  return !exhausted() && chunk(demand.num_tokens) > 0 && can_ever_fit(*info_, demand) &&
-         blocks_for(demand.num_tokens) + reserve_ <= num_blocks_;
+  return !exhausted() && chunk(demand.num_uncached()) > 0 && can_ever_fit(*info_, demand) &&
+         demand.num_blocks() + reserve_ <= num_blocks_;
 }
 
 void Admission::take(const Demand& demand) {
-  num_tokens_ -= chunk(demand.num_tokens);
+  num_tokens_ -= chunk(demand.num_uncached());
   num_sequences_ -= 1;
-  num_blocks_ -= blocks_for(demand.num_tokens);
+  num_blocks_ -= demand.num_blocks();
   reserve_ += 1;
 }
 

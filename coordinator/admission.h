@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/types.h"
+#include "coordinator/kv_manager.h"
 
 namespace caudal {
 
@@ -19,6 +20,11 @@ struct Demand {
   std::int32_t num_prompt_tokens = 0;
   std::int32_t max_new_tokens = 0;  // of the whole request, not of what is left
   std::int32_t num_tokens = 0;      // known now: prompt, and what was generated before
+  CachedPrefix cached = {};         // of these, on the replica in question
+
+  std::int32_t num_uncached() const { return num_tokens - cached.num_blocks * kBlockSize; }
+  // Free blocks that go: new ones, and cached ones that nobody holds yet.
+  std::int32_t num_blocks() const { return blocks_for(num_tokens) - cached.num_blocks + cached.num_free; }
 };
 
 // The longest the sequence can get on this replica.

@@ -20,8 +20,8 @@ BlockId BlockPool::allocate() {
   CHECK(num_free_ > 0);
   const BlockId id = blocks_[num_blocks()].next;
   remove_free(id);
-  if (blocks_[id].published) unpublish(id);
   blocks_[id].num_references = 1;
+  unpublish(id);
   return id;
 }
 
@@ -77,6 +77,8 @@ void BlockPool::remove_free(BlockId id) {
 }
 
 void BlockPool::unpublish(BlockId id) {
+  CHECK(blocks_[id].num_references > 0);
+  if (!blocks_[id].published) return;
   BlockId* link = &bucket(contents_[id].hash);
   while (*link != id) link = &blocks_[*link].next_in_bucket;
   *link = blocks_[id].next_in_bucket;

@@ -31,6 +31,9 @@ class BlockPool {
   // the one that is found.
   void publish(BlockId id, BlockHash parent, BlockHash hash, BlockTokens tokens);
 
+  // Makes a held block unfindable again, if it was published.
+  void unpublish(BlockId id);
+
   // The published block with this content; parent and tokens are compared, not only the hash.
   // The caller must retain() it before it allocates anything.
   std::optional<BlockId> lookup(BlockHash parent, BlockHash hash, BlockTokens tokens) const;
@@ -58,7 +61,6 @@ class BlockPool {
   BlockId bucket(BlockHash hash) const { return buckets_[hash & (buckets_.size() - 1)]; }
   void insert_free(BlockId id, BlockId before);
   void remove_free(BlockId id);
-  void unpublish(BlockId id);
 
   std::vector<Block> blocks_;
   std::vector<Content> contents_;  // of published blocks

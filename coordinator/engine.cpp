@@ -164,7 +164,7 @@ void Engine::carry_out(Cluster::Actions actions, Time now) {
     scheduler_.replica_lost(lost.id, now);
     context_tokens_.erase(lost.id);
     metrics_.replica_lost(lost.id);
-    last_preemptions_.erase(lost.id);
+    published_.erase(lost.id);
   }
   for (Cluster::Send& send : actions.sends) {
     if (const auto* refused = std::get_if<Refused>(&send.message)) LOG_WARNING("refused a worker: {}", refused->reason);
@@ -235,9 +235,14 @@ void Engine::publish_metrics(const SchedulerStats& stats) {
   for (ReplicaId replica : cluster_.replicas()) {
     const ReplicaStats load = scheduler_.replica_stats(replica);
     metrics_.load(replica, load.num_running, load.num_blocks > 0 ? double(load.num_used_blocks) / load.num_blocks : 0.0);
-    std::uint64_t& known = last_preemptions_[replica];
-    if (load.num_preemptions > known) metrics_.preempted(replica, static_cast<std::int32_t>(load.num_preemptions - known));
-    known = load.num_preemptions;
+    ReplicaStats& known = published_[replica];
+    const auto grown = [&](std::uint64_t ReplicaStats::* total) {
+      return static_cast<std::int64_t>(load.*total - known.*total);
+    };
+    metrics_.preempted(replica, static_cast<std::int32_t>(grown(&ReplicaStats::num_preemptions)));
+    metrics_.prefix_cache(replica, grown(&ReplicaStats::num_prefix_tokens_queried),
+                          grown(&ReplicaStats::num_prefix_tokens_hit));
+    known = load;
   }
 }
 

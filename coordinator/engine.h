@@ -83,7 +83,7 @@ class Engine final : public RequestService {
   Cluster cluster_;
   Clients clients_;
   std::unordered_map<ReplicaId, std::int32_t> context_tokens_;  // of the replicas that are up
-  std::unordered_map<ReplicaId, std::uint64_t> last_preemptions_;  // already in the metrics
+  std::unordered_map<ReplicaId, ReplicaStats> published_;  // totals that are already in the metrics
 
   std::atomic<RequestId> next_request_id_{1};
   std::atomic<Time> last_turn_{0};

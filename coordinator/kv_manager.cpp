@@ -4,18 +4,26 @@
 
 namespace caudal {
 
-BlockTable KvManager::match(BlockHash root, std::span<const TokenId> tokens) {
-  BlockTable table{.blocks = {}, .num_published = 0, .chain = root};
-  while (tokens.size() > kBlockSize) {
-    const auto block_tokens = tokens.first<kBlockSize>();
-    const BlockHash hash = chain_hash(key_, table.chain, block_tokens);
-    const auto block = pool_.lookup(table.chain, hash, block_tokens);
-    if (!block) break;
+std::optional<BlockId> KvManager::find(const Prefix& prefix, std::size_t block) const {
+  if ((block + 1) * kBlockSize >= prefix.tokens.size()) return std::nullopt;
+  return pool_.lookup(prefix.parent(block), prefix.hashes[block], prefix.block_tokens(block));
+}
+
+CachedPrefix KvManager::probe(const Prefix& prefix) const {
+  CachedPrefix cached;
+  while (const auto block = find(prefix, static_cast<std::size_t>(cached.num_blocks))) {
+    ++cached.num_blocks;
+    cached.num_free += pool_.num_references(*block) == 0 ? 1 : 0;
+  }
+  return cached;
+}
+
+BlockTable KvManager::match(const Prefix& prefix) {
+  BlockTable table;
+  while (const auto block = find(prefix, table.blocks.size())) {
     pool_.retain(*block);
     table.blocks.push_back(*block);
-    table.chain = hash;
     ++table.num_published;
-    tokens = tokens.subspan(kBlockSize);
   }
   return table;
 }
@@ -34,8 +42,7 @@ std::optional<Fork> KvManager::fork(const BlockTable& parent, std::int32_t num_t
   CHECK_MSG(parent.num_published <= num_full, "a block that is not full was published");
   if (has_partial && pool_.num_free() == 0) return std::nullopt;
   Fork fork{.table = {.blocks = {parent.blocks.begin(), parent.blocks.begin() + num_full},
-                      .num_published = parent.num_published,
-                      .chain = parent.chain},
+                      .num_published = parent.num_published},
             .copy = std::nullopt};
   for (const BlockId block : fork.table.blocks) pool_.retain(block);
   if (has_partial) {
@@ -45,13 +52,15 @@ std::optional<Fork> KvManager::fork(const BlockTable& parent, std::int32_t num_t
   return fork;
 }
 
-void KvManager::publish(BlockTable& table, std::span<const TokenId> tokens, std::int32_t num_computed) {
+void KvManager::publish(BlockTable& table, const Prefix& prefix, std::int32_t num_computed) {
   for (; (table.num_published + 1) * kBlockSize <= num_computed; ++table.num_published) {
-    const auto block_tokens = tokens.subspan(table.num_published * kBlockSize).first<kBlockSize>();
-    const BlockHash hash = chain_hash(key_, table.chain, block_tokens);
-    pool_.publish(table.blocks[table.num_published], table.chain, hash, block_tokens);
-    table.chain = hash;
+    const auto block = static_cast<std::size_t>(table.num_published);
+    pool_.publish(table.blocks[block], prefix.parent(block), prefix.hashes[block], prefix.block_tokens(block));
   }
+}
+
+void KvManager::disown(const BlockTable& table) {
+  for (const BlockId block : table.blocks) pool_.unpublish(block);
 }
 
 void KvManager::release(BlockTable& table) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "coordinator/block_pool.h"
+#include "coordinator/prefix.h"
 
 namespace caudal {
 
@@ -20,7 +21,12 @@ constexpr std::int32_t blocks_for(std::int32_t num_tokens) {
 struct BlockTable {
   std::vector<BlockId> blocks;
   std::int32_t num_published = 0;  // leading blocks that have been offered to the hash index
-  BlockHash chain = 0;             // hash of the last of them, or the root hash
+};
+
+// How much of a prefix is cached, in blocks.
+struct CachedPrefix {
+  std::int32_t num_blocks = 0;
+  std::int32_t num_free = 0;  // of these: held by nobody. Whoever takes one takes it from the free ones.
 };
 
 struct Fork {
@@ -30,13 +36,16 @@ struct Fork {
 
 class KvManager {
  public:
-  KvManager(std::int32_t num_blocks, HashKey key) : pool_(num_blocks), key_(key) {}
+  explicit KvManager(std::int32_t num_blocks) : pool_(num_blocks) {}
 
   const BlockPool& pool() const { return pool_; }
 
-  // A table with the longest published prefix of `tokens` under `root`. It stops short of the last
-  // token, which has to be computed for the next one to be sampled.
-  BlockTable match(BlockHash root, std::span<const TokenId> tokens);
+  // What match() would find.
+  CachedPrefix probe(const Prefix& prefix) const;
+
+  // A table with the longest published prefix. It stops short of the last token, which has to be computed
+  // for the next one to be sampled.
+  BlockTable match(const Prefix& prefix);
 
   // Makes room for `num_tokens` tokens in all. False: not enough free blocks, nothing changed.
   bool grow(BlockTable& table, std::int32_t num_tokens);
@@ -45,15 +54,19 @@ class KvManager {
   // last one is copied, because both sides will write to it. Empty: no free block, nothing changed.
   std::optional<Fork> fork(const BlockTable& parent, std::int32_t num_tokens);
 
-  // Offers the full blocks among the first `num_computed` of `tokens` to later match() calls.
-  void publish(BlockTable& table, std::span<const TokenId> tokens, std::int32_t num_computed);
+  // Offers the full blocks among the first `num_computed` tokens to later match() calls.
+  void publish(BlockTable& table, const Prefix& prefix, std::int32_t num_computed);
+
+  // Nobody finds the table's blocks any more: their content is in doubt.
+  void disown(const BlockTable& table);
 
   // Gives all references back, the last block first, so that the cache loses ends before beginnings.
   void release(BlockTable& table);
 
  private:
+  std::optional<BlockId> find(const Prefix& prefix, std::size_t block) const;
+
   BlockPool pool_;
-  HashKey key_;
 };
 
 }  // namespace caudal

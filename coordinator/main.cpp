@@ -11,6 +11,7 @@
 #include <chrono>
 #include <filesystem>
 #include <optional>
+#include <random>
 
 #include "coordinator/engine.h"
 #include "coordinator/gateway/gateway.h"
@@ -66,13 +67,21 @@ LaunchConfig launch_config(const Options& options) {
   return config;
 }
 
+HashKey draw_hash_key() {
+  std::random_device random;
+  const auto draw = [&] { return std::uint64_t{random()} << 32 | random(); };
+  return {.k0 = draw(), .k1 = draw()};
+}
+
 EngineConfig engine_config(const Options& options, const ModelContext& model) {
   const auto us = [](double seconds) { return static_cast<Time>(seconds * 1e6); };
   // Epochs of two lives of a coordinator never meet: they start from the wall clock, and no replica joins more
   // than 2^16 times a millisecond.
   const auto start = std::chrono::duration_cast<std::chrono::milliseconds>(
                          std::chrono::system_clock::now().time_since_epoch()).count();
-  return {.scheduler = options.scheduler,
+  SchedulerConfig scheduler = options.scheduler;
+  scheduler.prefix_key = draw_hash_key();
+  return {.scheduler = scheduler,
           .cluster = {.lease_us = us(options.lease_s),
                       .step_timeout_us = us(options.step_timeout_s),
                       .min_vocab_size = model.tokenizer->vocab_size(),

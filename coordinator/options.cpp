@@ -68,6 +68,7 @@ void add_scheduling(CLI::App& app, Options& options) {
   app.add_option("--max-waiting", scheduler.max_waiting, "Sequences that may wait; more are refused with 429")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
+  app.add_flag("!--no-prefix-caching", scheduler.prefix_caching, "Compute every prompt from its first token");
   app.add_flag("!--no-chunked-prefill", scheduler.chunked_prefill, "Compute each prompt in one step");
   app.add_option_function<std::int32_t>(
          "--static-batch",

@@ -2,11 +2,33 @@
 
 namespace caudal {
 
-Candidate* Placement::choose(const Demand& demand) {
-  Candidate* best = nullptr;
+void Candidate::take(const Demand& demand) {
+  admission.take(demand);
+  load += demand.num_uncached() + Placement::kRunningTokens;
+}
+
+// With the tokens that are left beside its decodes: prompts that it computes at the moment delay a sequence,
+// which is a matter of cost, but do not keep it out.
+void Placement::add(const Replica& replica) {
+  const std::int32_t num_tokens = config_.step_tokens(replica.info) - replica.num_running();
+  candidates_.push_back({.replica = &replica,
+                         .admission = replica.admission(config_, num_tokens),
+                         .load = replica.num_uncomputed_tokens + kRunningTokens * replica.num_running() +
+                                 std::ssize(replica.in_flight)});
+}
+
+std::optional<Placed> Placement::choose(Sequence& sequence, const Demand& demand) {
+  std::optional<Placed> best;
+  std::int64_t best_cost = 0;
   for (Candidate& candidate : candidates_) {
-    if (!candidate.admission.admits(demand)) continue;
-    if (best == nullptr || candidate.num_running < best->num_running) best = &candidate;
+    if (candidate.admission.exhausted()) continue;
+    Demand here = demand;
+    here.cached = cache_.probe(sequence, *candidate.replica);
+    if (!candidate.admission.admits(here)) continue;
+    const std::int64_t cost = candidate.load + here.num_uncached();
+    if (best && cost >= best_cost) continue;
+    best = Placed{&candidate, here};
+    best_cost = cost;
   }
   return best;
 }

@@ -1,35 +1,49 @@
-// Placement: which replica gets a waiting sequence. Walks the queue on copies of what every replica that
-// can take a plan now has left, so that a replica leaves to the others what suits them better.
-// Lives for one plan().
+// Placement: which replica gets a waiting sequence. Walks the queue on copies of what every replica has left,
+// so that a replica leaves to the others what suits them better. Who asks does not matter: as long as nothing
+// changes, all replicas agree on whose a sequence is. Lives for one plan().
+//
+// A replica costs, in tokens: what the sequence has to compute there (all but the cached prefix), what has
+// to be computed there before, and kRunningTokens for every sequence that decodes beside it. So a prefix of n
+// tokens draws at most n / kRunningTokens more sequences to its replica than the least loaded one has:
+// one hot prefix spreads over as many replicas as its load needs, and each of them caches it then.
 #pragma once
 
-#include <utility>
+#include <optional>
 #include <vector>
 
 #include "coordinator/admission.h"
+#include "coordinator/prefix_cache.h"
 
 namespace caudal {
 
 struct Candidate {
-  ReplicaId replica = 0;
+  const Replica* replica = nullptr;
   Admission admission;
-  std::int32_t num_running = 0;  // sequences: the load
+  std::int64_t load = 0;  // tokens
 
-  void take(const Demand& demand) {
-    admission.take(demand);
-    ++num_running;
-  }
+  void take(const Demand& demand);
+};
+
+struct Placed {
+  Candidate* candidate = nullptr;
+  Demand demand;  // with what this candidate has cached
 };
 
 class Placement {
  public:
-  void add(Candidate candidate) { candidates_.push_back(std::move(candidate)); }
+  static constexpr std::int64_t kRunningTokens = 32;
 
-  // The candidate that admits the sequence and has the lowest load, the first one of equals;
-  // nullptr: no room anywhere.
-  Candidate* choose(const Demand& demand);
+  Placement(const PrefixCache& cache, const SchedulerConfig& config) : cache_(cache), config_(config) {}
+
+  void add(const Replica& replica);
+
+  // The cheapest of the candidates that have room for the sequence, the first one of equals. Some may have
+  // to answer a plan before they can take it. Empty: no room anywhere.
+  std::optional<Placed> choose(Sequence& sequence, const Demand& demand);
 
  private:
+  const PrefixCache& cache_;
+  const SchedulerConfig& config_;
   std::vector<Candidate> candidates_;
 };
 

@@ -22,6 +22,7 @@ struct Request {
   std::int32_t num_sequences = 1;  // n: independent continuations of the prompt
   std::int32_t priority = 0;       // lower runs first
   std::string tenant;
+  std::string cache_salt;          // only requests of one salt share cached prefixes
   std::optional<Time> deadline;    // not started by then: refused
   Time arrival = 0;
 };

@@ -6,12 +6,13 @@
 namespace caudal {
 
 Scheduler::Scheduler(SchedulerConfig config, std::unique_ptr<QueuePolicy> policy)
-    : config_(config), policy_(std::move(policy)) {}
+    : config_(config), prefix_cache_(config_), policy_(std::move(policy)) {}
 
 Demand Scheduler::demand_of(const Sequence& sequence) {
   return {.num_prompt_tokens = sequence.request->num_prompt_tokens,
           .max_new_tokens = sequence.request->request.stop.max_tokens,
-          .num_tokens = sequence.num_tokens()};
+          .num_tokens = sequence.num_tokens(),
+          .cached = {}};
 }
 
 bool Scheduler::fits_somewhere(const Demand& demand) const {
@@ -84,8 +85,7 @@ void Scheduler::cancel(RequestState& request, std::span<Sequence> sequences) {
 void Scheduler::replica_joined(ReplicaId id, Epoch epoch, const ReplicaInfo& info, Time now) {
   replica_lost(id, now);
   replicas_.erase(id);
-  Replica& replica = replicas_.try_emplace(id, id, epoch, info).first->second;
-  replica.num_tokens_left = config_.step_tokens(info);
+  replicas_.try_emplace(id, id, epoch, info);
   for (auto position = waiting_.begin(); position != waiting_.end();) {
     Sequence& sequence = *(position++)->second;
     if (!fits_somewhere(demand_of(sequence))) fail(sequence, RejectReason::kTooLong);
@@ -118,6 +118,7 @@ void Scheduler::leave(Sequence& sequence, SequenceState next) {
   replica.to_release.push_back(residence.slot);
   replica.free_slots.push_back(residence.slot);
   replica.num_leaving_blocks += static_cast<std::int32_t>(residence.table.blocks.size());
+  replica.num_uncomputed_tokens -= sequence.num_uncomputed();
   residence.slot = -1;
   sequence.state = next;
   if (residence.num_plans_in_flight == 0) settle(sequence);
@@ -174,6 +175,7 @@ void Scheduler::emit(Sequence& sequence, FinishReason finish_reason, SequenceRes
   event.sequence_index = sequence.index;
   event.finish_reason = finish_reason;
   event.queue_us = std::exchange(sequence.queue_us, 0);
+  event.num_cached_tokens = std::exchange(sequence.num_cached_tokens, 0);
   if (result != nullptr) {
     counters_.num_generated_tokens += result->tokens.size();
     event.tokens = std::move(result->tokens);
@@ -207,7 +209,9 @@ ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
                      .num_kv_tokens = 0,
                      .num_preemptions = replica.num_preemptions,
                      .num_tokens_computed = replica.num_tokens_computed,
-                     .num_prompt_tokens_computed = replica.num_prompt_tokens_computed};
+                     .num_prompt_tokens_computed = replica.num_prompt_tokens_computed,
+                     .num_prefix_tokens_queried = replica.num_prefix_tokens_queried,
+                     .num_prefix_tokens_hit = replica.num_prefix_tokens_hit};
   for (const Sequence* sequence : replica.running) stats.num_kv_tokens += sequence->residence.num_computed;
   return stats;
 }

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "coordinator/prefix_cache.h"
 #include "coordinator/queue_policy.h"
 #include "coordinator/request.h"
 #include "coordinator/scheduler_config.h"
@@ -45,6 +46,8 @@ struct ReplicaStats {
   std::uint64_t num_preemptions = 0;
   std::uint64_t num_tokens_computed = 0;
   std::uint64_t num_prompt_tokens_computed = 0;  // of these; computed again after a preemption counts again
+  std::uint64_t num_prefix_tokens_queried = 0;   // of sequences at each admission
+  std::uint64_t num_prefix_tokens_hit = 0;       // of these, found in the prefix cache
 };
 
 class Scheduler {
@@ -125,6 +128,7 @@ class Scheduler {
   void check_replica(const Replica& replica) const;
 
   SchedulerConfig config_;
+  PrefixCache prefix_cache_;
   std::unique_ptr<QueuePolicy> policy_;
   std::map<RequestId, RequestState> requests_;
   WaitingQueue waiting_;

@@ -46,14 +46,22 @@ void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, Sequen
   residence.num_tokens_in_flight -= planned.num_tokens;
   residence.num_new_tokens_in_flight -= planned.max_new_tokens;
   if (sequence.state == SequenceState::kEnded) return;
-  if (result == nullptr || !is_possible(planned, *result)) return fail(sequence, RejectReason::kWorkerFault);
+  if (result == nullptr || !is_possible(planned, *result)) {
+    replica.kv.disown(residence.table);
+    return fail(sequence, RejectReason::kWorkerFault);
+  }
 
   replica.num_tokens_computed += result->num_computed - residence.num_computed;
   const std::int32_t num_prompt = sequence.request->num_prompt_tokens;
   replica.num_prompt_tokens_computed +=
       std::min(result->num_computed, num_prompt) - std::min(residence.num_computed, num_prompt);
+  const std::int32_t num_uncomputed_before = sequence.num_uncomputed();
   residence.num_computed = result->num_computed;
   sequence.tokens.insert(sequence.tokens.end(), result->tokens.begin(), result->tokens.end());
+  if (sequence.state == SequenceState::kRunning) {
+    replica.num_uncomputed_tokens += sequence.num_uncomputed() - num_uncomputed_before;
+  }
+  prefix_cache_.publish(sequence, replica);
   FinishReason finish_reason = result->finish_reason;
   if (finish_reason == FinishReason::kNone && sequence.num_tokens() >= residence.token_limit) {
     finish_reason = FinishReason::kLength;  // both sides know this bound: nothing can follow

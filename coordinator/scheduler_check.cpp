@@ -77,6 +77,7 @@ void Scheduler::check_replica(const Replica& replica) const {
   pool.check_integrity();
   std::vector<std::int32_t> num_holders(pool.num_blocks(), 0);
   std::int32_t num_leaving_blocks = 0;
+  std::int64_t num_uncomputed_tokens = 0;
   std::size_t num_plans = 0;
   for (const auto& [id, request] : requests_) {
     for (const Sequence& sequence : request.sequences) {
@@ -84,7 +85,9 @@ void Scheduler::check_replica(const Replica& replica) const {
       if (residence.table.blocks.empty() || residence.replica != replica.id) continue;
       for (const BlockId block : residence.table.blocks) ++num_holders[block];
       num_plans += residence.num_plans_in_flight;
-      if (sequence.state != SequenceState::kRunning) {
+      if (sequence.state == SequenceState::kRunning) {
+        num_uncomputed_tokens += sequence.num_uncomputed();
+      } else {
         num_leaving_blocks += static_cast<std::int32_t>(residence.table.blocks.size());
       }
     }
@@ -94,6 +97,7 @@ void Scheduler::check_replica(const Replica& replica) const {
               "reference count is not the number of holders");
   }
   CHECK(num_leaving_blocks == replica.num_leaving_blocks);
+  CHECK(num_uncomputed_tokens == replica.num_uncomputed_tokens);
   for (const PlanInFlight& plan : replica.in_flight) num_plans -= plan.sequences.size();
   CHECK_MSG(num_plans == 0, "a plan in flight names a sequence that does not know");
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/block_hash.h"
 #include "coordinator/admission.h"
 
 namespace caudal {
@@ -16,6 +17,8 @@ struct SchedulerConfig {
   bool chunked_prefill = true;
   BatchingMode batching = BatchingMode::kContinuous;
   std::int32_t static_batch_size = 32;  // with kStatic
+  bool prefix_caching = true;
+  HashKey prefix_key = {};  // random per start, so that nobody outside can aim for collisions
 
   std::int32_t step_tokens(const ReplicaInfo& info) const {
     return std::min(max_tokens_per_step, info.max_tokens_per_step);

@@ -119,21 +119,19 @@ void Scheduler::admit_waiting(Draft& draft) {
   // Anew, because running sequences have just taken blocks.
   draft.left = draft.replica.admission(config_, draft.left.num_tokens());
   if (draft.left.exhausted() || waiting_.size() == 0) return;
-  Placement placement;
+  Placement placement(prefix_cache_, config_);
   for (const auto& [id, replica] : replicas_) {
-    const bool is_this = id == draft.replica.id;
-    if (!is_this && (!replica.alive || std::ssize(replica.in_flight) >= config_.max_plans_in_flight))
-      continue;
-    const Admission others_left = replica.admission(config_, replica.num_tokens_left);
-    placement.add({id, is_this ? draft.left : others_left, replica.num_running()});
+    if (replica.alive) placement.add(replica);
   }
   for (auto position = waiting_.begin(); position != waiting_.end() && !draft.left.exhausted();) {
     Sequence& sequence = *position->second;
     const Demand demand = demand_of(sequence);
-    Candidate* chosen = placement.choose(demand);
-    if (chosen == nullptr && can_ever_fit(draft.replica.info, demand)) return;
-    if (chosen != nullptr) chosen->take(demand);
-    if (chosen == nullptr || chosen->replica != draft.replica.id) {
+    const std::optional<Placed> chosen = placement.choose(sequence, demand);
+    if (!chosen && can_ever_fit(draft.replica.info, demand)) return;
+    const bool is_here = chosen && chosen->candidate->replica == &draft.replica;
+    if (is_here && draft.left.chunk(chosen->demand.num_uncached()) <= 0) return;
+    if (chosen) chosen->candidate->take(chosen->demand);
+    if (!is_here) {
       ++position;
       continue;
     }
@@ -146,8 +144,12 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   Replica& replica = draft.replica;
   const Demand demand = demand_of(sequence);
   sequence.state = SequenceState::kRunning;
-  if (!std::exchange(sequence.started, true)) sequence.queue_us = now_ - sequence.request->request.arrival;
   Residence& residence = sequence.residence;
+  prefix_cache_.enter(sequence, replica);
+  if (!std::exchange(sequence.started, true)) {
+    sequence.queue_us = now_ - sequence.request->request.arrival;
+    sequence.num_cached_tokens = residence.num_computed;
+  }
   residence.replica = replica.id;
   residence.slot = replica.free_slots.back();
   replica.free_slots.pop_back();
@@ -155,6 +157,7 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   // All of what is known at once: a prompt that has begun never waits for blocks.
   CHECK(replica.kv.grow(residence.table, sequence.num_tokens()));
   replica.insert_running(sequence);
+  replica.num_uncomputed_tokens += sequence.num_uncomputed();
 
   NewSequence& line = draft.plan.new_sequences.emplace_back();
   const Request& request = sequence.request->request;
@@ -162,6 +165,7 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   line.sequence_id = sequence.id;
   line.tokens = sequence.tokens;
   line.num_prompt_tokens = demand.num_prompt_tokens;
+  line.num_computed = residence.num_computed;
   line.blocks = residence.table.blocks;
   line.sampling = request.sampling;
   line.sampling.seed = sequence_seed(request.sampling.seed, sequence.index);
@@ -172,7 +176,6 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
 // A plan is worth sending when it computes something; slots to release wait for the next that does.
 std::optional<StepPlan> Scheduler::commit(Draft& draft) {
   Replica& replica = draft.replica;
-  replica.num_tokens_left = draft.left.num_tokens();
   if (draft.plan.scheduled.empty()) return std::nullopt;
   draft.plan.epoch = replica.epoch;
   draft.plan.step_id = draft.record.step_id = ++replica.last_step_id;

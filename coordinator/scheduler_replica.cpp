@@ -4,9 +4,8 @@
 
 namespace caudal {
 
-// Prefix caching will bring the key; nothing is published before.
 Replica::Replica(ReplicaId id_, Epoch epoch_, const ReplicaInfo& info_)
-    : id(id_), epoch(epoch_), info(info_), kv(info_.num_blocks, HashKey{}) {
+    : id(id_), epoch(epoch_), info(info_), kv(info_.num_blocks) {
   for (SlotId slot = info.max_num_sequences - 1; slot >= 0; --slot) free_slots.push_back(slot);
 }
 

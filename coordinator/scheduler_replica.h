@@ -41,12 +41,14 @@ struct Replica {
   std::vector<PlanInFlight> in_flight;  // oldest first
   StepId last_step_id = 0;
   std::int32_t num_leaving_blocks = 0;  // of sequences that left; free once their plans are answered
-  std::int32_t num_tokens_left = 0;     // of the last plan's budget: what the next may have for others
+  std::int64_t num_uncomputed_tokens = 0;  // known and not answered, of running sequences: the backlog
 
   // For metrics.
   std::uint64_t num_preemptions = 0;
   std::uint64_t num_tokens_computed = 0;
   std::uint64_t num_prompt_tokens_computed = 0;  // of these
+  std::uint64_t num_prefix_tokens_queried = 0;   // at admissions
+  std::uint64_t num_prefix_tokens_hit = 0;       // of these
 };
 
 }  // namespace caudal

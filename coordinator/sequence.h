@@ -44,6 +44,8 @@ struct Sequence {
   std::int32_t num_preemptions = 0;
   bool started = false;  // has been admitted before
   Time queue_us = 0;     // from arrival to the first plan; told with the first event
+  std::int32_t num_cached_tokens = 0;  // of the prompt, at the first admission; told with the first event
+  PrefixHashes hashes;
   Residence residence;
 
   std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
@@ -51,6 +53,7 @@ struct Sequence {
   // The most that can be known and computed once every plan in flight is answered. The very last token
   // of a sequence is never computed: nothing is sampled from it.
   std::int32_t max_known() const { return num_tokens() + residence.num_new_tokens_in_flight; }
+  std::int32_t num_uncomputed() const { return num_tokens() - residence.num_computed; }
   std::int32_t max_computed() const { return residence.num_computed + residence.num_tokens_in_flight; }
   std::int32_t num_plannable() const {
     return std::min(max_known(), residence.token_limit - 1) - max_computed();

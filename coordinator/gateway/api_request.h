@@ -42,6 +42,7 @@ struct ApiRequest {
   bool ignore_eos = false;              // the model's own do not stop
   std::int32_t num_sequences = 1;       // n, per prompt
   std::int32_t priority = 0;
+  std::string cache_salt;               // cached prefixes are shared among requests of one salt only
 
   std::vector<std::string> stop_strings;
   bool include_stop = false;         // the stop string or token is part of the text

@@ -86,6 +86,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   }
   part.request.num_sequences = request_.num_sequences;
   part.request.priority = request_.priority;
+  part.request.cache_salt = request_.cache_salt;
   part.request.arrival = to_time(arrival_);
   for (std::size_t i = 0; i < part.num_choices; ++i) {
     choices_.push_back(std::make_unique<Choice>(static_cast<std::int32_t>(part.first_choice + i),

@@ -52,6 +52,7 @@ inline constexpr std::size_t kMaxChoices = 128;  // prompts times n
 inline constexpr std::size_t kMaxMessages = 8192;
 inline constexpr std::size_t kMaxTools = 256;
 inline constexpr std::size_t kMaxNameBytes = 256;  // model, roles' names, ids
+inline constexpr std::size_t kMaxCacheSaltBytes = 256;
 
 inline constexpr std::int32_t kDefaultCompletionTokens = 16;
 

@@ -237,6 +237,17 @@ Result<void> parse_model(const json::object& body, ApiRequest& request) {
   return {};
 }
 
+// As in vLLM: not empty when given.
+Result<void> parse_cache_salt(const json::object& body, ApiRequest& request) {
+  const json::value* salt = present(body, "cache_salt");
+  if (salt == nullptr) return {};
+  if (!salt->is_string() || salt->get_string().empty() || salt->get_string().size() > kMaxCacheSaltBytes) {
+    return Error{fmt::format("It must be a string of 1 to {} bytes.", kMaxCacheSaltBytes), "cache_salt"};
+  }
+  request.cache_salt = salt->get_string();
+  return {};
+}
+
 // What one field alone cannot tell.
 Result<void> check_together(const json::object& body, ApiRequest& request) {
   if (request.endpoint == Endpoint::kChat) {
@@ -267,6 +278,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, const json::value& body,
   request.endpoint = endpoint;
   request.sampling = context.default_sampling;
   if (const auto done = parse_model(object, request); !done) return done.error();
+  if (const auto done = parse_cache_salt(object, request); !done) return done.error();
   if (const auto done = refuse_unsupported(object); !done) return done.error();
   if (const auto done = parse_scalars(object, request); !done) return done.error();
   if (endpoint == Endpoint::kChat) {

@@ -14,8 +14,19 @@ std::vector<TokenId> tokens(std::int32_t count) {
   return result;
 }
 
+// What a sequence would ask with.
+class Asked {
+ public:
+  Asked(BlockHash root, std::span<const TokenId> text) : prefix_(hashes_.of(HashKey{1, 2}, root, text)) {}
+  operator const Prefix&() const { return prefix_; }
+
+ private:
+  PrefixHashes hashes_;
+  Prefix prefix_;
+};
+
 TEST(KvManager, GrowsByWholeBlocksOrNotAtAll) {
-  KvManager kv(3, HashKey{});
+  KvManager kv(3);
   BlockTable a;
   EXPECT_TRUE(kv.grow(a, 17));
   EXPECT_EQ(a.blocks.size(), 2U);
@@ -31,21 +42,21 @@ TEST(KvManager, GrowsByWholeBlocksOrNotAtAll) {
 }
 
 TEST(KvManager, FindsThePublishedPrefixShortOfTheLastToken) {
-  KvManager kv(8, HashKey{1, 2});
+  KvManager kv(8);
   const auto text = tokens(40);
-  BlockTable a = kv.match(7, text);
+  BlockTable a = kv.match(Asked(7, text));
   EXPECT_TRUE(a.blocks.empty());
   ASSERT_TRUE(kv.grow(a, 40));
-  kv.publish(a, text, 31);
+  kv.publish(a, Asked(7, text), 31);
   EXPECT_EQ(a.num_published, 1) << "the second block is not computed to its end";
-  kv.publish(a, text, 40);
+  kv.publish(a, Asked(7, text), 40);
   EXPECT_EQ(a.num_published, 2);
 
-  BlockTable b = kv.match(7, text);
+  BlockTable b = kv.match(Asked(7, text));
   EXPECT_EQ(b.blocks, std::vector<BlockId>(a.blocks.begin(), a.blocks.begin() + 2));
-  BlockTable exact = kv.match(7, std::span(text).first(32));
+  BlockTable exact = kv.match(Asked(7, std::span(text).first(32)));
   EXPECT_EQ(exact.blocks.size(), 1U) << "the last token has to be computed";
-  EXPECT_TRUE(kv.match(8, text).blocks.empty()) << "another salt shares nothing";
+  EXPECT_TRUE(kv.match(Asked(8, text)).blocks.empty()) << "another salt shares nothing";
   EXPECT_EQ(kv.pool().num_references(a.blocks[0]), 3);
   for (BlockTable* table : {&a, &b, &exact}) kv.release(*table);
   EXPECT_EQ(kv.pool().num_free(), 8);
@@ -53,20 +64,34 @@ TEST(KvManager, FindsThePublishedPrefixShortOfTheLastToken) {
 }
 
 TEST(KvManager, LosesTheEndOfACachedPrefixFirst) {
-  KvManager kv(3, HashKey{});
+  KvManager kv(3);
   const auto text = tokens(49);
-  BlockTable a = kv.match(0, text);
+  BlockTable a = kv.match(Asked(0, text));
   ASSERT_TRUE(kv.grow(a, 48));
-  kv.publish(a, text, 48);
+  kv.publish(a, Asked(0, text), 48);
   kv.release(a);
   BlockTable other;
   ASSERT_TRUE(kv.grow(other, 1));
-  BlockTable again = kv.match(0, text);
+  BlockTable again = kv.match(Asked(0, text));
   EXPECT_EQ(again.blocks.size(), 2U);
 }
 
+TEST(KvManager, DisownedBlocksAreNotFound) {
+  KvManager kv(4);
+  const auto text = tokens(40);
+  BlockTable a;
+  ASSERT_TRUE(kv.grow(a, 40));
+  kv.publish(a, Asked(0, text), 40);
+  EXPECT_EQ(kv.probe(Asked(0, text)).num_blocks, 2);
+  kv.disown(a);
+  EXPECT_EQ(kv.probe(Asked(0, text)).num_blocks, 0);
+  kv.release(a);
+  EXPECT_EQ(kv.pool().num_cached(), 0);
+  kv.pool().check_integrity();
+}
+
 TEST(KvManager, ForksShareFullBlocksAndCopyTheLast) {
-  KvManager kv(4, HashKey{});
+  KvManager kv(4);
   BlockTable a;
   ASSERT_TRUE(kv.grow(a, 40));
   auto fork = kv.fork(a, 40);
@@ -87,7 +112,7 @@ TEST(KvManager, ForksShareFullBlocksAndCopyTheLast) {
 class RandomTables {
  public:
   explicit RandomTables(std::uint64_t seed)
-      : random_(seed), num_blocks_(draw(1, 12)), kv_(num_blocks_, HashKey{seed, 1}), filled_(num_blocks_) {}
+      : random_(seed), num_blocks_(draw(1, 12)), kv_(num_blocks_), filled_(num_blocks_) {}
 
   void step() {
     const std::int32_t operation = draw(0, 5);
@@ -95,7 +120,7 @@ class RandomTables {
     Row& row = rows_[draw(0, static_cast<std::int32_t>(rows_.size()) - 1)];
     if (operation <= 2) return extend(row);
     if (operation == 3)
-      return kv_.publish(row.table, row.tokens, static_cast<std::int32_t>(row.tokens.size()));
+      return kv_.publish(row.table, Asked(row.root, row.tokens), static_cast<std::int32_t>(row.tokens.size()));
     if (operation == 4) return fork(row);
     kv_.release(row.table);
     std::swap(row, rows_.back());
@@ -132,6 +157,7 @@ class RandomTables {
 
  private:
   struct Row {
+    BlockHash root = 0;
     std::vector<TokenId> tokens;
     BlockTable table;
   };
@@ -163,7 +189,12 @@ class RandomTables {
     const TokenId letter = draw(0, 1);
     row.tokens.assign(draw(1, 60), letter);
     row.tokens[draw(0, static_cast<std::int32_t>(row.tokens.size()) - 1)] = draw(0, 1);
-    row.table = kv_.match(draw(0, 1), row.tokens);
+    row.root = static_cast<BlockHash>(draw(0, 1));
+    const std::int32_t num_free = kv_.pool().num_free();
+    const CachedPrefix cached = kv_.probe(Asked(row.root, row.tokens));
+    row.table = kv_.match(Asked(row.root, row.tokens));
+    ASSERT_EQ(std::ssize(row.table.blocks), cached.num_blocks);
+    ASSERT_EQ(kv_.pool().num_free(), num_free - cached.num_free) << "probe() says exactly what match() takes";
     const std::size_t num_cached = row.table.blocks.size() * kBlockSize;
     num_hits_ += static_cast<std::int32_t>(row.table.blocks.size());
     if (!grow(row)) return kv_.release(row.table);
@@ -186,7 +217,7 @@ class RandomTables {
       return;
     }
     if (fork->copy) filled_[fork->copy->destination] = filled_[fork->copy->source];
-    rows_.push_back({row.tokens, std::move(fork->table)});
+    rows_.push_back({row.root, row.tokens, std::move(fork->table)});
   }
 
   std::mt19937_64 random_;

@@ -18,7 +18,7 @@ ReplicaInfo replica(std::int32_t num_blocks = 100) {
 }
 
 Demand demand(std::int32_t num_prompt, std::int32_t max_new = 16) {
-  return {num_prompt, max_new, num_prompt};
+  return {num_prompt, max_new, num_prompt, {}};
 }
 
 TEST(QueuePolicy, OrdersByPriorityThenArrival) {
@@ -105,24 +105,84 @@ TEST(Admission, StaticBatchesWaitForTheLastOne) {
   EXPECT_FALSE(empty.admits(demand(1)));
 }
 
-TEST(Placement, PrefersTheLeastLoadedThatHasRoom) {
+TEST(Admission, CachedBlocksCostOnlyWhatNobodyHoldsYet) {
   const SchedulerConfig config;
-  const ReplicaInfo large = replica();
-  const ReplicaInfo small = replica(2);
-  Placement placement;
-  placement.add({.replica = 1, .admission = {config, large, {3, 99, 64}}, .num_running = 3});
-  placement.add({.replica = 2, .admission = {config, large, {2, 99, 64}}, .num_running = 2});
-  placement.add({.replica = 3, .admission = {config, small, {0, 2, 64}}, .num_running = 0});
-  const auto place = [&](const Demand& wanted) {
-    Candidate* chosen = placement.choose(wanted);
-    if (chosen == nullptr) return ReplicaId{0};
-    chosen->take(wanted);
-    return chosen->replica;
-  };
+  const ReplicaInfo info = replica();
+  const Admission left(config, info, {.num_running = 0, .num_free_blocks = 2, .num_tokens_left = 64});
+  Demand wanted = demand(64);
+  EXPECT_FALSE(left.admits(wanted));
+  wanted.cached = {.num_blocks = 3, .num_free = 2};
+  EXPECT_EQ(wanted.num_uncached(), 16);
+  EXPECT_FALSE(left.admits(wanted)) << "one new block, and two cached ones that are among the free ones";
+  wanted.cached.num_free = 1;
+  EXPECT_TRUE(left.admits(wanted));
+}
+
+// Replicas that run nothing for real: only what they say of themselves counts here.
+class PlacementTest : public testing::Test {
+ protected:
+  PlacementTest() {
+    for (ReplicaId id = 1; id <= 2; ++id) replicas_.emplace_back(id, 1, replica());
+    replicas_.emplace_back(3, 1, replica(2));
+    sequence_.request = &request_;
+  }
+
+  // What the chosen one caches is of no interest here.
+  ReplicaId place(const Demand& wanted) {
+    sequence_.tokens.resize(static_cast<std::size_t>(wanted.num_tokens));
+    Placement placement(cache_, config_);
+    for (const Replica& one : replicas_) placement.add(one);
+    const auto chosen = placement.choose(sequence_, wanted);
+    return chosen ? chosen->candidate->replica->id : ReplicaId{0};
+  }
+
+  void run_on(Replica& replica, std::size_t num_sequences) { replica.running.assign(num_sequences, nullptr); }
+
+  // As if a sequence of so many tokens had been computed there.
+  void fill_cache(Replica& replica, std::int32_t num_tokens) {
+    sequence_.tokens.resize(static_cast<std::size_t>(num_tokens));
+    ASSERT_TRUE(replica.kv.grow(sequence_.residence.table, num_tokens));
+    sequence_.residence.num_computed = num_tokens;
+    cache_.publish(sequence_, replica);
+    replica.kv.release(sequence_.residence.table);
+    sequence_.residence = {};
+  }
+
+  const SchedulerConfig config_{};
+  const PrefixCache cache_{config_};
+  std::vector<Replica> replicas_;
+  RequestState request_;
+  Sequence sequence_;
+};
+
+TEST_F(PlacementTest, PrefersTheLeastLoadedThatHasRoom) {
+  run_on(replicas_[0], 3);
+  run_on(replicas_[1], 2);
   EXPECT_EQ(place(demand(30)), 2U) << "too long for the idle one";
+  run_on(replicas_[1], 3);
   EXPECT_EQ(place(demand(30)), 1U) << "the first of two equally loaded ones";
+  replicas_[0].num_uncomputed_tokens = 1;
+  EXPECT_EQ(place(demand(30)), 2U) << "a prompt is being computed on the other";
   EXPECT_EQ(place(demand(8, 8)), 3U);
   EXPECT_EQ(place(demand(300)), 0U);
+}
+
+TEST_F(PlacementTest, ACachedPrefixDrawsUntilItsReplicaIsTooBusy) {
+  fill_cache(replicas_[1], 160);
+  EXPECT_EQ(place(demand(161)), 2U);
+  run_on(replicas_[1], 4);
+  EXPECT_EQ(place(demand(161)), 2U) << "160 tokens are worth more than 4 decodes";
+  run_on(replicas_[1], 6);
+  EXPECT_EQ(place(demand(161)), 1U);
+  run_on(replicas_[1], 0);
+  replicas_[1].num_uncomputed_tokens = 200;
+  EXPECT_EQ(place(demand(161)), 1U) << "computing it again is quicker than waiting";
+}
+
+TEST_F(PlacementTest, ASaltSharesNothing) {
+  fill_cache(replicas_[1], 160);
+  request_.request.cache_salt = "mine";
+  EXPECT_EQ(place(demand(161)), 1U);
 }
 
 }  // namespace

@@ -14,7 +14,13 @@ SchedulerConfig draw_config(std::mt19937_64& random) {
   config.chunked_prefill = random() % 4 != 0;
   config.batching = random() % 8 == 0 ? BatchingMode::kStatic : BatchingMode::kContinuous;
   config.static_batch_size = up_to(4);
+  config.prefix_caching = random() % 8 != 0;
+  config.prefix_key = {random(), random()};
   return config;
+}
+
+std::uint64_t salt_digest(const Request& request) {
+  return request.cache_salt.empty() ? 1 : static_cast<std::uint64_t>(request.cache_salt[0]);
 }
 
 }  // namespace
@@ -96,11 +102,22 @@ std::int32_t World::max_admissions() const {
   return most - static_cast<std::int32_t>(num_losses_);
 }
 
+// Most of them begin like others do.
+std::vector<TokenId> World::draw_prompt() {
+  std::vector<TokenId> prompt;
+  const std::int32_t group = draw(0, 3);
+  const std::int32_t num_shared = group < 3 ? draw(0, 70) : 0;
+  for (std::int32_t i = 0; i < num_shared; ++i) prompt.push_back(static_cast<TokenId>(mix(group, i) % 32));
+  for (std::int32_t i = draw(1, chance(70) ? 12 : 70); i > 0; --i) prompt.push_back(draw(0, 31));
+  return prompt;
+}
+
 Request World::draw_request() {
   Request request;
   request.id = clients_.size() + 1;
   request.arrival = now_;
-  for (std::int32_t i = draw(1, chance(70) ? 12 : 70); i > 0; --i) request.prompt.push_back(draw(0, 31));
+  request.prompt = draw_prompt();
+  if (chance(30)) request.cache_salt = chance(50) ? "a" : "b";
   request.sampling.seed = random_();
   request.stop.max_tokens = draw(1, chance(40) ? 10 : 90);
   request.stop.min_tokens = draw(0, std::min(5, request.stop.max_tokens));
@@ -124,7 +141,8 @@ void World::submit() {
   num_submitted_ += client.request.num_sequences;
   for (std::int32_t i = 0; i < client.request.num_sequences; ++i) {
     client.streams.push_back(
-        {expected_output(client.request, i, nodes_[0].info.max_context_tokens), {}, false});
+        {expected_output(client.request, i, nodes_[0].info.max_context_tokens), {}, false, false, {}});
+    streams_.emplace_back(client.request.id, i);
   }
   clients_.emplace(client.request.id, std::move(client));
 }
@@ -152,6 +170,7 @@ void World::join(Node& node) {
   node.info.max_num_sequences = draw(1, 8);
   node.info.max_tokens_per_step = draw(1, 80);
   node.epoch = ++last_epoch_;
+  node.computed.clear();
   node.worker.emplace(node.info);
   node.checker.emplace(config_, node.info, node.epoch);
   scheduler_.replica_joined(node.id, node.epoch, node.info, now_);
@@ -174,7 +193,10 @@ bool World::plan(Node& node) {
   if (!plan) return false;
   CHECK(node.epoch != 0);
   node.checker->sent(*plan);
-  for (const NewSequence& sequence : plan->new_sequences) ++num_admissions_[sequence.sequence_id];
+  for (const NewSequence& sequence : plan->new_sequences) {
+    ++num_admissions_[sequence.sequence_id];
+    check_cached(node, sequence);
+  }
   digest_ = mix(digest_, node.checker->trace_digest());
   node.plans.push_back(std::move(*plan));
   return true;
@@ -200,6 +222,7 @@ void World::deliver(Node& node) {
   node.results.pop_front();
   CHECK(scheduler_.apply(node.id, result, now_));
   node.checker->answered();
+  note_computed(node, result);
   if (chance(10)) CHECK_MSG(!scheduler_.apply(node.id, result, now_), "an answer was taken twice");
 }
 
@@ -208,6 +231,33 @@ void World::deliver_nonsense(Node& node) {
   if (outdated_.empty()) return;
   CHECK_MSG(!scheduler_.apply(node.id, outdated_.front(), now_), "an answer of a past epoch was taken");
   outdated_.pop_front();
+}
+
+// What may be found from now on, under the sequence's salt.
+void World::note_computed(Node& node, const StepResult& result) {
+  for (const SequenceResult& entry : result.sequences) {
+    const auto [request_id, index] = streams_.at(entry.sequence_id - 1);
+    const Client& client = clients_.at(request_id);
+    const std::vector<TokenId>& output = client.streams[index].expected.tokens;
+    const auto num_prompt = static_cast<std::int32_t>(client.request.prompt.size());
+    std::uint64_t prefix = salt_digest(client.request);
+    for (std::int32_t i = 0; i < entry.num_computed; ++i) {
+      prefix = mix(prefix, i < num_prompt ? client.request.prompt[i] : output[i - num_prompt]);
+      if ((i + 1) % kBlockSize == 0) node.computed.insert(prefix);
+    }
+  }
+}
+
+void World::check_cached(const Node& node, const NewSequence& sequence) {
+  const auto [request_id, index] = streams_.at(sequence.sequence_id - 1);
+  Client& client = clients_.at(request_id);
+  if (!client.streams[index].num_cached) client.streams[index].num_cached = sequence.num_computed;
+  if (sequence.num_computed == 0) return;
+  num_tokens_hit_ += sequence.num_computed;
+  CHECK(config_.prefix_caching);
+  std::uint64_t prefix = salt_digest(client.request);
+  for (std::int32_t i = 0; i < sequence.num_computed; ++i) prefix = mix(prefix, sequence.tokens[i]);
+  CHECK_MSG(node.computed.contains(prefix), "found what nobody with this salt has computed");
 }
 
 bool World::fits(const Client& client, const ReplicaInfo& info) const {
@@ -221,6 +271,7 @@ void World::receive(const TokenEvent& event) {
   CHECK_MSG(!stream.cancelled, "an event after the cancel");
   CHECK_MSG(!stream.has_ended, "an event after the end");
   CHECK(!event.tokens.empty() || event.finish_reason == FinishReason::kError);
+  if (stream.tokens.empty() && !event.tokens.empty()) CHECK(event.num_cached_tokens == *stream.num_cached);
   num_tokens_received_ += event.tokens.size();
   stream.tokens.insert(stream.tokens.end(), event.tokens.begin(), event.tokens.end());
   const auto& expected = stream.expected.tokens;
@@ -259,12 +310,16 @@ void World::check() {
             "the scheduler and the clients disagree on who is still there");
 }
 
-// After full rounds of planning, a replica without a plan has nobody left to work for.
+// After full rounds of planning, a replica without a plan has nobody left to work for, except whom a busy
+// replica with more of their prefix is to have.
 void World::check_work_conserving() {
   const SchedulerStats stats = scheduler_.stats();
+  const bool any_busy = std::ranges::any_of(
+      nodes_, [&](const Node& node) { return scheduler_.replica_stats(node.id).num_plans_in_flight > 0; });
   for (const Node& node : nodes_) {
     if (node.epoch == 0 || scheduler_.replica_stats(node.id).num_plans_in_flight > 0) continue;
     CHECK_MSG(scheduler_.replica_stats(node.id).num_running == 0, "a replica idles with sequences on it");
+    if (config_.prefix_caching && any_busy) continue;
     std::int32_t num_misfits = 0;
     for (const auto& [id, client] : clients_) {
       if (fits(client, node.info)) continue;

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <random>
+#include <set>
 
 #include "coordinator/scheduler.h"
 #include "tests/sim/plan_checker.h"
@@ -24,6 +25,7 @@ class World {
   std::int32_t max_admissions() const;  // of one sequence, beyond those that losses explain
   SchedulerStats stats() const { return scheduler_.stats(); }
   std::uint64_t num_losses() const { return num_losses_; }
+  std::uint64_t num_tokens_hit() const { return num_tokens_hit_; }  // in prefix caches
 
  private:
   struct Node {
@@ -34,12 +36,14 @@ class World {
     std::optional<PlanChecker> checker;
     std::deque<StepPlan> plans;      // sent, not run
     std::deque<StepResult> results;  // run, not delivered
+    std::set<std::uint64_t> computed;  // digests of salt and whole blocks that an answer has told of
   };
   struct Stream {
     Output expected;
     std::vector<TokenId> tokens;
     bool has_ended = false;
     bool cancelled = false;
+    std::optional<std::int32_t> num_cached;  // of the prompt, in the first plan that named it
 
     bool is_live() const { return !has_ended && !cancelled; }
   };
@@ -56,6 +60,7 @@ class World {
   Node& any_node() { return nodes_[draw(0, static_cast<std::int32_t>(nodes_.size()) - 1)]; }
 
   Request draw_request();
+  std::vector<TokenId> draw_prompt();
   void submit();
   void cancel();
   void join(Node& node);
@@ -68,6 +73,8 @@ class World {
 
   bool fits(const Client& client, const ReplicaInfo& info) const;
   void receive(const TokenEvent& event);
+  void note_computed(Node& node, const StepResult& result);
+  void check_cached(const Node& node, const NewSequence& sequence);
   void check();
   void check_work_conserving();
 
@@ -78,11 +85,13 @@ class World {
   std::map<RequestId, Client> clients_;
   std::deque<StepResult> outdated_;  // of epochs that are gone
   std::map<SequenceId, std::int32_t> num_admissions_;
+  std::vector<std::pair<RequestId, std::int32_t>> streams_;  // by sequence id - 1
   Time now_ = 0;
   Epoch last_epoch_ = 0;
   std::uint64_t num_losses_ = 0;
   std::uint64_t num_submitted_ = 0;  // sequences
   std::uint64_t num_tokens_received_ = 0;
+  std::uint64_t num_tokens_hit_ = 0;
   std::uint64_t digest_ = 0;
 };
 

@@ -1,4 +1,4 @@
-"""The same tokens whatever the cluster looks like: ranks, chunks, batch, preemption. In f32, where sums over
+"""The same tokens whatever the cluster looks like: ranks, chunks, batch, preemption, cache. In f32, where sums over
 ranks may differ in the last bit but greedy tokens must not."""
 import concurrent.futures
 import unittest
@@ -39,6 +39,12 @@ class Sameness(unittest.TestCase):
 
     def test_two_replicas(self):
         self.check(replicas=2)
+
+    def test_from_the_prefix_cache(self):
+        with Cluster(worker_args=["--dtype=f32"]) as c:
+            self.assertEqual(answers(c, 32), self.alone)
+            self.assertEqual(answers(c, 32), self.alone)
+            self.assertGreater(c.metric("vllm:prefix_cache_hits_total"), 0)
 
     def test_small_chunks(self):
         self.check(args=["--max-tokens-per-step", "40", "--max-num-sequences", "32"])

@@ -48,7 +48,7 @@ class Serving(unittest.TestCase):
                                                           stream_options={"include_usage": True}))
         text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
         self.assertEqual(text, whole.choices[0].message.content)
-        self.assertEqual(chunks[-1].usage, whole.usage)
+        self.assertEqual(chunks[-1].usage.total_tokens, whole.usage.total_tokens)
         self.assertEqual([c.choices[0].finish_reason for c in chunks if c.choices][-1], "stop")
         self.assertEqual(whole.usage.total_tokens, whole.usage.prompt_tokens + whole.usage.completion_tokens)
 
@@ -90,6 +90,23 @@ class Serving(unittest.TestCase):
         while event.WhichOneof("event") == "delta":
             event = client.receive()
         self.assertEqual(event.finished.choices[0].finish_reason, "abort")
+
+    def test_a_prompt_is_cached_for_those_with_its_salt(self):
+        prompt = "One prompt that nobody else in these tests asks, so that it cannot be in the cache. " * 3
+        def ask(**fields):
+            answer = self.cluster.complete(prompt, max_tokens=8, **fields)
+            usage = answer["usage"]
+            return answer["choices"][0]["text"], usage["prompt_tokens_details"]["cached_tokens"], usage["prompt_tokens"]
+        hits = self.cluster.metric("vllm:prefix_cache_hits_total")
+        text, cached, length = ask()
+        self.assertEqual(cached, 0)
+        self.assertEqual(ask(), (text, (length - 1) // 16 * 16, length))
+        self.assertEqual(ask(cache_salt="another"), (text, 0, length))
+        self.assertTrue(self.soon(lambda: self.cluster.metric("vllm:prefix_cache_hits_total") > hits))
+        client = zmq_client.Client(self.cluster.zmq_endpoint)
+        asked = dict(max_tokens=8, temperature=0.0)
+        self.assertGreater(client.complete(prompt, **asked).usage.cached_tokens, 0)
+        self.assertEqual(client.complete(prompt, cache_salt="a third", **asked).usage.cached_tokens, 0)
 
     def test_seeded_sampling_repeats(self):
         arguments = dict(max_tokens=24, temperature=0.9, top_p=0.95, top_k=50, min_p=0.01, seed=11)

@@ -99,7 +99,7 @@ TEST(Layering, TheSchedulerIsPure) {
                                          "coordinator/kv_manager", "coordinator/block_pool",
                                          "coordinator/placement",  "coordinator/admission",
                                          "coordinator/queue_policy", "coordinator/waiting_queue",
-                                         "coordinator/request.h"};
+                                         "coordinator/prefix",     "coordinator/request.h"};
   const std::set<std::string> impure = {"chrono", "thread", "mutex", "atomic", "random", "unordered_map",
                                         "unordered_set", "cstdlib", "ctime", "common/queue.h",
                                         "common/socket.h", "common/log.h"};

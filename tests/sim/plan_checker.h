@@ -1,6 +1,7 @@
 // PlanChecker: watches the plans and answers of one replica epoch from outside and CHECKs what has to hold
-// for every pair of them: step ids rise by one, budgets hold, no block is in two tables, and no block is
-// handed out while an unanswered plan names it for somebody else. Keeps a digest of everything sent.
+// for every pair of them: step ids rise by one, budgets hold, a block is in two tables only as part of a cached
+// prefix, nobody writes to such a block or finds one that an unanswered plan still writes, and no block is
+// handed out while an unanswered plan names it. Keeps a digest of everything sent.
 #pragma once
 
 #include <deque>
@@ -20,6 +21,7 @@ inline std::uint64_t digest(const StepPlan& plan, std::uint64_t seed = 0) {
     d = mix(mix(mix(d, sequence.slot), sequence.sequence_id), sequence.sampling.seed);
     for (const TokenId token : sequence.tokens) d = mix(d, token);
     for (const BlockId block : sequence.blocks) d = mix(d, block);
+    d = mix(d, sequence.num_computed);
   }
   for (const ScheduledSequence& scheduled : plan.scheduled) {
     d = mix(mix(d, scheduled.slot), scheduled.num_tokens);
@@ -39,24 +41,25 @@ class PlanChecker {
     CHECK(unanswered_.size() < static_cast<std::size_t>(config_.max_plans_in_flight));
     for (const SlotId slot : plan.released) CHECK(tables_.erase(slot) == 1);
     for (const NewSequence& sequence : plan.new_sequences) {
-      CHECK(tables_.emplace(sequence.slot, Table{sequence.sequence_id, {}}).second);
-      hand_out(tables_.at(sequence.slot), sequence.blocks);
+      enter(sequence);
     }
     std::int64_t num_tokens = 0;
+    Unanswered unanswered;
     std::set<SlotId> slots;
     for (const ScheduledSequence& scheduled : plan.scheduled) {
       CHECK_MSG(slots.insert(scheduled.slot).second, "a slot is twice in a plan");
-      hand_out(tables_.at(scheduled.slot), scheduled.new_blocks);
+      Table& table = tables_.at(scheduled.slot);
+      hand_out(table, scheduled.new_blocks);
+      write(table, scheduled.num_tokens, unanswered);
       num_tokens += scheduled.num_tokens;
     }
     CHECK(num_tokens <= config_.step_tokens(info_));
     CHECK(std::ssize(tables_) <= config_.batch_sequences(info_));
-    Named named;
     for (const SlotId slot : slots) {
-      const Table& table = tables_.at(slot);
-      for (const BlockId block : table.blocks) named.emplace(block, table.sequence);
+      const std::vector<BlockId>& blocks = tables_.at(slot).blocks;
+      unanswered.named.insert(blocks.begin(), blocks.end());
     }
-    unanswered_.push_back(std::move(named));
+    unanswered_.push_back(std::move(unanswered));
     digest_ = digest(plan, digest_);
   }
 
@@ -66,10 +69,39 @@ class PlanChecker {
 
  private:
   struct Table {
-    SequenceId sequence;
     std::vector<BlockId> blocks;
+    std::int32_t num_computed;  // once all plans are answered
   };
-  using Named = std::map<BlockId, SequenceId>;
+  struct Unanswered {
+    std::set<BlockId> named;
+    std::set<BlockId> written;
+  };
+
+  void enter(const NewSequence& sequence) {
+    CHECK(sequence.num_computed % kBlockSize == 0);
+    const auto end_of_cached = sequence.blocks.begin() + sequence.num_computed / kBlockSize;
+    Table table{{sequence.blocks.begin(), end_of_cached}, sequence.num_computed};
+    for (const BlockId block : table.blocks) {
+      for (const Unanswered& plan : unanswered_) {
+        CHECK_MSG(!plan.written.contains(block), "a block is found while an unanswered plan writes it");
+      }
+    }
+    const auto [entry, is_new] = tables_.emplace(sequence.slot, std::move(table));
+    CHECK(is_new);
+    hand_out(entry->second, {end_of_cached, sequence.blocks.end()});
+  }
+
+  void write(Table& table, std::int32_t num_tokens, Unanswered& plan) {
+    const std::int32_t first = table.num_computed / kBlockSize;
+    table.num_computed += num_tokens;
+    for (std::int32_t i = first; i < blocks_for(table.num_computed); ++i) {
+      const BlockId block = table.blocks.at(i);
+      std::int64_t num_tables = 0;
+      for (const auto& [slot, other] : tables_) num_tables += std::ranges::count(other.blocks, block);
+      CHECK_MSG(num_tables == 1, "a shared block is written");
+      plan.written.insert(block);
+    }
+  }
 
   void hand_out(Table& table, const std::vector<BlockId>& blocks) {
     for (const BlockId block : blocks) {
@@ -77,8 +109,8 @@ class PlanChecker {
       for (const auto& [slot, other] : tables_) {
         CHECK_MSG(std::ranges::count(other.blocks, block) == 0, "a block is in two tables");
       }
-      for (const Named& named : unanswered_) {
-        CHECK_MSG(!named.contains(block), "a block was reused while an unanswered plan names it");
+      for (const Unanswered& plan : unanswered_) {
+        CHECK_MSG(!plan.named.contains(block), "a block was reused while an unanswered plan names it");
       }
       table.blocks.push_back(block);
     }
@@ -89,7 +121,7 @@ class PlanChecker {
   Epoch epoch_;
   StepId last_step_id_ = 0;
   std::map<SlotId, Table> tables_;  // as the worker sees them after the last plan
-  std::deque<Named> unanswered_;
+  std::deque<Unanswered> unanswered_;
   std::uint64_t digest_ = 0;
 };
 

@@ -14,16 +14,22 @@ namespace caudal::sim {
 class SimulatedWorker {
  public:
   explicit SimulatedWorker(const ReplicaInfo& info)
-      : info_(info), table_(info.max_num_sequences), kv_(info.num_blocks * kBlockSize) {}
+      : info_(info),
+        table_(info.max_num_sequences),
+        kv_(info.num_blocks * kBlockSize),
+        num_tables_(info.num_blocks) {}
 
   StepResult run(const StepPlan& plan) {
     for (const SlotId slot : plan.released) {
       CHECK_MSG(table_.at(slot).has_value(), "an empty slot was released");
+      for (const BlockId block : table_[slot]->sequence.blocks) --num_tables_.at(block);
       table_[slot].reset();
     }
     for (const NewSequence& sequence : plan.new_sequences) {
       CHECK_MSG(!table_.at(sequence.slot).has_value(), "a slot was given out twice");
       table_[sequence.slot] = Row{sequence, false};
+      for (const BlockId block : sequence.blocks) ++num_tables_.at(block);
+      check_cached(*table_[sequence.slot]);
     }
     CHECK_MSG(plan.block_copies.empty(), "nothing forks yet");
     StepResult result{.epoch = plan.epoch, .step_id = plan.step_id, .sequences = {}};
@@ -32,6 +38,7 @@ class SimulatedWorker {
       Row& row = *table_[scheduled.slot];
       row.sequence.blocks.insert(row.sequence.blocks.end(), scheduled.new_blocks.begin(),
                                  scheduled.new_blocks.end());
+      for (const BlockId block : scheduled.new_blocks) ++num_tables_.at(block);
       if (!row.has_finished) result.sequences.push_back(compute(row, scheduled));
     }
     return result;
@@ -49,6 +56,16 @@ class SimulatedWorker {
     return kv_.at(row.sequence.blocks[block] * kBlockSize + position % kBlockSize);
   }
 
+  // What a sequence finds in the cache is what it would have computed itself.
+  void check_cached(const Row& row) {
+    CHECK(row.sequence.num_computed < std::ssize(row.sequence.tokens));
+    std::uint64_t kv = 0;
+    for (std::int32_t position = 0; position < row.sequence.num_computed; ++position) {
+      kv = ToyModel::kv(kv, row.sequence.tokens[position]);
+      CHECK_MSG(kv_at(row, position) == kv, "a cached block holds something else");
+    }
+  }
+
   SequenceResult compute(Row& row, const ScheduledSequence& scheduled) {
     NewSequence& sequence = row.sequence;
     const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
@@ -57,6 +74,7 @@ class SimulatedWorker {
     for (std::int32_t i = 0; i < scheduled.num_tokens; ++i, ++sequence.num_computed) {
       const std::int32_t position = sequence.num_computed;
       const std::uint64_t previous = position == 0 ? 0 : kv_at(row, position - 1);
+      CHECK_MSG(num_tables_[row.sequence.blocks[position / kBlockSize]] == 1, "a shared block is written");
       kv_at(row, position) = ToyModel::kv(previous, sequence.tokens[position]);
     }
     SequenceResult result{.slot = scheduled.slot,
@@ -80,6 +98,7 @@ class SimulatedWorker {
   ReplicaInfo info_;
   std::vector<std::optional<Row>> table_;  // by slot
   std::vector<std::uint64_t> kv_;          // [num_blocks, 16]
+  std::vector<std::int32_t> num_tables_;   // that hold a block
 };
 
 }  // namespace caudal::sim

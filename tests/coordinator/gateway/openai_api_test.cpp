@@ -54,7 +54,7 @@ TEST(OpenAiApi, TakesEveryField) {
       "temperature":0.5,"top_p":0.9,"top_k":-1,"min_p":0.1,"seed":-3,"n":2,"stop":["x","y"],"stop_token_ids":[3],
       "ignore_eos":true,"presence_penalty":-2,"frequency_penalty":2,"repetition_penalty":1.5,
       "logit_bias":{"5":-100,"6":1.5},"logprobs":3,"stream":true,"stream_options":{"include_usage":true},
-      "include_stop_str_in_output":true,"skip_special_tokens":false,"priority":-4,"user":"u","best_of":2,
+      "include_stop_str_in_output":true,"skip_special_tokens":false,"priority":-4,"user":"u","best_of":2,"cache_salt":"mine",
       "metadata":{"a":"b"},"unheard_of":{"x":[1]},"response_format":{"type":"text"},"suffix":null,"temperature_":9})");
   ASSERT_TRUE(request.ok()) << request.error().field << request.error().message;
   const ApiRequest& r = request.value();
@@ -66,6 +66,7 @@ TEST(OpenAiApi, TakesEveryField) {
   EXPECT_EQ(r.stop_strings, (std::vector<std::string>{"x", "y"}));
   EXPECT_EQ(r.sampling.logit_bias.size(), 2U);
   EXPECT_EQ(r.sampling.num_logprobs, 3);
+  EXPECT_EQ(r.cache_salt, "mine");
   EXPECT_TRUE(r.stream && r.include_usage && r.include_stop && r.ignore_eos && !r.skip_special_tokens);
 }
 
@@ -84,6 +85,15 @@ TEST(OpenAiApi, ChatMessagesTakeTheirTemplateForm) {
   EXPECT_EQ(chat.tools.size(), 1U);
   EXPECT_EQ(request.value().sampling.num_logprobs, 2);
   EXPECT_EQ(request.value().max_tokens, 9);
+}
+
+TEST(OpenAiApi, ACacheSaltHasALimit) {
+  for (const std::size_t size : {kMaxCacheSaltBytes, kMaxCacheSaltBytes + 1}) {
+    const std::string text = R"({"prompt":"a","cache_salt":")" + std::string(size, 's') + "\"}";
+    const auto request = parse_text(Endpoint::kCompletions, text.c_str());
+    ASSERT_EQ(request.ok(), size <= kMaxCacheSaltBytes);
+    EXPECT_EQ(request.ok() ? "cache_salt" : request.error().field, "cache_salt");
+  }
 }
 
 struct BadCase {
@@ -120,6 +130,8 @@ TEST(OpenAiApi, RefusesByName) {
       {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":[]})", "logit_bias"},
       {Endpoint::kCompletions, R"({"prompt":"a","suffix":"b"})", "suffix"},
       {Endpoint::kCompletions, R"({"prompt":"a","best_of":2})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","cache_salt":""})", "cache_salt"},
+      {Endpoint::kCompletions, R"({"prompt":"a","cache_salt":5})", "cache_salt"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true})", "use_beam_search"},
       {Endpoint::kCompletions, R"({"prompt":"a","guided_json":{}})", "guided_json"},
       {Endpoint::kCompletions, R"({"prompt":"a","response_format":{"type":"json_object"}})", "response_format"},

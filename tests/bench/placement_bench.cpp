@@ -1,0 +1,224 @@
+// Placement by prefix against round robin and least load: the scheduler as it is, simulated replicas whose
+// steps take what a formula says, clients that ask again as soon as they are answered. The prompts come in
+// groups of a common prefix, more of them than one replica can cache. Round robin and least load are what a
+// balancer in front of single-replica schedulers does. Prints a table; the same figures on every machine.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <random>
+
+#include "common/check.h"
+#include "coordinator/scheduler.h"
+
+namespace caudal {
+namespace {
+
+constexpr std::int32_t kNumReplicas = 8;
+constexpr std::int32_t kNumClients = 512;
+constexpr std::int32_t kNumRequests = 8192;
+constexpr std::int32_t kPrefixTokens = 2048;
+constexpr std::int32_t kOwnTokens = 128;
+constexpr std::int32_t kOutputTokens = 256;
+
+// An 8B model in bf16 on an 80 GB card: 2 TB/s, 170 TFLOP/s reached, 128 KiB of KV per token, 52 GB for KV.
+constexpr std::int32_t kNumBlocks = 26000;
+constexpr double kWeightsUs = 8000.0;
+constexpr double kTokenUs = 94.0;
+constexpr double kKvTokenUs = 0.066;
+constexpr double kOverheadUs = 500.0;
+
+enum class Policy { kRoundRobin, kLeastLoad, kPrefix };
+
+// Answers with a token whenever a sequence has caught up, and says how long the step took.
+class SimulatedReplica {
+ public:
+  SimulatedReplica() : rows_(256) {}
+
+  StepResult run(const StepPlan& plan) {
+    for (const NewSequence& s : plan.new_sequences) {
+      rows_[s.slot] = {s.sequence_id, static_cast<std::int32_t>(s.tokens.size()), s.num_prompt_tokens, s.num_computed};
+    }
+    StepResult result{.epoch = plan.epoch, .step_id = plan.step_id, .sequences = {}};
+    double num_tokens = 0.0;
+    double num_kv_tokens = 0.0;
+    for (const ScheduledSequence& s : plan.scheduled) {
+      Row& row = rows_[s.slot];
+      if (row.num_tokens - row.num_prompt >= kOutputTokens) continue;
+      row.num_computed += s.num_tokens;
+      num_tokens += s.num_tokens;
+      num_kv_tokens += row.num_computed;
+      SequenceResult& entry = result.sequences.emplace_back();
+      entry.slot = s.slot;
+      entry.sequence_id = row.sequence;
+      entry.num_computed = row.num_computed;
+      if (row.num_computed < row.num_tokens) continue;
+      entry.tokens = {7};
+      row.num_tokens += 1;
+      if (row.num_tokens - row.num_prompt >= kOutputTokens) entry.finish_reason = FinishReason::kLength;
+    }
+    const double step_us = std::max(kWeightsUs, num_tokens * kTokenUs) + num_kv_tokens * kKvTokenUs + kOverheadUs;
+    result.compute_us = static_cast<std::int64_t>(step_us);
+    return result;
+  }
+
+ private:
+  struct Row {
+    SequenceId sequence = 0;
+    std::int32_t num_tokens = 0;
+    std::int32_t num_prompt = 0;
+    std::int32_t num_computed = 0;
+  };
+  std::vector<Row> rows_;
+};
+
+struct Outcome {
+  double tokens_per_s = 0.0;
+  double hit_rate = 0.0;
+  std::int32_t most_running = 0;  // on one replica
+};
+
+// One scheduler for all replicas, or one each behind a balancer.
+class Cluster {
+ public:
+  Cluster(Policy policy, std::int32_t num_groups) : policy_(policy), nodes_(kNumReplicas) {
+    const std::int32_t num_schedulers = policy == Policy::kPrefix ? 1 : kNumReplicas;
+    SchedulerConfig config;
+    config.max_waiting = kNumClients;
+    for (std::int32_t i = 0; i < num_schedulers; ++i) schedulers_.push_back(std::make_unique<Scheduler>(config));
+    const ReplicaInfo info{.num_blocks = kNumBlocks,
+                           .max_num_sequences = 256,
+                           .max_tokens_per_step = 2048,
+                           .max_context_tokens = 8192,
+                           .model_digest = {}};
+    for (std::int32_t i = 0; i < kNumReplicas; ++i) scheduler_of(i).replica_joined(i, i + 1, info, 0);
+    for (std::int32_t i = 0; i < kNumRequests; ++i) order_.push_back(i % num_groups);
+    std::mt19937_64 random(1);
+    for (std::size_t i = order_.size() - 1; i > 0; --i) std::swap(order_[i], order_[random() % (i + 1)]);
+    num_live_.assign(schedulers_.size(), 0);
+  }
+
+  Outcome run() {
+    for (std::int32_t i = 0; i < kNumClients; ++i) submit();
+    plan_all();
+    while (num_finished_ < order_.size()) {
+      const auto next = std::ranges::min_element(nodes_, {}, [](const Node& n) { return n.done_at(); });
+      now_ = next->done_at();
+      answer(static_cast<ReplicaId>(next - nodes_.begin()));
+      plan_all();
+    }
+    Outcome outcome{.most_running = most_running_};
+    double num_queried = 0.0;
+    for (std::int32_t i = 0; i < kNumReplicas; ++i) {
+      const ReplicaStats stats = scheduler_of(i).replica_stats(i);
+      num_queried += static_cast<double>(stats.num_prefix_tokens_queried);
+      outcome.hit_rate += static_cast<double>(stats.num_prefix_tokens_hit);
+    }
+    outcome.hit_rate /= num_queried;
+    const double num_tokens = static_cast<double>(order_.size()) * (kPrefixTokens + kOwnTokens + kOutputTokens);
+    outcome.tokens_per_s = num_tokens / (static_cast<double>(now_) * 1e-6);
+    return outcome;
+  }
+
+ private:
+  struct Node {
+    SimulatedReplica replica;
+    std::deque<StepPlan> plans;
+    std::optional<StepResult> running;
+    Time end = 0;
+
+    Time done_at() const { return running ? end : std::numeric_limits<Time>::max(); }
+  };
+
+  Scheduler& scheduler_of(ReplicaId id) { return *schedulers_[id % schedulers_.size()]; }
+
+  std::size_t balance() const {
+    if (policy_ == Policy::kRoundRobin) return num_submitted_ % schedulers_.size();
+    return static_cast<std::size_t>(std::ranges::min_element(num_live_) - num_live_.begin());
+  }
+
+  void submit() {
+    if (num_submitted_ == order_.size()) return;
+    Request request;
+    const std::size_t target = balance();
+    const std::int32_t group = order_[num_submitted_];
+    request.id = ++num_submitted_;
+    for (std::int32_t i = 0; i < kPrefixTokens; ++i) request.prompt.push_back(group * 7 + i % 1000);
+    for (std::int32_t i = 0; i < kOwnTokens; ++i) request.prompt.push_back(static_cast<TokenId>(request.id) + i);
+    request.stop.max_tokens = kOutputTokens;
+    request.arrival = now_;
+    CHECK(schedulers_[target]->submit(std::move(request), now_) == RejectReason::kNone);
+    ++num_live_[target];
+  }
+
+  void start(Node& node) {
+    if (node.running || node.plans.empty()) return;
+    node.running = node.replica.run(node.plans.front());
+    node.plans.pop_front();
+    node.end = now_ + node.running->compute_us;
+  }
+
+  void plan_all() {
+    for (bool any = true; any;) {
+      any = false;
+      for (ReplicaId id = 0; id < kNumReplicas; ++id) {
+        auto plan = scheduler_of(id).plan(id, now_);
+        if (!plan) continue;
+        any = true;
+        nodes_[id].plans.push_back(std::move(*plan));
+        start(nodes_[id]);
+        most_running_ = std::max(most_running_, scheduler_of(id).replica_stats(id).num_running);
+      }
+    }
+  }
+
+  void answer(ReplicaId id) {
+    Node& node = nodes_[id];
+    CHECK(scheduler_of(id).apply(id, std::move(*node.running), now_));
+    node.running.reset();
+    start(node);
+    for (const TokenEvent& event : scheduler_of(id).take_events()) {
+      if (event.finish_reason == FinishReason::kNone) continue;
+      ++num_finished_;
+      --num_live_[id % schedulers_.size()];
+      submit();
+    }
+  }
+
+  Policy policy_;
+  std::vector<std::unique_ptr<Scheduler>> schedulers_;
+  std::vector<Node> nodes_;
+  std::vector<std::int32_t> order_;     // groups, as their requests are asked
+  std::vector<std::int32_t> num_live_;  // requests by scheduler
+  std::size_t num_submitted_ = 0;
+  std::size_t num_finished_ = 0;
+  std::int32_t most_running_ = 0;
+  Time now_ = 0;
+};
+
+void print_rows(std::int32_t num_groups) {
+  Outcome base;
+  for (const auto& [name, policy] : {std::pair{"round robin", Policy::kRoundRobin},
+                                     std::pair{"least load", Policy::kLeastLoad},
+                                     std::pair{"by prefix", Policy::kPrefix}}) {
+    const Outcome outcome = Cluster(policy, num_groups).run();
+    if (policy == Policy::kRoundRobin) base = outcome;
+    fmt::print("{:>6} {:<12} {:>10.0f} {:>6.2f}x {:>8.1f}% {:>6.2f}x {:>13}\n", num_groups, name,
+               outcome.tokens_per_s, outcome.tokens_per_s / base.tokens_per_s, 100.0 * outcome.hit_rate,
+               outcome.hit_rate / base.hit_rate, outcome.most_running);
+  }
+}
+
+void print_table() {
+  fmt::print("{} requests of {} shared + {} own prompt tokens, {} out; {} clients, {} replicas\n", kNumRequests,
+             kPrefixTokens, kOwnTokens, kOutputTokens, kNumClients, kNumReplicas);
+  fmt::print("{:>6} {:<12} {:>10} {:>7} {:>9} {:>7} {:>13}\n", "groups", "placement", "tokens/s", "ratio",
+             "hit rate", "ratio", "most running");
+  for (const std::int32_t num_groups : {1, 256, 512, 768}) print_rows(num_groups);
+}
+
+}  // namespace
+}  // namespace caudal
+
+int main() { caudal::print_table(); }
