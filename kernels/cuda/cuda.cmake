@@ -1,0 +1,72 @@
+# How CUDA sources are compiled. Each .cu file is compiled by nvcc for the GPUs, when nvcc is there, and by the
+# host compiler against kernels/cuda/simt, once plain and once per sanitizer. Read by the top CMakeLists.txt,
+# because CUDA becomes a language of the whole project.
+find_package(CUDAToolkit QUIET)
+set(CAUDAL_SIMT OFF)
+set(CAUDAL_NVCC OFF)
+if(CUDAToolkit_FOUND)
+  set(CAUDAL_SIMT ON)
+  find_package(Boost 1.81 REQUIRED COMPONENTS context)
+elseif(CAUDAL_CUDA)
+  message(FATAL_ERROR "CAUDAL_CUDA needs the CUDA toolkit (nvcc); it was not found.")
+else()
+  message(STATUS "No CUDA toolkit: the CUDA kernels are neither built nor tested")
+endif()
+
+# The sanitizers' presets run kernels under their own sanitizer. Plain builds of g++ 12 run them under each,
+# because clang's ThreadSanitizer misses races between fibers.
+if(CAUDAL_SANITIZE)
+  set(CAUDAL_SIMT_MODES ${CAUDAL_SANITIZE})
+elseif(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CAUDAL_BUILD_TESTS)
+  set(CAUDAL_SIMT_MODES plain address thread)
+else()
+  set(CAUDAL_SIMT_MODES plain)
+endif()
+
+# nvcc is for release builds: sanitizers have nothing to say about device code.
+if(CAUDAL_SIMT AND CUDAToolkit_NVCC_EXECUTABLE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CAUDAL_SANITIZE)
+  set(CAUDAL_NVCC ON)
+  set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
+  set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 89-real 90a-real 90-virtual)
+  if(CCACHE)
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
+  endif()
+  enable_language(CUDA)
+  # CMake 3.25 does not know that nvcc speaks C++20.
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+elseif(CAUDAL_CUDA)
+  message(FATAL_ERROR "CAUDAL_CUDA needs nvcc and g++, and no sanitizer.")
+endif()
+
+# caudal_add_emulated_kernels(TARGET MODE a.cu ...): a library of kernels that run on the CPU. MODE is one of
+# CAUDAL_SIMT_MODES. Not in a directory that also compiles the same files with nvcc: their language is its.
+function(caudal_add_emulated_kernels target mode)
+  set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX)
+  # Fresh stacks are zero, which would hide a missing initialisation: variables start as a pattern instead.
+  # In CUDA headers and in kernels #pragma unroll is nvcc's.
+  set(options -ftrivial-auto-var-init=pattern -Wno-unknown-pragmas -Wno-psabi)
+  if(mode STREQUAL "plain")
+    list(APPEND options -O2)
+  elseif(mode STREQUAL "address")
+    list(APPEND options -O1 -g1 -U_FORTIFY_SOURCE -fsanitize=address,undefined -fno-sanitize-recover=all
+      -fno-omit-frame-pointer)
+  else()
+    list(APPEND options -O1 -g1 -U_FORTIFY_SOURCE -fsanitize=thread -fno-omit-frame-pointer)
+  endif()
+  add_library(${target}_options INTERFACE)  # linked last, so that these win over the project's
+  target_compile_options(${target}_options INTERFACE ${options})
+  add_library(${target} STATIC ${ARGN})
+  target_link_libraries(${target} PUBLIC caudal_options caudal_simt_${mode} PRIVATE ${target}_options)
+endfunction()
+
+# caudal_add_nvcc_kernels(TARGET a.cu ...): the same for GPUs.
+function(caudal_add_nvcc_kernels target)
+  add_library(${target} STATIC ${ARGN})
+  set_target_properties(${target} PROPERTIES CUDA_STANDARD 20)
+  target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_compile_options(${target} PRIVATE --expt-relaxed-constexpr -lineinfo -Xcompiler=-Wall
+    -Xcompiler=-Wno-unused-function)
+  target_link_libraries(${target} PUBLIC CUDA::cudart_static)
+endfunction()
