@@ -3,8 +3,8 @@
 // backend's stream and complete at synchronize(). Inputs first, output last. Shapes are checked by
 // every op against named dimensions (kernels/expect.h); a mismatch is a CHECK, not an error.
 //
-// Numerics: activations, weights and KV have one dtype (bf16 or f32); sums, norms, softmax and logits
-// are f32. A row of a result depends on that row's inputs only, never on what else is in the batch,
+// Numerics: activations, weights and KV have one dtype (bf16, f32, or f16 where computes_in() says so); sums,
+// norms, softmax and logits are f32. On the CPU, a row of a result depends on that row's inputs only, never on what else is in the batch,
 // how a prompt was chunked or how many threads run (design section 10).
 #pragma once
 
@@ -87,11 +87,33 @@ struct DeviceInfo {
   std::size_t free_memory_bytes = 0;
 };
 
+// The largest step that a backend is to run, and the model's sizes on this rank.
+struct StepSizes {
+  DType dtype = DType::kF32;
+  std::int64_t max_tokens = 0;
+  std::int64_t max_sequences = 0;
+  std::int64_t vocab_size = 0;
+  std::int64_t num_heads = 0;
+  std::int64_t num_kv_heads = 0;
+  std::int64_t head_dim = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
   virtual DeviceInfo info() const = 0;
+  virtual bool computes_in(DType dtype) const = 0;
+
+  // What the backend takes on the device for itself to run such steps, beside what allocate() is asked for.
+  virtual std::size_t workspace_bytes(const StepSizes&) const { return 0; }
+
+  // Called once before anything of a model is allocated. From then on allocate() hands out pieces of plan_bytes,
+  // of which workspace_bytes(sizes) are the backend's, and never more. An Error when the device has not so much.
+  virtual Result<void> prepare(const StepSizes& sizes, std::size_t plan_bytes) = 0;
+
+  // The first thing that went wrong on the device. It does not recover: what ran since is void.
+  virtual Result<void> health() const { return {}; }
 
   // Memory. allocate() ends in an Error, never in an exception, when the device has not enough.
   virtual Result<Buffer> allocate(std::size_t bytes) = 0;
@@ -100,8 +122,9 @@ class Backend {
   virtual void zero(const Tensor& destination) = 0;
   virtual void synchronize() = 0;
 
-  // weight [out_features, in_features], bias [out_features] or empty; both may be freed afterwards.
-  virtual Result<std::unique_ptr<Linear>> pack_linear(const Tensor& weight, const Tensor& bias) = 0;
+  // weight [out_features, in_features], bias [out_features] or empty. What is owned is kept or freed as the device
+  // likes; views may be freed after synchronize().
+  virtual Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) = 0;
 
   // out[t] = table[token_ids[t] - first_token], or zeros when that row is not in this rank's part.
   // token_ids i32 [num_tokens], table [rows, hidden], out [num_tokens, hidden]
@@ -147,6 +170,8 @@ struct BackendOptions {
   int num_threads = 0;       // cpu: 0 = all cores this process may use
   int first_core = -1;       // cpu: pin threads to cores first_core, first_core + 1, ...; -1 = do not pin
   std::string max_isa;       // cpu: "" = best; "amx", "avx512", "avx2" cap it (tests, and machines that differ)
+  int gpu = 0;               // cuda: which of the host's GPUs
+  bool tf32 = false;         // cuda: f32 products may round their inputs to 19 bits (tensor cores)
 };
 
 // An Error when the device is unknown or not usable on this machine.

@@ -138,4 +138,14 @@ class Buffer {
   std::function<void(void*)> free_;
 };
 
+// A tensor that may own its memory: with an empty buffer it is a view of somebody else's.
+struct OwnedTensor {
+  OwnedTensor() = default;
+  OwnedTensor(Tensor view) : tensor(view) {}  // implicit: a view is what most callers have
+  OwnedTensor(Buffer memory, Tensor view) : buffer(std::move(memory)), tensor(view) {}
+
+  Buffer buffer;
+  Tensor tensor;
+};
+
 }  // namespace caudal

@@ -96,9 +96,13 @@ int serve(WorkerOptions options, const Job& job) {
   backend_options.device = options.device;
   backend_options.num_threads = cores.num_threads;
   backend_options.first_core = cores.first_core;
+  backend_options.gpu = options.gpu >= 0 ? options.gpu : job.local_rank;
+  backend_options.tf32 = options.tf32;
   const std::unique_ptr<Backend> backend = or_give_up(make_backend(backend_options));
-  const std::unique_ptr<Communicator> group = make_communicator(options.device, job.replica);
-  options.runner.kv.ranks_on_device = job.local_size;
+  const std::unique_ptr<Communicator> group =
+      or_give_up(make_communicator(options.device, *backend, job.replica));
+  const bool shared = options.device == "cpu" || options.gpu >= 0;  // all ranks of a host on one device
+  options.runner.kv.ranks_on_device = shared ? job.local_size : 1;
   const std::unique_ptr<Runner> runner =
       or_give_up(Runner::create(*backend, *group, options.model_dir, options.runner));
 

@@ -12,7 +12,7 @@ const std::map<std::string, LogLevel> kLogLevels = {{"debug", LogLevel::kDebug},
                                                     {"warning", LogLevel::kWarning},
                                                     {"error", LogLevel::kError}};
 const std::map<std::string, DTypeChoice> kDTypes = {
-    {"auto", DTypeChoice::kAuto}, {"bf16", DTypeChoice::kBF16}, {"f32", DTypeChoice::kF32}};
+    {"auto", DTypeChoice::kAuto}, {"bf16", DTypeChoice::kBF16}, {"f16", DTypeChoice::kF16}, {"f32", DTypeChoice::kF32}};
 const std::map<std::string, LoadFormat> kLoadFormats = {{"safetensors", LoadFormat::kSafetensors},
                                                         {"dummy", LoadFormat::kDummy}};
 
@@ -39,7 +39,7 @@ void add_model(CLI::App& app, WorkerOptions& options) {
   add_choice(app, "--load-format", options.runner.load_format, kLoadFormats, "safetensors",
              "safetensors, or dummy: random weights of the configured shape");
   add_choice(app, "--dtype", options.runner.dtype, kDTypes, "auto",
-             "bf16, f32, or auto: as stored, refused when the backend does not compute in that");
+             "bf16, f16, f32, or auto: as stored, refused when the backend does not compute in that");
   app.add_option("--max-context-tokens", options.runner.max_context_tokens,
                  "Longest prompt and output; 0 = the model's, or what the KV cache holds")
       ->check(CLI::Range(0, 1 << 30))
@@ -70,7 +70,12 @@ void add_process(CLI::App& app, WorkerOptions& options) {
   app.add_option("--tensor-parallel", options.tensor_parallel_size, "Ranks per replica; the ranks of one mpirun are split")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_option("--device", options.device, "What to compute on")->capture_default_str();
+  app.add_option("--device", options.device, "What to compute on: cpu, or cuda where the build has it")
+      ->capture_default_str();
+  app.add_option("--gpu", options.gpu, "GPU that all ranks of a host share; -1 = one for each")
+      ->check(CLI::Range(-1, 1023))
+      ->capture_default_str();
+  app.add_flag("--tf32", options.tf32, "Let f32 products on a GPU round their inputs to 19 bits");
   app.add_option("--threads", options.cores.num_threads, "Threads of a rank; 0 = the host's cores divided by its ranks")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();

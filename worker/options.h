@@ -16,6 +16,8 @@ struct WorkerOptions {
   std::string model_dir;
   int tensor_parallel_size = 1;
   std::string device = "cpu";
+  int gpu = -1;       // of all ranks of a host; -1 = one per local rank
+  bool tf32 = false;  // f32 products may use tensor cores
   RunnerOptions runner;
   CoreChoice cores;
   ServerTiming timing;

@@ -15,6 +15,7 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   const Startup& start = planned.value();
   LOG_INFO("{} as {} in {} of {}: {}", start.config.architecture, dtype_name(start.dtype), backend.info().name,
            group.size(), start.memory.describe());
+  if (Result<void> ready = backend.prepare(start.sizes, start.memory.total_bytes()); !ready) return ready.error();
 
   Parts parts;
   WeightLoader loader(backend, *start.weights, start.dtype);
@@ -54,7 +55,11 @@ Result<StepResult> Runner::run(const StepPlan& plan) {
   Result<std::vector<ScheduledWork>> work = table_.apply(plan);
   if (!work) return work.error();
   parts_.cache.copy_blocks(backend_, plan.block_copies);
-  if (!work.value().empty()) collect(work.value(), compute(work.value()), result);
+  if (!work.value().empty()) {
+    const std::span<const SamplingOutput> drawn = compute(work.value());
+    if (Result<void> healthy = backend_.health(); !healthy) return healthy.error();
+    collect(work.value(), drawn, result);
+  }
   const auto elapsed = std::chrono::steady_clock::now() - begin;
   result.compute_us = std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count();
   return result;

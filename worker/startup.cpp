@@ -23,7 +23,8 @@ Result<void> check_options(const RunnerOptions& options, const ModelConfig& conf
   return {};
 }
 
-Result<void> choose_weights(const std::filesystem::path& model_dir, const RunnerOptions& options, Startup& start) {
+Result<void> choose_weights(const Backend& backend, const std::filesystem::path& model_dir,
+                            const RunnerOptions& options, Startup& start) {
   if (options.load_format == LoadFormat::kDummy) {
     start.weights = dummy_weights(start.config);
   } else {
@@ -32,7 +33,7 @@ Result<void> choose_weights(const std::filesystem::path& model_dir, const Runner
     if (!source) return source.error();
     start.weights = std::move(source).value();
   }
-  Result<DType> dtype = choose_dtype(options.dtype, start.weights->stored_dtype());
+  Result<DType> dtype = choose_dtype(options.dtype, start.weights->stored_dtype(), backend);
   if (!dtype) return dtype.error();
   start.dtype = dtype.value();
   return {};
@@ -49,11 +50,18 @@ Result<std::int64_t> least_of_all(Backend& backend, Communicator& group, std::in
 
 Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
   const StepLimits& limits = start.limits;
+  start.sizes = {.dtype = start.dtype,
+                 .max_tokens = limits.max_tokens,
+                 .max_sequences = limits.max_rows,
+                 .vocab_size = start.part.size * start.part.vocabulary.count,
+                 .num_heads = start.part.heads.count,
+                 .num_kv_heads = start.part.kv_heads.count,
+                 .head_dim = start.config.head_dim};
   const MemoryNeeds needs{
       .weights_bytes = decoder_parameters(start.config, start.part).device_bytes(start.dtype),
       .workspace_bytes = Decoder::workspace_bytes(start.config, start.part, start.dtype, limits) +
                          BatchUploader::device_bytes(limits.max_tokens, limits.max_rows, start.max_blocks_per_sequence) +
-                         Sampler::device_bytes(group.size(), limits.max_rows),
+                         Sampler::device_bytes(group.size(), limits.max_rows) + backend.workspace_bytes(start.sizes),
       .block_bytes = kv_block_bytes(start.config, start.part, start.dtype),
       .most_useful_blocks = start.max_blocks_per_sequence * limits.max_rows};
   Result<MemoryPlan> memory = plan_memory(needs, options.kv, backend.info().free_memory_bytes);
@@ -89,7 +97,7 @@ Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::f
   Result<Partition> part = make_partition(start.config, group.rank(), group.size());
   if (!part) return part.error();
   start.part = part.value();
-  if (Result<void> chosen = choose_weights(model_dir, options, start); !chosen) return chosen.error();
+  if (Result<void> chosen = choose_weights(backend, model_dir, options, start); !chosen) return chosen.error();
 
   const std::int64_t asked = options.max_context_tokens;
   start.limits = {.max_tokens = options.max_tokens_per_step,

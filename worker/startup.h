@@ -12,6 +12,7 @@ struct Startup {
   std::unique_ptr<WeightSource> weights;
   DType dtype = DType::kF32;
   StepLimits limits;
+  StepSizes sizes;
   std::int64_t max_blocks_per_sequence = 0;
   MemoryPlan memory;
   ReplicaInfo info;

@@ -16,6 +16,8 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(std::unique_ptr<CpuContext> context) : context_(std::move(context)) {}
 
   DeviceInfo info() const override;
+  bool computes_in(DType dtype) const override { return dtype == DType::kF32 || dtype == DType::kBF16; }
+  Result<void> prepare(const StepSizes&, std::size_t) override { return {}; }  // memory is taken piece by piece
 
   Result<Buffer> allocate(std::size_t bytes) override;
   void copy_to_device(const void* source, const Tensor& destination) override;
@@ -23,7 +25,7 @@ class CpuBackend final : public Backend {
   void zero(const Tensor& destination) override;
   void synchronize() override {}
 
-  Result<std::unique_ptr<Linear>> pack_linear(const Tensor& weight, const Tensor& bias) override;
+  Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
   void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token,
                  const Tensor& out) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;

@@ -6,7 +6,8 @@
 
 namespace caudal {
 
-Result<std::unique_ptr<Linear>> CpuBackend::pack_linear(const Tensor& weight, const Tensor& bias) {
+Result<std::unique_ptr<Linear>> CpuBackend::pack_linear(OwnedTensor owned_weight, OwnedTensor owned_bias) {
+  const Tensor &weight = owned_weight.tensor, &bias = owned_bias.tensor;
   Dim out_features("out_features"), in_features("in_features");
   Expect expect("pack_linear");
   expect.shape("weight", weight, {out_features, in_features}).float_dtype("weight", weight);

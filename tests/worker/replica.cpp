@@ -6,18 +6,21 @@
 
 #include "common/log.h"
 #include "worker/comm/local.h"
+#include "worker/comm/staged.h"
 
 namespace caudal {
 
-TestReplica::TestReplica(const std::filesystem::path& model_dir, int ranks, const RunnerOptions& options) {
+TestReplica::TestReplica(const std::filesystem::path& model_dir, int ranks, const RunnerOptions& options,
+                         const std::string& device) {
   log_init("test", LogLevel::kWarning);
   std::vector<std::unique_ptr<Communicator>> groups = make_local_group(ranks);
   for (std::unique_ptr<Communicator>& group : groups) {
     auto rank = std::make_unique<Rank>();
     BackendOptions one_thread;
     one_thread.num_threads = 1;
+    one_thread.device = device;
     rank->backend = std::move(make_backend(one_thread)).value();
-    rank->group = std::move(group);
+    rank->group = device == "cpu" ? std::move(group) : make_staged_communicator(*rank->backend, std::move(group));
     rank->thread = std::thread([r = rank.get()] {
       while (std::optional<std::function<void()>> task = r->work.pop()) (*task)();
     });

@@ -15,8 +15,10 @@ namespace caudal {
 
 class TestReplica {
  public:
-  // Fails the running test (and valid() is false) when a rank cannot be made.
-  TestReplica(const std::filesystem::path& model_dir, int ranks, const RunnerOptions& options);
+  // Fails the running test (and valid() is false) when a rank cannot be made. On devices other than "cpu", ranks
+  // share one and talk through the host.
+  TestReplica(const std::filesystem::path& model_dir, int ranks, const RunnerOptions& options,
+              const std::string& device = "cpu");
   ~TestReplica();
 
   bool valid() const { return valid_; }

@@ -3,13 +3,21 @@
 #include "worker/comm/local.h"
 #include "worker/comm/mpi.h"
 
+#ifdef CAUDAL_WITH_CUDA_AS
+#include "worker/comm/gpu_group.h"
+#endif
+
 namespace caudal {
 
-std::unique_ptr<Communicator> make_communicator(const std::string& device, MPI_Comm group) {
-  CHECK(device == "cpu");  // make_backend refused every other before
+Result<std::unique_ptr<Communicator>> make_communicator(const std::string& device, Backend& backend, MPI_Comm group) {
   int size = 1;
   MPI_Comm_size(group, &size);
   if (size == 1) return std::move(make_local_group(1).front());
+#ifdef CAUDAL_WITH_CUDA_AS
+  if (device == CAUDAL_WITH_CUDA_AS) return make_gpu_communicator(backend, group);
+#endif
+  CHECK(device == "cpu");  // make_backend refused every other before
+  (void)backend;
   return make_mpi_communicator(group);
 }
 

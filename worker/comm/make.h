@@ -6,11 +6,13 @@
 #include <memory>
 #include <string>
 
+#include "kernels/backend.h"
 #include "worker/comm/communicator.h"
 
 namespace caudal {
 
-// For the ranks of `group` on devices of kind `device` ("cpu"). `group` must outlive the communicator.
-std::unique_ptr<Communicator> make_communicator(const std::string& device, MPI_Comm group);
+// For the ranks of `group` on devices of kind `device`; rank 0 logs how they talk. `group` and `backend` must outlive
+// the communicator. All ranks call it.
+Result<std::unique_ptr<Communicator>> make_communicator(const std::string& device, Backend& backend, MPI_Comm group);
 
 }  // namespace caudal

@@ -149,10 +149,14 @@ std::unique_ptr<WeightSource> dummy_weights(const ModelConfig& config) {
   return std::make_unique<DummySource>(config.dtype);
 }
 
-Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored) {
+Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored, const Backend& backend) {
   if (choice == DTypeChoice::kBF16) return DType::kBF16;
   if (choice == DTypeChoice::kF32) return DType::kF32;
-  if (stored == DType::kBF16 || stored == DType::kF32) return *stored;
+  if (choice == DTypeChoice::kF16) {
+    if (backend.computes_in(DType::kF16)) return DType::kF16;
+    return Error{"this device does not compute in f16; choose --dtype f32 (exact) or --dtype bf16 (rounds)", "dtype"};
+  }
+  if (stored && backend.computes_in(*stored)) return *stored;
   const char* what = stored == DType::kF16 ? "f16, in which this backend does not compute" : "of no single dtype";
   return Error{fmt::format("weights are {}; choose --dtype f32 (exact) or --dtype bf16 (rounds)", what), "dtype"};
 }
@@ -193,16 +197,16 @@ Weight WeightLoader::vector(const Parameter& parameter) {
 }
 
 std::unique_ptr<Linear> WeightLoader::linear(const Parameter& weight, const Parameter& bias) {
-  const Weight matrix = load(weight);
+  Weight matrix = load(weight);
   Weight vector = load(bias);
   if (error_) return nullptr;
   if (!vector.tensor.empty()) vector.tensor = vector.tensor.reshaped({vector.tensor.dim(0)});
-  Result<std::unique_ptr<Linear>> packed = backend_.pack_linear(matrix.tensor, vector.tensor);
+  Result<std::unique_ptr<Linear>> packed = backend_.pack_linear(std::move(matrix), std::move(vector));
   if (!packed) {
     error_ = packed.error();
     return nullptr;
   }
-  backend_.synchronize();  // matrix and vector are freed now
+  backend_.synchronize();
   loaded_bytes_ += packed.value()->bytes();
   return std::move(packed).value();
 }

@@ -14,7 +14,7 @@
 namespace caudal {
 
 enum class LoadFormat { kSafetensors, kDummy };
-enum class DTypeChoice { kAuto, kBF16, kF32 };
+enum class DTypeChoice { kAuto, kBF16, kF16, kF32 };
 
 // Host values of parts of parameters.
 class WeightSource {
@@ -37,15 +37,12 @@ Result<std::unique_ptr<WeightSource>> open_weights(const std::filesystem::path& 
 // every partition and every start.
 std::unique_ptr<WeightSource> dummy_weights(const ModelConfig& config);
 
-// The dtype to compute in. Auto takes the stored one when the backend computes in it; f16 and mixed weights
-// need an explicit choice, since either answer changes what the user has.
-Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored);
+// The dtype to compute in. Auto takes the stored one when the backend computes in it; else, and for mixed
+// weights, it takes an explicit choice, since any answer changes what the user has.
+Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored, const Backend& backend);
 
 // A tensor and the memory behind it; empty when the model has no such parameter.
-struct Weight {
-  Buffer buffer;
-  Tensor tensor;
-};
+using Weight = OwnedTensor;
 
 // Once something failed, the rest returns empty values and error() tells the first failure.
 class WeightLoader {

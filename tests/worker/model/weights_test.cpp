@@ -110,12 +110,14 @@ TEST(Weights, StoredDTypeOnlyWhenAllAgree) {
 }
 
 TEST(Weights, NoSilentChangeOfPrecision) {
-  EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, DType::kBF16).value(), DType::kBF16);
-  EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, DType::kF32).value(), DType::kF32);
-  EXPECT_EQ(choose_dtype(DTypeChoice::kF32, DType::kF16).value(), DType::kF32);
-  EXPECT_EQ(choose_dtype(DTypeChoice::kBF16, DType::kF16).value(), DType::kBF16);
+  const std::unique_ptr<Backend> cpu = std::move(make_backend({.num_threads = 1, .max_isa = ""})).value();
+  EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, DType::kBF16, *cpu).value(), DType::kBF16);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, DType::kF32, *cpu).value(), DType::kF32);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kF32, DType::kF16, *cpu).value(), DType::kF32);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kBF16, DType::kF16, *cpu).value(), DType::kBF16);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kF16, DType::kF16, *cpu).error().field, "dtype");
   for (std::optional<DType> stored : {std::optional(DType::kF16), std::optional<DType>()}) {
-    const Result<DType> automatic = choose_dtype(DTypeChoice::kAuto, stored);
+    const Result<DType> automatic = choose_dtype(DTypeChoice::kAuto, stored, *cpu);
     ASSERT_FALSE(automatic.ok());
     EXPECT_EQ(automatic.error().field, "dtype");
     EXPECT_THAT(automatic.error().message, HasSubstr("--dtype f32"));
