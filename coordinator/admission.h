@@ -22,7 +22,7 @@ struct Demand {
   std::int32_t num_tokens = 0;      // known now: prompt, and what was generated before
   CachedPrefix cached = {};         // of these, on the replica in question
 
-  std::int32_t num_uncached() const { return num_tokens - cached.num_blocks * kBlockSize; }
+  std::int32_t num_uncached() const { return num_tokens - cached.num_tokens; }
   // Free blocks that go: new ones, and cached ones that nobody holds yet.
   std::int32_t num_blocks() const { return blocks_for(num_tokens) - cached.num_blocks + cached.num_free; }
 };

@@ -1,5 +1,7 @@
 #include "coordinator/kv_manager.h"
 
+#include <algorithm>
+
 #include "common/check.h"
 
 namespace caudal {
@@ -13,6 +15,7 @@ CachedPrefix KvManager::probe(const Prefix& prefix) const {
   CachedPrefix cached;
   while (const auto block = find(prefix, static_cast<std::size_t>(cached.num_blocks))) {
     ++cached.num_blocks;
+    cached.num_tokens += kBlockSize;
     cached.num_free += pool_.num_references(*block) == 0 ? 1 : 0;
   }
   return cached;
@@ -39,10 +42,9 @@ std::optional<Fork> KvManager::fork(const BlockTable& parent, std::int32_t num_t
   const std::int32_t num_full = num_tokens / kBlockSize;
   const bool has_partial = num_tokens % kBlockSize != 0;
   CHECK(blocks_for(num_tokens) <= static_cast<std::int32_t>(parent.blocks.size()));
-  CHECK_MSG(parent.num_published <= num_full, "a block that is not full was published");
   if (has_partial && pool_.num_free() == 0) return std::nullopt;
   Fork fork{.table = {.blocks = {parent.blocks.begin(), parent.blocks.begin() + num_full},
-                      .num_published = parent.num_published},
+                      .num_published = std::min(parent.num_published, num_full)},
             .copy = std::nullopt};
   for (const BlockId block : fork.table.blocks) pool_.retain(block);
   if (has_partial) {

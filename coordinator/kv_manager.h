@@ -23,10 +23,11 @@ struct BlockTable {
   std::int32_t num_published = 0;  // leading blocks that have been offered to the hash index
 };
 
-// How much of a prefix is cached, in blocks.
+// How much of a sequence a replica has already.
 struct CachedPrefix {
-  std::int32_t num_blocks = 0;
-  std::int32_t num_free = 0;  // of these: held by nobody. Whoever takes one takes it from the free ones.
+  std::int32_t num_tokens = 0;  // that need not be computed
+  std::int32_t num_blocks = 0;  // that are shared
+  std::int32_t num_free = 0;    // of these: held by nobody. Whoever takes one takes it from the free ones.
 };
 
 struct Fork {
@@ -59,6 +60,10 @@ class KvManager {
 
   // Nobody finds the table's blocks any more: their content is in doubt.
   void disown(const BlockTable& table);
+
+  // Keeps a single block from being handed out again, until let_go().
+  void keep(BlockId block) { pool_.retain(block); }
+  void let_go(BlockId block) { pool_.release(block); }
 
   // Gives all references back, the last block first, so that the cache loses ends before beginnings.
   void release(BlockTable& table);

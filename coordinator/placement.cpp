@@ -25,7 +25,7 @@ std::optional<Placed> Placement::choose(Sequence& sequence, const Demand& demand
     Demand here = demand;
     here.cached = cache_.probe(sequence, *candidate.replica);
     if (!candidate.admission.admits(here)) continue;
-    const std::int64_t cost = candidate.load + here.num_uncached();
+    const std::int64_t cost = candidate.load + kNewTokenCost * here.num_uncached();
     if (best && cost >= best_cost) continue;
     best = Placed{&candidate, here};
     best_cost = cost;

@@ -2,10 +2,12 @@
 // so that a replica leaves to the others what suits them better. Who asks does not matter: as long as nothing
 // changes, all replicas agree on whose a sequence is. Lives for one plan().
 //
-// A replica costs, in tokens: what the sequence has to compute there (all but the cached prefix), what has
-// to be computed there before, and kRunningTokens for every sequence that decodes beside it. So a prefix of n
-// tokens draws at most n / kRunningTokens more sequences to its replica than the least loaded one has:
-// one hot prefix spreads over as many replicas as its load needs, and each of them caches it then.
+// A replica costs, in tokens: what the sequence has to compute there (all but the cached prefix), kNewTokenCost
+// times, because computing a second copy of a prefix delays others and takes cache from them; what has to be
+// computed there before; and kRunningTokens for every sequence that decodes beside it. So a prefix of n tokens
+// draws at most n * kNewTokenCost / kRunningTokens more sequences to its replica than the least loaded one
+// has: one hot prefix spreads over as many replicas as its load needs, and each of them caches it then.
+// Both constants: tests/bench/placement_bench.cpp.
 #pragma once
 
 #include <optional>
@@ -32,6 +34,7 @@ struct Placed {
 class Placement {
  public:
   static constexpr std::int64_t kRunningTokens = 32;
+  static constexpr std::int64_t kNewTokenCost = 2;
 
   Placement(const PrefixCache& cache, const SchedulerConfig& config) : cache_(cache), config_(config) {}
 

@@ -1,5 +1,9 @@
 #include "coordinator/prefix_cache.h"
 
+#include <algorithm>
+
+#include "common/check.h"
+
 namespace caudal {
 
 Prefix PrefixCache::prefix(Sequence& sequence, const Replica& replica) const {
@@ -7,17 +11,59 @@ Prefix PrefixCache::prefix(Sequence& sequence, const Replica& replica) const {
   return sequence.hashes.of(key_, root, sequence.tokens);
 }
 
+namespace {
+
+bool has_begun(const Sequence& sequence) { return sequence.num_tokens() > sequence.request->num_prompt_tokens; }
+
+// A running sibling on the replica that has all of the prompt but the last token, which the fork computes to
+// sample from. Nothing: what the sequence itself has said already is nobody else's.
+const Sequence* find_parent(const Sequence& sequence, const Replica& replica) {
+  const std::int32_t num_shared = sequence.num_tokens() - 1;
+  if (num_shared < kBlockSize || has_begun(sequence)) return nullptr;
+  for (const Sequence& sibling : sequence.request->sequences) {
+    const Residence& residence = sibling.residence;
+    if (sibling.state == SequenceState::kRunning && residence.replica == replica.id &&
+        residence.num_computed >= num_shared) {
+      return &sibling;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool PrefixCache::is_under_way(const Sequence& sequence) {
+  if (has_begun(sequence)) return false;
+  const std::int32_t num_in_full_blocks = (sequence.num_tokens() - 1) / kBlockSize * kBlockSize;
+  const auto computes_it = [&](const Sequence& sibling) {
+    return sibling.state == SequenceState::kRunning && sibling.residence.num_computed < num_in_full_blocks;
+  };
+  return std::ranges::any_of(sequence.request->sequences, computes_it);
+}
+
 CachedPrefix PrefixCache::probe(Sequence& sequence, const Replica& replica) const {
+  if (find_parent(sequence, replica) != nullptr) {
+    const std::int32_t num_shared = sequence.num_tokens() - 1;
+    return {.num_tokens = num_shared, .num_blocks = num_shared / kBlockSize, .num_free = 0};
+  }
   return enabled_ ? replica.kv.probe(prefix(sequence, replica)) : CachedPrefix{};
 }
 
-void PrefixCache::enter(Sequence& sequence, Replica& replica) const {
-  if (!enabled_) return;
+std::optional<BlockCopy> PrefixCache::enter(Sequence& sequence, Replica& replica) const {
   Residence& residence = sequence.residence;
+  if (const Sequence* parent = find_parent(sequence, replica)) {
+    residence.num_computed = sequence.num_tokens() - 1;
+    std::optional<Fork> fork = replica.kv.fork(parent->residence.table, residence.num_computed);
+    CHECK_MSG(fork.has_value(), "admitted without a block for the copy");
+    residence.table = std::move(fork->table);
+    return fork->copy;
+  }
+  if (!enabled_) return std::nullopt;
   residence.table = replica.kv.match(prefix(sequence, replica));
   residence.num_computed = static_cast<std::int32_t>(residence.table.blocks.size()) * kBlockSize;
   replica.num_prefix_tokens_queried += sequence.num_tokens();
   replica.num_prefix_tokens_hit += residence.num_computed;
+  return std::nullopt;
 }
 
 void PrefixCache::publish(Sequence& sequence, Replica& replica) const {

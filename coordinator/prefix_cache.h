@@ -1,6 +1,7 @@
 // PrefixCache: what the scheduler does with prefixes: how much of a sequence a replica has, taking that at
-// admission, publishing what an answer has confirmed. All of it in the pool of the replica: KvManager finds
-// and keeps the blocks, this decides under which root. Off: nothing is found or published. Engine thread.
+// admission, publishing what an answer has confirmed. A sequence has its prefix from a sibling that runs there
+// (n > 1: a fork, up to the last token of the prompt) or from the hash index (whole blocks). KvManager keeps
+// the blocks; this decides where to look. Off: nothing is found or published; forks remain. Engine thread.
 #pragma once
 
 #include "coordinator/scheduler_config.h"
@@ -16,8 +17,12 @@ class PrefixCache {
   // How much of the sequence is on the replica.
   CachedPrefix probe(Sequence& sequence, const Replica& replica) const;
 
-  // Gives an entering sequence the blocks that are there; it goes on behind them.
-  void enter(Sequence& sequence, Replica& replica) const;
+  // Gives an entering sequence the blocks that are there; it goes on behind them. A fork's partly filled last
+  // block is a copy, to be made in its first plan.
+  std::optional<BlockCopy> enter(Sequence& sequence, Replica& replica) const;
+
+  // Whether a sibling is computing the blocks that the sequence would have to compute as well.
+  static bool is_under_way(const Sequence& sequence);
 
   // Publishes the full blocks among the tokens that the worker has answered for. Plans in flight write
   // behind those.

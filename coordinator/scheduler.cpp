@@ -100,9 +100,7 @@ void Scheduler::replica_lost(ReplicaId id, Time now) {
   replica->alive = false;
   for (Sequence* sequence : replica->running) leave(*sequence, SequenceState::kLeaving);
   replica->running.clear();
-  for (const PlanInFlight& plan : std::exchange(replica->in_flight, {})) {
-    for (const PlannedSequence& planned : plan.sequences) answered(*planned.sequence);
-  }
+  for (const PlanInFlight& plan : std::exchange(replica->in_flight, {})) answered(*replica, plan);
 }
 
 void Scheduler::expire(Time now) {
@@ -164,9 +162,13 @@ void Scheduler::settle(Sequence& sequence) {
   }
 }
 
-void Scheduler::answered(Sequence& sequence) {
-  const bool is_last = --sequence.residence.num_plans_in_flight == 0;
-  if (is_last && sequence.state != SequenceState::kRunning) settle(sequence);
+void Scheduler::answered(Replica& replica, const PlanInFlight& plan) {
+  for (const BlockId block : plan.copied) replica.kv.let_go(block);
+  for (const PlannedSequence& planned : plan.sequences) {
+    Sequence& sequence = *planned.sequence;
+    const bool is_last = --sequence.residence.num_plans_in_flight == 0;
+    if (is_last && sequence.state != SequenceState::kRunning) settle(sequence);
+  }
 }
 
 void Scheduler::emit(Sequence& sequence, FinishReason finish_reason, SequenceResult* result) {

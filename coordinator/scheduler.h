@@ -109,7 +109,7 @@ class Scheduler {
   void end(Sequence& sequence);                        // any but kEnded -> kEnded
   void fail(Sequence& sequence, RejectReason reason);
   void settle(Sequence& sequence);  // no plan names it any more: blocks back, wait again or be forgotten
-  void answered(Sequence& sequence);
+  void answered(Replica& replica, const PlanInFlight& plan);
   void emit(Sequence& sequence, FinishReason finish_reason, SequenceResult* result = nullptr);
 
   // plan(), in this order.

@@ -34,7 +34,7 @@ bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
   events_.reserve(events_.size() + plan.sequences.size());
   for (const PlannedSequence& planned : plan.sequences) deliver(*replica, planned, by_slot[planned.slot]);
   replica->remove_departed();
-  for (const PlannedSequence& planned : plan.sequences) answered(*planned.sequence);
+  answered(*replica, plan);
   return true;
 }
 

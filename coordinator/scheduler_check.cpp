@@ -92,6 +92,9 @@ void Scheduler::check_replica(const Replica& replica) const {
       }
     }
   }
+  for (const PlanInFlight& plan : replica.in_flight) {
+    for (const BlockId block : plan.copied) ++num_holders[block];
+  }
   for (BlockId block = 0; block < pool.num_blocks(); ++block) {
     CHECK_MSG(pool.num_references(block) == num_holders[block],
               "reference count is not the number of holders");

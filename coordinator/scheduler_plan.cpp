@@ -125,6 +125,10 @@ void Scheduler::admit_waiting(Draft& draft) {
   }
   for (auto position = waiting_.begin(); position != waiting_.end() && !draft.left.exhausted();) {
     Sequence& sequence = *position->second;
+    if (PrefixCache::is_under_way(sequence)) {
+      ++position;
+      continue;
+    }
     const Demand demand = demand_of(sequence);
     const std::optional<Placed> chosen = placement.choose(sequence, demand);
     if (!chosen && can_ever_fit(draft.replica.info, demand)) return;
@@ -145,11 +149,14 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   const Demand demand = demand_of(sequence);
   sequence.state = SequenceState::kRunning;
   Residence& residence = sequence.residence;
-  prefix_cache_.enter(sequence, replica);
-  if (!std::exchange(sequence.started, true)) {
-    sequence.queue_us = now_ - sequence.request->request.arrival;
-    sequence.num_cached_tokens = residence.num_computed;
+  if (const auto copy = prefix_cache_.enter(sequence, replica)) {
+    draft.plan.block_copies.push_back(*copy);
+    draft.record.copied.push_back(copy->source);
+    replica.kv.keep(copy->source);
   }
+  if (!std::exchange(sequence.started, true)) sequence.queue_us = now_ - sequence.request->request.arrival;
+  // What its siblings find later is this request's own work.
+  if (!std::exchange(sequence.request->started, true)) sequence.num_cached_tokens = residence.num_computed;
   residence.replica = replica.id;
   residence.slot = replica.free_slots.back();
   replica.free_slots.pop_back();

@@ -20,6 +20,7 @@ struct PlannedSequence {
 struct PlanInFlight {
   StepId step_id = 0;
   std::vector<PlannedSequence> sequences;
+  std::vector<BlockId> copied;  // sources of its copies, kept until it is answered
 };
 
 struct Replica {

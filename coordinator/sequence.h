@@ -64,6 +64,7 @@ struct Sequence {
 struct RequestState {
   Request request;
   std::int32_t num_prompt_tokens = 0;
+  bool started = false;             // one of them has been admitted before
   std::vector<Sequence> sequences;  // never resized: others point at its elements
   std::int32_t num_held = 0;        // sequences that have not ended, or that plans in flight still name
 };

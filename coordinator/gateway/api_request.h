@@ -41,6 +41,7 @@ struct ApiRequest {
   std::vector<TokenId> stop_token_ids;  // the client's
   bool ignore_eos = false;              // the model's own do not stop
   std::int32_t num_sequences = 1;       // n, per prompt
+  std::int32_t best_of = 0;             // sequences per prompt that compete to be these; never fewer than n
   std::int32_t priority = 0;
   std::string cache_salt;               // cached prefixes are shared among requests of one salt only
 

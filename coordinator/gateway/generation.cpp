@@ -50,6 +50,9 @@ std::optional<ApiError> Generation::prepare() {
   const std::int32_t of_model = context_.model.max_context_tokens;
   const std::int32_t max_context = joined > 0 ? std::min(joined, of_model) : of_model;
   parts_.resize(request_.endpoint == Endpoint::kChat ? 1 : request_.prompts.size());
+  if (request_.best_of > request_.num_sequences) {
+    best_of_.emplace(parts_.size(), request_.best_of, request_.num_sequences, request_.num_logprobs >= 0);
+  }
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     if (auto error = prepare_part(i, max_context)) return error;
   }
@@ -58,7 +61,7 @@ std::optional<ApiError> Generation::prepare() {
 
 std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t max_context) {
   Part& part = parts_[index];
-  part.num_choices = static_cast<std::size_t>(request_.num_sequences);
+  part.num_choices = static_cast<std::size_t>(request_.best_of);
   part.first_choice = index * part.num_choices;
   part.last_token.resize(part.num_choices);
   std::string echo;
@@ -77,6 +80,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   if (auto error = fit_context(part, max_context)) return error;
 
   part.request.sampling = request_.sampling;
+  if (best_of_) part.request.sampling.num_logprobs = std::max(request_.sampling.num_logprobs, 0);
   part.request.sampling.seed = request_.seed ? *request_.seed : draw_seed();
   part.request.stop.min_tokens = request_.min_tokens;
   part.request.stop.stop_token_ids = request_.stop_token_ids;
@@ -84,7 +88,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
     auto& stops = part.request.stop.stop_token_ids;
     stops.insert(stops.end(), context_.model.eos_token_ids.begin(), context_.model.eos_token_ids.end());
   }
-  part.request.num_sequences = request_.num_sequences;
+  part.request.num_sequences = request_.best_of;
   part.request.priority = request_.priority;
   part.request.cache_salt = request_.cache_salt;
   part.request.arrival = to_time(arrival_);
@@ -140,6 +144,10 @@ Generation::Progress Generation::advance() {
     if (part == nullptr || progress.error) continue;  // cancelled, but this was under way
     apply(*part, event, progress);
   }
+  if (best_of_) {
+    for (ChoiceDelta& delta : std::exchange(progress.deltas, {})) best_of_->add(std::move(delta));
+    if (finished() && !recorded_) progress.deltas = best_of_->take();
+  }
   if (stream_->overflowed() && !finished() && !progress.error) progress.error = slow_client();
   if (progress.error) {
     record_end(FinishReason::kError);
@@ -192,6 +200,10 @@ void Generation::record_end(FinishReason reason) {
   const Usage used = usage();
   context_.metrics.request_finished({Clock::now() - arrival_, used.num_prompt_tokens, used.num_generated_tokens,
                                      request_.num_sequences, reason});
+}
+
+std::int32_t Generation::num_choices() const {
+  return static_cast<std::int32_t>(parts_.size()) * request_.num_sequences;
 }
 
 Usage Generation::usage() const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "coordinator/gateway/api_error.h"
+#include "coordinator/gateway/best_of.h"
 #include "coordinator/gateway/choice.h"
 #include "coordinator/gateway/model_context.h"
 #include "coordinator/gateway/prompt_encoder.h"
@@ -58,7 +59,7 @@ class Generation {
   Progress advance();
 
   bool finished() const { return num_unfinished_ == 0; }
-  std::int32_t num_choices() const { return static_cast<std::int32_t>(choices_.size()); }
+  std::int32_t num_choices() const;  // that the client gets
   const ApiRequest& request() const { return request_; }
   Usage usage() const;
 
@@ -79,7 +80,8 @@ class Generation {
   const ApiRequest request_;
   const Clock::time_point arrival_;
   std::vector<Part> parts_;
-  std::vector<std::unique_ptr<Choice>> choices_;  // part p, sequence s: p * n + s
+  std::vector<std::unique_ptr<Choice>> choices_;  // part p, sequence s: p * best_of + s
+  std::optional<BestOf> best_of_;                 // when they compete
   std::shared_ptr<TokenStream> stream_;           // shared with the engine, which holds it as a TokenSink
   std::size_t num_unfinished_ = 0;                // choices; 0 before start()
   bool first_token_seen_ = false;

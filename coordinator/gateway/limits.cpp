@@ -34,6 +34,8 @@ constexpr Parameter kParameters[] = {
      [](ApiRequest& request, Value value) { request.min_tokens = narrow(value); }},
     {"n", Type::kInteger, On::kBoth, 1, 64, false, "1",
      [](ApiRequest& request, Value value) { request.num_sequences = narrow(value); }},
+    {"best_of", Type::kInteger, On::kCompletions, 1, 64, false, "n",
+     [](ApiRequest& request, Value value) { request.best_of = narrow(value); }},
     {"temperature", Type::kNumber, On::kBoth, 0, 100, false, "the model's, else 1", set_temperature},
     {"top_p", Type::kNumber, On::kBoth, 0, 1, true, "the model's, else 1",
      [](ApiRequest& request, Value value) { request.sampling.top_p = real(value); }},

@@ -248,6 +248,21 @@ Result<void> parse_cache_salt(const json::object& body, ApiRequest& request) {
   return {};
 }
 
+Result<void> check_best_of(const json::object& body, ApiRequest& request) {
+  const json::value* best_of = present(body, "best_of");
+  if (request.endpoint == Endpoint::kChat && best_of != nullptr && as_integer(*best_of) != request.num_sequences) {
+    return Error{"In a chat it must be equal to n.", "best_of"};
+  }
+  if (request.best_of == 0) request.best_of = request.num_sequences;
+  if (request.best_of < request.num_sequences) return Error{"It must be at least n.", "best_of"};
+  if (request.best_of > request.num_sequences && request.stream) {
+    return Error{"More than n cannot be streamed: the best are known at the end.", "best_of"};
+  }
+  if (request.prompts.size() * static_cast<std::size_t>(request.best_of) <= kMaxChoices) return {};
+  const char* field = best_of == nullptr ? "n" : "best_of";
+  return Error{fmt::format("Prompts times {} must be at most {}.", field, kMaxChoices), field};
+}
+
 // What one field alone cannot tell.
 Result<void> check_together(const json::object& body, ApiRequest& request) {
   if (request.endpoint == Endpoint::kChat) {
@@ -260,13 +275,7 @@ Result<void> check_together(const json::object& body, ApiRequest& request) {
   if (request.max_tokens && request.min_tokens > *request.max_tokens) {
     return Error{"It must be at most max_tokens.", "min_tokens"};
   }
-  if (request.prompts.size() * static_cast<std::size_t>(request.num_sequences) > kMaxChoices) {
-    return Error{fmt::format("Prompts times n must be at most {}.", kMaxChoices), "n"};
-  }
-  const json::value* best_of = present(body, "best_of");
-  const std::optional<std::int64_t> best = best_of == nullptr ? std::nullopt : as_integer(*best_of);
-  if (best_of != nullptr && best != request.num_sequences) return Error{"It must be equal to n.", "best_of"};
-  return {};
+  return check_best_of(body, request);
 }
 
 }  // namespace

@@ -102,6 +102,10 @@ TEST(KvManager, ForksShareFullBlocksAndCopyTheLast) {
   EXPECT_EQ(fork->copy->destination, fork->table.blocks[2]);
   EXPECT_FALSE(kv.fork(a, 40)) << "no block for the copy";
   EXPECT_EQ(kv.pool().num_references(a.blocks[0]), 2) << "the failed fork changed nothing";
+  kv.publish(a, Asked(0, tokens(40)), 40);
+  const auto shorter = kv.fork(a, 16);
+  ASSERT_TRUE(shorter);
+  EXPECT_EQ(shorter->table.num_published, 1) << "what it does not share it has not published";
   const auto whole = kv.fork(a, 32);
   ASSERT_TRUE(whole);
   EXPECT_FALSE(whole->copy);

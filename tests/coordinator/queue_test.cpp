@@ -111,7 +111,7 @@ TEST(Admission, CachedBlocksCostOnlyWhatNobodyHoldsYet) {
   const Admission left(config, info, {.num_running = 0, .num_free_blocks = 2, .num_tokens_left = 64});
   Demand wanted = demand(64);
   EXPECT_FALSE(left.admits(wanted));
-  wanted.cached = {.num_blocks = 3, .num_free = 2};
+  wanted.cached = {.num_tokens = 48, .num_blocks = 3, .num_free = 2};
   EXPECT_EQ(wanted.num_uncached(), 16);
   EXPECT_FALSE(left.admits(wanted)) << "one new block, and two cached ones that are among the free ones";
   wanted.cached.num_free = 1;
@@ -168,15 +168,15 @@ TEST_F(PlacementTest, PrefersTheLeastLoadedThatHasRoom) {
 }
 
 TEST_F(PlacementTest, ACachedPrefixDrawsUntilItsReplicaIsTooBusy) {
-  fill_cache(replicas_[1], 160);
-  EXPECT_EQ(place(demand(161)), 2U);
+  fill_cache(replicas_[1], 80);
+  EXPECT_EQ(place(demand(81)), 2U);
   run_on(replicas_[1], 4);
-  EXPECT_EQ(place(demand(161)), 2U) << "160 tokens are worth more than 4 decodes";
+  EXPECT_EQ(place(demand(81)), 2U) << "80 tokens, twice, are worth more than 4 decodes";
   run_on(replicas_[1], 6);
-  EXPECT_EQ(place(demand(161)), 1U);
+  EXPECT_EQ(place(demand(81)), 1U);
   run_on(replicas_[1], 0);
   replicas_[1].num_uncomputed_tokens = 200;
-  EXPECT_EQ(place(demand(161)), 1U) << "computing it again is quicker than waiting";
+  EXPECT_EQ(place(demand(81)), 1U) << "computing it again is quicker than waiting";
 }
 
 TEST_F(PlacementTest, ASaltSharesNothing) {

@@ -196,7 +196,7 @@ TEST_F(SchedulerTest, CancelKeepsBlocksUntilTheirPlansAreAnswered) {
 
 TEST_F(SchedulerTest, CancelsOneSequenceOfARequest) {
   join();
-  Request r = request(1, 20);
+  Request r = request(1, 10);
   r.num_sequences = 2;
   submit(std::move(r));
   StepPlan step = plan();
@@ -206,7 +206,7 @@ TEST_F(SchedulerTest, CancelsOneSequenceOfARequest) {
   scheduler_.cancel(99, 0, 0);
   EXPECT_EQ(scheduler_.stats().num_cancelled, 1U);
   EXPECT_EQ(scheduler_.stats().num_running, 1);
-  ASSERT_TRUE(apply(step, {line(0, 1, 20, {5}), line(1, 2, 20, {6})}));
+  ASSERT_TRUE(apply(step, {line(0, 1, 10, {5}), line(1, 2, 10, {6})}));
   const auto events = scheduler_.take_events();
   ASSERT_EQ(events.size(), 1U) << "none for the cancelled one";
   EXPECT_EQ(events[0].sequence_index, 1);
@@ -214,9 +214,9 @@ TEST_F(SchedulerTest, CancelsOneSequenceOfARequest) {
   step = plan();
   scheduler_.cancel(1, 1, 0);
   EXPECT_EQ(scheduler_.stats().num_running, 0);
-  ASSERT_TRUE(apply(step, {line(1, 2, 21, {7})}));
+  ASSERT_TRUE(apply(step, {line(1, 2, 11, {7})}));
   EXPECT_EQ(scheduler_.replica_stats(1).num_used_blocks, 0);
-  submit(request(1, 20));  // nothing is left of it: the id is free again
+  submit(request(1, 10));  // nothing is left of it: the id is free again
 }
 
 TEST_F(SchedulerTest, PreemptsTheYoungestAndKeepsItsTokens) {

@@ -122,7 +122,7 @@ Request World::draw_request() {
   request.stop.max_tokens = draw(1, chance(40) ? 10 : 90);
   request.stop.min_tokens = draw(0, std::min(5, request.stop.max_tokens));
   if (chance(40)) request.stop.stop_token_ids = {draw(0, 31), draw(0, 31)};
-  request.num_sequences = chance(80) ? 1 : draw(2, 3);
+  request.num_sequences = forks_ && chance(30) ? draw(2, 4) : 1;
   request.priority = chance(80) ? 0 : draw(-1, 1);
   if (chance(15)) request.deadline = now_ + draw(0, 30);
   return request;
@@ -251,10 +251,17 @@ void World::note_computed(Node& node, const StepResult& result) {
 void World::check_cached(const Node& node, const NewSequence& sequence) {
   const auto [request_id, index] = streams_.at(sequence.sequence_id - 1);
   Client& client = clients_.at(request_id);
-  if (!client.streams[index].num_cached) client.streams[index].num_cached = sequence.num_computed;
+  if (!client.streams[index].num_cached) {
+    client.streams[index].num_cached = std::exchange(client.started, true) ? 0 : sequence.num_computed;
+  }
   if (sequence.num_computed == 0) return;
+  const bool forked = sequence.num_computed + 1 == std::ssize(client.request.prompt) && sequence.tokens == client.request.prompt;
+  if (forked && client.request.num_sequences > 1) {
+    ++num_forks_;
+    return;
+  }
   num_tokens_hit_ += sequence.num_computed;
-  CHECK(config_.prefix_caching);
+  CHECK(config_.prefix_caching && sequence.num_computed % kBlockSize == 0);
   std::uint64_t prefix = salt_digest(client.request);
   for (std::int32_t i = 0; i < sequence.num_computed; ++i) prefix = mix(prefix, sequence.tokens[i]);
   CHECK_MSG(node.computed.contains(prefix), "found what nobody with this salt has computed");
@@ -311,7 +318,7 @@ void World::check() {
 }
 
 // After full rounds of planning, a replica without a plan has nobody left to work for, except whom a busy
-// replica with more of their prefix is to have.
+// replica with more of their prefix is to have, and who waits to be forked.
 void World::check_work_conserving() {
   const SchedulerStats stats = scheduler_.stats();
   const bool any_busy = std::ranges::any_of(
@@ -319,7 +326,7 @@ void World::check_work_conserving() {
   for (const Node& node : nodes_) {
     if (node.epoch == 0 || scheduler_.replica_stats(node.id).num_plans_in_flight > 0) continue;
     CHECK_MSG(scheduler_.replica_stats(node.id).num_running == 0, "a replica idles with sequences on it");
-    if (config_.prefix_caching && any_busy) continue;
+    if ((config_.prefix_caching || forks_) && any_busy) continue;
     std::int32_t num_misfits = 0;
     for (const auto& [id, client] : clients_) {
       if (fits(client, node.info)) continue;

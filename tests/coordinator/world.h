@@ -25,6 +25,7 @@ class World {
   std::int32_t max_admissions() const;  // of one sequence, beyond those that losses explain
   SchedulerStats stats() const { return scheduler_.stats(); }
   std::uint64_t num_losses() const { return num_losses_; }
+  std::uint64_t num_forks() const { return num_forks_; }
   std::uint64_t num_tokens_hit() const { return num_tokens_hit_; }  // in prefix caches
 
  private:
@@ -50,6 +51,7 @@ class World {
   struct Client {
     Request request;  // with its prompt
     std::vector<Stream> streams;
+    bool started = false;
   };
 
   // lowest .. highest, both included
@@ -80,6 +82,7 @@ class World {
 
   std::mt19937_64 random_;
   SchedulerConfig config_;
+  bool forks_ = chance(70);  // some requests ask for more than one sequence
   Scheduler scheduler_;
   std::vector<Node> nodes_;
   std::map<RequestId, Client> clients_;
@@ -92,6 +95,7 @@ class World {
   std::uint64_t num_submitted_ = 0;  // sequences
   std::uint64_t num_tokens_received_ = 0;
   std::uint64_t num_tokens_hit_ = 0;
+  std::uint64_t num_forks_ = 0;
   std::uint64_t digest_ = 0;
 };
 

@@ -23,6 +23,7 @@ inline std::uint64_t digest(const StepPlan& plan, std::uint64_t seed = 0) {
     for (const BlockId block : sequence.blocks) d = mix(d, block);
     d = mix(d, sequence.num_computed);
   }
+  for (const BlockCopy& copy : plan.block_copies) d = mix(mix(d, copy.source), copy.destination);
   for (const ScheduledSequence& scheduled : plan.scheduled) {
     d = mix(mix(d, scheduled.slot), scheduled.num_tokens);
     for (const BlockId block : scheduled.new_blocks) d = mix(d, block);
@@ -41,10 +42,11 @@ class PlanChecker {
     CHECK(unanswered_.size() < static_cast<std::size_t>(config_.max_plans_in_flight));
     for (const SlotId slot : plan.released) CHECK(tables_.erase(slot) == 1);
     for (const NewSequence& sequence : plan.new_sequences) {
-      enter(sequence);
+      enter(sequence, plan.block_copies);
     }
-    std::int64_t num_tokens = 0;
     Unanswered unanswered;
+    for (const BlockCopy& copy : plan.block_copies) unanswered.named.insert(copy.source);
+    std::int64_t num_tokens = 0;
     std::set<SlotId> slots;
     for (const ScheduledSequence& scheduled : plan.scheduled) {
       CHECK_MSG(slots.insert(scheduled.slot).second, "a slot is twice in a plan");
@@ -77,8 +79,12 @@ class PlanChecker {
     std::set<BlockId> written;
   };
 
-  void enter(const NewSequence& sequence) {
-    CHECK(sequence.num_computed % kBlockSize == 0);
+  // Whole blocks are found; what is computed behind them has been copied.
+  void enter(const NewSequence& sequence, const std::vector<BlockCopy>& copies) {
+    if (sequence.num_computed % kBlockSize != 0) {
+      const BlockId copied = sequence.blocks.at(sequence.num_computed / kBlockSize);
+      CHECK(std::ranges::count(copies, copied, &BlockCopy::destination) == 1);
+    }
     const auto end_of_cached = sequence.blocks.begin() + sequence.num_computed / kBlockSize;
     Table table{{sequence.blocks.begin(), end_of_cached}, sequence.num_computed};
     for (const BlockId block : table.blocks) {

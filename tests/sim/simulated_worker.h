@@ -29,9 +29,12 @@ class SimulatedWorker {
       CHECK_MSG(!table_.at(sequence.slot).has_value(), "a slot was given out twice");
       table_[sequence.slot] = Row{sequence, false};
       for (const BlockId block : sequence.blocks) ++num_tables_.at(block);
-      check_cached(*table_[sequence.slot]);
     }
-    CHECK_MSG(plan.block_copies.empty(), "nothing forks yet");
+    for (const BlockCopy& copy : plan.block_copies) {
+      CHECK_MSG(num_tables_.at(copy.destination) == 1, "a copy overwrites somebody's block");
+      std::copy_n(kv_.begin() + copy.source * kBlockSize, kBlockSize, kv_.begin() + copy.destination * kBlockSize);
+    }
+    for (const NewSequence& sequence : plan.new_sequences) check_cached(*table_[sequence.slot]);
     StepResult result{.epoch = plan.epoch, .step_id = plan.step_id, .sequences = {}};
     for (const ScheduledSequence& scheduled : plan.scheduled) {
       CHECK_MSG(table_.at(scheduled.slot).has_value(), "an empty slot was scheduled");
@@ -56,7 +59,7 @@ class SimulatedWorker {
     return kv_.at(row.sequence.blocks[block] * kBlockSize + position % kBlockSize);
   }
 
-  // What a sequence finds in the cache is what it would have computed itself.
+  // What a sequence finds, cached or copied, is what it would have computed itself.
   void check_cached(const Row& row) {
     CHECK(row.sequence.num_computed < std::ssize(row.sequence.tokens));
     std::uint64_t kv = 0;

@@ -161,6 +161,47 @@ TEST_F(GenerationTest, FillsTheEnginesRequest) {
   EXPECT_EQ(usage.num_generated_tokens, 13);  // the end token counts
 }
 
+ChoiceDelta scored(std::int32_t choice, std::string text, std::vector<float> logprobs,
+                   FinishReason finish = FinishReason::kStop) {
+  ChoiceDelta delta;
+  delta.choice = choice;
+  delta.text = std::move(text);
+  for (const float logprob : logprobs) delta.logprobs.push_back({{1, logprob}});
+  delta.finish_reason = finish;
+  return delta;
+}
+
+TEST(BestOf, KeepsTheHighestMeanPerTokenOfEachPrompt) {
+  BestOf best(2, 3, 2, false);
+  best.add(scored(0, "a", {-1.0F, -2.0F}));
+  best.add(scored(1, "b1", {-1.0F}, FinishReason::kNone));
+  best.add(scored(2, "c", {-0.5F, -0.5F, -0.5F, -0.5F}, FinishReason::kLength));
+  best.add(scored(1, "b2", {-1.0F}));
+  best.add(scored(3, "d", {-3.0F}));
+  best.add(scored(4, "e", {-3.0F}));
+  best.add(scored(5, "f", {-4.0F}));
+  const auto kept = best.take();
+  ASSERT_EQ(kept.size(), 4U);
+  const std::vector<std::string> expected{"c", "b1b2", "d", "e"};
+  for (std::int32_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(kept[i].choice, i);
+    EXPECT_EQ(kept[i].text, expected[i]);
+    EXPECT_TRUE(kept[i].logprobs.empty()) << "nobody asked for them";
+  }
+  EXPECT_EQ(kept[0].finish_reason, FinishReason::kLength);
+}
+
+TEST_F(GenerationTest, BestOfAsksForMoreThanItTells) {
+  Intake intake = take(Endpoint::kCompletions, R"({"prompt":"abc","n":2,"best_of":5})");
+  ASSERT_FALSE(intake.error);
+  EXPECT_EQ(intake.generation->num_choices(), 2);
+  EXPECT_EQ(run(*intake.generation, 1), "Hello, world");
+  const Request request = service_.submitted().at(0);
+  EXPECT_EQ(request.num_sequences, 5);
+  EXPECT_EQ(request.sampling.num_logprobs, 0);
+  EXPECT_EQ(intake.generation->usage().num_generated_tokens, 5 * 13);
+}
+
 TEST_F(GenerationTest, ContextIsExact) {
   const std::string prompt(1989, 'x');  // and <bos>: 1990 of 2000
   EXPECT_FALSE(take(Endpoint::kCompletions, R"({"max_tokens":10,"prompt":")" + prompt + "\"}").error);
