@@ -1,6 +1,6 @@
-// Engine: the loop that turns requests into plans and results into tokens. One thread owns Scheduler and
-// Cluster, without locks; everything reaches it through one bounded queue: requests and cancels from the
-// gateways, messages from the link. A turn is: take what came, apply it, plan every replica, hand out events.
+// Engine: the loop that turns requests into plans and results into tokens. One thread owns the EngineCore,
+// without locks; everything reaches it through one bounded queue: requests and cancels from the gateways,
+// messages from the link. A turn is: take what came, apply it, plan every replica, hand out events.
 #pragma once
 
 #include <atomic>
@@ -12,25 +12,17 @@
 #include <vector>
 
 #include "common/queue.h"
-#include "coordinator/cluster.h"
+#include "coordinator/engine_core.h"
 #include "coordinator/metrics.h"
 #include "coordinator/request_service.h"
-#include "coordinator/scheduler.h"
 #include "coordinator/worker_link.h"
 
 namespace caudal {
 
-struct EngineConfig {
-  SchedulerConfig scheduler;
-  ClusterConfig cluster;
-  Time no_replica_wait_us = 30'000'000;  // how long a request waits that finds no replica
-  Time patience_us = 10'000'000;  // /health: a plan may wait this long before its replica counts as stuck
-};
-
-class Engine final : public RequestService {
+class Engine final : public RequestService, private EngineCore::Outlet {
  public:
   // `metrics` outlives the engine.
-  Engine(EngineConfig config, std::unique_ptr<WorkerLink> link, Metrics& metrics);
+  Engine(const EngineConfig& config, std::unique_ptr<WorkerLink> link, Metrics& metrics);
   // Tells the workers to go and waits until that is sent. Unfinished sequences end with kAbort.
   ~Engine() override;
 
@@ -53,35 +45,26 @@ class Engine final : public RequestService {
     RequestId id;
     std::optional<std::int32_t> sequence_index;  // empty: all of them
   };
-  struct AbortAll {};
-  using Input = std::variant<Submit, Cancel, AbortAll, LinkEvent>;
-  struct Client {
-    std::shared_ptr<TokenSink> sink;
-    std::vector<bool> finished;  // by sequence index; cancelled counts
-  };
-  using Clients = std::unordered_map<RequestId, Client>;
+  using Input = std::variant<Submit, Cancel, LinkEvent>;
 
   void run(const std::stop_token& stop);
   void take(Submit& input, Time now);
   void take(Cancel& input, Time now);
   void take(AbortAll& input, Time now);
   void take(LinkEvent& input, Time now);
-  void take_result(const Peer& peer, StepResult result, Time now);
-  void carry_out(Cluster::Actions actions, Time now);
-  void send_plans(Time now);
-  void hand_out_events();
-  void hand_out(TokenEvent event);
-  void finish(Clients::iterator client, std::int32_t sequence_index);
   void publish_status(Time now);
   void publish_metrics(const SchedulerStats& stats);
-  void abort_clients();
-  void say_goodbye();
 
-  EngineConfig config_;
+  void send(std::vector<Peer> peers, ToWorker message) override;
+  void on_joined(const Cluster::Joined& joined) override;
+  void on_lost(const Cluster::Lost& lost) override;
+  void on_step(ReplicaId replica, const StepSample& sample) override { metrics_.step(replica, sample); }
+  void on_stale_result() override { metrics_.stale_message(); }
+  void on_first_plan(Time queue_us) override { metrics_.queue_time(std::chrono::microseconds(queue_us)); }
+
+  const Time patience_us_;
   Metrics& metrics_;
-  Scheduler scheduler_;
-  Cluster cluster_;
-  Clients clients_;
+  EngineCore core_;
   std::unordered_map<ReplicaId, std::int32_t> context_tokens_;  // of the replicas that are up
   std::unordered_map<ReplicaId, ReplicaStats> published_;  // totals that are already in the metrics
 

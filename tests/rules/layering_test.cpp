@@ -112,6 +112,17 @@ TEST(Layering, TheSchedulerIsPure) {
   }
 }
 
+// What a simulation runs with its own clock and links. Lookups in an unordered map are fine there.
+TEST(Layering, TheEngineTurnIsPure) {
+  const std::set<std::string> impure = {"chrono", "thread", "mutex", "atomic", "random", "cstdlib", "ctime",
+                                        "common/queue.h", "common/socket.h", "common/log.h",
+                                        "coordinator/worker_link.h"};
+  for (const Include& include : includes()) {
+    if (!starts_with_any(include.file, {"coordinator/engine_core", "coordinator/cluster"})) continue;
+    EXPECT_FALSE(impure.contains(include.target)) << where(include);
+  }
+}
+
 TEST(Layering, DevicesDoNotKnowEachOther) {
   for (const Include& include : includes()) {
     if (include.file.starts_with("kernels/cpu/")) {
