@@ -131,8 +131,8 @@ void Cluster::forgive_own_stall(Time now) {
   const Time gap = last_tick_ ? now - *last_tick_ : 0;
   last_tick_ = now;
   if (gap < config_.beat_interval_us * 2) return;
-  for (auto& [peer, rank] : ranks_) rank.last_heard += gap;
-  for (auto& [key, group] : groups_) group.progress_at += gap;
+  for (auto& [peer, rank] : ranks_) rank.last_heard = std::min(rank.last_heard + gap, now);
+  for (auto& [key, group] : groups_) group.progress_at = std::min(group.progress_at + gap, now);
 }
 
 Cluster::Actions Cluster::on_tick(Time now) {

@@ -45,7 +45,8 @@ class Engine final : public RequestService, private EngineCore::Outlet {
     RequestId id;
     std::optional<std::int32_t> sequence_index;  // empty: all of them
   };
-  using Input = std::variant<Submit, Cancel, LinkEvent>;
+  struct AbortAll {};
+  using Input = std::variant<Submit, Cancel, AbortAll, LinkEvent>;
 
   void run(const std::stop_token& stop);
   void take(Submit& input, Time now);

@@ -81,19 +81,30 @@ void EngineCore::take_result(const Peer& peer, StepResult result, Time now) {
 void EngineCore::carry_out(Cluster::Actions actions, Time now) {
   for (const Cluster::Lost& lost : actions.lost) {
     scheduler_.replica_lost(lost.id, now);
+    lost_at_[lost.id] = now;
     outlet_.on_lost(lost);
   }
   for (Cluster::Send& send : actions.sends) outlet_.send(std::move(send.peers), std::move(send.message));
   for (const Cluster::Joined& joined : actions.joined) {
     scheduler_.replica_joined(joined.id, joined.epoch, joined.info, now);
+    lost_at_.erase(joined.id);
     outlet_.on_joined(joined);
   }
 }
 
 void EngineCore::finish_turn(Time now) {
   carry_out(cluster_.on_tick(now), now);
+  forget_lost_replicas(now);
   send_plans(now);
   for (TokenEvent& event : scheduler_.take_events()) hand_out(std::move(event));
+}
+
+void EngineCore::forget_lost_replicas(Time now) {
+  std::erase_if(lost_at_, [&](const auto& entry) {
+    const bool gives_up = now - entry.second > no_replica_wait_us_;
+    if (gives_up) scheduler_.replica_forgotten(entry.first, now);
+    return gives_up;
+  });
 }
 
 // A replica may leave a sequence to another one, so in rounds until nobody has a plan any more.

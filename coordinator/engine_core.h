@@ -4,6 +4,7 @@
 // One thread (the engine's).
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -19,7 +20,7 @@ namespace caudal {
 struct EngineConfig {
   SchedulerConfig scheduler;
   ClusterConfig cluster;
-  Time no_replica_wait_us = 30'000'000;  // how long a request waits that finds no replica
+  Time no_replica_wait_us = 30'000'000;  // how long a request waits for a replica, and a lost one is waited for
   Time patience_us = 10'000'000;  // /health: a plan may wait this long before its replica counts as stuck
 };
 
@@ -66,6 +67,7 @@ class EngineCore {
 
   void take_result(const Peer& peer, StepResult result, Time now);
   void carry_out(Cluster::Actions actions, Time now);
+  void forget_lost_replicas(Time now);
   void send_plans(Time now);
   void hand_out(TokenEvent event);
   void abort_clients();
@@ -76,6 +78,7 @@ class EngineCore {
   Scheduler scheduler_;
   Cluster cluster_;
   Clients clients_;
+  std::map<ReplicaId, Time> lost_at_;  // replicas that may come back
 };
 
 }  // namespace caudal

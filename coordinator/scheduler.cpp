@@ -86,9 +86,13 @@ void Scheduler::replica_joined(ReplicaId id, Epoch epoch, const ReplicaInfo& inf
   replica_lost(id, now);
   replicas_.erase(id);
   replicas_.try_emplace(id, id, epoch, info);
+  fail_misfits(RejectReason::kTooLong);
+}
+
+void Scheduler::fail_misfits(RejectReason reason) {
   for (auto position = waiting_.begin(); position != waiting_.end();) {
     Sequence& sequence = *(position++)->second;
-    if (!fits_somewhere(demand_of(sequence))) fail(sequence, RejectReason::kTooLong);
+    if (!fits_somewhere(demand_of(sequence))) fail(sequence, reason);
   }
 }
 
@@ -101,6 +105,14 @@ void Scheduler::replica_lost(ReplicaId id, Time now) {
   for (Sequence* sequence : replica->running) leave(*sequence, SequenceState::kLeaving);
   replica->running.clear();
   for (const PlanInFlight& plan : std::exchange(replica->in_flight, {})) answered(*replica, plan);
+}
+
+void Scheduler::replica_forgotten(ReplicaId id, Time now) {
+  observe(now);
+  const auto found = replicas_.find(id);
+  if (found == replicas_.end() || found->second.alive) return;
+  replicas_.erase(found);
+  fail_misfits(RejectReason::kNoReplica);
 }
 
 void Scheduler::expire(Time now) {

@@ -72,6 +72,9 @@ class Scheduler {
   // Its plans are forgotten; its sequences wait again, with their tokens.
   void replica_lost(ReplicaId id, Time now);
 
+  // A lost one is not expected back: what only it could hold ends with kNoReplica, unless none is known then.
+  void replica_forgotten(ReplicaId id, Time now);
+
   // The next step of a replica; to be sent. Empty: nothing to do, or enough plans are unanswered.
   // A replica may leave a sequence to another one: after any other call, ask all replicas in rounds until
   // a whole round gives no plan.
@@ -108,6 +111,7 @@ class Scheduler {
   void leave(Sequence& sequence, SequenceState next);  // kRunning -> kLeaving or kEnded
   void end(Sequence& sequence);                        // any but kEnded -> kEnded
   void fail(Sequence& sequence, RejectReason reason);
+  void fail_misfits(RejectReason reason);  // waiting ones that fit no known replica
   void settle(Sequence& sequence);  // no plan names it any more: blocks back, wait again or be forgotten
   void answered(Replica& replica, const PlanInFlight& plan);
   void emit(Sequence& sequence, FinishReason finish_reason, SequenceResult* result = nullptr);

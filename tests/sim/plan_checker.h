@@ -67,6 +67,18 @@ class PlanChecker {
 
   void answered() { unanswered_.pop_front(); }
 
+  std::int32_t num_unanswered() const { return static_cast<std::int32_t>(unanswered_.size()); }
+
+  // Blocks that the worker was told about and that are not known to be free.
+  std::int32_t num_named_blocks() const {
+    std::set<BlockId> named;
+    for (const auto& [slot, table] : tables_) named.insert(table.blocks.begin(), table.blocks.end());
+    for (const Named& plan : unanswered_) {
+      for (const auto& [block, sequence] : plan) named.insert(block);
+    }
+    return static_cast<std::int32_t>(named.size());
+  }
+
   std::uint64_t trace_digest() const { return digest_; }
 
  private:

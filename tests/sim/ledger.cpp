@@ -1,0 +1,109 @@
+#include "tests/sim/ledger.h"
+
+#include "common/check.h"
+
+namespace caudal::sim {
+
+void Ledger::submitted(Request request) {
+  Promise promise;
+  for (std::int32_t index = 0; index < request.num_sequences; ++index) {
+    Stream& stream = promise.streams.emplace_back();
+    stream.request = request.id;
+    stream.index = index;
+  }
+  promise.request = std::move(request);
+  const RequestId id = promise.request.id;
+  CHECK(promises_.emplace(id, std::move(promise)).second);
+}
+
+void Ledger::accepted(RequestId id, const SchedulerStats& before, const SchedulerStats& after) {
+  Promise& promise = promises_.at(id);
+  const Request& request = promise.request;
+  const std::uint64_t num_new = after.num_accepted - before.num_accepted;
+  if (num_new == 0) {
+    CHECK_MSG(before.num_waiting == after.num_waiting, "a refused request was kept");
+    CHECK_MSG(std::ranges::all_of(promise.streams, &Stream::ended), "a refusal was not told");
+    return;
+  }
+  CHECK_MSG(num_new == static_cast<std::uint64_t>(request.num_sequences), "accepted in part");
+  CHECK_MSG(before.num_waiting + request.num_sequences <= config_.max_waiting, "the queue is too long");
+  num_prompt_tokens_ += request.prompt.size();
+  for (Stream& stream : promise.streams) {
+    stream.accepted = true;
+    stream.expected = expected_output(request, stream.index, max_context_tokens_);
+    by_sequence_[++num_accepted_] = &stream;
+    live_.emplace(id, stream.index);
+  }
+}
+
+void Ledger::cancelled(RequestId id) {
+  const auto found = promises_.find(id);
+  if (found == promises_.end()) return;
+  for (Stream& stream : found->second.streams) cancelled(id, stream.index);
+}
+
+void Ledger::cancelled(RequestId id, std::int32_t index) {
+  const auto found = promises_.find(id);
+  if (found == promises_.end() || index < 0 || index >= std::ssize(found->second.streams)) return;
+  Stream& stream = found->second.streams[index];
+  stream.cancelled = true;
+  somebody_cancelled_ = true;
+  close(stream);
+}
+
+void Ledger::received(const TokenEvent& event, Time now) {
+  Promise& promise = promises_.at(event.request_id);
+  Stream& stream = promise.streams.at(static_cast<std::size_t>(event.sequence_index));
+  CHECK_MSG(!stream.cancelled, "an event after the cancel");
+  CHECK_MSG(!stream.ended, "an event after the end");
+  stream.ended = event.finish_reason != FinishReason::kNone;
+  if (!stream.accepted) {
+    CHECK_MSG(event.tokens.empty() && event.reject != RejectReason::kNone, "tokens of a refused request");
+    return;
+  }
+  CHECK(!event.tokens.empty() || event.finish_reason == FinishReason::kError);
+  num_tokens_received_ += event.tokens.size();
+  stream.tokens.insert(stream.tokens.end(), event.tokens.begin(), event.tokens.end());
+  const auto& expected = stream.expected.tokens;
+  CHECK_MSG(stream.tokens.size() <= expected.size() &&
+                std::equal(stream.tokens.begin(), stream.tokens.end(), expected.begin()),
+            "wrong tokens");
+  if (!stream.ended) return;
+  close(stream);
+  if (event.reject == RejectReason::kDeadline) {
+    CHECK_MSG(stream.tokens.empty() && stream.num_admissions == 0, "refused after its start");
+    CHECK_MSG(!promise.request.deadline || *promise.request.deadline < now, "refused before its deadline");
+  } else if (event.reject != RejectReason::kTooLong && event.reject != RejectReason::kNoReplica) {
+    CHECK_MSG(event.finish_reason == stream.expected.finish_reason, "wrong end");
+    CHECK_MSG(stream.tokens.size() == expected.size(), "ended too early");
+  }
+}
+
+const Stream& Ledger::admitted(const NewSequence& sequence) {
+  const auto found = by_sequence_.find(sequence.sequence_id);
+  CHECK_MSG(found != by_sequence_.end(), "a sequence that nobody asked for");
+  Stream& stream = *found->second;
+  CHECK_MSG(!stream.cancelled, "a cancelled sequence was admitted");
+  const Request& request = promises_.at(stream.request).request;
+  CHECK(sequence.num_prompt_tokens == std::ssize(request.prompt));
+  CHECK_MSG(sequence.tokens.size() == request.prompt.size() + stream.tokens.size() &&
+                std::equal(request.prompt.begin(), request.prompt.end(), sequence.tokens.begin()) &&
+                std::equal(stream.tokens.rbegin(), stream.tokens.rend(), sequence.tokens.rbegin()),
+            "resumes with other tokens than it has");
+  max_admissions_ = std::max(max_admissions_, ++stream.num_admissions);
+  return stream;
+}
+
+// The scheduler also counts tokens of events that a client did not wait for.
+void Ledger::check(const SchedulerStats& stats) const {
+  CHECK_MSG(stats.num_accepted == num_accepted_, "accepted sequences are miscounted");
+  CHECK(stats.num_prompt_tokens == num_prompt_tokens_);
+  CHECK_MSG(somebody_cancelled_ ? stats.num_generated_tokens >= num_tokens_received_
+                                : stats.num_generated_tokens == num_tokens_received_,
+            "generated tokens are miscounted");
+  CHECK(stats.num_waiting >= 0 && stats.num_running >= 0 && stats.num_leaving >= 0);
+  CHECK_MSG(num_live() == stats.num_waiting + stats.num_running + stats.num_leaving,
+            "scheduler and clients disagree on who is still there");
+}
+
+}  // namespace caudal::sim

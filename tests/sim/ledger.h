@@ -1,0 +1,74 @@
+// Ledger: what every client was promised and has got, kept apart from the scheduler and compared with it.
+// Invariants: requests are conserved and end once (S1), nothing follows an end or a cancel (S2), tokens are
+// exactly those of the model, never again, never changed, also after a preemption (S8), counters are sums (S16),
+// the queue keeps its bound (S14).
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "coordinator/scheduler.h"
+#include "tests/sim/toy_model.h"
+
+namespace caudal::sim {
+
+struct Stream {
+  RequestId request = 0;
+  std::int32_t index = 0;
+  Output expected;
+  std::vector<TokenId> tokens;
+  std::int32_t num_admissions = 0;
+  bool accepted = false;
+  bool ended = false;      // the last event came
+  bool cancelled = false;  // by the client
+  bool is_live() const { return accepted && !ended && !cancelled; }
+};
+
+struct Promise {
+  Request request;  // as submitted
+  std::vector<Stream> streams;
+  std::int32_t num_prompt_tokens() const { return static_cast<std::int32_t>(request.prompt.size()); }
+};
+
+class Ledger {
+ public:
+  Ledger(const SchedulerConfig& config, std::int32_t max_context_tokens)
+      : config_(config), max_context_tokens_(max_context_tokens) {}
+
+  // Before and after Scheduler::submit.
+  void submitted(Request request);
+  void accepted(RequestId id, const SchedulerStats& before, const SchedulerStats& after);
+  void cancelled(RequestId id);
+  void cancelled(RequestId id, std::int32_t index);
+  void received(const TokenEvent& event, Time now);
+
+  // Plans may name a sequence anew only with all its tokens. Called once the turn's events are out.
+  const Stream& admitted(const NewSequence& sequence);
+
+  void check(const SchedulerStats& stats) const;
+
+  const Promise& promise(RequestId id) const { return promises_.at(id); }
+  std::int32_t num_live() const { return static_cast<std::int32_t>(live_.size()); }
+  // Of live streams, in the order of their requests.
+  template <typename Visit>
+  void for_each_live(Visit visit) const {
+    for (const auto& [id, index] : live_) visit(promises_.at(id), promises_.at(id).streams[index]);
+  }
+  std::int32_t max_admissions() const { return max_admissions_; }
+
+ private:
+  void close(Stream& stream) { live_.erase({stream.request, stream.index}); }
+
+  SchedulerConfig config_;
+  std::int32_t max_context_tokens_;
+  std::map<RequestId, Promise> promises_;
+  std::map<SequenceId, Stream*> by_sequence_;  // ids are given in the order of acceptance
+  std::set<std::pair<RequestId, std::int32_t>> live_;
+  std::uint64_t num_accepted_ = 0;
+  std::uint64_t num_prompt_tokens_ = 0;
+  std::uint64_t num_tokens_received_ = 0;
+  bool somebody_cancelled_ = false;
+  std::int32_t max_admissions_ = 0;
+};
+
+}  // namespace caudal::sim

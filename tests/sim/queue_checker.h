@@ -1,0 +1,52 @@
+// QueueChecker: that work is done when it can be. A replica idles only when nobody who waits fits it (S9);
+// nobody who has not started yet is overtaken where they would fit, and preemptions of one sequence are
+// bounded (S10).
+#pragma once
+
+#include "tests/sim/ledger.h"
+
+namespace caudal::sim {
+
+class QueueChecker {
+ public:
+  // Replicas as the scheduler knows them at the end of a turn.
+  using Replicas = std::map<ReplicaId, ReplicaInfo>;
+
+  static bool fits(const ReplicaInfo& info, const Promise& promise) {
+    return can_ever_fit(info, {promise.num_prompt_tokens(), promise.request.stop.max_tokens, promise.num_prompt_tokens()});
+  }
+
+  static void check_work_conserving(const Scheduler& scheduler, const Ledger& ledger, const Replicas& replicas) {
+    for (const auto& [id, info] : replicas) {
+      const ReplicaStats stats = scheduler.replica_stats(id);
+      if (stats.num_plans_in_flight > 0) continue;
+      CHECK_MSG(stats.num_running == 0, "a replica idles with sequences on it");
+      std::int32_t num_misfits = 0;
+      ledger.for_each_live([&](const Promise& promise, const Stream&) { num_misfits += fits(info, promise) ? 0 : 1; });
+      CHECK_MSG(scheduler.stats().num_waiting <= num_misfits, "a replica idles while a sequence that fits it waits");
+    }
+  }
+
+  // The first admission of a stream: everyone who could have gone there, should have, and still waits for its
+  // first admission has been overtaken. That happens only to one that was left to another replica, whose
+  // sequences then took the room.
+  void started(const Ledger& ledger, const Stream& started, const ReplicaInfo& info) {
+    const auto key_of = [](const Request& request) { return std::tuple(request.priority, request.arrival, request.id); };
+    const auto key = key_of(ledger.promise(started.request).request);
+    ledger.for_each_live([&](const Promise& promise, const Stream& stream) {
+      if (stream.num_admissions > 0 || key_of(promise.request) >= key || !fits(info, promise)) return;
+      const std::int32_t num_overtakes = ++num_overtakes_[{stream.request, stream.index}];
+      max_overtakes_ = std::max(max_overtakes_, num_overtakes);
+      CHECK_MSG(num_overtakes <= kMaxOvertakes, "a sequence starves behind later ones");
+    });
+  }
+  std::int32_t max_overtakes() const { return max_overtakes_; }
+
+ private:
+  static constexpr std::int32_t kMaxOvertakes = 8;
+
+  std::map<std::pair<RequestId, std::int32_t>, std::int32_t> num_overtakes_;
+  std::int32_t max_overtakes_ = 0;
+};
+
+}  // namespace caudal::sim
