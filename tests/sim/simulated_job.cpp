@@ -117,7 +117,10 @@ void SimulatedJob::finish_step(std::uint64_t life) {
   StepResult result = worker_->run(*running_);
   running_.reset();
   for (Rank& rank : ranks_) ++rank.steps_done;
-  network_.send_to_coordinator(ranks_[0].link, std::move(result));
+  // Only rank 0 may answer; a confused one must not count.
+  const bool all_answer = environment_.faults && environment_.random.per_mille(20);
+  if (all_answer) network_.send_to_coordinator(ranks_.back().link, result);
+  network_.send_to_coordinator(ranks_.front().link, std::move(result));
   start_step();
 }
 

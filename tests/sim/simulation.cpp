@@ -156,11 +156,11 @@ void Simulation::wake(const Event& event) {
 
 void Simulation::turn() {
   const Time now = environment_.now;
-  if (now - last_turn_ >= 2 * config_.cluster.beat_interval_us) membership_.stalled(now);
-  last_turn_ = now;
+  const Time gap = now - std::exchange(last_turn_, now);
   std::vector<Input> inputs = std::exchange(inbox_, {});
   if (record_) log_.push_back({now, inputs});
   for (Input& input : inputs) std::visit([&](auto& what) { take(what); }, input);
+  if (gap >= 2 * config_.cluster.beat_interval_us) membership_.stalled(gap, now);
   core_.finish_turn(now);
   check_turn();
 }
