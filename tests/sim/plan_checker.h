@@ -73,9 +73,7 @@ class PlanChecker {
   std::int32_t num_named_blocks() const {
     std::set<BlockId> named;
     for (const auto& [slot, table] : tables_) named.insert(table.blocks.begin(), table.blocks.end());
-    for (const Named& plan : unanswered_) {
-      for (const auto& [block, sequence] : plan) named.insert(block);
-    }
+    for (const Unanswered& plan : unanswered_) named.insert(plan.named.begin(), plan.named.end());
     return static_cast<std::int32_t>(named.size());
   }
 

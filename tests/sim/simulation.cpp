@@ -16,6 +16,7 @@ EngineConfig draw_config(Random& random) {
   scheduler.chunked_prefill = random.chance(75);
   scheduler.batching = random.chance(12) ? BatchingMode::kStatic : BatchingMode::kContinuous;
   scheduler.static_batch_size = random.small(1, 4);
+  scheduler.prefix_caching = random.chance(75);
   config.cluster.lease_us = 500'000;
   config.cluster.step_timeout_us = 900'000;
   config.cluster.beat_interval_us = 100'000;
@@ -223,7 +224,7 @@ void Simulation::check_turn() {
     CHECK_MSG(scheduler.replica_stats(id).num_used_blocks <= side.plans.num_named_blocks(),
               "blocks are held that no plan has named");
   }
-  QueueChecker::check_work_conserving(scheduler, ledger_, replicas);
+  QueueChecker::check_work_conserving(scheduler, ledger_, replicas, config_.scheduler.prefix_caching);
 }
 
 void Simulation::on_stale_result() {
@@ -276,9 +277,15 @@ Request Simulation::draw_request() {
   Request request;
   request.id = ++last_request_id_;
   request.arrival = environment_.now;
+  if (random.chance(50)) {  // a beginning that others share
+    const std::int32_t length = random.small(0, 60);
+    const std::int32_t text = random.small(0, 2);
+    for (std::int32_t i = 0; i < length; ++i) request.prompt.push_back((7 * i * (text + 1) + text) % ToyModel::kVocabulary);
+  }
   for (std::int32_t i = random.small(1, random.chance(70) ? 12 : 70); i > 0; --i) {
     request.prompt.push_back(random.small(0, ToyModel::kVocabulary - 1));
   }
+  if (random.chance(20)) request.cache_salt = "salt";
   request.sampling.seed = random.word();
   request.stop.max_tokens = random.small(1, random.chance(40) ? 10 : 90);
   request.stop.min_tokens = random.small(0, std::min(5, request.stop.max_tokens));
