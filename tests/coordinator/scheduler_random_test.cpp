@@ -9,14 +9,11 @@
 #include <string_view>
 
 #include "tests/coordinator/world.h"
+#include "tests/sanitized.h"
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-std::uint64_t num_seeds = 1000;
-#else
-std::uint64_t num_seeds = 10000;
-#endif
+std::uint64_t num_seeds = caudal::test::kSanitized ? 1000 : 10000;
 std::uint64_t first_seed = 1;
 char replay_line[96];
 
