@@ -14,6 +14,8 @@ template <typename... Visitors>
 struct Overloaded : Visitors... {
   using Visitors::operator()...;
 };
+template <typename... Visitors>
+Overloaded(Visitors...) -> Overloaded<Visitors...>;  // clang 16 does not deduce aggregates
 
 template <typename Repeated, typename T>
 void fill(Repeated* repeated, const std::vector<T>& values) {
