@@ -20,7 +20,8 @@ using ReplicaId = std::uint32_t;
 using StepId = std::uint64_t;  // rises by one per plan of a replica epoch, from 1
 using Epoch = std::uint64_t;   // issued by the coordinator when a replica joins; never reused
 
-inline constexpr int kBlockSize = 16;  // tokens per KV block
+inline constexpr int kBlockSize = 16;      // tokens per KV block
+inline constexpr int kMaxDraftTokens = 8;  // guesses for one sequence in one step, at the most
 
 // How the next token of a sequence is chosen. Ranges are checked in coordinator/gateway/limits.
 struct SamplingParams {
@@ -48,6 +49,15 @@ struct StopParams {
   std::vector<TokenId> stop_token_ids;  // includes the model's own unless ignore_eos
 };
 
+// Where guesses at the next tokens of a sequence may come from. Right guesses save steps; what is generated
+// does not depend on them.
+enum class SpeculativeMode : std::uint8_t {
+  kOff,
+  kNgram,  // what followed the same tokens earlier in the sequence
+  kDraft,  // a smaller model
+  kAuto,   // the first that finds something, else the second where there is one
+};
+
 enum class FinishReason : std::uint8_t {
   kNone,    // still running
   kStop,    // a stop token (or, set by the gateway, a stop string)
@@ -69,15 +79,20 @@ struct NewSequence {
   std::vector<BlockId> blocks;         // the block table so far: block i holds tokens [16 i, 16 i + 16)
   SamplingParams sampling;
   StopParams stop;
+  SpeculativeMode speculative = SpeculativeMode::kOff;
 };
 
 // Work for one sequence in this step, in batch order. The worker computes
 // min(num_tokens, its num_tokens - its num_computed) tokens from its own num_computed on; when that catches
 // up with the last known token, it samples the next one. A slot that already finished is skipped.
+// With num_draft_tokens > 0 the worker may then guess up to that many tokens, computes them too, and keeps the
+// right ones: 1 .. num_draft_tokens + 1 tokens come out, the same as from as many plain steps. Blocks and the
+// step's budget are there for num_tokens + num_draft_tokens.
 struct ScheduledSequence {
   SlotId slot = 0;
   std::int32_t num_tokens = 0;
   std::vector<BlockId> new_blocks;  // appended to the block table before computing
+  std::int32_t num_draft_tokens = 0;
 };
 
 struct BlockCopy {
@@ -110,6 +125,8 @@ struct SequenceResult {
   std::vector<TokenId> tokens;    // 0 in the middle of a prefill, else 1 (more with speculation)
   FinishReason finish_reason = FinishReason::kNone;
   std::vector<std::vector<TokenLogprob>> logprobs;  // per token: the sampled one, then the most likely; or empty
+  std::int32_t num_drafted = 0;   // tokens guessed
+  std::int32_t num_accepted = 0;  // of these, among `tokens`
 };
 
 struct StepResult {
@@ -117,6 +134,7 @@ struct StepResult {
   StepId step_id = 0;
   std::vector<SequenceResult> sequences;
   std::int64_t compute_us = 0;  // from taking the plan to having the tokens, on rank 0
+  std::int64_t draft_us = 0;    // of these, the draft model's
 };
 
 // What a replica tells about itself when it joins; the coordinator's capacities come from here.
@@ -128,6 +146,8 @@ struct ReplicaInfo {
   std::int32_t vocab_size = 0;
   std::int32_t tensor_parallel_size = 1;
   std::string model_digest;  // of the model's config: a replica of another model is refused
+  std::int32_t max_draft_tokens = 0;  // per sequence and step; 0 = does not speculate
+  bool has_draft_model = false;
 };
 
 }  // namespace caudal

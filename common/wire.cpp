@@ -37,6 +37,8 @@ void to_proto(const ReplicaInfo& info, control::ReplicaInfo* out) {
   out->set_vocab_size(info.vocab_size);
   out->set_tensor_parallel_size(info.tensor_parallel_size);
   out->set_model_digest(info.model_digest);
+  out->set_max_draft_tokens(info.max_draft_tokens);
+  out->set_has_draft_model(info.has_draft_model);
 }
 
 ReplicaInfo from_proto(const control::ReplicaInfo& in) {
@@ -46,7 +48,9 @@ ReplicaInfo from_proto(const control::ReplicaInfo& in) {
           .max_context_tokens = in.max_context_tokens(),
           .vocab_size = in.vocab_size(),
           .tensor_parallel_size = in.tensor_parallel_size(),
-          .model_digest = in.model_digest()};
+          .model_digest = in.model_digest(),
+          .max_draft_tokens = in.max_draft_tokens(),
+          .has_draft_model = in.has_draft_model()};
 }
 
 void to_proto(const Register& message, control::Register* out) {
@@ -113,6 +117,7 @@ void to_proto(const NewSequence& sequence, control::NewSequence* out) {
   out->mutable_stop()->set_max_tokens(sequence.stop.max_tokens);
   out->mutable_stop()->set_min_tokens(sequence.stop.min_tokens);
   fill(out->mutable_stop()->mutable_stop_token_ids(), sequence.stop.stop_token_ids);
+  out->set_speculative(static_cast<std::uint32_t>(sequence.speculative));
 }
 
 NewSequence from_proto(const control::NewSequence& in) {
@@ -125,7 +130,8 @@ NewSequence from_proto(const control::NewSequence& in) {
           .sampling = from_proto(in.sampling()),
           .stop = {.max_tokens = in.stop().max_tokens(),
                    .min_tokens = in.stop().min_tokens(),
-                   .stop_token_ids = take<TokenId>(in.stop().stop_token_ids())}};
+                   .stop_token_ids = take<TokenId>(in.stop().stop_token_ids())},
+          .speculative = static_cast<SpeculativeMode>(in.speculative())};
 }
 
 void to_proto(const StepPlan& plan, control::StepPlan* out) {
@@ -142,6 +148,7 @@ void to_proto(const StepPlan& plan, control::StepPlan* out) {
     control::ScheduledSequence* added = out->add_scheduled();
     added->set_slot(scheduled.slot);
     added->set_num_tokens(scheduled.num_tokens);
+    added->set_num_draft_tokens(scheduled.num_draft_tokens);
     fill(added->mutable_new_blocks(), scheduled.new_blocks);
   }
 }
@@ -158,13 +165,17 @@ Result<StepPlan> from_proto(const control::StepPlan& in) {
     if (sampling.bias_tokens_size() != sampling.bias_values_size()) {
       return Error{"tokens and values differ in number", "sampling.bias"};
     }
+    if (sequence.speculative() > static_cast<std::uint32_t>(SpeculativeMode::kAuto)) {
+      return Error{"unknown mode", "speculative"};
+    }
     plan.new_sequences.push_back(from_proto(sequence));
   }
   for (const auto& copy : in.block_copies()) plan.block_copies.push_back({copy.source(), copy.destination()});
   for (const auto& scheduled : in.scheduled()) {
     plan.scheduled.push_back({.slot = scheduled.slot(),
                               .num_tokens = scheduled.num_tokens(),
-                              .new_blocks = take<BlockId>(scheduled.new_blocks())});
+                              .new_blocks = take<BlockId>(scheduled.new_blocks()),
+                              .num_draft_tokens = scheduled.num_draft_tokens()});
   }
   return plan;
 }
@@ -175,6 +186,7 @@ void to_proto(const StepResult& result, control::StepResult* out) {
   out->set_epoch(result.epoch);
   out->set_step_id(result.step_id);
   out->set_compute_us(result.compute_us);
+  out->set_draft_us(result.draft_us);
   for (const SequenceResult& sequence : result.sequences) {
     control::SequenceResult* added = out->add_sequences();
     added->set_slot(sequence.slot);
@@ -182,6 +194,8 @@ void to_proto(const StepResult& result, control::StepResult* out) {
     added->set_num_computed(sequence.num_computed);
     fill(added->mutable_tokens(), sequence.tokens);
     added->set_finish_reason(static_cast<std::uint32_t>(sequence.finish_reason));
+    added->set_num_drafted(sequence.num_drafted);
+    added->set_num_accepted(sequence.num_accepted);
     for (const auto& token_logprobs : sequence.logprobs) {
       control::TokenLogprobs* row = added->add_logprobs();
       for (const TokenLogprob& entry : token_logprobs) {
@@ -193,7 +207,8 @@ void to_proto(const StepResult& result, control::StepResult* out) {
 }
 
 Result<StepResult> from_proto(const control::StepResult& in) {
-  StepResult result{.epoch = in.epoch(), .step_id = in.step_id(), .sequences = {}, .compute_us = in.compute_us()};
+  StepResult result{.epoch = in.epoch(), .step_id = in.step_id(), .sequences = {}, .compute_us = in.compute_us(),
+                    .draft_us = in.draft_us()};
   for (const auto& sequence : in.sequences()) {
     if (sequence.finish_reason() > static_cast<std::uint32_t>(FinishReason::kError)) {
       return Error{"unknown finish reason", "finish_reason"};
@@ -203,7 +218,9 @@ Result<StepResult> from_proto(const control::StepResult& in) {
                          .num_computed = sequence.num_computed(),
                          .tokens = take<TokenId>(sequence.tokens()),
                          .finish_reason = static_cast<FinishReason>(sequence.finish_reason()),
-                         .logprobs = {}};
+                         .logprobs = {},
+                         .num_drafted = sequence.num_drafted(),
+                         .num_accepted = sequence.num_accepted()};
     for (const auto& row : sequence.logprobs()) {
       if (row.tokens_size() != row.logprobs_size()) return Error{"tokens and logprobs differ in number", "logprobs"};
       std::vector<TokenLogprob> entries;
@@ -248,7 +265,8 @@ Result<void> check(const StepPlan& plan) {
     if (copy.source < 0 || copy.destination < 0) return Error{"negative block", "block_copies"};
   }
   for (const ScheduledSequence& scheduled : plan.scheduled) {
-    if (scheduled.slot < 0 || scheduled.num_tokens < 1 || !all_non_negative(scheduled.new_blocks)) {
+    if (scheduled.slot < 0 || scheduled.num_tokens < 1 || scheduled.num_draft_tokens < 0 ||
+        !all_non_negative(scheduled.new_blocks)) {
       return Error{"negative slot or block, or no tokens", "scheduled"};
     }
   }
@@ -263,7 +281,7 @@ Result<void> check(const Register& message) {
     return Error{"rank outside the group", "rank"};
   }
   if (info.num_blocks < 1 || info.max_num_sequences < 1 || info.max_tokens_per_step < 1 ||
-      info.max_context_tokens < 1 || info.vocab_size < 1) {
+      info.max_context_tokens < 1 || info.vocab_size < 1 || info.max_draft_tokens < 0) {
     return Error{"capacities must be positive", "info"};
   }
   return {};

@@ -49,6 +49,7 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
   group.info.num_blocks = std::min(group.info.num_blocks, message.info.num_blocks);
   group.info.max_num_sequences = std::min(group.info.max_num_sequences, message.info.max_num_sequences);
   group.info.max_tokens_per_step = std::min(group.info.max_tokens_per_step, message.info.max_tokens_per_step);
+  group.info.max_draft_tokens = std::min(group.info.max_draft_tokens, message.info.max_draft_tokens);
   if (std::ranges::none_of(group.ranks, &Peer::empty)) complete(group, actions, now);
   return actions;
 }

@@ -11,6 +11,10 @@ StepSample sample_of(const StepResult& result) {
                     .num_sequences = static_cast<std::int32_t>(result.sequences.size())};
   for (const SequenceResult& sequence : result.sequences) {
     sample.num_generated_tokens += static_cast<std::int32_t>(sequence.tokens.size());
+    sample.num_drafts += sequence.num_drafted > 0 ? 1 : 0;
+    sample.num_draft_tokens += sequence.num_drafted;
+    const auto num_accepted = static_cast<std::size_t>(std::clamp(sequence.num_accepted, 0, kMaxDraftTokens));
+    for (std::size_t place = 0; place < num_accepted; ++place) ++sample.num_accepted_at[place];
   }
   return sample;
 }

@@ -62,6 +62,8 @@ LaunchConfig launch_config(const Options& options) {
                                       "--max-tokens-per-step", std::to_string(options.scheduler.max_tokens_per_step)},
                       .hostfile = options.hostfile};
   config.worker_args.insert(config.worker_args.end(), {"--lease-s", fmt::format("{}", options.lease_s)});
+  if (!options.draft_model_dir.empty())
+    config.worker_args.insert(config.worker_args.end(), {"--draft-model", options.draft_model_dir});
   if (!options.curve_keys.empty()) config.worker_args.insert(config.worker_args.end(), {"--curve-keys", options.curve_keys});
   config.worker_args.insert(config.worker_args.end(), options.worker_args.begin(), options.worker_args.end());
   return config;

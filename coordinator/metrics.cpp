@@ -58,6 +58,9 @@ struct ReplicaSeries {
   Histogram& step_time;
   Histogram& step_tokens;
   Histogram& batch;
+  Counter& drafts;
+  Counter& draft_tokens;
+  Counter& accepted_tokens;
   Gauge* cache_config;  // while the replica is up: its labels say how large the pool is, and a rejoin may change it
 };
 
@@ -103,6 +106,11 @@ struct Metrics::Registry {
   Family<Histogram>& step_time = histograms("caudal:step_time_seconds", "Compute time of a step, as its worker measured it.");
   Family<Histogram>& step_tokens = histograms("vllm:iteration_tokens_total", "Tokens computed per step.");
   Family<Histogram>& batch = histograms("caudal:batch_size", "Sequences per step.");
+  Family<Counter>& drafts = counters("vllm:spec_decode_num_drafts_total", "Times that tokens of a sequence were guessed.");
+  Family<Counter>& draft_tokens = counters("vllm:spec_decode_num_draft_tokens_total", "Tokens guessed.");
+  Family<Counter>& accepted_tokens = counters("vllm:spec_decode_num_accepted_tokens_total", "Tokens guessed right.");
+  Family<Counter>& accepted_at =
+      counters("vllm:spec_decode_num_accepted_tokens_per_pos_total", "Tokens guessed right, by place in the draft.");
   Family<Gauge>& replica_up = gauges("caudal:replica_up", "1 while the replica serves.");
 
   // Of the cluster.
@@ -144,6 +152,9 @@ ReplicaSeries& Metrics::Registry::of(ReplicaId replica) {
                        step_time.Add(labels, kStepTime),
                        step_tokens.Add(labels, kStepTokens),
                        batch.Add(labels, kBatch),
+                       drafts.Add(labels),
+                       draft_tokens.Add(labels),
+                       accepted_tokens.Add(labels),
                        nullptr};
   return replicas.emplace(replica, series).first->second;
 }
@@ -180,6 +191,14 @@ void Metrics::step(ReplicaId replica, const StepSample& sample) {
   series.batch.Observe(sample.num_sequences);
   series.prompt_tokens.Increment(sample.num_prompt_tokens);
   series.generated_tokens.Increment(sample.num_generated_tokens);
+  if (sample.num_drafts == 0) return;
+  series.drafts.Increment(sample.num_drafts);
+  series.draft_tokens.Increment(sample.num_draft_tokens);
+  for (std::size_t place = 0; place < sample.num_accepted_at.size() && sample.num_accepted_at[place] > 0; ++place) {
+    series.accepted_tokens.Increment(sample.num_accepted_at[place]);
+    registry_->accepted_at.Add({{"engine", std::to_string(replica)}, {"position", std::to_string(place)}})
+        .Increment(sample.num_accepted_at[place]);
+  }
 }
 
 void Metrics::load(ReplicaId replica, std::int32_t num_running, double kv_usage) {

@@ -4,6 +4,7 @@
 // except that the functions that take a ReplicaId are the engine thread's.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -22,6 +23,9 @@ struct StepSample {
   std::int32_t num_sequences = 0;         // the batch
   std::int32_t num_prompt_tokens = 0;     // computed for prompts
   std::int32_t num_generated_tokens = 0;  // sampled and kept
+  std::int32_t num_drafts = 0;            // sequences for which tokens were guessed
+  std::int32_t num_draft_tokens = 0;
+  std::array<std::int32_t, kMaxDraftTokens> num_accepted_at{};  // of these, by place in the draft
 };
 
 // One request that has ended, whatever the reason.

@@ -14,6 +14,10 @@ const std::map<std::string, LogLevel> kLogLevels = {{"debug", LogLevel::kDebug},
                                                     {"info", LogLevel::kInfo},
                                                     {"warning", LogLevel::kWarning},
                                                     {"error", LogLevel::kError}};
+const std::map<std::string, SpeculativeMode> kSpeculativeModes = {{"off", SpeculativeMode::kOff},
+                                                                  {"ngram", SpeculativeMode::kNgram},
+                                                                  {"draft", SpeculativeMode::kDraft},
+                                                                  {"auto", SpeculativeMode::kAuto}};
 
 void add_serving(CLI::App& app, Options& options) {
   app.add_option("--model", options.model_dir, "Hugging Face model directory")->check(CLI::ExistingDirectory);
@@ -53,6 +57,9 @@ void add_launching(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--hostfile", options.hostfile, "Where launched replicas run (Open MPI format)")
       ->check(CLI::ExistingFile);
+  app.add_option("--draft-model", options.draft_model_dir,
+                 "Directory of a smaller model with the same vocabulary that launched workers guess tokens with")
+      ->check(CLI::ExistingDirectory);
   app.add_option("--worker-arg", options.worker_args, "Handed to launched workers, as in --worker-arg=--dtype=f32")
       ->take_all();
 }
@@ -69,6 +76,10 @@ void add_scheduling(CLI::App& app, Options& options) {
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   app.add_flag("!--no-prefix-caching", scheduler.prefix_caching, "Compute every prompt from its first token");
+  app.add_option("--speculative", scheduler.speculative,
+                 "Who guesses tokens ahead, unless a request says otherwise: off, ngram, draft or auto")
+      ->transform(CLI::CheckedTransformer(kSpeculativeModes).description(""))
+      ->default_str("auto");
   app.add_flag("!--no-chunked-prefill", scheduler.chunked_prefill, "Compute each prompt in one step");
   app.add_option_function<std::int32_t>(
          "--static-batch",
@@ -85,6 +96,8 @@ std::string complaint(const Options& options) {
   if (!options.generate_keys.empty()) return "";
   if (options.model_dir.empty()) return "--model is required";
   if (options.num_replicas == 0 && !options.hostfile.empty()) return "--hostfile needs --replicas";
+  if (options.num_replicas == 0 && !options.draft_model_dir.empty())
+    return "--draft-model needs --replicas; give it to workers that are started by hand";
   if (options.num_replicas == 0 && !options.worker_args.empty()) return "--worker-arg needs --replicas";
   if (!options.hostfile.empty() && (is_loopback_endpoint(options.control_endpoint) ||
                                     options.control_endpoint.find("//0.0.0.0:") != std::string::npos ||

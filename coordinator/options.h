@@ -27,6 +27,7 @@ struct Options {
   int num_replicas = 0;  // 0 = started by hand; else this process launches them
   int tensor_parallel_size = 1;
   std::string hostfile;
+  std::string draft_model_dir;           // of launched workers; or empty
   std::vector<std::string> worker_args;  // handed to launched workers
 
   double drain_s = 5.0;  // after a signal: how long running requests may go on

@@ -19,6 +19,7 @@ struct Request {
   std::vector<TokenId> prompt;     // not empty
   SamplingParams sampling;         // seed is set; sequence i draws with sequence_seed(seed, i)
   StopParams stop;
+  std::optional<SpeculativeMode> speculative;  // none: as the scheduler is configured
   std::int32_t num_sequences = 1;  // n: independent continuations of the prompt
   std::int32_t priority = 0;       // lower runs first
   std::string tenant;
@@ -56,6 +57,8 @@ struct TokenEvent {
   RejectReason reject = RejectReason::kNone;  // set with kError
   std::int32_t num_cached_tokens = 0;         // of the prompt, at the first event
   Time queue_us = 0;                          // from arrival to the first plan, at the first event
+  std::int32_t num_drafted = 0;   // tokens guessed in the step that this event tells of
+  std::int32_t num_accepted = 0;  // of these, that were right
 };
 
 }  // namespace caudal

@@ -194,6 +194,8 @@ void Scheduler::emit(Sequence& sequence, FinishReason finish_reason, SequenceRes
     counters_.num_generated_tokens += result->tokens.size();
     event.tokens = std::move(result->tokens);
     event.logprobs = std::move(result->logprobs);
+    event.num_drafted = result->num_drafted;
+    event.num_accepted = result->num_accepted;
   }
   events_.push_back(std::move(event));
 }

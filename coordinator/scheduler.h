@@ -120,13 +120,17 @@ class Scheduler {
   void schedule_running(Draft& draft);
   void admit_waiting(Draft& draft);
   std::optional<StepPlan> commit(Draft& draft);
-  void schedule(Draft& draft, Sequence& sequence, std::int32_t num_tokens);
+  void schedule(Draft& draft, Sequence& sequence, std::int32_t num_tokens, std::int32_t num_draft_tokens = 0);
+  SpeculativeMode speculative_mode(const Sequence& sequence) const;
+  DraftLength::Step draft_lengths(const Replica& replica) const;
+  std::int32_t num_draft_tokens(const Draft& draft, Sequence& sequence) const;
   bool make_room(Draft& draft, Sequence& sequence, std::int32_t num_tokens);
   Sequence& choose_victim(const Draft& draft, Sequence& needy) const;
   void admit(Draft& draft, Sequence& sequence);
 
   // apply()
   void deliver(Replica& replica, const PlannedSequence& planned, SequenceResult* result);
+  static void observe_speculation(Replica& replica, const PlanInFlight& plan, const StepResult& result);
 
   void check_sequence(const Sequence& sequence) const;
   void check_replica(const Replica& replica) const;

@@ -11,8 +11,9 @@ bool is_possible(const PlannedSequence& planned, const SequenceResult& result) {
   const std::int32_t num_new_computed = result.num_computed - sequence.residence.num_computed;
   return result.sequence_id == sequence.id && num_new_computed >= 0 &&
          num_new_computed <= planned.num_tokens && std::ssize(result.tokens) <= planned.max_new_tokens &&
-         (result.logprobs.empty() || result.logprobs.size() == result.tokens.size()) &&
-         result.finish_reason != FinishReason::kError;
+         result.num_drafted <= planned.num_draft_tokens && result.num_accepted <= result.num_drafted &&
+         result.num_accepted >= 0 && result.num_accepted <= std::ssize(result.tokens) &&
+         (result.logprobs.empty() || result.logprobs.size() == result.tokens.size());
 }
 
 }  // namespace
@@ -31,6 +32,7 @@ bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
   for (SequenceResult& entry : result.sequences) {
     if (entry.slot >= 0 && entry.slot < replica->info.max_num_sequences) by_slot[entry.slot] = &entry;
   }
+  observe_speculation(*replica, plan, result);
   events_.reserve(events_.size() + plan.sequences.size());
   for (const PlannedSequence& planned : plan.sequences) deliver(*replica, planned, by_slot[planned.slot]);
   replica->remove_departed();
@@ -57,12 +59,18 @@ void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, Sequen
       std::min(result->num_computed, num_prompt) - std::min(residence.num_computed, num_prompt);
   const std::int32_t num_uncomputed_before = sequence.num_uncomputed();
   residence.num_computed = result->num_computed;
+  if (result->num_drafted > 0)
+    replica.draft_length.observe_guesses(sequence.drafts, result->num_drafted, result->num_accepted);
   sequence.tokens.insert(sequence.tokens.end(), result->tokens.begin(), result->tokens.end());
   if (sequence.state == SequenceState::kRunning) {
     replica.num_uncomputed_tokens += sequence.num_uncomputed() - num_uncomputed_before;
   }
   prefix_cache_.publish(sequence, replica);
   FinishReason finish_reason = result->finish_reason;
+  if (finish_reason == FinishReason::kError) {
+    if (!result->tokens.empty()) emit(sequence, FinishReason::kNone, result);  // accepted before it
+    return fail(sequence, RejectReason::kWorkerFault);
+  }
   if (finish_reason == FinishReason::kNone && sequence.num_tokens() >= residence.token_limit) {
     finish_reason = FinishReason::kLength;  // both sides know this bound: nothing can follow
   }

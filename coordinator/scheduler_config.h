@@ -15,6 +15,7 @@ struct SchedulerConfig {
   std::int32_t max_waiting = 4096;       // sequences; more are refused, preempted ones always return
   std::int32_t max_plans_in_flight = 2;  // per replica
   bool chunked_prefill = true;
+  SpeculativeMode speculative = SpeculativeMode::kAuto;  // unless a request says otherwise
   BatchingMode batching = BatchingMode::kContinuous;
   std::int32_t static_batch_size = 32;  // with kStatic
   bool prefix_caching = true;

@@ -3,22 +3,13 @@
 // room leaves nothing behind.
 #include "common/check.h"
 #include "coordinator/placement.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/scheduler_draft.h"
 
 namespace caudal {
 
 // After this many preemptions a sequence is spared as long as another one of its rank can go.
 static constexpr std::int32_t kSparedAfterPreemptions = 4;
 
-struct Scheduler::Draft {
-  Replica& replica;
-  Admission left;
-  StepPlan plan;
-  PlanInFlight record;
-  std::vector<Sequence*> prefills;  // running, with more than one token to compute
-  std::size_t num_walked = 0;       // running sequences before this index have had their turn
-  bool short_of_blocks = false;     // somebody had to wait or to leave: admit nobody
-};
 
 std::optional<StepPlan> Scheduler::plan(ReplicaId id, Time now) {
   expire(now);
@@ -29,7 +20,8 @@ std::optional<StepPlan> Scheduler::plan(ReplicaId id, Time now) {
               .left = replica->admission(config_, config_.step_tokens(replica->info)),
               .plan = {},
               .record = {},
-              .prefills = {}};
+              .prefills = {},
+              .draft_lengths = draft_lengths(*replica)};
   schedule_running(draft);
   if (!draft.short_of_blocks) admit_waiting(draft);
   return commit(draft);
@@ -44,7 +36,8 @@ void Scheduler::schedule_running(Draft& draft) {
     if (sequence->state != SequenceState::kRunning) continue;  // preempted a moment ago
     const std::int32_t num_plannable = sequence->num_plannable();
     if (num_plannable > 1) draft.prefills.push_back(sequence);
-    if (num_plannable == 1 && draft.left.num_tokens() > 0) schedule(draft, *sequence, 1);
+    if (num_plannable == 1 && draft.left.num_tokens() > 0)
+      schedule(draft, *sequence, 1, num_draft_tokens(draft, *sequence));
   }
   for (Sequence* sequence : draft.prefills) {
     if (sequence->state != SequenceState::kRunning) continue;
@@ -55,21 +48,24 @@ void Scheduler::schedule_running(Draft& draft) {
 }
 
 // Adds work for a running sequence, unless it has to wait for blocks.
-void Scheduler::schedule(Draft& draft, Sequence& sequence, std::int32_t num_tokens) {
+void Scheduler::schedule(Draft& draft, Sequence& sequence, std::int32_t num_tokens,
+                         std::int32_t num_draft_tokens) {
   Residence& residence = sequence.residence;
   const std::size_t num_known_blocks = residence.table.blocks.size();
-  if (!make_room(draft, sequence, num_tokens)) return;
+  const std::int32_t max_tokens = num_tokens + num_draft_tokens;
+  if (!make_room(draft, sequence, max_tokens)) return;
 
   const bool catches_up = sequence.max_computed() + num_tokens == sequence.max_known();
-  const std::int32_t max_new_tokens = catches_up ? 1 : 0;
+  const std::int32_t max_new_tokens = catches_up ? 1 + num_draft_tokens : 0;
   residence.num_plans_in_flight += 1;
-  residence.num_tokens_in_flight += num_tokens;
+  residence.num_tokens_in_flight += max_tokens;
   residence.num_new_tokens_in_flight += max_new_tokens;
-  draft.left.take_tokens(num_tokens);
-  draft.record.sequences.push_back({&sequence, residence.slot, num_tokens, max_new_tokens});
+  draft.left.take_tokens(max_tokens);
+  draft.record.sequences.push_back({&sequence, residence.slot, max_tokens, max_new_tokens, num_draft_tokens});
   ScheduledSequence& line = draft.plan.scheduled.emplace_back();
   line.slot = residence.slot;
   line.num_tokens = num_tokens;
+  line.num_draft_tokens = num_draft_tokens;
   line.new_blocks.assign(residence.table.blocks.begin() + num_known_blocks, residence.table.blocks.end());
 }
 
@@ -135,6 +131,7 @@ void Scheduler::admit_waiting(Draft& draft) {
     const bool is_here = chosen && chosen->candidate->replica == &draft.replica;
     if (is_here && draft.left.chunk(chosen->demand.num_uncached()) <= 0) return;
     if (chosen) chosen->candidate->take(chosen->demand);
+    if (!chosen) placement.keep_for(demand);
     if (!is_here) {
       ++position;
       continue;
@@ -177,6 +174,7 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   line.sampling = request.sampling;
   line.sampling.seed = sequence_seed(request.sampling.seed, sequence.index);
   line.stop = request.stop;
+  line.speculative = speculative_mode(sequence);
   schedule(draft, sequence, draft.left.chunk(sequence.num_plannable()));
 }
 

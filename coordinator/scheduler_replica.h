@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "coordinator/draft_length.h"
 #include "coordinator/scheduler_config.h"
 #include "coordinator/sequence.h"
 
@@ -15,6 +16,7 @@ struct PlannedSequence {
   SlotId slot = 0;
   std::int32_t num_tokens = 0;
   std::int32_t max_new_tokens = 0;  // that its result may carry
+  std::int32_t num_draft_tokens = 0;  // of num_tokens
 };
 
 struct PlanInFlight {
@@ -40,6 +42,7 @@ struct Replica {
   std::vector<SlotId> free_slots;       // may be given out again in the plan that releases them
   std::vector<SlotId> to_release;       // for the next plan
   std::vector<PlanInFlight> in_flight;  // oldest first
+  DraftLength draft_length;
   StepId last_step_id = 0;
   std::int32_t num_leaving_blocks = 0;  // of sequences that left; free once their plans are answered
   std::int64_t num_uncomputed_tokens = 0;  // known and not answered, of running sequences: the backlog

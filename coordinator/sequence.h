@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "coordinator/draft_length.h"
 #include "coordinator/kv_manager.h"
 #include "coordinator/queue_policy.h"
 #include "coordinator/request.h"
@@ -46,6 +47,7 @@ struct Sequence {
   Time queue_us = 0;     // from arrival to the first plan; told with the first event
   std::int32_t num_cached_tokens = 0;  // of the prompt, at the first admission; told with the first event
   PrefixHashes hashes;
+  DraftHistory drafts;
   Residence residence;
 
   std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }

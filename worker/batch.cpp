@@ -9,14 +9,14 @@ namespace {
 
 void append_item(const BatchItem& item, Batch& batch) {
   const SequenceRow& sequence = *item.sequence;
-  const std::int32_t begin = sequence.num_computed, end = begin + item.num_tokens;
-  for (std::int32_t position = begin; position < end; ++position) {
+  const std::int32_t end = item.begin + item.num_tokens;
+  for (std::int32_t position = item.begin; position < end; ++position) {
     const auto i = static_cast<std::size_t>(position);
-    batch.token_ids.push_back(sequence.tokens[i]);
+    const bool is_known = i < sequence.tokens.size();
+    batch.token_ids.push_back(is_known ? sequence.tokens[i] : item.drafts[i - sequence.tokens.size()]);
     batch.positions.push_back(position);
     batch.cache_slot.push_back(sequence.blocks[i / kBlockSize] * kBlockSize + position % kBlockSize);
-    const bool wanted = item.logits == LogitRows::kAll || (item.logits == LogitRows::kLast && position == end - 1);
-    if (wanted) batch.logit_rows.push_back(static_cast<std::int32_t>(batch.token_ids.size()) - 1);
+    if (position >= end - item.num_logit_rows) batch.logit_rows.push_back(static_cast<std::int32_t>(batch.token_ids.size()) - 1);
   }
   batch.query_start.push_back(static_cast<std::int32_t>(batch.token_ids.size()));
   batch.context_length.push_back(end);

@@ -11,10 +11,13 @@
 //   context_length     5                       18           33
 //   block_table        7 0 0                   3 9 0        4 6 1      padded to the widest
 //   logit_rows                                 5            6          A is not done with its prompt
+//
+// Were x and y guessed to follow b17, B would compute b17 x y at 17 18 19 and have a row of logits for each.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -23,13 +26,13 @@ namespace caudal {
 
 struct SequenceRow;
 
-enum class LogitRows { kNone, kLast, kAll };
-
-// One sequence's share of a batch: tokens [num_computed, num_computed + num_tokens) of it.
+// One sequence's share of a batch: tokens [begin, begin + num_tokens) of its own followed by its drafts.
 struct BatchItem {
   const SequenceRow* sequence = nullptr;
+  std::int32_t begin = 0;
   std::int32_t num_tokens = 0;
-  LogitRows logits = LogitRows::kLast;
+  std::int32_t num_logit_rows = 1;      // of the last so many of them
+  std::span<const TokenId> drafts = {};  // guesses at what follows the sequence's tokens
 };
 
 struct Batch {

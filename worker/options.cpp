@@ -46,6 +46,16 @@ void add_model(CLI::App& app, WorkerOptions& options) {
       ->capture_default_str();
 }
 
+void add_speculation(CLI::App& app, WorkerOptions& options) {
+  app.add_option("--draft-model", options.runner.draft_model_dir,
+                 "Directory of a smaller model with the same vocabulary that guesses tokens ahead")
+      ->check(CLI::ExistingDirectory);
+  app.add_option("--max-draft-tokens", options.runner.max_draft_tokens,
+                 "Tokens guessed ahead for a sequence in a step, at the most; 0 = none")
+      ->check(CLI::Range(0, kMaxDraftTokens))
+      ->capture_default_str();
+}
+
 void add_capacity(CLI::App& app, WorkerOptions& options) {
   RunnerOptions& runner = options.runner;
   app.add_option("--max-num-sequences", runner.max_num_sequences, "Sequences that run at a time")
@@ -100,6 +110,7 @@ std::optional<int> parse_worker_options(int argc, char** argv, WorkerOptions& op
   add_process(app, options);
   add_model(app, options);
   add_capacity(app, options);
+  add_speculation(app, options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

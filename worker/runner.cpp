@@ -24,7 +24,7 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   CHECK_MSG(loader.loaded_bytes() <= start.memory.weights_bytes, "weights took more memory than planned");
   parts.decoder = std::move(decoder).value();
   Result<std::unique_ptr<BatchUploader>> uploader =
-      BatchUploader::create(backend, start.limits.max_tokens, start.limits.max_rows, start.max_blocks_per_sequence);
+      BatchUploader::create(backend, start.limits.max_tokens, options.max_num_sequences, start.max_blocks_per_sequence);
   if (!uploader) return uploader.error();
   parts.uploader = std::move(uploader).value();
   Result<std::unique_ptr<Sampler>> sampler =
@@ -34,6 +34,9 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   Result<KvCache> cache = KvCache::create(backend, start.config, start.part, start.dtype, start.memory.num_blocks);
   if (!cache) return cache.error();
   parts.cache = std::move(cache).value();
+  Result<std::unique_ptr<Drafter>> drafter = Drafter::create(backend, group, start);
+  if (!drafter) return drafter.error();
+  parts.drafter = std::move(drafter).value();
   return std::unique_ptr<Runner>(new Runner(backend, std::move(parts), start.info));
 }
 
@@ -45,7 +48,13 @@ Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
               .max_tokens_per_step = info.max_tokens_per_step,
               .max_context_tokens = info.max_context_tokens,
               .num_blocks = info.num_blocks,
-              .vocab_size = info.vocab_size}) {}
+              .vocab_size = info.vocab_size,
+              .max_draft_tokens = info.max_draft_tokens}) {}
+
+void Runner::clear() {
+  table_.clear();
+  parts_.drafter->clear();
+}
 
 Result<StepResult> Runner::run(const StepPlan& plan) {
   const auto begin = std::chrono::steady_clock::now();
@@ -55,6 +64,8 @@ Result<StepResult> Runner::run(const StepPlan& plan) {
   Result<std::vector<ScheduledWork>> work = table_.apply(plan);
   if (!work) return work.error();
   parts_.cache.copy_blocks(backend_, plan.block_copies);
+  for (const NewSequence& entered : plan.new_sequences) parts_.drafter->forget(entered.slot);
+  result.draft_us = parts_.drafter->propose(table_, work.value());
   if (!work.value().empty()) {
     const std::span<const SamplingOutput> drawn = compute(work.value());
     if (Result<void> healthy = backend_.health(); !healthy) return healthy.error();
@@ -65,42 +76,62 @@ Result<StepResult> Runner::run(const StepPlan& plan) {
   return result;
 }
 
-// One drawn token per entry of `work` that samples, in its order.
+// In the order of `work`, one drawn token per entry that samples and one more per draft of it: draw i is the token
+// that follows if the drafts before it are right.
 std::span<const SamplingOutput> Runner::compute(const std::vector<ScheduledWork>& work) {
   std::vector<BatchItem> items;
-  std::vector<const SequenceRow*> sampling;
+  std::vector<Draw> draws;
   for (const ScheduledWork& item : work) {
     const SequenceRow& sequence = table_.at(item.slot);
-    items.push_back({&sequence, item.num_tokens, item.samples ? LogitRows::kLast : LogitRows::kNone});
-    if (item.samples) sampling.push_back(&sequence);
+    const std::span<const TokenId> drafts = item.drafts;
+    const auto num_drafts = static_cast<std::int32_t>(drafts.size());
+    items.push_back({&sequence, sequence.num_computed, item.num_tokens + num_drafts,
+                     item.samples ? 1 + num_drafts : 0, drafts});
+    for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) draws.push_back({&sequence, drafts.first(i)});
   }
   const Batch batch = make_batch(items);
   const DeviceBatch device = parts_.uploader->upload(batch);
   const Tensor hidden = parts_.decoder->forward(device, parts_.cache);
-  if (sampling.empty()) {
+  if (draws.empty()) {
     backend_.synchronize();
     return {};
   }
-  return parts_.sampler->sample(parts_.decoder->logits(hidden, device.logit_rows), sampling);
+  return parts_.sampler->sample(parts_.decoder->logits(hidden, device.logit_rows), draws);
 }
 
 void Runner::collect(const std::vector<ScheduledWork>& work, std::span<const SamplingOutput> drawn,
                      StepResult& result) {
-  auto next = drawn.begin();
   for (const ScheduledWork& item : work) {
     SequenceResult& out = result.sequences.emplace_back();
     table_.advance(item.slot, item.num_tokens);
     if (item.samples) {
-      const SamplingOutput& output = *next++;
-      table_.append(item.slot, output.valid ? std::optional(output.token) : std::nullopt);
-      if (output.valid) out.tokens = {output.token};
-      if (output.valid && !output.logprobs.empty()) out.logprobs = {output.logprobs};
+      accept(item, drawn.first(1 + item.drafts.size()), out);
+      drawn = drawn.subspan(1 + item.drafts.size());
     }
     const SequenceRow& sequence = table_.at(item.slot);
     out.slot = item.slot;
     out.sequence_id = sequence.id;
     out.num_computed = sequence.num_computed;
     out.finish_reason = sequence.finish_reason;
+  }
+}
+
+// A draft is kept when it is the very token that was drawn in its place. For a guess that is one fixed token this is
+// the rule of speculative sampling (Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318): kept with the
+// probability that the model gives it, else replaced by a token of what remains. And since the draw at a
+// position depends on seed and position alone, the tokens are those of plain decoding, one by one.
+void Runner::accept(const ScheduledWork& item, std::span<const SamplingOutput> drawn, SequenceResult& out) {
+  out.num_drafted = static_cast<std::int32_t>(item.drafts.size());
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    const SamplingOutput& output = drawn[i];
+    table_.append(item.slot, output.valid ? std::optional(output.token) : std::nullopt);
+    if (!output.valid) return;
+    out.tokens.push_back(output.token);
+    if (!output.logprobs.empty()) out.logprobs.push_back(output.logprobs);
+    if (i == item.drafts.size() || output.token != item.drafts[i]) return;
+    ++out.num_accepted;
+    if (table_.at(item.slot).finished()) return;
+    table_.advance(item.slot, 1);
   }
 }
 
@@ -114,7 +145,7 @@ std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::i
   std::vector<float> all(tokens.size() * vocab);
   while (sequence.num_computed < sequence.num_tokens()) {
     const std::int32_t now = std::min(chunk, sequence.num_tokens() - sequence.num_computed);
-    const Batch batch = make_batch({{&sequence, now, LogitRows::kAll}});
+    const Batch batch = make_batch({{&sequence, sequence.num_computed, now, now}});
     const DeviceBatch device = parts_.uploader->upload(batch);
     const Tensor logits = parts_.decoder->logits(parts_.decoder->forward(device, parts_.cache), device.logit_rows);
     std::vector<float> host(static_cast<std::size_t>(logits.elements()));

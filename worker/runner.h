@@ -1,4 +1,4 @@
-// Runner: one rank of a replica. plan -> sequence table -> batch -> model -> sampler -> result. Used by one
+// Runner: one rank of a replica. plan -> sequence table -> drafts -> batch -> model -> sampler -> result. Used by one
 // thread; all ranks of a group run the same plans in the same order. Also driven in-process, by benchmarks
 // and tests, without the network.
 #pragma once
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "worker/batch.h"
+#include "worker/drafter.h"
 #include "worker/kv_cache.h"
 #include "worker/model/decoder.h"
 #include "worker/sampler.h"
@@ -22,6 +23,8 @@ struct RunnerOptions {
   std::int32_t max_num_sequences = 256;
   std::int32_t max_tokens_per_step = 2048;
   std::int32_t max_context_tokens = 0;  // 0 = what the model was made for, or what the KV cache holds
+  std::int32_t max_draft_tokens = kMaxDraftTokens;  // guesses per sequence and step; 0 = never guess
+  std::filesystem::path draft_model_dir;            // a smaller model of the same vocabulary that guesses; or empty
   KvBudget kv;
 };
 
@@ -40,7 +43,7 @@ class Runner {
   Result<StepResult> run(const StepPlan& plan);
 
   // Forgets all sequences: a new epoch begins.
-  void clear() { table_.clear(); }
+  void clear();
 
   // Logits of every position of a prompt, f32 [tokens.size(), vocab_size], computed in chunks of `chunk` tokens.
   // Overwrites KV blocks from 0 on: not while sequences run. For tests and evaluation.
@@ -53,10 +56,12 @@ class Runner {
     std::unique_ptr<BatchUploader> uploader;
     std::unique_ptr<Sampler> sampler;
     KvCache cache;
+    std::unique_ptr<Drafter> drafter;
   };
 
   Runner(Backend& backend, Parts parts, const ReplicaInfo& info);
   void collect(const std::vector<ScheduledWork>& work, std::span<const SamplingOutput> drawn, StepResult& result);
+  void accept(const ScheduledWork& item, std::span<const SamplingOutput> drawn, SequenceResult& out);
   std::span<const SamplingOutput> compute(const std::vector<ScheduledWork>& work);
 
   Backend& backend_;

@@ -1,19 +1,6 @@
 #include "worker/sampler.h"
 
 namespace caudal {
-namespace {
-
-SamplingRow row_of(const SequenceRow& sequence) {
-  SamplingRow row;
-  row.params = &sequence.sampling;
-  row.position = sequence.num_tokens();
-  row.counts = sequence.counts.all();
-  if (sequence.num_output_tokens() < sequence.stop.min_tokens) row.banned = sequence.stop.stop_token_ids;
-  return row;
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator& group, std::int64_t vocab_size,
                                                  std::int64_t max_rows) {
   Result<std::unique_ptr<HostExchange>> exchange = HostExchange::create(backend, group, max_rows);
@@ -21,12 +8,30 @@ Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator&
   return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(exchange).value()));
 }
 
-std::span<const SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const SequenceRow* const> sequences) {
-  outputs_.assign(sequences.size(), {});
-  if (sequences.empty()) return outputs_;
+// As it would be if the drafts were the sequence's own: penalties count them, min_tokens too.
+SamplingRow Sampler::row_of(const Draw& draw) {
+  const SequenceRow& sequence = *draw.sequence;
+  const auto num_drafts = static_cast<std::int32_t>(draw.drafts.size());
+  SamplingRow row;
+  row.params = &sequence.sampling;
+  row.position = sequence.num_tokens() + num_drafts;
+  row.counts = sequence.counts.all();
+  if (num_drafts > 0 && sequence.sampling.has_penalties()) {
+    TokenCounts& counts = counts_.emplace_back(sequence.counts);
+    for (TokenId token : draw.drafts) counts.add_output(token);
+    row.counts = counts.all();
+  }
+  if (sequence.num_output_tokens() + num_drafts < sequence.stop.min_tokens) row.banned = sequence.stop.stop_token_ids;
+  return row;
+}
+
+std::span<const SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const Draw> draws) {
+  outputs_.assign(draws.size(), {});
+  if (draws.empty()) return outputs_;
   if (group_.rank() == 0) {
     rows_.clear();
-    for (const SequenceRow* sequence : sequences) rows_.push_back(row_of(*sequence));
+    counts_.clear();
+    for (const Draw& draw : draws) rows_.push_back(row_of(draw));
     backend_.sample(logits, vocab_size_, rows_, outputs_);
   }
   if (group_.size() > 1) share_tokens();

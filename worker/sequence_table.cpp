@@ -45,8 +45,8 @@ Result<std::vector<ScheduledWork>> SequenceTable::apply(const StepPlan& plan) {
     Result<std::optional<ScheduledWork>> item = schedule(scheduled, plan.step_id);
     if (!item) return item.error();
     if (!item.value()) continue;
-    num_tokens += item.value()->num_tokens;
-    work.push_back(*item.value());
+    num_tokens += item.value()->num_tokens + item.value()->max_drafts;
+    work.push_back(std::move(*item.value()));
   }
   if (num_tokens > limits_.max_tokens_per_step)
     return broken("{} tokens in a step planned for {}", num_tokens, limits_.max_tokens_per_step);
@@ -109,6 +109,7 @@ Result<void> SequenceTable::enter(const NewSequence& entering) {
   sequence.blocks = entering.blocks;
   sequence.sampling = entering.sampling;
   sequence.stop = entering.stop;
+  sequence.speculative = entering.speculative;
   if (!sequence.sampling.has_penalties()) return {};
   const auto prompt_end = sequence.tokens.begin() + sequence.num_prompt_tokens;
   std::for_each(sequence.tokens.begin(), prompt_end, [&](TokenId token) { sequence.counts.add_prompt(token); });
@@ -130,17 +131,27 @@ Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequ
   if (sequence.last_scheduled == step) return broken("slot {} is scheduled twice", slot);
   sequence.last_scheduled = step;
   if (scheduled.num_tokens < 1) return broken("slot {} is scheduled for {} tokens", slot, scheduled.num_tokens);
+  if (scheduled.num_draft_tokens < 0 || scheduled.num_draft_tokens > limits_.max_draft_tokens)
+    return broken("slot {} is to guess {} tokens", slot, scheduled.num_draft_tokens);
   if (!blocks_exist(scheduled.new_blocks)) return broken("slot {} gets an unknown block", slot);
   sequence.blocks.insert(sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
   if (sequence.finished()) return std::optional<ScheduledWork>();
 
   ScheduledWork work{.slot = slot};
   work.num_tokens = std::min(scheduled.num_tokens, sequence.num_tokens() - sequence.num_computed);
-  const std::int64_t end = sequence.num_computed + work.num_tokens;
-  work.samples = end == sequence.num_tokens();
+  work.samples = sequence.num_computed + work.num_tokens == sequence.num_tokens();
+  if (work.samples) work.max_drafts = std::min(scheduled.num_draft_tokens, most_drafts(sequence));
+  const std::int64_t end = sequence.num_computed + work.num_tokens + work.max_drafts;
   if (static_cast<std::int64_t>(sequence.blocks.size()) * kBlockSize < end)
     return broken("slot {} has {} blocks for {} tokens", slot, sequence.blocks.size(), end);
   return std::optional(work);
+}
+
+// The last token of a sequence is never computed, so it is no use to guess beyond the one before.
+std::int32_t SequenceTable::most_drafts(const SequenceRow& sequence) const {
+  const std::int32_t left = std::min(sequence.stop.max_tokens - sequence.num_output_tokens(),
+                                     limits_.max_context_tokens - sequence.num_tokens());
+  return std::max(left - 1, 0);
 }
 
 bool SequenceTable::blocks_exist(const std::vector<BlockId>& blocks) const {

@@ -35,6 +35,7 @@ struct SequenceRow {
   std::vector<BlockId> blocks;         // block i holds tokens [16 i, 16 i + 16)
   SamplingParams sampling;
   StopParams stop;
+  SpeculativeMode speculative = SpeculativeMode::kOff;
   FinishReason finish_reason = FinishReason::kNone;
   StepId last_scheduled = 0;           // to notice a slot that one plan names twice
   TokenCounts counts;
@@ -51,13 +52,16 @@ struct TableLimits {
   std::int32_t max_context_tokens = 0;
   std::int32_t num_blocks = 0;
   std::int32_t vocab_size = 0;
+  std::int32_t max_draft_tokens = 0;
 };
 
 // One scheduled sequence after the plan was applied: compute `num_tokens` from its num_computed on.
 struct ScheduledWork {
   SlotId slot = 0;
   std::int32_t num_tokens = 0;
-  bool samples = false;  // the last known token is among them, so the next one is drawn
+  bool samples = false;            // the last known token is among them, so the next one is drawn
+  std::int32_t max_drafts = 0;     // tokens that may be guessed to follow; 0 unless it samples
+  std::vector<TokenId> drafts = {};  // the guesses, computed as well: filled in by the drafter
 };
 
 class SequenceTable {
@@ -83,6 +87,7 @@ class SequenceTable {
   Result<void> enter(const NewSequence& entering);
   Result<void> check_copies(const StepPlan& plan) const;
   Result<std::optional<ScheduledWork>> schedule(const ScheduledSequence& scheduled, StepId step);
+  std::int32_t most_drafts(const SequenceRow& sequence) const;
   bool blocks_exist(const std::vector<BlockId>& blocks) const;
 
   TableLimits limits_;

@@ -11,10 +11,17 @@ namespace {
 
 std::int64_t blocks_for(std::int64_t num_tokens) { return (num_tokens + kBlockSize - 1) / kBlockSize; }
 
+// Rows of logits for guesses, of all sequences of a step together: guessing pays in small batches.
+constexpr std::int32_t kMostDraftRows = 256;
+
 Result<void> check_options(const RunnerOptions& options, const ModelConfig& config) {
   if (options.max_num_sequences < 1) return Error{"--max-num-sequences must be at least 1", "max-num-sequences"};
   if (options.max_tokens_per_step < options.max_num_sequences)
     return Error{"--max-tokens-per-step must be at least --max-num-sequences", "max-tokens-per-step"};
+  if (options.max_draft_tokens < 0 || options.max_draft_tokens > kMaxDraftTokens)
+    return Error{fmt::format("--max-draft-tokens must be from 0 to {}", kMaxDraftTokens), "max-draft-tokens"};
+  if (!options.draft_model_dir.empty() && options.max_draft_tokens == 0)
+    return Error{"--draft-model needs --max-draft-tokens of at least 1", "draft-model"};
   if (options.max_context_tokens < 0 || options.max_context_tokens > config.longest_context()) {
     return Error{fmt::format("--max-context-tokens must be from 2 to {}, the longest this model reaches",
                              config.longest_context()),
@@ -50,6 +57,7 @@ Result<std::int64_t> least_of_all(Backend& backend, Communicator& group, std::in
 
 Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
   const StepLimits& limits = start.limits;
+  const std::int64_t sequences = options.max_num_sequences;
   start.sizes = {.dtype = start.dtype,
                  .max_tokens = limits.max_tokens,
                  .max_sequences = limits.max_rows,
@@ -57,14 +65,27 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
                  .num_heads = start.part.heads.count,
                  .num_kv_heads = start.part.kv_heads.count,
                  .head_dim = start.config.head_dim};
-  const MemoryNeeds needs{
+  if (start.draft) start.sizes = start.draft->at_least(start.sizes);
+  MemoryNeeds needs{
       .weights_bytes = decoder_parameters(start.config, start.part).device_bytes(start.dtype),
       .workspace_bytes = Decoder::workspace_bytes(start.config, start.part, start.dtype, limits) +
-                         BatchUploader::device_bytes(limits.max_tokens, limits.max_rows, start.max_blocks_per_sequence) +
-                         Sampler::device_bytes(group.size(), limits.max_rows) + backend.workspace_bytes(start.sizes),
+                         BatchUploader::device_bytes(limits.max_tokens, sequences, start.max_blocks_per_sequence) +
+                         Sampler::device_bytes(group.size(), limits.max_rows) +
+                         Drafter::device_bytes(group.size(), limits.max_rows) + backend.workspace_bytes(start.sizes),
       .block_bytes = kv_block_bytes(start.config, start.part, start.dtype),
-      .most_useful_blocks = start.max_blocks_per_sequence * limits.max_rows};
+      .most_useful_blocks = start.max_blocks_per_sequence * sequences};
+  const bool drafts = start.draft && group.rank() == 0;
+  if (drafts) {
+    needs.weights_bytes += start.draft->weights_bytes();
+    needs.workspace_bytes += start.draft->workspace_bytes();
+    needs.block_bytes += start.draft->block_bytes();
+  }
   Result<MemoryPlan> memory = plan_memory(needs, options.kv, backend.info().free_memory_bytes);
+  if (!memory && drafts) {
+    return Error{memory.error().message + fmt::format(" (the draft model's {} MiB of weights among them)",
+                                                      start.draft->weights_bytes() >> 20),
+                 memory.error().field};
+  }
   if (!memory) return memory.error();
   start.memory = memory.value();
   Result<std::int64_t> least = least_of_all(backend, group, start.memory.num_blocks);
@@ -100,9 +121,15 @@ Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::f
   if (Result<void> chosen = choose_weights(backend, model_dir, options, start); !chosen) return chosen.error();
 
   const std::int64_t asked = options.max_context_tokens;
+  const std::int32_t draft_rows = std::min(options.max_draft_tokens * options.max_num_sequences, kMostDraftRows);
   start.limits = {.max_tokens = options.max_tokens_per_step,
-                  .max_rows = options.max_num_sequences,
+                  .max_rows = std::min(options.max_num_sequences + draft_rows, options.max_tokens_per_step),
                   .max_context = asked > 0 ? asked : start.config.default_context()};
+  if (!options.draft_model_dir.empty()) {
+    Result<DraftStartup> draft = plan_draft_model(options, backend, start.config, start.limits.max_context);
+    if (!draft) return draft.error();
+    start.draft = std::move(draft).value();
+  }
   start.max_blocks_per_sequence = blocks_for(start.limits.max_context);
   if (Result<void> planned = plan_kv(backend, group, options, start); !planned) return planned.error();
   Result<std::int32_t> context = served_context(options, start);
@@ -115,6 +142,8 @@ Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::f
   start.info.vocab_size = static_cast<std::int32_t>(start.config.vocab_size);
   start.info.tensor_parallel_size = group.size();
   start.info.model_digest = start.config.digest;
+  start.info.max_draft_tokens = options.max_draft_tokens;
+  start.info.has_draft_model = start.draft.has_value();
   return start;
 }
 

@@ -2,6 +2,8 @@
 // All ranks of a group come to the same number of blocks, the least that any of them has room for.
 #pragma once
 
+#include <optional>
+
 #include "worker/runner.h"
 
 namespace caudal {
@@ -13,6 +15,7 @@ struct Startup {
   DType dtype = DType::kF32;
   StepLimits limits;
   StepSizes sizes;
+  std::optional<DraftStartup> draft;  // whole on rank 0
   std::int64_t max_blocks_per_sequence = 0;
   MemoryPlan memory;
   ReplicaInfo info;

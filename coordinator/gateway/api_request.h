@@ -44,6 +44,7 @@ struct ApiRequest {
   std::int32_t best_of = 0;             // sequences per prompt that compete to be these; never fewer than n
   std::int32_t priority = 0;
   std::string cache_salt;               // cached prefixes are shared among requests of one salt only
+  std::optional<SpeculativeMode> speculative;  // when given, the usage tells how well it went
 
   std::vector<std::string> stop_strings;
   bool include_stop = false;         // the stop string or token is part of the text

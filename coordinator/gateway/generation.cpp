@@ -37,6 +37,8 @@ struct Generation::Part {
   std::size_t num_choices = 1;
   std::optional<RequestId> id;  // set while the engine works on it
   std::int64_t num_cached_tokens = 0;
+  std::int64_t num_drafted = 0;
+  std::int64_t num_accepted = 0;
   std::vector<Clock::time_point> last_token;  // per sequence
 };
 
@@ -91,6 +93,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.request.num_sequences = request_.best_of;
   part.request.priority = request_.priority;
   part.request.cache_salt = request_.cache_salt;
+  part.request.speculative = request_.speculative;
   part.request.arrival = to_time(arrival_);
   for (std::size_t i = 0; i < part.num_choices; ++i) {
     choices_.push_back(std::make_unique<Choice>(static_cast<std::int32_t>(part.first_choice + i),
@@ -167,6 +170,8 @@ void Generation::apply(Part& part, const TokenEvent& event, Progress& progress) 
     return;
   }
   part.num_cached_tokens = std::max<std::int64_t>(part.num_cached_tokens, event.num_cached_tokens);
+  part.num_drafted += event.num_drafted;
+  part.num_accepted += event.num_accepted;
   measure(part, event);
   if (auto delta = choice.apply(event)) progress.deltas.push_back(std::move(*delta));
   if (!choice.finished()) return;
@@ -211,7 +216,10 @@ Usage Generation::usage() const {
   for (const Part& part : parts_) {
     usage.num_prompt_tokens += static_cast<std::int64_t>(part.num_prompt_tokens);
     usage.num_cached_tokens += part.num_cached_tokens;
+    usage.num_drafted += part.num_drafted;
+    usage.num_accepted += part.num_accepted;
   }
+  usage.tells_drafts = request_.speculative.has_value();
   for (const auto& choice : choices_) usage.num_generated_tokens += choice->num_tokens();
   return usage;
 }

@@ -25,6 +25,9 @@ struct Usage {
   std::int64_t num_prompt_tokens = 0;
   std::int64_t num_generated_tokens = 0;
   std::int64_t num_cached_tokens = 0;  // of the prompts
+  std::int64_t num_drafted = 0;        // tokens guessed
+  std::int64_t num_accepted = 0;       // of these, that were right
+  bool tells_drafts = false;           // the client asked
 };
 
 // What every generation needs; all outlive it.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "coordinator/gateway/api_request.h"
 
@@ -55,6 +56,12 @@ inline constexpr std::size_t kMaxNameBytes = 256;  // model, roles' names, ids
 inline constexpr std::size_t kMaxCacheSaltBytes = 256;
 
 inline constexpr std::int32_t kDefaultCompletionTokens = 16;
+
+inline constexpr std::pair<std::string_view, SpeculativeMode> kSpeculativeModes[] = {
+    {"off", SpeculativeMode::kOff},
+    {"ngram", SpeculativeMode::kNgram},
+    {"draft", SpeculativeMode::kDraft},
+    {"auto", SpeculativeMode::kAuto}};
 
 // HTTP framing.
 inline constexpr std::size_t kMaxHeaderBytes = 16 * 1024;

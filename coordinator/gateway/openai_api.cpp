@@ -263,6 +263,16 @@ Result<void> check_best_of(const json::object& body, ApiRequest& request) {
   return Error{fmt::format("Prompts times {} must be at most {}.", field, kMaxChoices), field};
 }
 
+Result<void> parse_speculative(const json::object& body, ApiRequest& request) {
+  const json::value* value = present(body, "speculative");
+  if (value == nullptr) return {};
+  for (const auto& [name, mode] : kSpeculativeModes) {
+    if (value->is_string() && value->get_string() == name) request.speculative = mode;
+  }
+  if (!request.speculative) return Error{"It must be 'off', 'ngram', 'draft' or 'auto'.", "speculative"};
+  return {};
+}
+
 // What one field alone cannot tell.
 Result<void> check_together(const json::object& body, ApiRequest& request) {
   if (request.endpoint == Endpoint::kChat) {
@@ -298,6 +308,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, const json::value& body,
   if (const auto done = parse_stops(object, context.vocab_size, request); !done) return done.error();
   if (const auto done = parse_logit_bias(object, context.vocab_size, request); !done) return done.error();
   if (const auto done = parse_stream_options(object, request); !done) return done.error();
+  if (const auto done = parse_speculative(object, request); !done) return done.error();
   if (const auto done = check_together(object, request); !done) return done.error();
   return request;
 }

@@ -13,9 +13,15 @@ namespace {
 
 void append_usage(const Usage& usage, std::string& out) {
   out += fmt::format(
-      R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
+      R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}})",
       usage.num_prompt_tokens, usage.num_generated_tokens, usage.num_prompt_tokens + usage.num_generated_tokens,
       usage.num_cached_tokens);
+  if (usage.tells_drafts) {
+    out += fmt::format(
+        R"(,"completion_tokens_details":{{"accepted_prediction_tokens":{},"rejected_prediction_tokens":{}}})",
+        usage.num_accepted, usage.num_drafted - usage.num_accepted);
+  }
+  out += '}';
 }
 
 // JSON has no infinities: the least a token can be is written as OpenAI does.

@@ -111,6 +111,8 @@ std::string EventWriter::finished(const Usage& usage) {
   out.mutable_usage()->set_prompt_tokens(usage.num_prompt_tokens);
   out.mutable_usage()->set_completion_tokens(usage.num_generated_tokens);
   out.mutable_usage()->set_cached_tokens(usage.num_cached_tokens);
+  out.mutable_usage()->set_accepted_prediction_tokens(usage.num_accepted);
+  out.mutable_usage()->set_rejected_prediction_tokens(usage.num_drafted - usage.num_accepted);
   return event.SerializeAsString();
 }
 

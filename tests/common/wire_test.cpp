@@ -28,9 +28,11 @@ StepPlan sample_plan() {
                                           .seed = 0xffffffffffffffffULL,
                                           .num_logprobs = 5,
                                           .logit_bias = {{1, -2.5F}, {8, 3.0F}}},
-                             .stop = {.max_tokens = 10, .min_tokens = 2, .stop_token_ids = {0, 2}}}},
+                             .stop = {.max_tokens = 10, .min_tokens = 2, .stop_token_ids = {0, 2}},
+                             .speculative = SpeculativeMode::kDraft}},
           .block_copies = {{4, 5}},
-          .scheduled = {{.slot = 2, .num_tokens = 2, .new_blocks = {5}}, {.slot = 0, .num_tokens = 1, .new_blocks = {}}}};
+          .scheduled = {{.slot = 2, .num_tokens = 2, .new_blocks = {5}, .num_draft_tokens = 3},
+                        {.slot = 0, .num_tokens = 1, .new_blocks = {}}}};
 }
 
 template <typename T>
@@ -68,11 +70,13 @@ TEST(Wire, PlanRoundTrip) {
   EXPECT_EQ(sequence.stop.max_tokens, 10);
   EXPECT_EQ(sequence.stop.min_tokens, 2);
   EXPECT_EQ(sequence.stop.stop_token_ids, sent.stop.stop_token_ids);
+  EXPECT_EQ(sequence.speculative, SpeculativeMode::kDraft);
   ASSERT_EQ(back.block_copies.size(), 1U);
   EXPECT_EQ(back.block_copies[0].destination, 5);
   ASSERT_EQ(back.scheduled.size(), 2U);
   EXPECT_EQ(back.scheduled[0].num_tokens, 2);
   EXPECT_EQ(back.scheduled[0].new_blocks, (std::vector<BlockId>{5}));
+  EXPECT_EQ(back.scheduled[0].num_draft_tokens, 3);
 }
 
 TEST(Wire, ResultRoundTrip) {
@@ -83,19 +87,25 @@ TEST(Wire, ResultRoundTrip) {
                                          .num_computed = 12,
                                          .tokens = {5, 6},
                                          .finish_reason = FinishReason::kStop,
-                                         .logprobs = {{{5, -0.5F}, {9, -1.5F}}, {{6, -0.25F}}}}},
-                          .compute_us = 1234};
+                                         .logprobs = {{{5, -0.5F}, {9, -1.5F}}, {{6, -0.25F}}},
+                                         .num_drafted = 4,
+                                         .num_accepted = 1}},
+                          .compute_us = 1234,
+                          .draft_us = 56};
   const auto decoded = decode_from_worker(encode(FromWorker(result)));
   ASSERT_TRUE(decoded.ok());
   const auto& back = std::get<StepResult>(decoded.value());
   EXPECT_EQ(back.epoch, 3U);
   EXPECT_EQ(back.step_id, 4U);
   EXPECT_EQ(back.compute_us, 1234);
+  EXPECT_EQ(back.draft_us, 56);
   ASSERT_EQ(back.sequences.size(), 1U);
   EXPECT_EQ(back.sequences[0].tokens, (std::vector<TokenId>{5, 6}));
   EXPECT_EQ(back.sequences[0].finish_reason, FinishReason::kStop);
   EXPECT_EQ(back.sequences[0].logprobs[0][1].token, 9);
   EXPECT_EQ(back.sequences[0].logprobs[1][0].logprob, -0.25F);
+  EXPECT_EQ(back.sequences[0].num_drafted, 4);
+  EXPECT_EQ(back.sequences[0].num_accepted, 1);
 }
 
 TEST(Wire, RegisterRoundTrip) {
@@ -108,7 +118,9 @@ TEST(Wire, RegisterRoundTrip) {
                                   .max_context_tokens = 128,
                                   .vocab_size = 100,
                                   .tensor_parallel_size = 2,
-                                  .model_digest = "d"},
+                                  .model_digest = "d",
+                                  .max_draft_tokens = 8,
+                                  .has_draft_model = true},
                          .build_version = "1"};
   const auto decoded = decode_from_worker(encode(FromWorker(message)));
   ASSERT_TRUE(decoded.ok());
@@ -117,6 +129,8 @@ TEST(Wire, RegisterRoundTrip) {
   EXPECT_EQ(back.rank, 1U);
   EXPECT_EQ(back.info.max_context_tokens, 128);
   EXPECT_EQ(back.info.model_digest, "d");
+  EXPECT_EQ(back.info.max_draft_tokens, 8);
+  EXPECT_TRUE(back.info.has_draft_model);
   EXPECT_EQ(back.protocol_version, kControlProtocolVersion);
 }
 
@@ -137,6 +151,8 @@ TEST(Wire, RefusesWhatCannotBe) {
   EXPECT_TRUE(refused([](StepPlan& p) { p.block_copies[0].source = -1; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].num_tokens = 0; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].new_blocks = {-7}; }));
+  EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].num_draft_tokens = -1; }));
+  EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].speculative = static_cast<SpeculativeMode>(9); }));
   EXPECT_FALSE(decode_to_worker("").ok());
   EXPECT_FALSE(decode_from_worker("").ok());
   EXPECT_FALSE(decode_from_worker("GET / HTTP/1.1\r\n\r\n").ok());

@@ -16,7 +16,7 @@ TEST(Metrics, SpeaksVllmsNames) {
   info.num_blocks = 100;
   metrics.replica_joined(3, info);
   metrics.step(3, {Seconds(0.02), 4, 30, 2});
-  metrics.step(3, {Seconds(0.02), 4, 0, 4});
+  metrics.step(3, {Seconds(0.02), 4, 0, 4, 2, 8, {2, 1}});
   metrics.load(3, 4, 0.25);
   metrics.preempted(3, 2);
   metrics.prefix_cache(3, 64, 48);
@@ -43,6 +43,10 @@ TEST(Metrics, SpeaksVllmsNames) {
       "vllm:e2e_request_latency_seconds_sum{model_name=\"demo\"} 1.5",
       "caudal:step_time_seconds_count{model_name=\"demo\",engine=\"3\"} 2",
       "caudal:batch_size_sum{model_name=\"demo\",engine=\"3\"} 8",
+      "vllm:spec_decode_num_drafts_total{model_name=\"demo\",engine=\"3\"} 2",
+      "vllm:spec_decode_num_draft_tokens_total{model_name=\"demo\",engine=\"3\"} 8",
+      "vllm:spec_decode_num_accepted_tokens_total{model_name=\"demo\",engine=\"3\"} 3",
+      "vllm:spec_decode_num_accepted_tokens_per_pos_total{model_name=\"demo\",engine=\"3\",position=\"1\"} 1",
       "http_requests_total{handler=\"/v1/completions\",method=\"POST\",status=\"200\"} 1",
       "num_gpu_blocks=\"100\"",
   };

@@ -330,6 +330,43 @@ TEST_F(SchedulerTest, NobodyOvertakesASequenceThatWaitsForRoom) {
   EXPECT_EQ(plan().new_sequences.at(0).sequence_id, 3U);
 }
 
+// Guessing is tried once a plain step has shown what a row costs. Until the answer is there, the most that can have
+// grown counts: for blocks, for the budget, for where the end is.
+TEST_F(SchedulerTest, ReservesForWhatGuessesMayGrow) {
+  ReplicaInfo info = replica();
+  info.max_draft_tokens = 4;
+  join(1, info);
+  Request r = request(7, 14, 9);
+  r.speculative = SpeculativeMode::kNgram;
+  submit(std::move(r));
+  const StepPlan prefill = plan();
+  ASSERT_TRUE(apply(prefill, {line(0, 1, 14, {5})}));
+  const StepPlan plain = plan();
+  EXPECT_EQ(plain.scheduled[0].num_draft_tokens, 0);
+  StepResult result = answer(plain, {line(0, 1, 15, {5})});
+  result.compute_us = 1000;
+  ASSERT_TRUE(scheduler_.apply(1, result, 0));  // 16 tokens known, 15 computed, 7 more to come
+
+  const StepPlan third = plan();
+  ASSERT_EQ(third.scheduled[0].num_draft_tokens, 2);
+  EXPECT_EQ(third.scheduled[0].num_tokens, 1);
+  EXPECT_EQ(third.scheduled[0].new_blocks.size(), 1U) << "18 tokens may be computed";
+  const StepPlan fourth = plan();
+  EXPECT_EQ(fourth.scheduled[0].num_draft_tokens, 2) << "3 of the 7 may have come by then";
+  EXPECT_FALSE(has_plan()) << "two in flight";
+
+  SequenceResult two = line(0, 1, 17, {6, 7});
+  two.num_drafted = 2;
+  two.num_accepted = 1;
+  ASSERT_TRUE(apply(third, {two}));
+  const StepPlan fifth = plan();
+  EXPECT_EQ(fifth.scheduled[0].num_draft_tokens, 1) << "2 have come and 3 may come: 2 are left";
+  SequenceResult impossible = line(0, 1, 20, {1, 2, 3, 4});
+  ASSERT_TRUE(apply(fourth, {impossible}));
+  const std::vector<TokenEvent> events = scheduler_.take_events();
+  EXPECT_EQ(events.back().finish_reason, FinishReason::kError) << "more than was asked for";
+}
+
 TEST_F(SchedulerTest, AStaticBatchEndsBeforeTheNextBegins) {
   Scheduler scheduler(SchedulerConfig{.batching = BatchingMode::kStatic, .static_batch_size = 2});
   scheduler.replica_joined(1, 1, replica(), 0);

@@ -123,6 +123,7 @@ Request World::draw_request() {
   request.stop.min_tokens = draw(0, std::min(5, request.stop.max_tokens));
   if (chance(40)) request.stop.stop_token_ids = {draw(0, 31), draw(0, 31)};
   request.num_sequences = forks_ && chance(30) ? draw(2, 4) : 1;
+  if (chance(50)) request.speculative = static_cast<SpeculativeMode>(draw(0, 3));
   request.priority = chance(80) ? 0 : draw(-1, 1);
   if (chance(15)) request.deadline = now_ + draw(0, 30);
   return request;
@@ -169,6 +170,8 @@ void World::join(Node& node) {
   node.info.num_blocks = draw(1, 14);
   node.info.max_num_sequences = draw(1, 8);
   node.info.max_tokens_per_step = draw(1, 80);
+  node.info.max_draft_tokens = chance(70) ? draw(0, 8) : 0;
+  node.info.has_draft_model = chance(50);
   node.epoch = ++last_epoch_;
   node.computed.clear();
   node.worker.emplace(node.info);
@@ -221,7 +224,7 @@ void World::deliver(Node& node) {
   const StepResult result = node.results.front();
   node.results.pop_front();
   CHECK(scheduler_.apply(node.id, result, now_));
-  node.checker->answered();
+  node.checker->answered(result);
   note_computed(node, result);
   if (chance(10)) CHECK_MSG(!scheduler_.apply(node.id, result, now_), "an answer was taken twice");
 }

@@ -25,7 +25,7 @@ inline std::uint64_t digest(const StepPlan& plan, std::uint64_t seed = 0) {
   }
   for (const BlockCopy& copy : plan.block_copies) d = mix(mix(d, copy.source), copy.destination);
   for (const ScheduledSequence& scheduled : plan.scheduled) {
-    d = mix(mix(d, scheduled.slot), scheduled.num_tokens);
+    d = mix(mix(mix(d, scheduled.slot), scheduled.num_tokens), scheduled.num_draft_tokens);
     for (const BlockId block : scheduled.new_blocks) d = mix(d, block);
   }
   return d;
@@ -52,8 +52,9 @@ class PlanChecker {
       CHECK_MSG(slots.insert(scheduled.slot).second, "a slot is twice in a plan");
       Table& table = tables_.at(scheduled.slot);
       hand_out(table, scheduled.new_blocks);
-      write(table, scheduled.num_tokens, unanswered);
-      num_tokens += scheduled.num_tokens;
+      write(table, scheduled, unanswered);
+      CHECK(scheduled.num_draft_tokens >= 0 && scheduled.num_draft_tokens <= info_.max_draft_tokens);
+      num_tokens += scheduled.num_tokens + scheduled.num_draft_tokens;
     }
     CHECK(num_tokens <= config_.step_tokens(info_));
     CHECK(std::ssize(tables_) <= config_.batch_sequences(info_));
@@ -65,7 +66,19 @@ class PlanChecker {
     digest_ = digest(plan, digest_);
   }
 
-  void answered() { unanswered_.pop_front(); }
+  // The result says how far drafts brought each sequence.
+  void answered(const StepResult& result) {
+    for (const auto& [slot, work] : unanswered_.front().work) {
+      const auto table = tables_.find(slot);
+      if (table == tables_.end() || table->second.sequence_id != work.sequence_id) continue;
+      table->second.min_in_flight -= work.min_tokens;
+      table->second.max_in_flight -= work.max_tokens;
+      for (const SequenceResult& entry : result.sequences) {
+        if (entry.slot == slot) table->second.num_computed = entry.num_computed;
+      }
+    }
+    unanswered_.pop_front();
+  }
 
   std::int32_t num_unanswered() const { return static_cast<std::int32_t>(unanswered_.size()); }
 
@@ -81,12 +94,21 @@ class PlanChecker {
 
  private:
   struct Table {
+    SequenceId sequence_id;
     std::vector<BlockId> blocks;
-    std::int32_t num_computed;  // once all plans are answered
+    std::int32_t num_computed;       // as answered
+    std::int32_t min_in_flight = 0;  // more, once all plans are answered
+    std::int32_t max_in_flight = 0;  // if all drafts are right
+  };
+  struct Work {
+    SequenceId sequence_id;
+    std::int32_t min_tokens;
+    std::int32_t max_tokens;
   };
   struct Unanswered {
     std::set<BlockId> named;
     std::set<BlockId> written;
+    std::map<SlotId, Work> work;
   };
 
   // Whole blocks are found; what is computed behind them has been copied.
@@ -96,7 +118,7 @@ class PlanChecker {
       CHECK(std::ranges::count(copies, copied, &BlockCopy::destination) == 1);
     }
     const auto end_of_cached = sequence.blocks.begin() + sequence.num_computed / kBlockSize;
-    Table table{{sequence.blocks.begin(), end_of_cached}, sequence.num_computed};
+    Table table{sequence.sequence_id, {sequence.blocks.begin(), end_of_cached}, sequence.num_computed};
     for (const BlockId block : table.blocks) {
       for (const Unanswered& plan : unanswered_) {
         CHECK_MSG(!plan.written.contains(block), "a block is found while an unanswered plan writes it");
@@ -107,10 +129,13 @@ class PlanChecker {
     hand_out(entry->second, {end_of_cached, sequence.blocks.end()});
   }
 
-  void write(Table& table, std::int32_t num_tokens, Unanswered& plan) {
-    const std::int32_t first = table.num_computed / kBlockSize;
-    table.num_computed += num_tokens;
-    for (std::int32_t i = first; i < blocks_for(table.num_computed); ++i) {
+  void write(Table& table, const ScheduledSequence& scheduled, Unanswered& plan) {
+    const Work work{table.sequence_id, scheduled.num_tokens, scheduled.num_tokens + scheduled.num_draft_tokens};
+    const std::int32_t first = (table.num_computed + table.min_in_flight) / kBlockSize;
+    table.min_in_flight += work.min_tokens;
+    table.max_in_flight += work.max_tokens;
+    plan.work.emplace(scheduled.slot, work);
+    for (std::int32_t i = first; i < blocks_for(table.num_computed + table.max_in_flight); ++i) {
       const BlockId block = table.blocks.at(i);
       std::int64_t num_tables = 0;
       for (const auto& [slot, other] : tables_) num_tables += std::ranges::count(other.blocks, block);

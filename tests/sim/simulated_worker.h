@@ -1,5 +1,5 @@
 // SimulatedWorker: the worker's side of the StepPlan contract (common/types.h) over ToyModel: sequence
-// table, KV blocks, chunks, stop rules, skipping of slots that have finished. CHECKs that the plan keeps
+// table, KV blocks, chunks, stop rules, drafts, skipping of slots that have finished. CHECKs that the plan keeps
 // the coordinator's side of it. A step is one call; when plans run and answers travel is up to the caller.
 #pragma once
 
@@ -44,6 +44,9 @@ class SimulatedWorker {
       for (const BlockId block : scheduled.new_blocks) ++num_tables_.at(block);
       if (!row.has_finished) result.sequences.push_back(compute(row, scheduled));
     }
+    // Rows are nearly free up to a number of them, as on a device that waits for memory.
+    result.compute_us = 1000 + 5 * num_rows_ + 100 * std::max(num_rows_ - 12, 0);
+    num_rows_ = 0;
     return result;
   }
 
@@ -74,31 +77,63 @@ class SimulatedWorker {
     const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
     CHECK_MSG(scheduled.num_tokens > 0 && scheduled.num_tokens <= num_tokens - sequence.num_computed,
               "scheduled tokens that are not there");
-    for (std::int32_t i = 0; i < scheduled.num_tokens; ++i, ++sequence.num_computed) {
-      const std::int32_t position = sequence.num_computed;
-      const std::uint64_t previous = position == 0 ? 0 : kv_at(row, position - 1);
-      CHECK_MSG(num_tables_[row.sequence.blocks[position / kBlockSize]] == 1, "a shared block is written");
-      kv_at(row, position) = ToyModel::kv(previous, sequence.tokens[position]);
-    }
+    for (std::int32_t i = 0; i < scheduled.num_tokens; ++i) compute_next(row);
     SequenceResult result{.slot = scheduled.slot,
                           .sequence_id = sequence.sequence_id,
                           .num_computed = sequence.num_computed,
                           .tokens = {},
                           .logprobs = {}};
-    if (sequence.num_computed < num_tokens) return result;
+    if (sequence.num_computed < num_tokens) {
+      CHECK_MSG(scheduled.num_draft_tokens == 0, "guesses beyond tokens that are known");
+      return result;
+    }
+    append_sample(row, result);
+    if (scheduled.num_draft_tokens > 0) speculate(row, scheduled.num_draft_tokens, result);
+    return result;
+  }
+
+  void compute_next(Row& row) {
+    NewSequence& sequence = row.sequence;
+    const std::int32_t position = sequence.num_computed++;
+    const std::uint64_t previous = position == 0 ? 0 : kv_at(row, position - 1);
+    CHECK_MSG(num_tables_[row.sequence.blocks[position / kBlockSize]] == 1, "a shared block is written");
+    kv_at(row, position) = ToyModel::kv(previous, sequence.tokens[position]);
+    ++num_rows_;
+  }
+
+  void append_sample(Row& row, SequenceResult& result) {
+    NewSequence& sequence = row.sequence;
+    const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
     std::uint64_t state = 0;
     for (std::int32_t i = 0; i < num_tokens; ++i) state = ToyModel::attend(state, kv_at(row, i));
     const auto sample = ToyModel::sample(state, sequence.sampling.seed, sequence.stop,
                                          sequence.num_prompt_tokens, num_tokens, info_.max_context_tokens);
     result.finish_reason = sample.finish_reason;
     row.has_finished = sample.finish_reason != FinishReason::kNone;
-    if (sample.finish_reason == FinishReason::kError) return result;
+    if (sample.finish_reason == FinishReason::kError) return;
     sequence.tokens.push_back(sample.token);
-    result.tokens = {sample.token};
-    return result;
+    result.tokens.push_back(sample.token);
+  }
+
+  // How many tokens are guessed and how many of them are right is decided by hash; the wrong ones leave their KV
+  // behind, as on a real worker.
+  void speculate(Row& row, std::int32_t num_draft_tokens, SequenceResult& result) {
+    NewSequence& sequence = row.sequence;
+    const std::uint64_t luck = mix(sequence.sampling.seed, sequence.tokens.size());
+    result.num_drafted = static_cast<std::int32_t>(luck % (num_draft_tokens + 1));
+    const std::int32_t end = sequence.num_computed + result.num_drafted;
+    const auto num_right = static_cast<std::int32_t>((luck >> 20) % (result.num_drafted + 1));
+    while (result.num_accepted < num_right && !row.has_finished) {
+      compute_next(row);
+      append_sample(row, result);
+      ++result.num_accepted;
+    }
+    result.num_computed = sequence.num_computed;
+    for (std::int32_t position = sequence.num_computed; position < end; ++position) kv_at(row, position) = luck;
   }
 
   ReplicaInfo info_;
+  std::int32_t num_rows_ = 0;              // of the step
   std::vector<std::optional<Row>> table_;  // by slot
   std::vector<std::uint64_t> kv_;          // [num_blocks, 16]
   std::vector<std::int32_t> num_tables_;   // that hold a block

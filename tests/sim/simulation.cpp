@@ -200,11 +200,12 @@ void Simulation::take(PeerInput& input) {
                       side->second.next_answer == result->step_id && side->second.plans.num_unanswered() > 0;
   if (environment_.random.per_mille(20)) old_results_.push_back(*result);
   const std::uint64_t num_stale = num_stale_;
+  const StepResult answer = *result;
   core_.take(input.peer, std::move(*input.message), now);
   CHECK_MSG(counts == (num_stale == num_stale_), "a result was applied that does not count, or the other way round");
   if (!counts) return;
   ++side->second.next_answer;
-  side->second.plans.answered();
+  side->second.plans.answered(answer);
   membership_.applied(side->first, now);
 }
 

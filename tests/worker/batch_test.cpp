@@ -23,7 +23,7 @@ SequenceRow sequence_of(std::int32_t num_tokens, std::int32_t num_computed, Toke
 TEST(Batch, WorkedExample) {
   const SequenceRow a = sequence_of(9, 0, 100, {7}), b = sequence_of(18, 17, 200, {3, 9}),
                  c = sequence_of(33, 32, 300, {4, 6, 1});
-  const Batch batch = make_batch({{&a, 5, LogitRows::kNone}, {&b, 1, LogitRows::kLast}, {&c, 1, LogitRows::kLast}});
+  const Batch batch = make_batch({{&a, 0, 5, 0}, {&b, 17, 1}, {&c, 32, 1}});
   EXPECT_THAT(batch.token_ids, ElementsAre(100, 101, 102, 103, 104, 217, 332));
   EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 3, 4, 17, 32));
   EXPECT_THAT(batch.cache_slot, ElementsAre(112, 113, 114, 115, 116, 145, 16));
@@ -33,9 +33,20 @@ TEST(Batch, WorkedExample) {
   EXPECT_THAT(batch.logit_rows, ElementsAre(5, 6));
 }
 
+TEST(Batch, DraftsFollowTheKnownTokens) {
+  const SequenceRow b = sequence_of(18, 17, 200, {3, 9});
+  const std::vector<TokenId> drafts = {7, 8};
+  const Batch batch = make_batch({{&b, 17, 3, 3, drafts}});
+  EXPECT_THAT(batch.token_ids, ElementsAre(217, 7, 8));
+  EXPECT_THAT(batch.positions, ElementsAre(17, 18, 19));
+  EXPECT_THAT(batch.cache_slot, ElementsAre(145, 146, 147));
+  EXPECT_THAT(batch.context_length, ElementsAre(20));
+  EXPECT_THAT(batch.logit_rows, ElementsAre(0, 1, 2));
+}
+
 TEST(Batch, AllRowsAndReservedBlocks) {
   const SequenceRow a = sequence_of(4, 1, 0, {2, 5, 8});  // blocks past the context are not shown
-  const Batch batch = make_batch({{&a, 3, LogitRows::kAll}});
+  const Batch batch = make_batch({{&a, 1, 3, 3}});
   EXPECT_THAT(batch.logit_rows, ElementsAre(0, 1, 2));
   EXPECT_THAT(batch.block_table, ElementsAre(2));
 }
@@ -44,7 +55,7 @@ TEST(Batch, UploadHoldsTheLargest) {
   const std::unique_ptr<Backend> backend = std::move(make_backend({.num_threads = 1, .max_isa = ""})).value();
   const auto uploader = std::move(BatchUploader::create(*backend, 5, 2, 3)).value();
   const SequenceRow a = sequence_of(40, 36, 0, {2, 5, 8}), b = sequence_of(33, 32, 0, {1, 3, 4});
-  const Batch batch = make_batch({{&a, 4, LogitRows::kAll}, {&b, 1, LogitRows::kAll}});
+  const Batch batch = make_batch({{&a, 36, 4, 4}, {&b, 32, 1, 1}});
   const DeviceBatch device = uploader->upload(batch);
   std::vector<std::int32_t> table(6);
   backend->copy_to_host(device.attention.block_table, table.data());

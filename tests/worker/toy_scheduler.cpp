@@ -82,6 +82,7 @@ class ToyScheduler {
     told.num_prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
     told.sampling = request.sampling;
     told.stop = request.stop;
+    told.speculative = request.speculative;
     entering.num_tokens = static_cast<std::int32_t>(told.tokens.size());
     running_.push_back(std::move(entering));
   }
@@ -89,19 +90,26 @@ class ToyScheduler {
   void schedule(std::size_t i, std::int32_t& budget, StepPlan& plan) {
     const std::int32_t wanted = std::min({running_[i].num_tokens - running_[i].num_computed, options_.chunk, budget});
     if (wanted < 1) return;
-    const std::size_t needed = blocks_for(running_[i].num_computed + wanted);
+    const bool catches_up = running_[i].num_computed + wanted == running_[i].num_tokens;
+    std::int32_t drafts = catches_up ? std::min(options_.num_draft_tokens, budget - wanted) : 0;
+    std::size_t needed = blocks_for(running_[i].num_computed + wanted + drafts);
+    if (free_blocks_.size() + running_[i].blocks.size() < needed) {  // nobody makes room for guesses
+      drafts = 0;
+      needed = blocks_for(running_[i].num_computed + wanted);
+    }
     // The youngest makes room, unless this step counts on it already.
     while (free_blocks_.size() + running_[i].blocks.size() < needed && running_.size() > i + 1) preempt();
     if (free_blocks_.size() + running_[i].blocks.size() < needed) return;
     ScheduledSequence& scheduled = plan.scheduled.emplace_back();
     scheduled.slot = running_[i].slot;
     scheduled.num_tokens = wanted;
+    scheduled.num_draft_tokens = drafts;
     while (running_[i].blocks.size() < needed) {
       scheduled.new_blocks.push_back(free_blocks_.front());
       running_[i].blocks.push_back(free_blocks_.front());
       free_blocks_.pop_front();
     }
-    budget -= wanted;
+    budget -= wanted + drafts;
   }
 
   void preempt() {
@@ -122,6 +130,8 @@ class ToyScheduler {
       ToyAnswer& answer = run_.answers[it->request];
       EXPECT_EQ(part.sequence_id, it->request + 1);
       it->num_computed = part.num_computed;
+      run_.num_drafted += part.num_drafted;
+      run_.num_accepted += part.num_accepted;
       it->num_tokens += static_cast<std::int32_t>(part.tokens.size());
       answer.tokens.insert(answer.tokens.end(), part.tokens.begin(), part.tokens.end());
       answer.logprobs.insert(answer.logprobs.end(), part.logprobs.begin(), part.logprobs.end());

@@ -13,6 +13,7 @@ struct ToyRequest {
   std::vector<TokenId> prompt;
   SamplingParams sampling;
   StopParams stop;
+  SpeculativeMode speculative = SpeculativeMode::kAuto;  // with num_draft_tokens
 };
 
 struct ToyAnswer {
@@ -25,12 +26,15 @@ struct ToyOptions {
   std::int32_t chunk = 1 << 20;    // most prompt tokens of a sequence in one step
   std::size_t max_running = 32;
   std::int32_t num_blocks = 0;     // of the pool; 0 = all the replica has
+  std::int32_t num_draft_tokens = 0;  // of a sequence in a step
 };
 
 struct ToyRun {
   std::vector<ToyAnswer> answers;  // in the order of the requests
   int num_preemptions = 0;
   int num_steps = 0;
+  int num_drafted = 0;
+  int num_accepted = 0;
 };
 
 ToyRun generate(TestReplica& replica, const std::vector<ToyRequest>& requests, const ToyOptions& options = {});

@@ -55,6 +55,7 @@ TEST(OpenAiApi, TakesEveryField) {
       "ignore_eos":true,"presence_penalty":-2,"frequency_penalty":2,"repetition_penalty":1.5,
       "logit_bias":{"5":-100,"6":1.5},"logprobs":3,"stream":true,"stream_options":{"include_usage":true},
       "include_stop_str_in_output":true,"skip_special_tokens":false,"priority":-4,"user":"u","best_of":2,"cache_salt":"mine",
+      "speculative":"ngram",
       "metadata":{"a":"b"},"unheard_of":{"x":[1]},"response_format":{"type":"text"},"suffix":null,"temperature_":9})");
   ASSERT_TRUE(request.ok()) << request.error().field << request.error().message;
   const ApiRequest& r = request.value();
@@ -67,6 +68,7 @@ TEST(OpenAiApi, TakesEveryField) {
   EXPECT_EQ(r.sampling.logit_bias.size(), 2U);
   EXPECT_EQ(r.sampling.num_logprobs, 3);
   EXPECT_EQ(r.cache_salt, "mine");
+  EXPECT_EQ(r.speculative, SpeculativeMode::kNgram);
   EXPECT_TRUE(r.stream && r.include_usage && r.include_stop && r.ignore_eos && !r.skip_special_tokens);
 }
 
@@ -128,6 +130,8 @@ TEST(OpenAiApi, RefusesByName) {
       {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1":101}})", "logit_bias"},
       {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1":"1"}})", "logit_bias"},
       {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":[]})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","speculative":"eagle"})", "speculative"},
+      {Endpoint::kCompletions, R"({"prompt":"a","speculative":true})", "speculative"},
       {Endpoint::kCompletions, R"({"prompt":"a","suffix":"b"})", "suffix"},
       {Endpoint::kCompletions, R"({"prompt":"a","best_of":2,"n":3})", "best_of"},
       {Endpoint::kCompletions, R"({"prompt":"a","best_of":2,"stream":true})", "best_of"},

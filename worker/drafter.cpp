@@ -1,0 +1,88 @@
+#include "worker/drafter.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "worker/ngram_lookup.h"
+#include "worker/startup.h"
+
+namespace caudal {
+namespace {
+
+bool looks_back(SpeculativeMode mode) { return mode == SpeculativeMode::kNgram || mode == SpeculativeMode::kAuto; }
+bool asks_model(SpeculativeMode mode) { return mode == SpeculativeMode::kDraft || mode == SpeculativeMode::kAuto; }
+
+bool guesses(const ScheduledWork& item) { return item.max_drafts > 0; }
+
+}  // namespace
+
+Result<std::unique_ptr<Drafter>> Drafter::create(Backend& backend, Communicator& group, const Startup& start) {
+  Result<std::unique_ptr<HostExchange>> exchange = HostExchange::create(backend, group, 2 * start.limits.max_rows);
+  if (!exchange) return exchange.error();
+  std::unique_ptr<Drafter> drafter(new Drafter(group, start.limits.max_rows, std::move(exchange).value()));
+  if (!start.draft || group.rank() != 0) return drafter;
+  Result<std::unique_ptr<DraftModel>> model = DraftModel::create(backend, *start.draft, start.memory.num_blocks);
+  if (!model) return model.error();
+  drafter->model_ = std::move(model).value();
+  return drafter;
+}
+
+std::int64_t Drafter::propose(const SequenceTable& table, std::vector<ScheduledWork>& work) {
+  if (std::none_of(work.begin(), work.end(), guesses)) return 0;
+  limit_to_rows(work);
+  const std::int64_t model_us = group_.rank() == 0 ? guess(table, work) : 0;
+  if (group_.size() > 1) share(work);
+  return model_us;
+}
+
+void Drafter::forget(SlotId slot) {
+  if (model_) model_->forget(slot);
+}
+
+void Drafter::clear() {
+  if (model_) model_->clear();
+}
+
+// Every drawn token needs its row; what is left is for drafts, the first come first.
+void Drafter::limit_to_rows(std::vector<ScheduledWork>& work) const {
+  std::int64_t rows_left = max_rows_;
+  for (const ScheduledWork& item : work) rows_left -= item.samples ? 1 : 0;
+  for (ScheduledWork& item : work) {
+    item.max_drafts = static_cast<std::int32_t>(std::min<std::int64_t>(item.max_drafts, std::max<std::int64_t>(rows_left, 0)));
+    rows_left -= item.max_drafts;
+  }
+}
+
+std::int64_t Drafter::guess(const SequenceTable& table, std::vector<ScheduledWork>& work) {
+  std::vector<DraftTask> tasks;
+  for (ScheduledWork& item : work) {
+    if (!guesses(item)) continue;
+    const SequenceRow& sequence = table.at(item.slot);
+    if (looks_back(sequence.speculative)) item.drafts = look_up_ngram(sequence.tokens, item.max_drafts);
+    if (item.drafts.empty() && asks_model(sequence.speculative))
+      tasks.push_back({item.slot, &sequence, item.max_drafts, &item.drafts});
+  }
+  if (!model_ || tasks.empty()) return 0;
+  const auto begin = std::chrono::steady_clock::now();
+  model_->propose(tasks);
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
+}
+
+void Drafter::share(std::vector<ScheduledWork>& work) {
+  told_.clear();
+  for (const ScheduledWork& item : work) {
+    if (!guesses(item)) continue;
+    told_.push_back(static_cast<std::int32_t>(item.drafts.size()));
+    told_.insert(told_.end(), item.drafts.begin(), item.drafts.end());
+    told_.resize(told_.size() + static_cast<std::size_t>(item.max_drafts) - item.drafts.size());
+  }
+  exchange_->broadcast(told_, 0);
+  auto next = told_.begin();
+  for (ScheduledWork& item : work) {
+    if (!guesses(item)) continue;
+    item.drafts.assign(next + 1, next + 1 + *next);
+    next += 1 + item.max_drafts;
+  }
+}
+
+}  // namespace caudal

@@ -1,0 +1,46 @@
+// Drafter: guesses tokens before the model computes them, by looking back or with a smaller model. Rank 0 guesses and
+// tells the others, so that all compute the same. A wrong guess costs time, never a token: what is generated does not
+// depend on this file. Owned by the runner, used by the step thread.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "worker/comm/host_exchange.h"
+#include "worker/draft_model.h"
+#include "worker/sequence_table.h"
+
+namespace caudal {
+
+struct Startup;
+
+class Drafter {
+ public:
+  // Loads the draft model, if `start` has one. max_drafts of a step stay within its rows of logits.
+  static Result<std::unique_ptr<Drafter>> create(Backend& backend, Communicator& group, const Startup& start);
+  static std::size_t device_bytes(int ranks, std::int64_t max_rows) {
+    return HostExchange::device_bytes(ranks, 2 * max_rows);
+  }
+
+  // Fills in the drafts of every item that may have some. The microseconds that the draft model took.
+  std::int64_t propose(const SequenceTable& table, std::vector<ScheduledWork>& work);
+
+  // Another sequence enters the slot.
+  void forget(SlotId slot);
+  void clear();
+
+ private:
+  Drafter(Communicator& group, std::int64_t max_rows, std::unique_ptr<HostExchange> exchange)
+      : group_(group), max_rows_(max_rows), exchange_(std::move(exchange)) {}
+  void limit_to_rows(std::vector<ScheduledWork>& work) const;
+  std::int64_t guess(const SequenceTable& table, std::vector<ScheduledWork>& work);
+  void share(std::vector<ScheduledWork>& work);
+
+  Communicator& group_;
+  std::int64_t max_rows_;
+  std::unique_ptr<HostExchange> exchange_;
+  std::unique_ptr<DraftModel> model_;  // null: none, or not rank 0
+  std::vector<std::int32_t> told_;     // per item: how many, then the tokens, padded to max_drafts
+};
+
+}  // namespace caudal
