@@ -48,7 +48,9 @@ void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, Sequen
   residence.num_tokens_in_flight -= planned.num_tokens;
   residence.num_new_tokens_in_flight -= planned.max_new_tokens;
   if (sequence.state == SequenceState::kEnded) return;
-  if (result == nullptr || !is_possible(planned, *result)) {
+  const bool makes_sense = result != nullptr && is_possible(planned, *result);
+  if (!makes_sense || result->finish_reason == FinishReason::kError) {
+    if (makes_sense && !result->tokens.empty()) emit(sequence, FinishReason::kNone, result);  // drafts before the fault
     replica.kv.disown(residence.table);
     return fail(sequence, RejectReason::kWorkerFault);
   }
@@ -67,10 +69,6 @@ void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, Sequen
   }
   prefix_cache_.publish(sequence, replica);
   FinishReason finish_reason = result->finish_reason;
-  if (finish_reason == FinishReason::kError) {
-    if (!result->tokens.empty()) emit(sequence, FinishReason::kNone, result);  // accepted before it
-    return fail(sequence, RejectReason::kWorkerFault);
-  }
   if (finish_reason == FinishReason::kNone && sequence.num_tokens() >= residence.token_limit) {
     finish_reason = FinishReason::kLength;  // both sides know this bound: nothing can follow
   }

@@ -37,7 +37,7 @@ TEST(DraftLength, LongWhereRowsAreFreeNoneWhereTheyCost) {
   EXPECT_EQ(choice(with_costs(kBusy), 1, 900), 0);
   const DraftLength knee = with_costs(kKnee);
   EXPECT_EQ(choice(knee, 1, 900), 8);
-  EXPECT_EQ(choice(knee, 7, 900), 3) << "4 rows each nearly fill the 32";
+  EXPECT_EQ(choice(knee, 16, 900), 1) << "2 rows each fill the 32";
   EXPECT_EQ(choice(knee, 32, 900), 0);
   EXPECT_EQ(choice(knee, 64, 1000), 0);
 }
