@@ -187,6 +187,7 @@ void to_proto(const StepResult& result, control::StepResult* out) {
   out->set_step_id(result.step_id);
   out->set_compute_us(result.compute_us);
   out->set_draft_us(result.draft_us);
+  out->set_draft_pass_us(result.draft_pass_us);
   for (const SequenceResult& sequence : result.sequences) {
     control::SequenceResult* added = out->add_sequences();
     added->set_slot(sequence.slot);
@@ -208,7 +209,7 @@ void to_proto(const StepResult& result, control::StepResult* out) {
 
 Result<StepResult> from_proto(const control::StepResult& in) {
   StepResult result{.epoch = in.epoch(), .step_id = in.step_id(), .sequences = {}, .compute_us = in.compute_us(),
-                    .draft_us = in.draft_us()};
+                    .draft_us = in.draft_us(), .draft_pass_us = in.draft_pass_us()};
   for (const auto& sequence : in.sequences()) {
     if (sequence.finish_reason() > static_cast<std::uint32_t>(FinishReason::kError)) {
       return Error{"unknown finish reason", "finish_reason"};

@@ -11,6 +11,8 @@ constexpr std::int32_t kOne = DraftHistory::kOne;
 constexpr std::int32_t kFirstGuess = kOne * 7 / 10;  // hopeful, so that guessing is tried
 // A sequence that stopped guessing tries again after so many steps: its text may have changed.
 constexpr std::int32_t kStepsUntilRetry = 32;
+// Steps of a replica without a guess until it measures again what guessing costs.
+constexpr std::int32_t kLeastPatience = 32, kMostPatience = 2048;
 
 // Moves towards 0 or kOne by 1 / `weight` of the way.
 void learn(std::int32_t& chance, bool right, std::int32_t weight) {
@@ -55,9 +57,9 @@ std::int64_t MeasuredCosts::estimate(std::int32_t size) const {
 }
 
 DraftLength::DraftLength(const ReplicaInfo& info)
-    : longest_(std::min(info.max_draft_tokens, kMaxDraftTokens)), acceptance_(kFirstGuess) {}
+    : longest_(std::min(info.max_draft_tokens, kMaxDraftTokens)), acceptance_(kFirstGuess), patience_(kLeastPatience) {}
 
-DraftLength::Step DraftLength::step(const DecodeBatch& batch) const {
+DraftLength::Step DraftLength::step(const DecodeBatch& batch) {
   Step step;
   step.batch_ = batch;
   if (longest_ <= 0 || batch.num_speculating == 0) return step;
@@ -70,6 +72,11 @@ DraftLength::Step DraftLength::step(const DecodeBatch& batch) const {
   step.prior_ = acceptance_;
   step.longest_ = longest_;
   step.longest_ = step.best(kOne, /*with_model=*/false);  // longer never pays, nor does any if this is 0
+  if (++num_idle_steps_ < patience_) return step;
+  num_idle_steps_ = 0;
+  patience_ = std::min(2 * patience_, kMostPatience);
+  step.shortest_ = std::min(longest_, 2);
+  step.longest_ = std::max(step.longest_, step.shortest_);
   return step;
 }
 
@@ -98,18 +105,15 @@ std::int32_t DraftLength::Step::choose(DraftHistory& history, bool with_model) c
   if (history.acceptance == 0) history.acceptance = prior_;
   const bool tries_again = history.num_plain_steps >= kStepsUntilRetry;
   const std::int32_t hope = tries_again ? std::max(history.acceptance, kFirstGuess) : history.acceptance;
-  const std::int32_t length = best(hope, with_model);
+  const std::int32_t length = std::max(best(hope, with_model), shortest_);
   history.num_plain_steps = length > 0 ? 0 : history.num_plain_steps + 1;
   return tries_again ? std::min(length, 2) : length;
-}
-
-void DraftLength::observe_drafting(std::int32_t num_sequences, std::int32_t num_tokens, std::int64_t us) {
-  if (num_tokens > 0) draft_costs_.observe(num_sequences, us / num_tokens);
 }
 
 // Each guess that was looked at counts: the right ones, and the one after them that was wrong.
 void DraftLength::observe_guesses(DraftHistory& history, std::int32_t num_drafted, std::int32_t num_accepted) {
   const std::int32_t num_seen = std::min(num_drafted, num_accepted + 1);
+  num_idle_steps_ = 0;
   if (history.acceptance == 0) history.acceptance = acceptance_;
   for (std::int32_t i = 0; i < num_seen; ++i) {
     learn(history.acceptance, i < num_accepted, 16);

@@ -60,6 +60,7 @@ class DraftLength {
 
     DecodeBatch batch_;
     std::int32_t longest_ = 0;
+    std::int32_t shortest_ = 0;
     std::int32_t prior_ = 0;
     std::array<std::int64_t, kMaxDraftTokens + 1> verify_us_{};
     std::int64_t pass_us_ = 0;  // of the draft model, per token
@@ -67,17 +68,21 @@ class DraftLength {
 
   explicit DraftLength(const ReplicaInfo& info);
 
-  Step step(const DecodeBatch& batch) const;
+  // Now and then, ever less often, it has a step guess that seems not to pay: a measurement may have been a hiccup,
+  // and one that is never repeated would be believed forever.
+  Step step(const DecodeBatch& batch);
 
   // A step without prefills that computed `num_rows` tokens in `us`, the draft model's time not counted.
   void observe_step(std::int32_t num_rows, std::int64_t us) { step_costs_.observe(num_rows, us); }
-  // The draft model guessed `num_tokens` for each of `num_sequences`.
-  void observe_drafting(std::int32_t num_sequences, std::int32_t num_tokens, std::int64_t us);
+  // A pass of the draft model that guessed one token for each of `num_sequences`.
+  void observe_pass(std::int32_t num_sequences, std::int64_t us) { draft_costs_.observe(num_sequences, us); }
   void observe_guesses(DraftHistory& history, std::int32_t num_drafted, std::int32_t num_accepted);
 
  private:
   std::int32_t longest_;
   std::int32_t acceptance_;  // over all sequences: what a new one starts with
+  std::int32_t num_idle_steps_ = 0;  // since the last guess
+  std::int32_t patience_;            // after so many idle steps it measures again
   MeasuredCosts step_costs_;
   MeasuredCosts draft_costs_;
 };

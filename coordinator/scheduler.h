@@ -122,7 +122,7 @@ class Scheduler {
   std::optional<StepPlan> commit(Draft& draft);
   void schedule(Draft& draft, Sequence& sequence, std::int32_t num_tokens, std::int32_t num_draft_tokens = 0);
   SpeculativeMode speculative_mode(const Sequence& sequence) const;
-  DraftLength::Step draft_lengths(const Replica& replica) const;
+  DraftLength::Step draft_lengths(Replica& replica) const;
   std::int32_t num_draft_tokens(const Draft& draft, Sequence& sequence) const;
   bool make_room(Draft& draft, Sequence& sequence, std::int32_t num_tokens);
   Sequence& choose_victim(const Draft& draft, Sequence& needy) const;

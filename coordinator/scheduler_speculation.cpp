@@ -10,7 +10,7 @@ SpeculativeMode Scheduler::speculative_mode(const Sequence& sequence) const {
   return sequence.request->request.speculative.value_or(config_.speculative);
 }
 
-DraftLength::Step Scheduler::draft_lengths(const Replica& replica) const {
+DraftLength::Step Scheduler::draft_lengths(Replica& replica) const {
   DecodeBatch batch;
   if (replica.info.max_draft_tokens > 0) {
     for (const Sequence* sequence : replica.running) {
@@ -42,17 +42,15 @@ std::int32_t Scheduler::num_draft_tokens(const Draft& draft, Sequence& sequence)
 
 // What the step cost. Learnt from steps without prefills.
 void Scheduler::observe_speculation(Replica& replica, const PlanInFlight& plan, const StepResult& result) {
-  std::int32_t num_drafting = 0, longest = 0;
-  std::int32_t num_rows = 0;
+  std::int32_t num_rows = 0, num_drafting = 0;
   for (const SequenceResult& sequence : result.sequences) {
     num_rows += 1 + sequence.num_drafted;
     num_drafting += sequence.num_drafted > 0 ? 1 : 0;
-    longest = std::max(longest, sequence.num_drafted);
   }
   const auto decodes = [](const PlannedSequence& planned) { return planned.num_tokens - planned.num_draft_tokens == 1; };
   if (std::ranges::all_of(plan.sequences, decodes))
     replica.draft_length.observe_step(num_rows, result.compute_us - result.draft_us);
-  if (result.draft_us > 0) replica.draft_length.observe_drafting(num_drafting, longest, result.draft_us);
+  replica.draft_length.observe_pass(num_drafting, result.draft_pass_us);
 }
 
 }  // namespace caudal

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "worker/comm/local.h"
 #include "worker/runner.h"
@@ -95,7 +96,13 @@ DraftModel::DraftModel(Backend& backend, const DraftStartup& start)
       max_tokens_(start.limits.max_tokens),
       max_context_(start.limits.max_context) {}
 
-void DraftModel::propose(std::span<DraftTask> tasks) {
+DraftTime DraftModel::propose(std::span<DraftTask> tasks) {
+  using Clock = std::chrono::steady_clock;
+  const auto us_since = [](Clock::time_point begin) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count();
+  };
+  DraftTime time;
+  const Clock::time_point begin = Clock::now();
   std::vector<DraftTask*> drawing = catch_up(tasks);
   for (std::size_t round = 1; !drawing.empty(); ++round) {
     std::erase_if(drawing, [&](const DraftTask* task) {
@@ -107,9 +114,13 @@ void DraftModel::propose(std::span<DraftTask> tasks) {
       const std::int32_t begin = task->sequence->num_tokens() + static_cast<std::int32_t>(round) - 1;
       items.push_back({task->sequence, begin, 1, 1, *task->drafts});
     }
+    const Clock::time_point pass = Clock::now();
     draw(items, drawing);
+    if (!items.empty()) time.pass_us = us_since(pass);
   }
   for (const DraftTask& task : tasks) followed_[task.slot].guessed = *task.drafts;
+  time.total_us = us_since(begin);
+  return time;
 }
 
 // Of what it believed to follow, the part that came true has its KV already; of the last guess nothing is computed.

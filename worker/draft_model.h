@@ -47,13 +47,19 @@ struct DraftTask {
   std::vector<TokenId>* drafts = nullptr;  // gets at most max_tokens; none while the model still lags behind
 };
 
+// Microseconds.
+struct DraftTime {
+  std::int64_t total_us = 0;
+  std::int64_t pass_us = 0;  // one pass that guessed a token and nothing more; 0 = there was none
+};
+
 class DraftModel {
  public:
   static Result<std::unique_ptr<DraftModel>> create(Backend& backend, const DraftStartup& start,
                                                     std::int64_t num_blocks);
 
   // Draws as the large model will: the same parameters, counts and random numbers, over its own logits.
-  void propose(std::span<DraftTask> tasks);
+  DraftTime propose(std::span<DraftTask> tasks);
 
   void forget(SlotId slot) { followed_.erase(slot); }
   void clear() { followed_.clear(); }

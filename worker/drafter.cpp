@@ -1,7 +1,6 @@
 #include "worker/drafter.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "worker/ngram_lookup.h"
 #include "worker/startup.h"
@@ -27,12 +26,12 @@ Result<std::unique_ptr<Drafter>> Drafter::create(Backend& backend, Communicator&
   return drafter;
 }
 
-std::int64_t Drafter::propose(const SequenceTable& table, std::vector<ScheduledWork>& work) {
-  if (std::none_of(work.begin(), work.end(), guesses)) return 0;
+DraftTime Drafter::propose(const SequenceTable& table, std::vector<ScheduledWork>& work) {
+  if (std::none_of(work.begin(), work.end(), guesses)) return {};
   limit_to_rows(work);
-  const std::int64_t model_us = group_.rank() == 0 ? guess(table, work) : 0;
+  const DraftTime time = group_.rank() == 0 ? guess(table, work) : DraftTime();
   if (group_.size() > 1) share(work);
-  return model_us;
+  return time;
 }
 
 void Drafter::forget(SlotId slot) {
@@ -53,7 +52,7 @@ void Drafter::limit_to_rows(std::vector<ScheduledWork>& work) const {
   }
 }
 
-std::int64_t Drafter::guess(const SequenceTable& table, std::vector<ScheduledWork>& work) {
+DraftTime Drafter::guess(const SequenceTable& table, std::vector<ScheduledWork>& work) {
   std::vector<DraftTask> tasks;
   for (ScheduledWork& item : work) {
     if (!guesses(item)) continue;
@@ -62,10 +61,7 @@ std::int64_t Drafter::guess(const SequenceTable& table, std::vector<ScheduledWor
     if (item.drafts.empty() && asks_model(sequence.speculative))
       tasks.push_back({item.slot, &sequence, item.max_drafts, &item.drafts});
   }
-  if (!model_ || tasks.empty()) return 0;
-  const auto begin = std::chrono::steady_clock::now();
-  model_->propose(tasks);
-  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
+  return model_ && !tasks.empty() ? model_->propose(tasks) : DraftTime();
 }
 
 void Drafter::share(std::vector<ScheduledWork>& work) {

@@ -22,8 +22,8 @@ class Drafter {
     return HostExchange::device_bytes(ranks, 2 * max_rows);
   }
 
-  // Fills in the drafts of every item that may have some. The microseconds that the draft model took.
-  std::int64_t propose(const SequenceTable& table, std::vector<ScheduledWork>& work);
+  // Fills in the drafts of every item that may have some. What the draft model took, on rank 0.
+  DraftTime propose(const SequenceTable& table, std::vector<ScheduledWork>& work);
 
   // Another sequence enters the slot.
   void forget(SlotId slot);
@@ -33,7 +33,7 @@ class Drafter {
   Drafter(Communicator& group, std::int64_t max_rows, std::unique_ptr<HostExchange> exchange)
       : group_(group), max_rows_(max_rows), exchange_(std::move(exchange)) {}
   void limit_to_rows(std::vector<ScheduledWork>& work) const;
-  std::int64_t guess(const SequenceTable& table, std::vector<ScheduledWork>& work);
+  DraftTime guess(const SequenceTable& table, std::vector<ScheduledWork>& work);
   void share(std::vector<ScheduledWork>& work);
 
   Communicator& group_;

@@ -65,7 +65,9 @@ Result<StepResult> Runner::run(const StepPlan& plan) {
   if (!work) return work.error();
   parts_.cache.copy_blocks(backend_, plan.block_copies);
   for (const NewSequence& entered : plan.new_sequences) parts_.drafter->forget(entered.slot);
-  result.draft_us = parts_.drafter->propose(table_, work.value());
+  const DraftTime drafting = parts_.drafter->propose(table_, work.value());
+  result.draft_us = drafting.total_us;
+  result.draft_pass_us = drafting.pass_us;
   if (!work.value().empty()) {
     const std::span<const SamplingOutput> drawn = compute(work.value());
     if (Result<void> healthy = backend_.health(); !healthy) return healthy.error();

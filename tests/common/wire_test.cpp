@@ -91,7 +91,8 @@ TEST(Wire, ResultRoundTrip) {
                                          .num_drafted = 4,
                                          .num_accepted = 1}},
                           .compute_us = 1234,
-                          .draft_us = 56};
+                          .draft_us = 56,
+                          .draft_pass_us = 14};
   const auto decoded = decode_from_worker(encode(FromWorker(result)));
   ASSERT_TRUE(decoded.ok());
   const auto& back = std::get<StepResult>(decoded.value());
@@ -99,6 +100,7 @@ TEST(Wire, ResultRoundTrip) {
   EXPECT_EQ(back.step_id, 4U);
   EXPECT_EQ(back.compute_us, 1234);
   EXPECT_EQ(back.draft_us, 56);
+  EXPECT_EQ(back.draft_pass_us, 14);
   ASSERT_EQ(back.sequences.size(), 1U);
   EXPECT_EQ(back.sequences[0].tokens, (std::vector<TokenId>{5, 6}));
   EXPECT_EQ(back.sequences[0].finish_reason, FinishReason::kStop);
