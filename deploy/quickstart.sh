@@ -5,6 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 
 model="$root/deploy/demo-model/model"
+draft_model=
 tensor_parallel=2
 replicas=1
 port=8000
@@ -17,6 +18,8 @@ usage() {
   cat <<TXT
 Usage: deploy/quickstart.sh [options]
   --model DIR            a Hugging Face model directory (default: the bundled demonstration model)
+  --draft-model DIR      a smaller model of the same vocabulary that guesses tokens ahead (default: the bundled
+                         one for the bundled model, else none)
   --tensor-parallel N    worker processes per replica (default $tensor_parallel)
   --replicas N           replicas (default $replicas)
   --port P               HTTP port on $host (default $port)
@@ -27,10 +30,11 @@ TXT
 
 while [[ $# -gt 0 ]]; do
   case "$1" in
-    --model | --tensor-parallel | --replicas | --port | --prompt)
+    --model | --draft-model | --tensor-parallel | --replicas | --port | --prompt)
       [[ $# -ge 2 ]] || { echo "$1 needs a value" >&2; exit 2; }
       case "$1" in
         --model) model=$2 ;;
+        --draft-model) draft_model=$2 ;;
         --tensor-parallel) tensor_parallel=$2 ;;
         --replicas) replicas=$2 ;;
         --port) port=$2 ;;
@@ -43,6 +47,7 @@ while [[ $# -gt 0 ]]; do
   esac
 done
 
+if [[ -z "$draft_model" && "$model" == "$root/deploy/demo-model/model" ]]; then draft_model="$root/deploy/demo-model/draft"; fi
 [[ -d "$model" ]] || { echo "--model $model is not a directory" >&2; exit 2; }
 [[ "$port" =~ ^[0-9]+$ ]] && ((port >= 1 && port <= 65534)) || { echo "--port must be 1 to 65534" >&2; exit 2; }
 if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
@@ -76,7 +81,8 @@ trap 'exit 143' TERM
 # The coordinator gets its own process group: Ctrl-C comes here, and cleanup() ends it in order.
 set -m
 "$build/bin/caudal-coordinator" --model "$model" --host "$host" --port "$port" \
-  --control tcp://127.0.0.1:0 --zmq "tcp://127.0.0.1:$((port + 1))" --replicas "$replicas" --tensor-parallel "$tensor_parallel" &
+  --control tcp://127.0.0.1:0 --zmq "tcp://127.0.0.1:$((port + 1))" --replicas "$replicas" --tensor-parallel "$tensor_parallel" \
+  ${draft_model:+--draft-model "$draft_model"} &
 pid=$!
 set +m
 
