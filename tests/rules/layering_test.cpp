@@ -96,7 +96,7 @@ TEST(Layering, OnlyWireSeesTheControlMessages) {
 
 TEST(Layering, TheSchedulerIsPure) {
   const std::vector<std::string> pure = {"coordinator/scheduler", "coordinator/sequence.h",
-                                         "coordinator/kv_manager", "coordinator/block_pool",
+                                         "coordinator/draft_length", "coordinator/kv_manager", "coordinator/block_pool",
                                          "coordinator/placement",  "coordinator/admission",
                                          "coordinator/queue_policy", "coordinator/waiting_queue",
                                          "coordinator/prefix",     "coordinator/request.h"};

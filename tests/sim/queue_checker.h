@@ -16,7 +16,8 @@ class QueueChecker {
     return can_ever_fit(info, {promise.num_prompt_tokens(), promise.request.stop.max_tokens, promise.num_prompt_tokens()});
   }
 
-  // With prefix caching a sequence may wait for a busy replica that has more of its prompt.
+  // With prefix caching a sequence may wait for a busy replica that has more of its prompt; and always for the prompt
+  // that a sibling is computing.
   static void check_work_conserving(const Scheduler& scheduler, const Ledger& ledger, const Replicas& replicas,
                                     bool may_wait_for_busy) {
     const auto is_busy = [&](const auto& entry) { return scheduler.replica_stats(entry.first).num_plans_in_flight > 0; };
@@ -27,7 +28,10 @@ class QueueChecker {
       CHECK_MSG(stats.num_running == 0, "a replica idles with sequences on it");
       if (may_wait_for_busy && any_busy) continue;
       std::int32_t num_misfits = 0;
-      ledger.for_each_live([&](const Promise& promise, const Stream&) { num_misfits += fits(info, promise) ? 0 : 1; });
+      ledger.for_each_live([&](const Promise& promise, const Stream&) {
+        const bool may_wait_for_sibling = any_busy && promise.request.num_sequences > 1;
+        num_misfits += fits(info, promise) && !may_wait_for_sibling ? 0 : 1;
+      });
       CHECK_MSG(scheduler.stats().num_waiting <= num_misfits, "a replica idles while a sequence that fits it waits");
     }
   }

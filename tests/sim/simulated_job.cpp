@@ -22,7 +22,7 @@ void SimulatedJob::start() {
   info_.num_blocks = random.small(environment_.faults ? 1 : 12, 14);
   info_.max_num_sequences = random.small(1, 8);
   info_.max_tokens_per_step = random.small(1, 80);
-  info_.max_draft_tokens = random.draw(0, 8);
+  info_.max_draft_tokens = random.small(0, kMaxDraftTokens);
   info_.tensor_parallel_size = random.small(1, 2);
   worker_epoch_ = 0;
   ranks_.resize(static_cast<std::size_t>(info_.tensor_parallel_size));
