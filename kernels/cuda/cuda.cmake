@@ -45,8 +45,9 @@ endif()
 function(caudal_add_emulated_kernels target mode)
   set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX)
   # Fresh stacks are zero, which would hide a missing initialisation: variables start as a pattern instead.
-  # In CUDA headers and in kernels #pragma unroll is nvcc's.
-  set(options -ftrivial-auto-var-init=pattern -Wno-unknown-pragmas -Wno-psabi)
+  # #pragma unroll is nvcc's. Registers that only some threads fill look uninitialised to g++; the pattern tells.
+  set(options -ftrivial-auto-var-init=pattern -Wno-unknown-pragmas -Wno-psabi
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   if(mode STREQUAL "plain")
     list(APPEND options -O2)
   elseif(mode STREQUAL "address")
@@ -61,12 +62,14 @@ function(caudal_add_emulated_kernels target mode)
   target_link_libraries(${target} PUBLIC caudal_options caudal_simt_${mode} PRIVATE ${target}_options)
 endfunction()
 
-# caudal_add_nvcc_kernels(TARGET a.cu ...): the same for GPUs.
+# caudal_add_nvcc_kernels(TARGET a.cu ...): the same for GPUs. A kernel that spills registers or uses local memory on any
+# of them does not compile.
 function(caudal_add_nvcc_kernels target)
   add_library(${target} STATIC ${ARGN})
   set_target_properties(${target} PROPERTIES CUDA_STANDARD 20)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
-  target_compile_options(${target} PRIVATE --expt-relaxed-constexpr -lineinfo -Xcompiler=-Wall
+  target_compile_options(${target} PRIVATE --expt-relaxed-constexpr -lineinfo
+    -Xptxas=-warn-spills,-warn-lmem-usage,-Werror -Xcompiler=-Wall
     -Xcompiler=-Wno-unused-function)
   target_link_libraries(${target} PUBLIC CUDA::cudart_static)
 endfunction()

@@ -31,6 +31,6 @@ bool fits_vectors(std::int64_t columns, const Tensors&... tensors) {
   return columns % kSize == 0 && (aligned(tensors) && ...);
 }
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+__host__ __device__ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace caudal::cuda

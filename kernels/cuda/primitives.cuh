@@ -30,24 +30,43 @@ __device__ __forceinline__ float rounded(float x) {
   return to_float(from_float<T>(x));
 }
 
-// 16 bytes of T, moved by one instruction.
-template <class T>
-struct alignas(16) Vec {
-  static constexpr int kSize = 16 / static_cast<int>(sizeof(T));
+// kSize elements moved by one instruction; 16 bytes unless rows are not made of those.
+template <class T, int kSize = 16 / static_cast<int>(sizeof(T))>
+struct alignas(sizeof(T) * kSize) Vec {
   T value[kSize];
 };
-template <class T>
-__device__ __forceinline__ Vec<T> load_vec(const T* p) {
-  const uint4 raw = *reinterpret_cast<const uint4*>(p);
-  Vec<T> vec;
-  memcpy(&vec, &raw, sizeof vec);
+template <int kBytes>
+struct WordOf;
+template <>
+struct WordOf<2> {
+  using Type = uint16_t;
+};
+template <>
+struct WordOf<4> {
+  using Type = uint32_t;
+};
+template <>
+struct WordOf<8> {
+  using Type = uint2;
+};
+template <>
+struct WordOf<16> {
+  using Type = uint4;
+};
+template <class T, int kSize = 16 / static_cast<int>(sizeof(T))>
+__device__ __forceinline__ Vec<T, kSize> load_vec(const T* p) {
+  using Word = typename WordOf<sizeof(T) * kSize>::Type;
+  const Word word = *reinterpret_cast<const Word*>(p);
+  Vec<T, kSize> vec;
+  memcpy(&vec, &word, sizeof vec);
   return vec;
 }
-template <class T>
-__device__ __forceinline__ void store_vec(T* p, const Vec<T>& vec) {
-  uint4 raw;
-  memcpy(&raw, &vec, sizeof raw);
-  *reinterpret_cast<uint4*>(p) = raw;
+template <class T, int kSize>
+__device__ __forceinline__ void store_vec(T* p, const Vec<T, kSize>& vec) {
+  using Word = typename WordOf<sizeof(T) * kSize>::Type;
+  Word word;
+  memcpy(&word, &vec, sizeof word);
+  *reinterpret_cast<Word*>(p) = word;
 }
 
 // Reductions give every thread the result, in an order fixed by the block's size: equal inputs, equal bits.

@@ -26,17 +26,13 @@ __global__ void __launch_bounds__(kThreads) silu_and_mul_kernel(const __grid_con
   for (std::int64_t row = blockIdx.y; row < p.num_tokens; row += gridDim.y) {
     const T* gate = p.gate_up + row * p.gate_up_stride + column;
     T* out = p.out + row * p.out_stride + column;
-    if constexpr (kSize == 1) {
-      *out = from_float<T>(rounded<T>(silu(to_float(*gate))) * to_float(gate[p.intermediate]));
-    } else {
-      const Vec<T> g = load_vec(gate), up = load_vec(gate + p.intermediate);
-      Vec<T> result;
+    const Vec<T, kSize> g = load_vec<T, kSize>(gate), up = load_vec<T, kSize>(gate + p.intermediate);
+    Vec<T, kSize> result;
 #pragma unroll
-      for (int i = 0; i < kSize; ++i) {
-        result.value[i] = from_float<T>(rounded<T>(silu(to_float(g.value[i]))) * to_float(up.value[i]));
-      }
-      store_vec(out, result);
+    for (int i = 0; i < kSize; ++i) {
+      result.value[i] = from_float<T>(rounded<T>(silu(to_float(g.value[i]))) * to_float(up.value[i]));
     }
+    store_vec(out, result);
   }
 }
 
@@ -57,7 +53,7 @@ void silu_and_mul(const Tensor& gate_up, const Tensor& out, cudaStream_t stream)
     };
     // Reads 2 and writes 1 element of num_tokens * intermediate each: bytes = 3 * sizeof(T) * that.
     if (fits_vectors<T>(*intermediate, gate_up, out)) {
-      constexpr int kSize = Vec<T>::kSize;
+      constexpr int kSize = 16 / sizeof(T);
       simt::launch(silu_and_mul_kernel<T, kSize>, grid(kSize), kThreads, 0, stream, params);
     } else {
       simt::launch(silu_and_mul_kernel<T, 1>, grid(1), kThreads, 0, stream, params);

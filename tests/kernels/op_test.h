@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -16,7 +18,15 @@
 
 namespace caudal {
 
+// To nearest even in 11 bits, 2^-24 the smallest.
+inline double round_to_f16(double value) {
+  if (value == 0 || !std::isfinite(value)) return value;
+  const int lowest_bit = std::max(std::ilogb(value) - 10, -24);
+  return std::ldexp(std::nearbyint(std::ldexp(value, -lowest_bit)), lowest_bit);
+}
+
 inline double round_to(DType dtype, double value) {
+  if (dtype == DType::kF16) return round_to_f16(value);
   const auto rounded = static_cast<float>(value);
   return static_cast<double>(dtype == DType::kBF16 ? to_float(to_bf16(rounded)) : rounded);
 }

@@ -1,0 +1,49 @@
+// The host's side of sampling on a device: what rows ask for as plain arrays, and results back from arrays. No CUDA
+// here; used by whoever owns the stream.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace caudal::cuda {
+
+// What one row asks for, as the kernel reads it.
+struct SampleRow {
+  std::uint64_t seed = 0;
+  std::int64_t position = 0;
+  float temperature = 1.0F;  // 0 = greedy
+  float top_p = 1.0F, min_p = 0.0F;
+  std::int32_t top_k = 0;
+  std::int32_t first_edit = 0, num_edits = 0;  // in the array of edits
+  std::int32_t num_logprobs = -1;
+};
+
+// All that happens to one logit, at most one edit per token of a row: + bias, or -inf when banned; then divided by
+// `repetition` when positive, else multiplied; then - frequency - presence.
+struct LogitEdit {
+  std::int32_t token = 0, banned = 0;
+  float bias = 0.0F, repetition = 1.0F, frequency = 0.0F, presence = 0.0F;
+  float original = 0.0F;  // scratch of the kernel: the row is restored from here
+};
+
+constexpr int kMaxLogprobs = 64;
+
+struct PackedSampling {
+  std::vector<SampleRow> rows;
+  std::vector<LogitEdit> edits;
+  std::int32_t max_logprobs = -1;  // of all rows: what the columns of `logprobs` must hold, less one
+};
+PackedSampling pack_sampling(std::span<const SamplingRow> rows, std::int64_t vocab_size);
+
+// What the kernel wrote, copied to the host; the last two [num_rows, 1 + max_logprobs], or null without logprobs.
+struct SampledArrays {
+  const std::int32_t *tokens = nullptr, *valid = nullptr, *logprob_tokens = nullptr;
+  const float* logprobs = nullptr;
+  std::int32_t max_logprobs = -1;
+};
+void unpack_sampling(const SampledArrays& arrays, std::span<const SamplingRow> rows, std::span<SamplingOutput> out);
+
+}  // namespace caudal::cuda
