@@ -153,6 +153,56 @@ void paging(InProcess& engine, std::int32_t count) {
   fmt::print("unused KV inside allocated blocks: {:.2f} %\n", 100 * report.unused_kv_share);
 }
 
+// Requests of 2,048 in and 128 out, a share of every prompt the same. With and without the cache take turns.
+void prefix_cache(InProcess& engine, std::int32_t count, int repeats) {
+  constexpr std::int32_t kPrompt = 2048, kOutput = 128;
+  for (const std::int32_t percent : {0, 25, 50, 75}) {
+    const RequestShape shape{.num_prompt_tokens = kPrompt,
+                             .num_output_tokens = kOutput,
+                             .num_shared_tokens = kPrompt * percent / 100};
+    const std::vector<RequestShape> workload(static_cast<std::size_t>(count), shape);
+    std::vector<double> with, without;
+    for (int i = 0; i < repeats; ++i) {
+      without.push_back(engine.run(workload, {.prefix_caching = false}).seconds);
+      with.push_back(engine.run(workload, {}).seconds);
+    }
+    fmt::print("prefix cache, {:2} % shared: {:.2f} x ({:.1f} s against {:.1f} s without, {} requests)\n", percent,
+               median(without) / median(with), median(with), median(without), count);
+  }
+}
+
+// The first token of a prompt of 4,000 tokens, 3,800 of them computed before, against the cold one before it.
+void first_token(InProcess& engine, int repeats) {
+  const RequestShape shape{.num_prompt_tokens = 4000, .num_output_tokens = 1, .num_shared_tokens = 3800};
+  std::vector<double> cold, cached;
+  for (int i = 0; i < repeats; ++i) {
+    const RunReport report = engine.run({shape, shape}, {}, Arrivals::kOneByOne);
+    cold.push_back(report.first_token_s[0]);
+    cached.push_back(report.first_token_s[1]);
+  }
+  fmt::print("first token of 4,000: {:.0f} ms cold, {:.0f} ms with 95 % cached = {:.1f} x lower\n",
+             1e3 * median(cold), 1e3 * median(cached), median(cold) / median(cached));
+}
+
+// A pool that just suffices, and one of 5 % less.
+void smaller_pool(InProcess& engine, std::int32_t count, int repeats) {
+  WorkloadOptions options;
+  options.lengths = "sharegpt";
+  options.num_requests = count;
+  const std::vector<RequestShape> workload = make_workload(options).value();
+  const std::int32_t enough = engine.run(workload, {}).most_used_blocks;
+  std::vector<double> full, small;
+  std::uint64_t num_preemptions = 0;
+  for (int i = 0; i < repeats; ++i) {
+    full.push_back(engine.run(workload, {}, Arrivals::kAtOnce, enough).seconds);
+    const RunReport report = engine.run(workload, {}, Arrivals::kAtOnce, enough * 95 / 100);
+    small.push_back(report.seconds);
+    num_preemptions = report.num_preemptions;
+  }
+  fmt::print("5 % of {} blocks less: {:+.1f} % throughput, {} preemptions among {} requests\n", enough,
+             100 * (median(full) / median(small) - 1), num_preemptions, count);
+}
+
 }  // namespace
 }  // namespace caudal::bench
 
@@ -166,7 +216,7 @@ int main(int argc, char** argv) {
   std::int64_t num_blocks = 20000;
   WorkloadOptions custom;
   CLI::App app("Benchmarks of scheduler and runner in one process");
-  app.add_option("suite", suite, "decode, prefill, static-literal, static-fair, paging or throughput")->required();
+  app.add_option("suite", suite, "decode, prefill, static-literal, static-fair, paging, prefix-cache, first-token, pool or throughput")->required();
   app.add_option("--model", model, "Model directory; weights are random unless --checkpoint");
   app.add_flag("--checkpoint", checkpoint, "Load the weights");
   app.add_option("--num-prompts", count, "Requests");
@@ -191,6 +241,12 @@ int main(int argc, char** argv) {
     static_fair(engine, count);
   } else if (suite == "paging") {
     paging(engine, count);
+  } else if (suite == "prefix-cache") {
+    prefix_cache(engine, count, repeats);
+  } else if (suite == "first-token") {
+    first_token(engine, repeats);
+  } else if (suite == "pool") {
+    smaller_pool(engine, count, repeats);
   } else if (suite == "throughput") {
     custom.num_requests = count;
     const auto workload = make_workload(custom);

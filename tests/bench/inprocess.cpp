@@ -56,34 +56,63 @@ InProcess::InProcess(const std::string& model_dir, LoadFormat format, std::int32
   runner_ = or_exit(Runner::create(*backend_, *group_, model_dir, options));
 }
 
-RunReport InProcess::run(const std::vector<RequestShape>& workload, const SchedulerConfig& config) {
+Request InProcess::make_request(const RequestShape& shape, std::size_t index) const {
+  constexpr std::size_t kShared = 1 << 30;  // no request has this index
+  const auto vocab_size = static_cast<std::int32_t>(model_.vocab_size);
+  Request request;
+  request.id = index + 1;
+  request.prompt = make_prompt(1, index, shape.num_prompt_tokens, vocab_size);
+  std::ranges::copy(make_prompt(1, kShared, shape.num_shared_tokens, vocab_size), request.prompt.begin());
+  request.sampling.temperature = 0.0F;
+  request.stop.max_tokens = std::max(shape.num_output_tokens, shape.padded_to);
+  return request;
+}
+
+RunReport InProcess::run(const std::vector<RequestShape>& workload, const SchedulerConfig& config, Arrivals arrivals,
+                         std::int32_t num_blocks) {
   Scheduler scheduler(config);
   runner_->clear();
-  scheduler.replica_joined(0, next_epoch_++, runner_->info(), now_us());
+  ReplicaInfo info = runner_->info();
+  if (num_blocks > 0) info.num_blocks = num_blocks;
+  scheduler.replica_joined(0, next_epoch_++, info, now_us());
   RunReport report;
-  for (std::size_t i = 0; i < workload.size(); ++i) {
-    Request request;
-    request.id = i + 1;
-    request.prompt = make_prompt(1, i, workload[i].num_prompt_tokens, static_cast<std::int32_t>(model_.vocab_size));
-    request.sampling.temperature = 0.0F;
-    request.stop.max_tokens = std::max(workload[i].num_output_tokens, workload[i].padded_to);
-    CHECK(scheduler.submit(std::move(request), now_us()) == RejectReason::kNone);
-    report.num_prompt_tokens += workload[i].num_prompt_tokens;
-    report.num_output_tokens += workload[i].num_output_tokens;
-  }
+  report.first_token_s.resize(workload.size());
+  std::vector<Time> submitted(workload.size());
+  std::size_t next = 0;
+  const auto submit = [&] {
+    const RequestShape& shape = workload[next];
+    submitted[next] = now_us();
+    CHECK(scheduler.submit(make_request(shape, next), submitted[next]) == RejectReason::kNone);
+    report.num_prompt_tokens += shape.num_prompt_tokens;
+    report.num_output_tokens += shape.num_output_tokens;
+    ++next;
+  };
   KvWaste waste;
   std::int64_t num_scheduled = 0;
   const Time start = now_us();
-  while (auto plan = scheduler.plan(0, now_us())) {
+  while (arrivals == Arrivals::kAtOnce && next < workload.size()) submit();
+  while (true) {
+    auto plan = scheduler.plan(0, now_us());
+    if (!plan && next == workload.size()) break;
+    if (!plan) {
+      submit();
+      continue;
+    }
     ++report.num_steps;
     num_scheduled += std::ssize(plan->scheduled);
     CHECK(scheduler.apply(0, or_exit(runner_->run(*plan)), now_us()));
-    waste.observe(scheduler.replica_stats(0));
-    scheduler.take_events();
+    const ReplicaStats stats = scheduler.replica_stats(0);
+    waste.observe(stats);
+    report.most_used_blocks = std::max(report.most_used_blocks, stats.num_used_blocks);
+    for (const TokenEvent& event : scheduler.take_events()) {
+      double& first = report.first_token_s[event.request_id - 1];
+      if (first == 0.0) first = static_cast<double>(now_us() - submitted[event.request_id - 1]) * 1e-6;
+    }
   }
   report.seconds = static_cast<double>(now_us() - start) * 1e-6;
   report.mean_batch = static_cast<double>(num_scheduled) / static_cast<double>(report.num_steps);
   report.unused_kv_share = waste.mean();
+  report.num_preemptions = scheduler.stats().num_preemptions;
   CHECK(scheduler.stats().num_finished == workload.size());
   return report;
 }

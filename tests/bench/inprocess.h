@@ -19,10 +19,15 @@ struct RunReport {
   std::int64_t num_steps = 0;
   double mean_batch = 0.0;             // sequences per step
   double unused_kv_share = 0.0;        // of the tokens that allocated blocks could hold, averaged over steps
+  std::int32_t most_used_blocks = 0;
+  std::uint64_t num_preemptions = 0;
+  std::vector<double> first_token_s;   // per request, from its submission
 
   double output_tokens_per_s() const { return static_cast<double>(num_output_tokens) / seconds; }
   double total_tokens_per_s() const { return static_cast<double>(num_prompt_tokens + num_output_tokens) / seconds; }
 };
+
+enum class Arrivals { kAtOnce, kOneByOne };  // one by one: the next when the last has ended
 
 class InProcess {
  public:
@@ -31,12 +36,16 @@ class InProcess {
   InProcess(const std::string& model_dir, LoadFormat format, std::int32_t max_num_sequences,
             std::int32_t max_tokens_per_step, std::int64_t num_blocks);
 
-  // All requests at once. Padding is generated, but only what was asked for counts.
-  RunReport run(const std::vector<RequestShape>& workload, const SchedulerConfig& config);
+  // With empty tables and caches. Padding is generated, but only what was asked for counts. `num_blocks`, if
+  // not 0, of the runner's are used.
+  RunReport run(const std::vector<RequestShape>& workload, const SchedulerConfig& config,
+                Arrivals arrivals = Arrivals::kAtOnce, std::int32_t num_blocks = 0);
 
   const ModelConfig& model() const { return model_; }
 
  private:
+  Request make_request(const RequestShape& shape, std::size_t index) const;
+
   ModelConfig model_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Communicator> group_;

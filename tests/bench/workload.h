@@ -14,6 +14,7 @@ struct RequestShape {
   std::int32_t num_prompt_tokens = 0;
   std::int32_t num_output_tokens = 0;
   double arrival_s = 0.0;       // after the start
+  std::int32_t num_shared_tokens = 0;  // of the prompt, the same for all requests of the workload
   std::int32_t padded_to = 0;   // tokens that a server which pads its batches generates; 0 = what was asked
 };
 
