@@ -22,6 +22,7 @@ std::optional<Placed> Placement::choose(Sequence& sequence, const Demand& demand
   std::int64_t best_cost = 0;
   for (Candidate& candidate : candidates_) {
     if (candidate.admission.exhausted()) continue;
+    if (best && candidate.load + kNewTokenCost >= best_cost) continue;  // whatever it has cached
     Demand here = demand;
     here.cached = cache_.probe(sequence, *candidate.replica);
     if (!candidate.admission.admits(here)) continue;

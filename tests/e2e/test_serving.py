@@ -120,6 +120,10 @@ class Serving(unittest.TestCase):
         answer = self.cluster.complete("Once upon a time", n=3, temperature=1.0, seed=3, max_tokens=8)
         self.assertEqual([c["index"] for c in answer["choices"]], [0, 1, 2])
         self.assertEqual(answer["usage"]["completion_tokens"], 24)
+        best = self.cluster.complete("Once upon a time", n=2, best_of=4, temperature=1.0, seed=3, max_tokens=8, logprobs=0)
+        means = [sum(c["logprobs"]["token_logprobs"]) / 8 for c in best["choices"]]
+        self.assertEqual((len(means), best["usage"]["completion_tokens"]), (2, 32))
+        self.assertGreaterEqual(means[0], means[1])
         stopped = self.cluster.complete("Once upon a time", stop=["a"], max_tokens=30)["choices"][0]
         self.assertNotIn("a", stopped["text"])
         self.assertEqual(stopped["finish_reason"], "stop")
