@@ -94,6 +94,23 @@ const Stream& Ledger::admitted(const NewSequence& sequence) {
   return stream;
 }
 
+std::vector<std::uint64_t> Ledger::prefixes(SequenceId sequence, std::int32_t num_tokens) const {
+  const Stream& stream = *by_sequence_.at(sequence);
+  const Request& request = promises_.at(stream.request).request;
+  const std::int32_t num_prompt = promises_.at(stream.request).num_prompt_tokens();
+  std::uint64_t digest = request.cache_salt.size();
+  std::vector<std::uint64_t> digests;
+  for (std::int32_t i = 0; i < num_tokens; ++i) {
+    digest = mix(digest, i < num_prompt ? request.prompt[i] : stream.expected.tokens.at(i - num_prompt));
+    if ((i + 1) % kBlockSize == 0) digests.push_back(digest);
+  }
+  return digests;
+}
+
+bool Ledger::may_fork(SequenceId sequence) const {
+  return promises_.at(by_sequence_.at(sequence)->request).request.num_sequences > 1;
+}
+
 // The scheduler also counts tokens of events that a client did not wait for.
 void Ledger::check(const SchedulerStats& stats) const {
   CHECK_MSG(stats.num_accepted == num_accepted_, "accepted sequences are miscounted");

@@ -47,6 +47,11 @@ class Ledger {
 
   void check(const SchedulerStats& stats) const;
 
+  // Digests of the salt and the first 16, 32 ... num_tokens tokens of a sequence: what may be cached of it.
+  std::vector<std::uint64_t> prefixes(SequenceId sequence, std::int32_t num_tokens) const;
+  // Whether the sequence has siblings, whose prompt it may share.
+  bool may_fork(SequenceId sequence) const;
+
   const Promise& promise(RequestId id) const { return promises_.at(id); }
   std::int32_t num_live() const { return static_cast<std::int32_t>(live_.size()); }
   // Of live streams, in the order of their requests.

@@ -28,9 +28,9 @@ class QueueChecker {
       CHECK_MSG(stats.num_running == 0, "a replica idles with sequences on it");
       if (may_wait_for_busy && any_busy) continue;
       std::int32_t num_misfits = 0;
-      ledger.for_each_live([&](const Promise& promise, const Stream&) {
+      ledger.for_each_live([&, &held = info](const Promise& promise, const Stream&) {
         const bool may_wait_for_sibling = any_busy && promise.request.num_sequences > 1;
-        num_misfits += fits(info, promise) && !may_wait_for_sibling ? 0 : 1;
+        num_misfits += fits(held, promise) && !may_wait_for_sibling ? 0 : 1;
       });
       CHECK_MSG(scheduler.stats().num_waiting <= num_misfits, "a replica idles while a sequence that fits it waits");
     }

@@ -77,6 +77,7 @@ Simulation::Simulation(std::uint64_t seed, SimulationOptions options)
     environment_.after(random.draw(0, 100'000), {EventKind::kClient, static_cast<std::int32_t>(client)});
   }
   // Some clusters are torn apart all the time, in others work piles up.
+  forks_ = random.chance(60);
   chaos_period_ = random.draw(50'000, 2'000'000);
   client_period_ = random.draw(10'000, 150'000);
   environment_.loss_per_mille = random.small(0, 2);
@@ -199,11 +200,16 @@ void Simulation::take(PeerInput& input) {
   const bool counts = side != replicas_.end() && side->second.epoch == result->epoch &&
                       side->second.next_answer == result->step_id && side->second.plans.num_unanswered() > 0;
   if (environment_.random.per_mille(20)) old_results_.push_back(*result);
+  std::vector<std::pair<SequenceId, std::int32_t>> computed;
+  for (const SequenceResult& entry : result->sequences) computed.emplace_back(entry.sequence_id, entry.num_computed);
   const std::uint64_t num_stale = num_stale_;
   const StepResult answer = *result;
   core_.take(input.peer, std::move(*input.message), now);
   CHECK_MSG(counts == (num_stale == num_stale_), "a result was applied that does not count, or the other way round");
   if (!counts) return;
+  for (const auto& [sequence, num_tokens] : computed) {
+    for (const std::uint64_t prefix : ledger_.prefixes(sequence, num_tokens)) side->second.computed.insert(prefix);
+  }
   ++side->second.next_answer;
   side->second.plans.answered(answer);
   membership_.applied(side->first, now);
@@ -214,6 +220,11 @@ void Simulation::check_turn() {
   for (const auto& [replica, sequence] : std::exchange(admissions_, {})) {
     const Stream& stream = ledger_.admitted(sequence);
     const auto side = replicas_.find(replica);
+    // A block can be read by others only once an answer has confirmed it, and only under its salt (S4).
+    if (side != replicas_.end() && sequence.num_computed > 0 && !ledger_.may_fork(sequence.sequence_id)) {
+      const std::uint64_t found = ledger_.prefixes(sequence.sequence_id, sequence.num_computed).back();
+      CHECK_MSG(side->second.computed.contains(found), "a prefix was found that nobody has computed under this salt");
+    }
     if (stream.num_admissions == 1 && side != replicas_.end()) queue_.started(ledger_, stream, side->second.info);
   }
   scheduler.check_integrity();
@@ -291,7 +302,7 @@ Request Simulation::draw_request() {
   request.stop.max_tokens = random.small(1, random.chance(40) ? 10 : 90);
   request.stop.min_tokens = random.small(0, std::min(5, request.stop.max_tokens));
   if (random.chance(40)) request.stop.stop_token_ids = {random.small(0, 31), random.small(0, 31)};
-  request.num_sequences = random.chance(80) ? 1 : random.small(2, 3);
+  request.num_sequences = forks_ && random.chance(30) ? random.small(2, 4) : 1;
   request.priority = random.chance(80) ? 0 : random.small(-1, 1);
   if (random.chance(15)) request.deadline = environment_.now + random.draw(0, 200'000);
   return request;

@@ -53,6 +53,7 @@ class Simulation final : private EngineCore::Outlet {
     PlanChecker plans;
     Peer rank_zero;
     StepId next_answer = 1;
+    std::set<std::uint64_t> computed = {};  // prefixes that answers have told of
     Epoch epoch = 0;
   };
 
@@ -88,6 +89,7 @@ class Simulation final : private EngineCore::Outlet {
   EngineCore core_;
   std::vector<SimulatedJob> jobs_;
   std::vector<Client> clients_;
+  bool forks_ = false;      // some requests ask for more than one sequence
   Time chaos_period_ = 0;   // the longest between two faults
   Time client_period_ = 0;  // and between two requests of a client
 

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "tests/sanitized.h"
 #include "tests/sim/simulation.h"
 
 namespace caudal::sim {
@@ -25,7 +26,7 @@ void print_replay(int) {
 
 struct Options {
   std::uint64_t first = 1;
-  std::uint64_t num_seeds = 10'000;
+  std::uint64_t num_seeds = test::kSanitized ? 500 : 10'000;
   double minutes = 0.0;
   bool trace = false;
   bool digest_only = false;
