@@ -92,7 +92,7 @@ class Membership {
   // No more faults. What is broken is noticed in the end, if only by its silence.
   void settle() {
     left_ = {0, 0, 0, 0, 0, 0};
-    for (int round = 0; round < 30; ++round) {
+    for (int round = 0; round < 15; ++round) {
       for (std::size_t i = 0; i < links_.size(); ++i) {
         while (!links_[i].down.empty()) arrive_down(i);
         while (!links_[i].up.empty()) arrive_up(i);
@@ -324,11 +324,11 @@ void expect_all(const Bounds& bounds, std::size_t at_least) {
 }
 
 TEST(MembershipSearch, OneReplicaOfTwoRanksDiesAndConnectsAnew) {
-  expect_all({.num_jobs = 1, .num_ranks = 2, .num_deaths = 1, .num_cuts = 1, .num_ticks = 1, .num_plans = 0}, 1000);
+  expect_all({.num_jobs = 1, .num_ranks = 2, .num_deaths = 1, .num_cuts = 0, .num_ticks = 1, .num_plans = 0}, 200);
 }
 
 TEST(MembershipSearch, OneRankWithPlansAndLeases) {
-  expect_all({.num_jobs = 1, .num_ranks = 1, .num_deaths = 1, .num_cuts = 1, .num_ticks = 3, .num_plans = 1}, 1000);
+  expect_all({.num_jobs = 1, .num_ranks = 1, .num_deaths = 1, .num_cuts = 1, .num_ticks = 2, .num_plans = 1}, 500);
 }
 
 TEST(MembershipSearch, TwoReplicasDie) {
