@@ -201,7 +201,7 @@ class Handover {
     node.plans.pop_front();
     CHECK(scheduler_.apply(id, result, 0));
     CHECK_MSG(!scheduler_.apply(id, result, 0), "an answer was taken twice");
-    node.checker->answered();
+    node.checker->answered(result);
   }
   void late(ReplicaId id) {
     CHECK_MSG(!scheduler_.apply(id, nodes_[id].outdated.front(), 0), "an answer of a past epoch was taken");

@@ -328,11 +328,11 @@ TEST(MembershipSearch, OneReplicaOfTwoRanksDiesAndConnectsAnew) {
 }
 
 TEST(MembershipSearch, OneRankWithPlansAndLeases) {
-  expect_all({.num_jobs = 1, .num_ranks = 1, .num_deaths = 1, .num_cuts = 1, .num_ticks = 2, .num_plans = 1}, 500);
+  expect_all({.num_jobs = 1, .num_ranks = 1, .num_deaths = 1, .num_cuts = 1, .num_ticks = 1, .num_plans = 1}, 200);
 }
 
-TEST(MembershipSearch, TwoReplicasDie) {
-  expect_all({.num_jobs = 2, .num_ranks = 1, .num_deaths = 2, .num_cuts = 0, .num_ticks = 1, .num_plans = 1}, 1000);
+TEST(MembershipSearch, OneOfTwoReplicasDies) {
+  expect_all({.num_jobs = 2, .num_ranks = 1, .num_deaths = 1, .num_cuts = 0, .num_ticks = 1, .num_plans = 0}, 200);
 }
 
 }  // namespace
