@@ -1,14 +1,14 @@
 // Paged attention on CUDA: what a backend calls. Host only; no kernel code.
 //
-// At start        geometry = attention_geometry(shape, device), and a workspace of
-// attention_workspace_bytes(geometry) Once per step   plan = plan_attention(geometry, batch, window); upload
-// plan.words to the device with the batch
-//                 (one plan per distinct sliding window of the model's layers)
-// Once per layer  paged_attention(call, stream): decode and prefill kernels, then the merge of split contexts
+//   at start         geometry = attention_geometry(shape, device); a workspace of attention_workspace_bytes(geometry)
+//   once per step    plan = plan_attention(geometry, ..., window); upload plan.words to the device with the batch
+//                    (one plan per distinct sliding window of the model's layers)
+//   once per layer   paged_attention(geometry, plan.grid, call, stream): prefill and decode kernels, then the merge
 //
-// Graphs: the kernels read all work from device memory. A launch captured with AttentionGrid::capture(...)
-// replays any plan of the same geometry that its `covers` accepts; only the words change. The workspace may
-// be shared by all calls on one stream. Semantics are those of Backend::paged_attention (kernels/backend.h).
+// Graphs: the kernels read all work from device memory. A call captured with AttentionGrid::capture(geometry, pairs)
+// replays any plan that this grid covers(); only the words change. Calls on one stream may share the workspace.
+// The result does not depend on timing, but a row's last bits depend on how the batch was cut. Semantics are those
+// of Backend::paged_attention (kernels/backend.h).
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -16,6 +16,7 @@ void copy_to_host(void* host, const void* device, std::size_t bytes);  // after 
 
 bool has_device();  // false only in a GPU build on a machine without one
 bool on_emulation();
+int compute_capability();  // 90 for Hopper; the emulation has its instructions
 
 // Runs `body` under the schedules of the emulation: in order, reversed, early copies, and shuffled; once on a GPU,
 // and once with ThreadSanitizer, which needs no luck.

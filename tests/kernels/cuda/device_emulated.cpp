@@ -19,6 +19,7 @@ void copy_to_host(void* host, const void* device, std::size_t bytes) { std::memc
 
 bool has_device() { return true; }
 bool on_emulation() { return true; }
+int compute_capability() { return 90; }
 
 void for_each_schedule(const std::function<void()>& body) {
   const simt::Config before = simt::config;

@@ -26,6 +26,12 @@ bool has_device() {
   return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
 }
 bool on_emulation() { return false; }
+int compute_capability() {
+  int major = 0, minor = 0;
+  CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess);
+  CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0) == cudaSuccess);
+  return 10 * major + minor;
+}
 
 void for_each_schedule(const std::function<void()>& body) { body(); }
 Sanitizer sanitizer() { return Sanitizer::kNone; }
