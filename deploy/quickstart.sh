@@ -12,7 +12,8 @@ port=8000
 host=127.0.0.1
 once=false
 prompt="What is 17 plus 25?"
-build="${CAUDAL_BUILD_DIR:-$root/build/release}"
+device=
+build="${CAUDAL_BUILD_DIR:-}"
 
 usage() {
   cat <<TXT
@@ -22,6 +23,7 @@ Usage: deploy/quickstart.sh [options]
                          one for the bundled model, else none)
   --tensor-parallel N    worker processes per replica (default $tensor_parallel)
   --replicas N           replicas (default $replicas)
+  --device cpu|cuda      what to compute on (default: cuda where a GPU and CUDA's compiler are found)
   --port P               HTTP port on $host (default $port)
   --prompt TEXT          the sample question
   --once                 end after the sample answer
@@ -30,13 +32,14 @@ TXT
 
 while [[ $# -gt 0 ]]; do
   case "$1" in
-    --model | --draft-model | --tensor-parallel | --replicas | --port | --prompt)
+    --model | --draft-model | --tensor-parallel | --replicas | --device | --port | --prompt)
       [[ $# -ge 2 ]] || { echo "$1 needs a value" >&2; exit 2; }
       case "$1" in
         --model) model=$2 ;;
         --draft-model) draft_model=$2 ;;
         --tensor-parallel) tensor_parallel=$2 ;;
         --replicas) replicas=$2 ;;
+        --device) device=$2 ;;
         --port) port=$2 ;;
         --prompt) prompt=$2 ;;
       esac
@@ -54,6 +57,24 @@ if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
   echo "port $port is in use; choose another with --port" >&2
   exit 1
 fi
+gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU ' || true)
+if [[ -z "$device" ]]; then
+  device=cpu
+  { command -v nvcc || [[ -x /usr/local/cuda/bin/nvcc ]]; } >/dev/null && ((gpus > 0)) && device=cuda
+fi
+# What each device adds to the configuration, the workers and the environment.
+configuration=() workers=()
+case "$device" in
+  cpu) : "${build:=$root/build/release}" ;;
+  cuda)
+    : "${build:=$root/build/cuda}"
+    configuration=(-DCAUDAL_CUDA=ON)
+    workers=(--worker-arg=--device=cuda)
+    ((tensor_parallel <= gpus)) || workers+=(--worker-arg=--gpu=0)  # ranks share the GPU
+    libraries=$("$root/deploy/cuda-libs.sh")
+    export LD_LIBRARY_PATH="${libraries:+$libraries:}${LD_LIBRARY_PATH:-}" ;;
+  *) echo "--device must be cpu or cuda" >&2; exit 2 ;;
+esac
 "$root/deploy/bootstrap.sh"
 
 [[ -x "$build/bin/caudal-coordinator" ]] || echo "Building (the first time takes a few minutes) ..."
@@ -74,7 +95,7 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 {
-  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "${tests[@]}" &&
+  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "${tests[@]}" "${configuration[@]}" &&
     cmake --build "$build" -j "$(nproc)" --target caudal-coordinator caudal-worker
 } >"$build_log" 2>&1 || { tail -n 30 "$build_log" >&2; exit 1; }
 
@@ -82,7 +103,7 @@ trap 'exit 143' TERM
 set -m
 "$build/bin/caudal-coordinator" --model "$model" --host "$host" --port "$port" \
   --control tcp://127.0.0.1:0 --zmq "tcp://127.0.0.1:$((port + 1))" --replicas "$replicas" --tensor-parallel "$tensor_parallel" \
-  ${draft_model:+--draft-model "$draft_model"} &
+  ${draft_model:+--draft-model "$draft_model"} "${workers[@]}" &
 pid=$!
 set +m
 

@@ -22,7 +22,7 @@ struct SequenceSpec {
 // last KV head of the last block lies at the end of the allocation.
 class PagedCase {
  public:
-  PagedCase(DType dtype, Shape shape, std::vector<std::int32_t> contexts, unsigned seed = 1)
+  PagedCase(DType dtype, Shape shape, TestVector<std::int32_t> contexts, unsigned seed = 1)
       : shape_(shape), contexts_(std::move(contexts)), dtype_(dtype), max_blocks_(blocks_of(*std::ranges::max_element(contexts_)) + 1) {
     std::int64_t num_blocks = 1;
     for (const std::int32_t context : contexts_) num_blocks += blocks_of(context);
@@ -55,7 +55,7 @@ class PagedCase {
   OwnedMatrix run(Backend& backend, const std::vector<std::int64_t>& order, const std::vector<SequenceSpec>& specs,
                   const AttentionParams& params) const {
     const std::int64_t width = shape_.num_heads * shape_.head_dim;
-    std::vector<std::int32_t> start = {0}, context, table;
+    TestVector<std::int32_t> start = {0}, context, table;
     for (std::size_t i = 0; i < order.size(); ++i) {
       start.push_back(start.back() + specs[i].num_queries);
       context.push_back(specs[i].context_length);
@@ -115,10 +115,10 @@ class PagedCase {
   }
 
   Shape shape_;
-  std::vector<std::int32_t> contexts_;
+  TestVector<std::int32_t> contexts_;
   DType dtype_;
   std::int64_t max_blocks_;
-  std::vector<std::int32_t> table_;
+  TestVector<std::int32_t> table_;
   std::unique_ptr<OwnedMatrix> k_, v_, q_;
 };
 
@@ -219,6 +219,7 @@ TEST_P(AttentionTest, LargeScoresStayFinite) {
 
 // Contexts of more than two splits of 512, group 7 as in Qwen2.5-0.5B: query tiles straddle tokens.
 TEST_P(AttentionTest, DecodeChunkAndPrefillHaveTheSameBits) {
+  SKIP_UNLESS_CPU();
   const PagedCase paged(dtype(), {7, 1, 64}, {1100, 90});
   for (const std::int32_t window : {0, 300, 600}) {
     const AttentionParams params = params_for(64, window);
@@ -236,6 +237,7 @@ TEST_P(AttentionTest, DecodeChunkAndPrefillHaveTheSameBits) {
 }
 
 TEST_P(AttentionTest, CompanyAndThreadsDoNotChangeBits) {
+  SKIP_UNLESS_CPU();
   const PagedCase paged(dtype(), {8, 2, 64}, {1100, 90, 1, 300, 20, 600});
   const AttentionParams params = params_for(64);
   const std::vector<SequenceSpec> specs = {{1, 1100}, {90, 90}, {1, 1}, {40, 300}, {1, 20}, {2, 600}};

@@ -8,7 +8,8 @@ namespace {
 
 class CopyTest : public OpTest {};
 INSTANTIATE_TEST_SUITE_P(Cases, CopyTest,
-                         testing::Combine(testing::Values(DType::kF32, DType::kBF16), testing::Values("")));
+                         testing::Combine(testing::Values(DType::kF32, DType::kBF16),
+                                          testing::Values(kTestDevice == std::string_view("cpu") ? "" : kTestDevice)));
 
 OwnedMatrix indices(std::initializer_list<int> values) {
   OwnedMatrix result(DType::kI32, 1, static_cast<std::int64_t>(values.size()));

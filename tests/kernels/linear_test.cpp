@@ -48,7 +48,7 @@ TEST_P(LinearTest, MatchesFloat64AtOddSizesAndStrides) {
     EXPECT_EQ(packed->out_features(), shape.out);
     for (const DType out_dtype : {dtype(), DType::kF32}) {
       const OwnedMatrix out(out_dtype, shape.rows, shape.out, 4);
-      const std::vector<std::byte> untouched = out.bytes();
+      const TestBytes untouched = out.bytes();
       backend_->linear(x.tensor(), *packed, out.tensor());
       expect_product(x, weight, bias, out);
       EXPECT_EQ(out.bytes().back(), untouched.back());
@@ -84,6 +84,7 @@ TEST_P(LinearTest, WritesNothingOutsideItsRows) {
 // k = 2,200 is cut in several passes when there are many rows and in none when there are few; 600 rows are more than
 // one task's.
 TEST_P(LinearTest, RowsHaveTheSameBitsInAnyBatch) {
+  SKIP_UNLESS_CPU();
   constexpr std::int64_t kRows = 600, kIn = 2200, kOut = 80;
   const OwnedMatrix x = OwnedMatrix(dtype(), kRows, kIn).fill_normal(4);
   const OwnedMatrix weight = OwnedMatrix(dtype(), kOut, kIn).fill_normal(5);

@@ -15,6 +15,8 @@
 
 #include "kernels/backend.h"
 #include "kernels/bf16.h"
+#include "tests/kernels/test_memory.h"
+#include "tests/kernels/waiting_backend.h"
 
 namespace caudal {
 
@@ -77,13 +79,20 @@ class OwnedMatrix {
     }
     return *this;
   }
-  const std::vector<std::byte>& bytes() const { return bytes_; }
+  const TestBytes& bytes() const { return bytes_; }
 
  private:
   DType dtype_;
   std::int64_t rows_, columns_, stride_;
-  std::vector<std::byte> bytes_;
+  TestBytes bytes_;
 };
+
+// For tests of what only the CPU promises: a row's bits do not depend on the rows beside it. GPU kernels and libraries
+// cut their work by the whole batch.
+#define SKIP_UNLESS_CPU()                             \
+  if (kTestDevice != std::string_view("cpu")) {       \
+    GTEST_SKIP() << "only the CPU promises this";     \
+  }
 
 inline bool same_bits(const Tensor& a, const Tensor& b) {
   if (a.dim(0) != b.dim(0) || a.row_elements() != b.row_elements() || a.dtype() != b.dtype()) return false;
@@ -111,13 +120,16 @@ inline void expect_close(const OwnedMatrix& actual, const std::vector<std::vecto
   }
 }
 
-inline std::unique_ptr<Backend> make_test_backend(const std::string& max_isa, int num_threads) {
+// `target` is a cap on the CPU's instruction sets ("" = its best), or the device of the build's other backend.
+inline std::unique_ptr<Backend> make_test_backend(const std::string& target, int num_threads) {
   BackendOptions options;
-  options.max_isa = max_isa;
   options.num_threads = num_threads;
+  const bool cpu = kTestDevice == std::string_view("cpu") || target.empty();
+  (cpu ? options.max_isa : options.device) = target;
   Result<std::unique_ptr<Backend>> backend = make_backend(options);
-  CHECK(backend.ok());
-  return std::move(backend).value();
+  CHECK_MSG(backend.ok(), backend.error().message.c_str());
+  if (cpu) return std::move(backend).value();
+  return std::make_unique<WaitingBackend>(std::move(backend).value());
 }
 
 class OpTest : public testing::TestWithParam<std::tuple<DType, const char*>> {
@@ -127,9 +139,15 @@ class OpTest : public testing::TestWithParam<std::tuple<DType, const char*>> {
   std::unique_ptr<Backend> one_thread_ = make_test_backend(std::get<1>(GetParam()), 1);
 };
 
-// A cap above what the machine has means its best, so the list runs anywhere.
-inline const auto kEveryOpCase = testing::Combine(testing::Values(DType::kF32, DType::kBF16),
-                                                  testing::Values("baseline", "avx2", "avx512", "amx"));
+// A cap above what the machine has means its best, so the list runs anywhere. Tests of another device have one entry.
+#ifdef CAUDAL_TEST_DEVICE
+inline const auto kTargets = testing::Values(CAUDAL_TEST_DEVICE);
+inline const auto kTargetsOfRows = kTargets;
+#else
+inline const auto kTargets = testing::Values("baseline", "avx2", "avx512", "amx");
+inline const auto kTargetsOfRows = testing::Values("baseline", "avx2", "avx512");
+#endif
+inline const auto kEveryOpCase = testing::Combine(testing::Values(DType::kF32, DType::kBF16), kTargets);
 
 inline std::string op_case_name(const testing::TestParamInfo<std::tuple<DType, const char*>>& info) {
   return std::string(dtype_name(std::get<0>(info.param))) + "_" + std::get<1>(info.param);

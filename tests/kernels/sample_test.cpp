@@ -31,17 +31,17 @@ class SampleTest : public testing::TestWithParam<const char*> {
   SamplingOutput sample_one(std::vector<float> logits, const SamplingRow& row, std::int64_t vocab = 0) {
     const auto columns = static_cast<std::int64_t>(logits.size());
     SamplingOutput out;
-    const std::vector<float> before = logits;
-    backend_->sample(Tensor(logits.data(), DType::kF32, {1, columns}), vocab == 0 ? columns : vocab,
+    TestVector<float> copy(logits.begin(), logits.end());
+    backend_->sample(Tensor(copy.data(), DType::kF32, {1, columns}), vocab == 0 ? columns : vocab,
                      {&row, 1}, {&out, 1});
-    EXPECT_EQ(std::memcmp(logits.data(), before.data(), logits.size() * sizeof(float)), 0)
+    EXPECT_EQ(std::memcmp(logits.data(), copy.data(), logits.size() * sizeof(float)), 0)
         << "logits were changed";
     return out;
   }
 
   std::unique_ptr<Backend> backend_ = make_test_backend(GetParam(), 2);
 };
-INSTANTIATE_TEST_SUITE_P(Isa, SampleTest, testing::Values("baseline", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Isa, SampleTest, kTargetsOfRows,
                          [](const auto& info) { return std::string(info.param); });
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();

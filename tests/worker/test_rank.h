@@ -10,8 +10,9 @@ namespace caudal {
 
 // Loads on the thread that runs the loop.
 struct TestRank {
-  explicit TestRank(std::unique_ptr<Communicator> communicator) : group(std::move(communicator)) {
-    backend = std::move(make_backend({.num_threads = 1, .max_isa = ""})).value();
+  explicit TestRank(std::unique_ptr<Communicator> communicator, const std::string& device = "cpu")
+      : group(std::move(communicator)) {
+    backend = std::move(make_backend({.device = device, .num_threads = 1, .max_isa = ""})).value();
   }
   void load() {
     RunnerOptions options;

@@ -1,0 +1,148 @@
+#include "kernels/cuda/cuda_context.h"
+
+#include <fmt/core.h>
+
+#include <thread>
+
+#include "common/check.h"
+
+namespace caudal::cuda {
+namespace {
+
+constexpr int kLowestCapability = 80;  // mma.sync of bf16, cp.async
+constexpr std::chrono::milliseconds kWatchInterval{1};
+constexpr unsigned kQueriesPerYield = 256;
+
+std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+
+Error no_device(cudaError_t status) {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver == 0) return {"no NVIDIA GPU can be used: no NVIDIA driver is installed", "device"};
+  if (status == cudaErrorInsufficientDriver) {
+    return {fmt::format("the NVIDIA driver is too old: it serves CUDA {}, this build needs CUDA {}",
+                        version_text(driver), version_text(runtime)),
+            "device"};
+  }
+  return {fmt::format("no NVIDIA GPU can be used: {}", cudaGetErrorString(status)), "device"};
+}
+
+Result<cudaDeviceProp> usable_device(int device) {
+  int count = 0;
+  if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) return no_device(status);
+  if (device >= count)
+    return Error{fmt::format("GPU {} was asked for and this host has {}", device, count), "gpu"};
+  cudaDeviceProp properties{};
+  if (const cudaError_t status = cudaGetDeviceProperties(&properties, device); status != cudaSuccess)
+    return no_device(status);
+  if (10 * properties.major + properties.minor < kLowestCapability) {
+    return Error{fmt::format("{} has compute capability {}.{}; at least {}.{} is needed", properties.name,
+                             properties.major, properties.minor, kLowestCapability / 10, kLowestCapability % 10),
+                 "device"};
+  }
+  return properties;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CudaContext>> CudaContext::create(int device) {
+  Result<cudaDeviceProp> properties = usable_device(device);
+  if (!properties) return properties.error();
+  std::unique_ptr<CudaContext> context(new CudaContext(device, properties.value()));
+  if (Result<void> opened = context->open(); !opened) return opened.error();
+  return context;
+}
+
+Result<void> CudaContext::open() {
+  void* ring = nullptr;
+  check(cudaSetDevice(device_), "choosing the GPU");
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  check(cudaEventCreateWithFlags(&all_done_, cudaEventDisableTiming), "making an event");
+  check(cudaHostAlloc(&ring, kSections * kStageBytes, cudaHostAllocPortable), "pinning host memory");
+  ring_ = static_cast<std::byte*>(ring);
+  for (std::size_t i = 0; i < kSections; ++i) {
+    sections_[i].memory = ring_ + i * kStageBytes;
+    check(cudaEventCreateWithFlags(&sections_[i].left, cudaEventDisableTiming), "making an event");
+  }
+  if (failure_) return *failure_;
+  return {};
+}
+
+CudaContext::~CudaContext() {
+  if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  if (all_done_ != nullptr) cudaEventDestroy(all_done_);
+  for (const Section& section : sections_)
+    if (section.left != nullptr) cudaEventDestroy(section.left);
+  cudaFreeHost(ring_);
+  cudaFreeHost(results_);
+}
+
+bool CudaContext::check(cudaError_t status, const char* what) {
+  if (status != cudaSuccess)
+    fail(fmt::format("{} on GPU {} failed: {} ({})", what, device_, cudaGetErrorString(status), cudaGetErrorName(status)));
+  return !failure_;
+}
+
+void CudaContext::fail(std::string message) {
+  if (!failure_) failure_ = Error{std::move(message), "device"};
+}
+
+// A spinning wait: a decode step lasts milliseconds, and a sleeping thread would wake up late in each. The core is
+// offered to others now and then, because on a busy machine each offer costs a time slice.
+template <typename Query>
+void CudaContext::poll(Query query) {
+  const auto begin = std::chrono::steady_clock::now();
+  auto next_look = begin + kWatchInterval;
+  for (unsigned asked = 1; !failure_; ++asked) {
+    const cudaError_t status = query();
+    if (status == cudaSuccess) return;
+    if (status != cudaErrorNotReady) {
+      check(status, "the step");
+      return;
+    }
+    if (asked % kQueriesPerYield == 0) std::this_thread::yield();
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_look) continue;
+    next_look = now + kWatchInterval;
+    if (now - begin > deadline_) fail(fmt::format("GPU {} did not finish in {} ms", device_, deadline_.count()));
+    if (!watch_) continue;
+    if (std::optional<Error> lost = watch_()) fail(lost->message);
+  }
+}
+
+void CudaContext::synchronize() {
+  if (failure_ || !check(cudaEventRecord(all_done_, stream_), "recording an event")) return;
+  wait(all_done_);
+}
+
+void CudaContext::wait(cudaEvent_t event) {
+  poll([event] { return cudaEventQuery(event); });
+}
+
+std::byte* CudaContext::stage(std::size_t bytes) {
+  CHECK(bytes <= kStageBytes);
+  constexpr std::size_t kAlignment = 256;
+  const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (used_ + rounded > kStageBytes) {
+    Section& old = sections_[section_];
+    old.in_use = check(cudaEventRecord(old.left, stream_), "recording an event");
+    section_ = (section_ + 1) % kSections;
+    used_ = 0;
+    if (sections_[section_].in_use) wait(sections_[section_].left);
+  }
+  std::byte* memory = sections_[section_].memory + used_;
+  used_ += rounded;
+  return memory;
+}
+
+std::byte* CudaContext::results(std::size_t bytes) {
+  if (bytes > results_bytes_) {
+    cudaFreeHost(results_);
+    results_ = nullptr;
+    results_bytes_ = check(cudaHostAlloc(&results_, bytes, cudaHostAllocPortable), "pinning host memory") ? bytes : 0;
+  }
+  return static_cast<std::byte*>(results_);
+}
+
+}  // namespace caudal::cuda

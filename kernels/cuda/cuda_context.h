@@ -1,0 +1,82 @@
+// CudaContext: one GPU as the backend sees it. The compute stream, the first error (which stays: a CUDA context does
+// not recover), waits that end, and pinned memory through which the host tells the device small things without
+// waiting. Owned by the backend, used by its step thread.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/result.h"
+
+namespace caudal::cuda {
+
+class CudaContext {
+ public:
+  // The GPU `device` of this host, or an Error that says what is missing: a driver, a GPU, a new enough one.
+  static Result<std::unique_ptr<CudaContext>> create(int device);
+  ~CudaContext();
+  CudaContext(const CudaContext&) = delete;
+  CudaContext& operator=(const CudaContext&) = delete;
+
+  cudaStream_t stream() const { return stream_; }
+  const cudaDeviceProp& properties() const { return properties_; }
+  int device() const { return device_; }
+  int compute_capability() const { return 10 * properties_.major + properties_.minor; }
+
+  // Remembers the first failure; true when there is none yet.
+  bool check(cudaError_t status, const char* what);
+  void fail(std::string message);
+  const std::optional<Error>& failure() const { return failure_; }
+
+  // Asked while the host waits; an Error ends the wait and the context: a rank that is gone.
+  void set_watch(std::function<std::optional<Error>()> watch) { watch_ = std::move(watch); }
+  void set_deadline(std::chrono::milliseconds deadline) { deadline_ = deadline; }
+
+  // Until all queued work, or what was queued before the event, is done, failed, or past the deadline.
+  void synchronize();
+  void wait(cudaEvent_t event);
+
+  // Pinned memory to write to and copy from; it may be written anew after the stream has passed what was queued
+  // until the next kStageBytes of requests. bytes <= kStageBytes.
+  static constexpr std::size_t kStageBytes = std::size_t{1} << 20;
+  std::byte* stage(std::size_t bytes);
+
+  // Pinned memory to copy results to; the next call may move it. Null when there is none (a failure).
+  std::byte* results(std::size_t bytes);
+
+ private:
+  // The ring is cut in sections; one is filled while the device may still read the others.
+  struct Section {
+    std::byte* memory = nullptr;
+    cudaEvent_t left = nullptr;  // recorded when the ring moved on
+    bool in_use = false;
+  };
+  static constexpr std::size_t kSections = 4;
+
+  CudaContext(int device, const cudaDeviceProp& properties) : device_(device), properties_(properties) {}
+  Result<void> open();
+  template <typename Query>
+  void poll(Query query);
+
+  int device_;
+  cudaDeviceProp properties_;
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t all_done_ = nullptr;
+  std::optional<Error> failure_;
+  std::function<std::optional<Error>()> watch_;
+  std::chrono::milliseconds deadline_{120'000};
+  void* results_ = nullptr;
+  std::size_t results_bytes_ = 0;
+  std::byte* ring_ = nullptr;
+  std::array<Section, kSections> sections_{};
+  std::size_t section_ = 0, used_ = 0;
+};
+
+}  // namespace caudal::cuda

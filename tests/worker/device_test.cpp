@@ -1,0 +1,37 @@
+// The whole worker on the build's CUDA device, emulated or real: the fixtures' answers, tensor parallelism through the
+// host, sampling. Few tokens and models, because under emulation every CUDA thread is a fiber.
+#include "tests/worker/golden_cases.h"
+
+namespace caudal {
+namespace {
+
+class Device : public testing::TestWithParam<std::string> {};
+
+TEST_P(Device, PromptLogitsInF32) {
+  const Fixture fixture = load_fixture(GetParam());
+  for (int ranks : {1, 2}) {
+    TestReplica replica(fixture.model_dir, ranks, golden_options(fixture, DTypeChoice::kF32), CAUDAL_TEST_DEVICE);
+    ASSERT_TRUE(replica.valid());
+    expect_prompt_logits(fixture, replica, 1e-4F);
+  }
+}
+
+TEST_P(Device, GreedyTokensInF32) {
+  const Fixture fixture = load_fixture(GetParam());
+  TestReplica replica(fixture.model_dir, 1, golden_options(fixture, DTypeChoice::kF32), CAUDAL_TEST_DEVICE);
+  ASSERT_TRUE(replica.valid());
+  expect_answers(fixture, generate(replica, golden_requests(fixture, 12), {.chunk = 64}), &FixtureCase::greedy_f32);
+}
+
+// The tensor-core kernels.
+TEST_P(Device, GreedyTokensInBF16) {
+  const Fixture fixture = load_fixture(GetParam());
+  TestReplica replica(fixture.model_dir, 1, golden_options(fixture, DTypeChoice::kBF16), CAUDAL_TEST_DEVICE);
+  ASSERT_TRUE(replica.valid());
+  expect_answers(fixture, generate(replica, golden_requests(fixture, 12), {.chunk = 64}), &FixtureCase::greedy_bf16);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Device, testing::Values("qwen2"), [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace caudal

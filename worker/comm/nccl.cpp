@@ -1,0 +1,153 @@
+// Non-blocking communicators: a call may answer "in progress" while it connects, and then a question is asked until
+// it is over, fails or is late. Sums are taken in NCCL's order, the same on every rank.
+#include "worker/comm/nccl.h"
+
+#include <fmt/core.h>
+#include <nccl.h>
+
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+namespace caudal {
+namespace {
+
+constexpr std::chrono::seconds kMeetingDeadline{120};  // ranks may still be loading CUDA
+constexpr std::size_t kGatherBytes = std::size_t{16} << 20;
+
+ncclDataType_t type_of(DType dtype) {
+  switch (dtype) {
+    case DType::kBF16: return ncclBfloat16;
+    case DType::kF16: return ncclFloat16;
+    case DType::kI32: return ncclInt32;
+    default: return ncclFloat32;
+  }
+}
+
+class NcclCommunicator final : public Communicator {
+ public:
+  NcclCommunicator(cuda::CudaContext& context, int rank, int size) : context_(context), rank_(rank), size_(size) {}
+  NcclCommunicator(const NcclCommunicator&) = delete;
+  NcclCommunicator& operator=(const NcclCommunicator&) = delete;
+  ~NcclCommunicator() override;
+
+  Result<void> meet(const TellAll& tell_all);
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  void all_reduce(const Tensor& tensor) override;
+  void all_gather_columns(const Tensor& input, const Tensor& output) override;
+  void broadcast(const Tensor& tensor, int root) override;
+
+ private:
+  std::optional<Error> finished(ncclResult_t result, const char* what);
+  void queued(ncclResult_t result, const char* what);
+  std::optional<Error> look() const;
+
+  cuda::CudaContext& context_;
+  int rank_, size_;
+  ncclComm_t comm_ = nullptr;
+  void* scratch_ = nullptr;  // kGatherBytes on the device: parts of ranks before they stand side by side
+};
+
+// Waits while the communicator says "in progress".
+std::optional<Error> NcclCommunicator::finished(ncclResult_t result, const char* what) {
+  const auto give_up = std::chrono::steady_clock::now() + kMeetingDeadline;
+  while (result == ncclInProgress && comm_ != nullptr) {
+    if (std::chrono::steady_clock::now() > give_up)
+      return Error{fmt::format("NCCL: {} was not over in {} s", what, kMeetingDeadline.count()), "device"};
+    std::this_thread::yield();
+    if (ncclCommGetAsyncError(comm_, &result) != ncclSuccess) break;
+  }
+  if (result == ncclSuccess) return std::nullopt;
+  return Error{fmt::format("NCCL: {} failed: {}", what, ncclGetErrorString(result)), "device"};
+}
+
+void NcclCommunicator::queued(ncclResult_t result, const char* what) {
+  if (const std::optional<Error> error = finished(result, what)) context_.fail(error->message);
+}
+
+std::optional<Error> NcclCommunicator::look() const {
+  ncclResult_t state = ncclSuccess;
+  const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
+  if (asked == ncclSuccess && (state == ncclSuccess || state == ncclInProgress)) return std::nullopt;
+  return Error{fmt::format("NCCL: a rank of the replica is lost: {}", ncclGetErrorString(state)), "device"};
+}
+
+Result<void> NcclCommunicator::meet(const TellAll& tell_all) {
+  ncclUniqueId id{};
+  if (rank_ == 0) {
+    if (const ncclResult_t made = ncclGetUniqueId(&id); made != ncclSuccess)
+      return Error{fmt::format("NCCL cannot be used: {}", ncclGetErrorString(made)), "device"};
+  }
+  tell_all(std::as_writable_bytes(std::span(id.internal)));
+  if (!context_.check(cudaMalloc(&scratch_, kGatherBytes), "allocating memory for NCCL")) return *context_.failure();
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  const ncclResult_t begun = ncclCommInitRankConfig(&comm_, size_, id, rank_, &config);
+  if (const std::optional<Error> error = finished(begun, "meeting the other ranks")) return *error;
+  context_.set_watch([this] { return look(); });
+  return {};
+}
+
+// A communicator that failed, or whose work never ended, is torn down without asking the others.
+NcclCommunicator::~NcclCommunicator() {
+  context_.set_watch(nullptr);
+  if (comm_ != nullptr) {
+    const bool orderly = !context_.failure() && !finished(ncclCommFinalize(comm_), "taking leave");
+    orderly ? ncclCommDestroy(comm_) : ncclCommAbort(comm_);
+  }
+  if (scratch_ != nullptr) cudaFree(scratch_);
+}
+
+void NcclCommunicator::all_reduce(const Tensor& tensor) {
+  CHECK(tensor.contiguous() && tensor.dtype() != DType::kI32);
+  if (size_ == 1 || tensor.elements() == 0 || context_.failure()) return;
+  queued(ncclAllReduce(tensor.data(), tensor.data(), static_cast<std::size_t>(tensor.elements()),
+                       type_of(tensor.dtype()), ncclSum, comm_, context_.stream()),
+         "all-reduce");
+}
+
+// NCCL puts whole parts one after another; rows are then set side by side, as many at a time as the scratch holds.
+void NcclCommunicator::all_gather_columns(const Tensor& input, const Tensor& output) {
+  CHECK(input.contiguous() && output.contiguous() && output.dim(1) == size_ * input.dim(1));
+  CHECK(output.dim(0) == input.dim(0) && output.dtype() == input.dtype());
+  if (output.elements() == 0) return;
+  const std::size_t width = static_cast<std::size_t>(input.dim(1)) * dtype_bytes(input.dtype());
+  const std::size_t pitch = width * static_cast<std::size_t>(size_);
+  CHECK_MSG(pitch <= kGatherBytes, "a row is too wide to be gathered");
+  const auto chunk = static_cast<std::int64_t>(kGatherBytes / pitch);
+  for (std::int64_t row = 0; row < input.dim(0); row += chunk) {
+    const std::int64_t rows = std::min(chunk, input.dim(0) - row);
+    const Tensor part = input.rows(row, rows);
+    if (context_.failure()) return;
+    queued(ncclAllGather(part.data(), scratch_, static_cast<std::size_t>(part.elements()), type_of(part.dtype()), comm_,
+                         context_.stream()),
+           "all-gather");
+    for (std::size_t r = 0; r < static_cast<std::size_t>(size_); ++r) {
+      context_.check(cudaMemcpy2DAsync(output.rows(row, rows).as<std::byte>() + r * width, pitch,
+                                       static_cast<std::byte*>(scratch_) + r * part.bytes(), width, width,
+                                       static_cast<std::size_t>(rows), cudaMemcpyDefault, context_.stream()),
+                     "setting gathered columns side by side");
+    }
+  }
+}
+
+void NcclCommunicator::broadcast(const Tensor& tensor, int root) {
+  CHECK(tensor.contiguous());
+  if (size_ == 1 || tensor.elements() == 0 || context_.failure()) return;
+  queued(ncclBroadcast(tensor.data(), tensor.data(), static_cast<std::size_t>(tensor.elements()),
+                       type_of(tensor.dtype()), root, comm_, context_.stream()),
+         "broadcast");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Communicator>> make_nccl_communicator(cuda::CudaContext& context, int rank, int size,
+                                                             const TellAll& tell_all) {
+  auto communicator = std::make_unique<NcclCommunicator>(context, rank, size);
+  if (Result<void> met = communicator->meet(tell_all); !met) return met.error();
+  return std::unique_ptr<Communicator>(std::move(communicator));
+}
+
+}  // namespace caudal
