@@ -146,6 +146,7 @@ struct ReplicaInfo {
   std::int32_t max_context_tokens = 0;    // longest prompt + output
   std::int32_t vocab_size = 0;
   std::int32_t tensor_parallel_size = 1;
+  std::int32_t attention_window = 0;      // a query at p reads no key up to p - window in any layer; 0: it reads all
   std::string model_digest;  // of the model's config: a replica of another model is refused
   std::int32_t max_draft_tokens = 0;  // per sequence and step; 0 = does not speculate
   bool has_draft_model = false;

@@ -10,7 +10,7 @@ namespace caudal {
 BlockPool::BlockPool(std::int32_t num_blocks)
     : blocks_(static_cast<std::size_t>(std::max(num_blocks, 0)) + 1),
       contents_(blocks_.size()),
-      buckets_(std::bit_ceil(blocks_.size()), kNoBlock) {
+      buckets_(std::bit_ceil(blocks_.size()), kNone) {
   const BlockId sentinel = this->num_blocks();
   blocks_[sentinel].previous = blocks_[sentinel].next = sentinel;
   for (BlockId id = 0; id < sentinel; ++id) insert_free(id, sentinel);
@@ -49,7 +49,7 @@ void BlockPool::publish(BlockId id, BlockHash parent, BlockHash hash, BlockToken
 }
 
 std::optional<BlockId> BlockPool::lookup(BlockHash parent, BlockHash hash, BlockTokens tokens) const {
-  for (BlockId id = bucket(hash); id != kNoBlock; id = blocks_[id].next_in_bucket) {
+  for (BlockId id = bucket(hash); id != kNone; id = blocks_[id].next_in_bucket) {
     const Content& content = contents_[id];
     if (content.hash == hash && content.parent == parent && std::ranges::equal(content.tokens, tokens))
       return id;
@@ -71,7 +71,7 @@ void BlockPool::remove_free(BlockId id) {
   Block& block = blocks_[id];
   blocks_[block.previous].next = block.next;
   blocks_[block.next].previous = block.previous;
-  block.previous = block.next = kNoBlock;
+  block.previous = block.next = kNone;
   --num_free_;
   if (block.published) --num_cached_;
 }
@@ -82,7 +82,7 @@ void BlockPool::unpublish(BlockId id) {
   BlockId* link = &bucket(contents_[id].hash);
   while (*link != id) link = &blocks_[*link].next_in_bucket;
   *link = blocks_[id].next_in_bucket;
-  blocks_[id].next_in_bucket = kNoBlock;
+  blocks_[id].next_in_bucket = kNone;
   blocks_[id].published = false;
 }
 
@@ -104,7 +104,7 @@ void BlockPool::check_integrity() const {
   CHECK_MSG(referenced + num_free == num_blocks(), "a block is neither free nor held");
   std::int32_t num_published = 0;
   for (const BlockId head : buckets_) {
-    for (BlockId id = head; id != kNoBlock; id = blocks_[id].next_in_bucket) {
+    for (BlockId id = head; id != kNone; id = blocks_[id].next_in_bucket) {
       CHECK(blocks_[id].published);
       ++num_published;
     }

@@ -41,14 +41,14 @@ class BlockPool {
   void check_integrity() const;
 
  private:
-  static constexpr BlockId kNoBlock = -1;
+  static constexpr BlockId kNone = -1;
 
   // blocks_[num_blocks()] is the sentinel of the circular free list.
   struct Block {
     std::int32_t num_references = 0;
-    BlockId previous = kNoBlock;  // in the free list
-    BlockId next = kNoBlock;
-    BlockId next_in_bucket = kNoBlock;
+    BlockId previous = kNone;  // in the free list
+    BlockId next = kNone;
+    BlockId next_in_bucket = kNone;
     bool published = false;
   };
   struct Content {

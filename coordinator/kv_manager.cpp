@@ -1,10 +1,20 @@
 #include "coordinator/kv_manager.h"
 
 #include <algorithm>
+#include <ranges>
+#include <utility>
 
 #include "common/check.h"
 
 namespace caudal {
+
+namespace {
+
+std::span<const BlockId> held(const BlockTable& table) {
+  return std::span(table.blocks).subspan(static_cast<std::size_t>(table.num_dropped));
+}
+
+}  // namespace
 
 std::optional<BlockId> KvManager::find(const Prefix& prefix, std::size_t block) const {
   if ((block + 1) * kBlockSize >= prefix.tokens.size()) return std::nullopt;
@@ -44,9 +54,10 @@ std::optional<Fork> KvManager::fork(const BlockTable& parent, std::int32_t num_t
   CHECK(blocks_for(num_tokens) <= static_cast<std::int32_t>(parent.blocks.size()));
   if (has_partial && pool_.num_free() == 0) return std::nullopt;
   Fork fork{.table = {.blocks = {parent.blocks.begin(), parent.blocks.begin() + num_full},
+                      .num_dropped = std::min(parent.num_dropped, num_full),
                       .num_published = std::min(parent.num_published, num_full)},
             .copy = std::nullopt};
-  for (const BlockId block : fork.table.blocks) pool_.retain(block);
+  for (const BlockId block : held(fork.table)) pool_.retain(block);
   if (has_partial) {
     fork.copy = BlockCopy{.source = parent.blocks[num_full], .destination = pool_.allocate()};
     fork.table.blocks.push_back(fork.copy->destination);
@@ -62,11 +73,17 @@ void KvManager::publish(BlockTable& table, const Prefix& prefix, std::int32_t nu
 }
 
 void KvManager::disown(const BlockTable& table) {
-  for (const BlockId block : table.blocks) pool_.unpublish(block);
+  for (const BlockId block : held(table)) pool_.unpublish(block);
+}
+
+void KvManager::drop(BlockTable& table, std::int32_t num_blocks) {
+  for (; table.num_dropped < num_blocks; ++table.num_dropped) {
+    pool_.release(std::exchange(table.blocks[static_cast<std::size_t>(table.num_dropped)], kNoBlock));
+  }
 }
 
 void KvManager::release(BlockTable& table) {
-  for (auto block = table.blocks.rbegin(); block != table.blocks.rend(); ++block) pool_.release(*block);
+  for (const BlockId block : std::views::reverse(held(table))) pool_.release(block);
   table = {};
 }
 

@@ -17,10 +17,21 @@ constexpr std::int32_t blocks_for(std::int32_t num_tokens) {
   return num_tokens / kBlockSize + (num_tokens % kBlockSize != 0 ? 1 : 0);
 }
 
+inline constexpr BlockId kNoBlock = -1;
+
+// Leading blocks that nothing reads any more once `num_computed` tokens are computed, with a sliding window
+// (ReplicaInfo::attention_window; 0 = none).
+constexpr std::int32_t hidden_blocks(std::int32_t window, std::int32_t num_computed) {
+  return window == 0 || num_computed < window ? 0 : (num_computed - window + 1) / kBlockSize;
+}
+
 // blocks[i] holds the KV of tokens [16 i, 16 i + 16). Copying one copies no references: see fork().
 struct BlockTable {
   std::vector<BlockId> blocks;
+  std::int32_t num_dropped = 0;    // leading blocks given back early; their entries are kNoBlock
   std::int32_t num_published = 0;  // leading blocks that have been offered to the hash index
+
+  std::int32_t num_held() const { return static_cast<std::int32_t>(blocks.size()) - num_dropped; }
 };
 
 // How much of a sequence a replica has already.
@@ -64,6 +75,9 @@ class KvManager {
   // Keeps a single block from being handed out again, until let_go().
   void keep(BlockId block) { pool_.retain(block); }
   void let_go(BlockId block) { pool_.release(block); }
+
+  // Gives the first `num_blocks` blocks back. What has been published in them can still be found.
+  void drop(BlockTable& table, std::int32_t num_blocks);
 
   // Gives all references back, the last block first, so that the cache loses ends before beginnings.
   void release(BlockTable& table);

@@ -22,10 +22,9 @@ const Sequence* find_parent(const Sequence& sequence, const Replica& replica) {
   if (num_shared < kBlockSize || has_begun(sequence)) return nullptr;
   for (const Sequence& sibling : sequence.request->sequences) {
     const Residence& residence = sibling.residence;
-    if (sibling.state == SequenceState::kRunning && residence.replica == replica.id &&
-        residence.num_computed >= num_shared) {
-      return &sibling;
-    }
+    const bool has_it = residence.num_computed >= num_shared &&
+                        residence.table.num_dropped <= hidden_blocks(replica.info.attention_window, num_shared);
+    if (sibling.state == SequenceState::kRunning && residence.replica == replica.id && has_it) return &sibling;
   }
   return nullptr;
 }

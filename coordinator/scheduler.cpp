@@ -127,7 +127,7 @@ void Scheduler::leave(Sequence& sequence, SequenceState next) {
   Replica& replica = replicas_.at(residence.replica);
   replica.to_release.push_back(residence.slot);
   replica.free_slots.push_back(residence.slot);
-  replica.num_leaving_blocks += static_cast<std::int32_t>(residence.table.blocks.size());
+  replica.num_leaving_blocks += residence.table.num_held();
   replica.num_uncomputed_tokens -= sequence.num_uncomputed();
   residence.slot = -1;
   sequence.state = next;
@@ -161,7 +161,7 @@ void Scheduler::settle(Sequence& sequence) {
   Residence& residence = sequence.residence;
   if (!residence.table.blocks.empty()) {
     Replica& replica = replicas_.at(residence.replica);
-    replica.num_leaving_blocks -= static_cast<std::int32_t>(residence.table.blocks.size());
+    replica.num_leaving_blocks -= residence.table.num_held();
     replica.kv.release(residence.table);
   }
   residence = {};
@@ -228,7 +228,10 @@ ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
                      .num_prompt_tokens_computed = replica.num_prompt_tokens_computed,
                      .num_prefix_tokens_queried = replica.num_prefix_tokens_queried,
                      .num_prefix_tokens_hit = replica.num_prefix_tokens_hit};
-  for (const Sequence* sequence : replica.running) stats.num_kv_tokens += sequence->residence.num_computed;
+  for (const Sequence* sequence : replica.running) {
+    const Residence& residence = sequence->residence;
+    stats.num_kv_tokens += residence.num_computed - residence.table.num_dropped * kBlockSize;
+  }
   return stats;
 }
 

@@ -68,6 +68,9 @@ void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, Sequen
     replica.num_uncomputed_tokens += sequence.num_uncomputed() - num_uncomputed_before;
   }
   prefix_cache_.publish(sequence, replica);
+  if (sequence.state == SequenceState::kRunning) {
+    replica.kv.drop(residence.table, hidden_blocks(replica.info.attention_window, residence.num_computed));
+  }
   FinishReason finish_reason = result->finish_reason;
   if (finish_reason == FinishReason::kNone && sequence.num_tokens() >= residence.token_limit) {
     finish_reason = FinishReason::kLength;  // both sides know this bound: nothing can follow

@@ -83,12 +83,14 @@ void Scheduler::check_replica(const Replica& replica) const {
     for (const Sequence& sequence : request.sequences) {
       const Residence& residence = sequence.residence;
       if (residence.table.blocks.empty() || residence.replica != replica.id) continue;
-      for (const BlockId block : residence.table.blocks) ++num_holders[block];
+      for (const BlockId block : residence.table.blocks) {
+        if (block != kNoBlock) ++num_holders[block];
+      }
       num_plans += residence.num_plans_in_flight;
       if (sequence.state == SequenceState::kRunning) {
         num_uncomputed_tokens += sequence.num_uncomputed();
       } else {
-        num_leaving_blocks += static_cast<std::int32_t>(residence.table.blocks.size());
+        num_leaving_blocks += residence.table.num_held();
       }
     }
   }

@@ -171,6 +171,7 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   line.num_prompt_tokens = demand.num_prompt_tokens;
   line.num_computed = residence.num_computed;
   line.blocks = residence.table.blocks;
+  std::ranges::replace(line.blocks, kNoBlock, BlockId{0});  // never read: out of every window
   line.sampling = request.sampling;
   line.sampling.seed = sequence_seed(request.sampling.seed, sequence.index);
   line.stop = request.stop;

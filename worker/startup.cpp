@@ -106,6 +106,15 @@ Result<std::int32_t> served_context(const RunnerOptions& options, const Startup&
   return static_cast<std::int32_t>(std::min(start.limits.max_context, capacity));
 }
 
+// Kernels read whole tiles of keys and mask those outside the window: what a tile may hold has to stay.
+constexpr std::int32_t kLargestKeyTile = 128;
+
+std::int32_t attention_window(const ModelConfig& config) {
+  const auto& windows = config.sliding_window;
+  if (std::ranges::find(windows, 0) != windows.end()) return 0;
+  return *std::ranges::max_element(windows) + kLargestKeyTile;
+}
+
 }  // namespace
 
 Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::filesystem::path& model_dir,
@@ -141,6 +150,8 @@ Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::f
   start.info.max_context_tokens = context.value();
   start.info.vocab_size = static_cast<std::int32_t>(start.config.vocab_size);
   start.info.tensor_parallel_size = group.size();
+  // A draft model of its own keeps its KV under the same block ids and may see further.
+  start.info.attention_window = start.draft ? 0 : attention_window(start.config);
   start.info.model_digest = start.config.digest;
   start.info.max_draft_tokens = options.max_draft_tokens;
   start.info.has_draft_model = start.draft.has_value();

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Runs the benchmarks behind tests/bench/README.md, on a machine that does nothing else, and prints their tables.
 #   tests/bench/run.sh [BUILD_DIR] [SUITE...]     suites: decode prefill static-fair static-literal paging
-#                                                 scheduler cluster (all of them unless named)
+#                                                 prefix-cache first-token pool placement scheduler cluster
+#                                                 (all of them unless named)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 bin=$(cd "${1:-$root/build/release}/bin" && pwd)
 shift || true
+tiny=$root/tests/bench/models/qwen2-tiny  # what takes minutes with the 0.5B shape takes seconds with it
 suites=("$@")
-[[ ${#suites[@]} -gt 0 ]] || suites=(decode prefill static-fair static-literal paging scheduler cluster)
+[[ ${#suites[@]} -gt 0 ]] || suites=(decode prefill static-fair static-literal paging prefix-cache first-token pool
+  placement scheduler cluster)
 
 # The same requests through a cluster of one replica and through its runner in process.
 cluster() {
@@ -37,6 +40,10 @@ for suite in "${suites[@]}"; do
   case "$suite" in
     scheduler) "$bin/scheduler_bench" --benchmark_min_time=0.3 2>/dev/null | grep -vE '^(-|Run on|CPU|Load|  L|\*\*\*)' ;;
     cluster) cluster ;;
+    placement) "$bin/placement_bench" ;;
+    prefix-cache) "$bin/engine_bench" prefix-cache --model "$tiny" --num-prompts 16 --repeats 3 ;;
+    first-token) "$bin/engine_bench" first-token --model "$tiny" ;;
+    pool) "$bin/engine_bench" pool --model "$tiny" --num-prompts 48 --repeats 3 ;;
     static-literal) "$bin/engine_bench" static-literal --num-prompts 192 ;;
     static-fair) "$bin/engine_bench" static-fair --num-prompts 160 ;;
     paging) "$bin/engine_bench" paging --num-prompts 96 ;;

@@ -76,6 +76,30 @@ TEST(KvManager, LosesTheEndOfACachedPrefixFirst) {
   EXPECT_EQ(again.blocks.size(), 2U);
 }
 
+TEST(KvManager, DroppedBlocksAreFreeAndStillFound) {
+  EXPECT_EQ(hidden_blocks(0, 1000), 0);
+  EXPECT_EQ(hidden_blocks(32, 46), 0) << "the query at 46 sees the key at 15";
+  EXPECT_EQ(hidden_blocks(32, 47), 1);
+  KvManager kv(5);
+  const auto text = tokens(70);
+  BlockTable a;
+  ASSERT_TRUE(kv.grow(a, 64));
+  kv.publish(a, Asked(0, text), 64);
+  kv.drop(a, 2);
+  kv.drop(a, 2);
+  EXPECT_EQ(a.num_held(), 2);
+  EXPECT_EQ(kv.pool().num_free(), 3);
+  EXPECT_EQ(kv.probe(Asked(0, text)).num_free, 2);
+  const auto fork = kv.fork(a, 60);
+  ASSERT_TRUE(fork);
+  EXPECT_EQ(fork->table.num_held(), 2);
+  BlockTable child = fork->table;
+  kv.release(child);
+  kv.release(a);
+  EXPECT_EQ(kv.pool().num_free(), 5);
+  kv.pool().check_integrity();
+}
+
 TEST(KvManager, DisownedBlocksAreNotFound) {
   KvManager kv(4);
   const auto text = tokens(40);

@@ -367,6 +367,23 @@ TEST_F(SchedulerTest, ReservesForWhatGuessesMayGrow) {
   EXPECT_EQ(events.back().finish_reason, FinishReason::kError) << "more than was asked for";
 }
 
+TEST_F(SchedulerTest, AWindowBoundsTheBlocksOfALongAnswer) {
+  ReplicaInfo info = replica();
+  info.attention_window = 40;
+  join(1, info);
+  submit(request(1, 20, 300));
+  StepPlan step = plan();
+  std::int32_t most = 0;
+  for (std::int32_t num_computed = 20; num_computed < 300; ++num_computed) {
+    ASSERT_TRUE(apply(step, {line(0, 1, num_computed, {5})}));
+    scheduler_.check_integrity();
+    most = std::max(most, scheduler_.replica_stats(1).num_used_blocks);
+    step = plan();
+  }
+  EXPECT_EQ(most, 4) << "39 keys before the query reach into four blocks at most";
+  EXPECT_EQ(scheduler_.replica_stats(1).num_cached_blocks, 16) << "what is out of sight stays cached";
+}
+
 TEST_F(SchedulerTest, AStaticBatchEndsBeforeTheNextBegins) {
   Scheduler scheduler(SchedulerConfig{.batching = BatchingMode::kStatic, .static_batch_size = 2});
   scheduler.replica_joined(1, 1, replica(), 0);

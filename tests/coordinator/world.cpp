@@ -28,9 +28,11 @@ std::uint64_t salt_digest(const Request& request) {
 World::World(std::uint64_t seed) : random_(seed), config_(draw_config(random_)), scheduler_(config_) {
   nodes_.resize(draw(1, 3));
   const std::int32_t max_context = draw(8, 160);  // of the model, so of all replicas
+  const std::int32_t window = chance(30) ? draw(2, 60) : 0;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     nodes_[i].id = static_cast<ReplicaId>(i);
     nodes_[i].info.max_context_tokens = max_context;
+    nodes_[i].info.attention_window = window;
   }
   if (chance(80)) join(nodes_[0]);
 }
@@ -142,7 +144,7 @@ void World::submit() {
   num_submitted_ += client.request.num_sequences;
   for (std::int32_t i = 0; i < client.request.num_sequences; ++i) {
     client.streams.push_back(
-        {expected_output(client.request, i, nodes_[0].info.max_context_tokens), {}, false, false, {}});
+        {expected_output(client.request, i, nodes_[0].info.max_context_tokens, nodes_[0].info.attention_window), {}, false, false, {}});
     streams_.emplace_back(client.request.id, i);
   }
   clients_.emplace(client.request.id, std::move(client));

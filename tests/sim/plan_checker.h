@@ -58,10 +58,6 @@ class PlanChecker {
     }
     CHECK(num_tokens <= config_.step_tokens(info_));
     CHECK(std::ssize(tables_) <= config_.batch_sequences(info_));
-    for (const SlotId slot : slots) {
-      const std::vector<BlockId>& blocks = tables_.at(slot).blocks;
-      unanswered.named.insert(blocks.begin(), blocks.end());
-    }
     unanswered_.push_back(std::move(unanswered));
     digest_ = digest(plan, digest_);
   }
@@ -76,6 +72,7 @@ class PlanChecker {
       for (const SequenceResult& entry : result.sequences) {
         if (entry.slot == slot) table->second.num_computed = entry.num_computed;
       }
+      forget(slot, work, hide(table->second));
     }
     unanswered_.pop_front();
   }
@@ -87,6 +84,7 @@ class PlanChecker {
     std::set<BlockId> named;
     for (const auto& [slot, table] : tables_) named.insert(table.blocks.begin(), table.blocks.end());
     for (const Unanswered& plan : unanswered_) named.insert(plan.named.begin(), plan.named.end());
+    named.erase(kNoBlock);
     return static_cast<std::int32_t>(named.size());
   }
 
@@ -106,7 +104,7 @@ class PlanChecker {
     std::int32_t max_tokens;
   };
   struct Unanswered {
-    std::set<BlockId> named;
+    std::multiset<BlockId> named;  // once per table
     std::set<BlockId> written;
     std::map<SlotId, Work> work;
   };
@@ -119,6 +117,7 @@ class PlanChecker {
     }
     const auto end_of_cached = sequence.blocks.begin() + sequence.num_computed / kBlockSize;
     Table table{sequence.sequence_id, {sequence.blocks.begin(), end_of_cached}, sequence.num_computed};
+    hide(table);
     for (const BlockId block : table.blocks) {
       for (const Unanswered& plan : unanswered_) {
         CHECK_MSG(!plan.written.contains(block), "a block is found while an unanswered plan writes it");
@@ -129,9 +128,32 @@ class PlanChecker {
     hand_out(entry->second, {end_of_cached, sequence.blocks.end()});
   }
 
+  // What no later query sees is no longer in the table.
+  std::vector<BlockId> hide(Table& table) const {
+    std::vector<BlockId> hidden;
+    for (std::int32_t i = 0; i < hidden_blocks(info_.attention_window, table.num_computed); ++i) {
+      const BlockId block = std::exchange(table.blocks.at(i), kNoBlock);
+      if (block != kNoBlock) hidden.push_back(block);
+    }
+    return hidden;
+  }
+
+  // Drafts brought the sequence so far that its later plans begin past these.
+  void forget(SlotId slot, const Work& work, const std::vector<BlockId>& hidden) {
+    for (Unanswered& plan : unanswered_) {
+      const auto found = plan.work.find(slot);
+      if (found == plan.work.end() || found->second.sequence_id != work.sequence_id) continue;
+      for (const BlockId block : hidden) {
+        if (const auto named = plan.named.find(block); named != plan.named.end()) plan.named.erase(named);
+      }
+    }
+  }
+
   void write(Table& table, const ScheduledSequence& scheduled, Unanswered& plan) {
+    const std::int32_t start = table.num_computed + table.min_in_flight;
+    plan.named.insert(table.blocks.begin() + hidden_blocks(info_.attention_window, start), table.blocks.end());
     const Work work{table.sequence_id, scheduled.num_tokens, scheduled.num_tokens + scheduled.num_draft_tokens};
-    const std::int32_t first = (table.num_computed + table.min_in_flight) / kBlockSize;
+    const std::int32_t first = start / kBlockSize;
     table.min_in_flight += work.min_tokens;
     table.max_in_flight += work.max_tokens;
     plan.work.emplace(scheduled.slot, work);

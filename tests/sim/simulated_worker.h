@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/check.h"
+#include "coordinator/kv_manager.h"
 #include "tests/sim/toy_model.h"
 
 namespace caudal::sim {
@@ -22,13 +23,14 @@ class SimulatedWorker {
   StepResult run(const StepPlan& plan) {
     for (const SlotId slot : plan.released) {
       CHECK_MSG(table_.at(slot).has_value(), "an empty slot was released");
-      for (const BlockId block : table_[slot]->sequence.blocks) --num_tables_.at(block);
+      hide(*table_[slot], std::ssize(table_[slot]->sequence.blocks));
       table_[slot].reset();
     }
     for (const NewSequence& sequence : plan.new_sequences) {
       CHECK_MSG(!table_.at(sequence.slot).has_value(), "a slot was given out twice");
-      table_[sequence.slot] = Row{sequence, false};
+      table_[sequence.slot] = Row{sequence};
       for (const BlockId block : sequence.blocks) ++num_tables_.at(block);
+      hide(*table_[sequence.slot]);
     }
     for (const BlockCopy& copy : plan.block_copies) {
       CHECK_MSG(num_tables_.at(copy.destination) == 1, "a copy overwrites somebody's block");
@@ -43,6 +45,7 @@ class SimulatedWorker {
                                  scheduled.new_blocks.end());
       for (const BlockId block : scheduled.new_blocks) ++num_tables_.at(block);
       if (!row.has_finished) result.sequences.push_back(compute(row, scheduled));
+      hide(row);
     }
     // Rows are nearly free up to a number of them, as on a device that waits for memory.
     result.compute_us = 1000 + 5 * num_rows_ + 100 * std::max(num_rows_ - 12, 0);
@@ -54,7 +57,13 @@ class SimulatedWorker {
   struct Row {
     NewSequence sequence;  // its tokens, counters and blocks go on from here
     bool has_finished = false;
+    std::int64_t num_hidden = 0;  // leading blocks that it never reads again
   };
+
+  void hide(Row& row, std::int64_t num_blocks) {
+    for (; row.num_hidden < num_blocks; ++row.num_hidden) --num_tables_.at(row.sequence.blocks[row.num_hidden]);
+  }
+  void hide(Row& row) { hide(row, hidden_blocks(info_.attention_window, row.sequence.num_computed)); }
 
   std::uint64_t& kv_at(const Row& row, std::int32_t position) {
     const std::size_t block = position / kBlockSize;
@@ -62,12 +71,14 @@ class SimulatedWorker {
     return kv_.at(row.sequence.blocks[block] * kBlockSize + position % kBlockSize);
   }
 
-  // What a sequence finds, cached or copied, is what it would have computed itself.
+  // What a sequence finds, cached or copied, is what it would have computed itself, as far as it sees.
   void check_cached(const Row& row) {
+    const std::size_t first = first_visible(info_.attention_window, row.sequence.num_computed);
     CHECK(row.sequence.num_computed < std::ssize(row.sequence.tokens));
     std::uint64_t kv = 0;
     for (std::int32_t position = 0; position < row.sequence.num_computed; ++position) {
       kv = ToyModel::kv(kv, row.sequence.tokens[position]);
+      if (static_cast<std::size_t>(position) < first) continue;
       CHECK_MSG(kv_at(row, position) == kv, "a cached block holds something else");
     }
   }
@@ -105,7 +116,8 @@ class SimulatedWorker {
     NewSequence& sequence = row.sequence;
     const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
     std::uint64_t state = 0;
-    for (std::int32_t i = 0; i < num_tokens; ++i) state = ToyModel::attend(state, kv_at(row, i));
+    auto i = static_cast<std::int32_t>(first_visible(info_.attention_window, sequence.tokens.size() - 1));
+    for (; i < num_tokens; ++i) state = ToyModel::attend(state, kv_at(row, i));
     const auto sample = ToyModel::sample(state, sequence.sampling.seed, sequence.stop,
                                          sequence.num_prompt_tokens, num_tokens, info_.max_context_tokens);
     result.finish_reason = sample.finish_reason;

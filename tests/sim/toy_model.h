@@ -50,17 +50,25 @@ struct Output {
   FinishReason finish_reason = FinishReason::kNone;
 };
 
+// The first key that a query at `position` sees.
+inline std::size_t first_visible(std::int32_t window, std::size_t position) {
+  const auto reach = static_cast<std::size_t>(window);
+  return reach == 0 || position < reach ? 0 : position + 1 - reach;
+}
+
 // What sequence `index` of the request has to be answered. num_sequences and placement do not matter.
-inline Output expected_output(const Request& request, std::int32_t index, std::int32_t max_context) {
+// With a window, a position attends to the last `window` ones; 0 = to all.
+inline Output expected_output(const Request& request, std::int32_t index, std::int32_t max_context,
+                              std::int32_t window = 0) {
   Output output;
   std::vector<TokenId> tokens = request.prompt;
   const auto num_prompt = static_cast<std::int32_t>(tokens.size());
-  std::uint64_t kv = 0;
-  std::uint64_t state = 0;
+  std::vector<std::uint64_t> kv;
   for (std::size_t position = 0; output.finish_reason == FinishReason::kNone; ++position) {
-    kv = ToyModel::kv(kv, tokens[position]);
-    state = ToyModel::attend(state, kv);
+    kv.push_back(ToyModel::kv(kv.empty() ? 0 : kv.back(), tokens[position]));
     if (position + 1 < tokens.size()) continue;
+    std::uint64_t state = 0;
+    for (std::size_t i = first_visible(window, position); i < kv.size(); ++i) state = ToyModel::attend(state, kv[i]);
     const auto sample = ToyModel::sample(state, sequence_seed(request.sampling.seed, index), request.stop,
                                          num_prompt, static_cast<std::int32_t>(tokens.size()), max_context);
     output.finish_reason = sample.finish_reason;

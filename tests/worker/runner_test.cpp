@@ -138,6 +138,38 @@ TEST(Runner, ForkContinuesFromCopiedBlocks) {
     EXPECT_EQ(result.tokens, std::vector<TokenId>{c.greedy_f32[1]});
 }
 
+// What the coordinator frees behind the window may be somebody else's in the same step.
+TEST(Runner, BlocksBehindTheWindowMayHoldAnything) {
+  const Fixture fixture = load_fixture("mistral");
+  NewSequence first;
+  first.tokens = mixed_requests(300)[0].prompt;
+  while (first.tokens.size() < 240) first.tokens.push_back(static_cast<TokenId>(7 * first.tokens.size() % 300));
+  first.num_prompt_tokens = 240;
+  for (BlockId block = 0; block < 16; ++block) first.blocks.push_back(block);
+  first.sampling.temperature = 0.0F;
+  std::vector<TokenId> answers;
+  for (const bool reused : {false, true}) {
+    TestReplica replica(fixture.model_dir, 1, small_options());
+    ASSERT_TRUE(replica.valid());
+    const std::int32_t num_hidden = (200 - replica.info().attention_window + 1) / kBlockSize;
+    ASSERT_EQ(num_hidden, 2) << "of a window of 32, and the tile of keys that it may begin in";
+    StepPlan step;
+    step.step_id = 1;
+    step.new_sequences = {first};
+    step.scheduled = {{0, 200, {}}};
+    replica.run(step);
+    NewSequence other = first;
+    other.slot = 1;
+    std::ranges::reverse(other.tokens);
+    other.blocks = reused ? std::vector<BlockId>{0, 1} : std::vector<BlockId>{20, 21};
+    step.step_id = 2;
+    step.new_sequences = {other};
+    step.scheduled = {{1, 32, {}}, {0, 40, {}}};
+    answers.push_back(replica.run(step).sequences.at(1).tokens.at(0));
+  }
+  EXPECT_EQ(answers[0], answers[1]);
+}
+
 // One token's embedding is NaN: who uses it ends in an error, nobody else notices, not even who gets its blocks.
 TEST(Runner, NaNLogitsEndOnlyTheirSequence) {
   const Fixture fixture = load_fixture("llama_linear");  // f32, untied
@@ -198,6 +230,7 @@ TEST(Runner, SaysWhatItCanHold) {
   EXPECT_EQ(replica.info().num_blocks, 4);
   EXPECT_EQ(replica.info().max_context_tokens, 64);  // what four blocks hold
   EXPECT_EQ(replica.info().tensor_parallel_size, 2);
+  EXPECT_EQ(replica.info().attention_window, 0);
   EXPECT_EQ(replica.info().vocab_size, 320);
   EXPECT_EQ(replica.info().model_digest.size(), 64U);
 }
