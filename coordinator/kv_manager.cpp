@@ -1,7 +1,6 @@
 #include "coordinator/kv_manager.h"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "common/check.h"
@@ -83,7 +82,8 @@ void KvManager::drop(BlockTable& table, std::int32_t num_blocks) {
 }
 
 void KvManager::release(BlockTable& table) {
-  for (const BlockId block : std::views::reverse(held(table))) pool_.release(block);
+  const std::span<const BlockId> blocks = held(table);
+  for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) pool_.release(*block);
   table = {};
 }
 

@@ -11,7 +11,7 @@ PROMPTS = [[(7 * i * i + 31 * j + 5) % 1900 + 20 for j in range(1 + (i * 13) % 9
 
 def answers(cluster, parallel):
     def ask(prompt):
-        answer = cluster.complete(prompt, max_tokens=24, ignore_eos=True)
+        answer = cluster.complete(prompt, max_tokens=48, ignore_eos=True)
         return answer["choices"][0]["text"]
     with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
         return list(pool.map(ask, PROMPTS))

@@ -17,7 +17,7 @@ MUTANTS = [
      [(POOL, "if (--blocks_[id].num_references > 0) return;",
        "if (--blocks_[id].num_references > 0 || id % 7 == 3) return;")]),
     ("a block is freed twice",
-     [(KV, "pool_.release(*block);", "pool_.release(*block), table.blocks.size() == 3 ? pool_.release(*block) : void();")]),
+     [(KV, "pool_.release(*block);", "pool_.release(*block), blocks.size() == 3 ? pool_.release(*block) : void();")]),
     ("an allocated block stays in the free list",
      [(POOL, "  remove_free(id);\n  blocks_[id].num_references = 1;", "  blocks_[id].num_references = 1;")]),
     ("the last free block is never handed out",
