@@ -49,7 +49,7 @@ MUTANTS = [
     ("the source of a copy is free at once",
      [(PLAN, "    draft.record.copied.push_back(copy->source);\n    replica.kv.keep(copy->source);\n", "")]),
     ("a fork takes one token more than its parent has computed",
-     [(PREFIX, "residence.num_computed >= num_shared)", "residence.num_computed >= num_shared - 1)")]),
+     [(PREFIX, "residence.num_computed >= num_shared &&", "residence.num_computed >= num_shared - 1 &&")]),
     # --- slots ---
     ("the worker is not told that a slot is free",
      [(SCHEDULER, "  replica.to_release.push_back(residence.slot);\n", "")]),
