@@ -114,6 +114,11 @@ cudaError_t enter(const char* call) {
   return now.fail_with;
 }
 
+bool context_is_dead() {
+  const std::lock_guard lock(state().mutex);
+  return state().dead != cudaSuccess;
+}
+
 void kill_context(cudaError_t error) {
   const std::lock_guard lock(state().mutex);
   if (state().dead == cudaSuccess) state().dead = error;

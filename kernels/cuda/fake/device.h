@@ -41,6 +41,7 @@ Counters counters();
 // The first line of every call: cudaSuccess, what the test asked for, or the error that killed the context.
 cudaError_t enter(const char* call);
 void kill_context(cudaError_t error);  // every later call fails with it
+bool context_is_dead();
 // Queues work, or records it when the stream is being captured.
 void queue(cudaStream_t stream, std::function<void()> work);
 void count_launch();

@@ -74,7 +74,9 @@ void prefer_random(BlockState& s) {
 
 BlockState::~BlockState() {
   drop_fibers(*this);
-  if (arena != nullptr) munmap(arena, kArenaBytes);
+  if (arena == nullptr) return;
+  asan::unpoison(arena, kArenaBytes);  // the addresses may come back as somebody else's
+  munmap(arena, kArenaBytes);
 }
 
 std::uint64_t BlockState::random() {  // xorshift64*
