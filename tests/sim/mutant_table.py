@@ -157,6 +157,4 @@ MUTANTS = [
        "outlet_.send({cluster_.ranks(replica).front()}, std::move(*plan));")]),
     ("the scheduler is not told that a replica is gone",
      [(CORE, "    scheduler_.replica_lost(lost.id, now);\n", "")]),
-    ("replicas are planned in one round only",
-     [(CORE, "      any = true;\n", "")]),
 ]
