@@ -7,6 +7,7 @@
 #include <random>
 
 #include "tests/kernels/reference_sampling.h"
+#include "tests/sanitized.h"
 #include "worker/comm/local.h"
 #include "worker/sampler.h"
 
@@ -14,7 +15,7 @@ namespace caudal {
 namespace {
 
 constexpr std::size_t kVocab = 6;
-constexpr int kRuns = 100'000, kChunk = 1000;
+constexpr int kRuns = test::kSanitized ? 5'000 : 100'000, kChunk = 1000;
 
 using Logits = std::vector<float>;  // [kVocab]
 

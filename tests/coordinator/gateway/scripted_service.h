@@ -101,15 +101,16 @@ class ScriptedService final : public RequestService {
   // Waits up to five seconds.
   bool wait_for_cancel(std::size_t count = 1) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(5), [&] { return cancelled_.size() >= count; });
+    return changed_.wait_for(lock, kPatience, [&] { return cancelled_.size() >= count; });
   }
   bool wait_for_running(std::size_t count) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(5), [&] { return running_.size() == count; });
+    return changed_.wait_for(lock, kPatience, [&] { return running_.size() == count; });
   }
 
  private:
   using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kPatience{30};  // of a loaded machine under a sanitizer
   struct Running {
     Request request;
     std::shared_ptr<TokenSink> sink;
