@@ -24,7 +24,7 @@ Admission::Admission(const SchedulerConfig& config, const ReplicaInfo& info, con
       num_sequences_(config.batch_sequences(info) - occupancy.num_running),
       num_blocks_(occupancy.num_free_blocks),
       reserve_(occupancy.num_running) {
-  if (config.batching == BatchingMode::kStatic && occupancy.num_running > 0) num_sequences_ = 0;
+  if (config.batching == BatchingMode::kStatic && !occupancy.batch_is_open) num_sequences_ = 0;
 }
 
 std::int32_t Admission::chunk(std::int32_t num_wanted) const {

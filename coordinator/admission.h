@@ -37,6 +37,7 @@ struct Occupancy {
   std::int32_t num_running = 0;
   std::int32_t num_free_blocks = 0;
   std::int32_t num_tokens_left = 0;  // of this step's budget
+  bool batch_is_open = true;         // static batching: the batch may still take sequences
 };
 
 class Admission {

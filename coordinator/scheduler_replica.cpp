@@ -13,7 +13,8 @@ Admission Replica::admission(const SchedulerConfig& config, std::int32_t tokens_
   return Admission(config, info,
                    {.num_running = num_running(),
                     .num_free_blocks = kv.pool().num_free(),
-                    .num_tokens_left = tokens_left});
+                    .num_tokens_left = tokens_left,
+                    .batch_is_open = batch_is_open || running.empty()});
 }
 
 void Replica::insert_running(Sequence& sequence) {
