@@ -5,12 +5,33 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
 
 namespace caudal {
+
+// The last of a value that one thread publishes and others read whole.
+template <typename T>
+class Published {
+ public:
+  void set(T value) {
+    auto next = std::make_shared<const T>(std::move(value));
+    std::lock_guard lock(mutex_);
+    value_.swap(next);
+  }
+  // Never null.
+  std::shared_ptr<const T> get() const {
+    std::lock_guard lock(mutex_);
+    return value_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const T> value_ = std::make_shared<const T>();
+};
 
 // Bounded FIFO, many producers, many consumers. close() wakes everybody: producers are refused,
 // consumers first drain what is left.

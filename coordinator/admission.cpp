@@ -11,6 +11,14 @@ std::int32_t token_limit(const ReplicaInfo& info, const Demand& demand) {
   return demand.num_prompt_tokens + std::min(demand.max_new_tokens, room);
 }
 
+std::int32_t entry_tokens(const ReplicaInfo& info, const Demand& demand) {
+  return demand.never_preempted ? token_limit(info, demand) : demand.num_tokens;
+}
+
+std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand) {
+  return blocks_for(entry_tokens(info, demand)) - demand.cached.num_blocks + demand.cached.num_free;
+}
+
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand) {
   return demand.num_tokens < info.max_context_tokens && info.max_num_sequences > 0 &&
          info.max_tokens_per_step > 0 && blocks_for(token_limit(info, demand)) <= info.num_blocks;
@@ -34,13 +42,17 @@ std::int32_t Admission::chunk(std::int32_t num_wanted) const {
 
 bool Admission::admits(const Demand& demand) const {
   return !exhausted() && chunk(demand.num_uncached()) > 0 && can_ever_fit(*info_, demand) &&
-         demand.num_blocks() + reserve_ <= num_blocks_;
+         entry_blocks(*info_, demand) + reserve_ <= num_blocks_;
 }
 
 void Admission::take(const Demand& demand) {
   num_tokens_ -= chunk(demand.num_uncached());
+  take_room(demand);
+}
+
+void Admission::take_room(const Demand& demand) {
   num_sequences_ -= 1;
-  num_blocks_ -= demand.num_blocks();
+  num_blocks_ -= entry_blocks(*info_, demand);
   reserve_ += 1;
 }
 

@@ -3,6 +3,8 @@
 // a batch is formed: how a long prompt is cut, and continuous against static batching.
 #pragma once
 
+#include <algorithm>
+
 #include "common/types.h"
 #include "coordinator/kv_manager.h"
 
@@ -21,14 +23,17 @@ struct Demand {
   std::int32_t max_new_tokens = 0;  // of the whole request, not of what is left
   std::int32_t num_tokens = 0;      // known now: prompt, and what was generated before
   CachedPrefix cached = {};         // of these, on the replica in question
+  bool never_preempted = false;     // gets the blocks for all it can become at once
 
   std::int32_t num_uncached() const { return num_tokens - cached.num_tokens; }
-  // Free blocks that go: new ones, and cached ones that nobody holds yet.
-  std::int32_t num_blocks() const { return blocks_for(num_tokens) - cached.num_blocks + cached.num_free; }
 };
 
 // The longest the sequence can get on this replica.
 std::int32_t token_limit(const ReplicaInfo& info, const Demand& demand);
+// Tokens it gets blocks for when it is admitted, and the free blocks that go: new ones, and cached ones that nobody
+// holds yet.
+std::int32_t entry_tokens(const ReplicaInfo& info, const Demand& demand);
+std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand);
 // Whether the replica could run the sequence to its end if it were alone there.
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand);
 
@@ -51,7 +56,9 @@ class Admission {
   std::int32_t chunk(std::int32_t num_wanted) const;
   bool admits(const Demand& demand) const;
   void take(const Demand& demand);
+  void take_room(const Demand& demand);  // all but the tokens
   void take_tokens(std::int32_t num_tokens) { num_tokens_ -= num_tokens; }
+  void limit_tokens(std::int32_t num_tokens) { num_tokens_ = std::min(num_tokens_, num_tokens); }
 
   bool exhausted() const { return num_tokens_ <= 0 || num_sequences_ <= 0; }
   std::int32_t num_tokens() const { return num_tokens_; }

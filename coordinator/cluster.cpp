@@ -70,6 +70,8 @@ std::optional<std::string> Cluster::why_refused(const Register& message) const {
 
 void Cluster::complete(Group& group, Actions& actions, Time now) {
   group.id = smallest_free_id();
+  if (*group.id >= by_id_.size()) by_id_.resize(*group.id + 1);
+  by_id_[*group.id] = &group;
   group.epoch = next_epoch_++;
   group.progress_at = now;
   for (std::size_t rank = 0; rank < group.ranks.size(); ++rank) {
@@ -87,6 +89,7 @@ void Cluster::dissolve(const std::string& key, std::string_view reason, Fate fat
   auto found = groups_.find(key);
   if (found == groups_.end()) return;
   Group group = std::move(found->second);
+  if (group.id) by_id_[*group.id] = nullptr;
   groups_.erase(found);
   std::erase_if(group.ranks, [](const Peer& peer) { return peer.empty(); });
   for (const Peer& peer : group.ranks) ranks_.erase(peer);
@@ -217,17 +220,6 @@ ReplicaId Cluster::smallest_free_id() const {
   ReplicaId id = 0;
   while (find(id) != nullptr) ++id;
   return id;
-}
-
-const Cluster::Group* Cluster::find(ReplicaId id) const {
-  for (const auto& [key, group] : groups_) {
-    if (group.id == id) return &group;
-  }
-  return nullptr;
-}
-
-Cluster::Group* Cluster::find(ReplicaId id) {
-  return const_cast<Group*>(std::as_const(*this).find(id));
 }
 
 }  // namespace caudal

@@ -96,13 +96,13 @@ class Cluster {
   Fate fate_of_link_loss(const std::string& key) const;
   void forgive_own_stall(Time now);
   ReplicaId smallest_free_id() const;
-  const Group* find(ReplicaId id) const;
-  Group* find(ReplicaId id);
+  Group* find(ReplicaId id) const { return id < by_id_.size() ? by_id_[id] : nullptr; }
 
   ClusterConfig config_;
   Epoch next_epoch_;
   std::map<Peer, Rank> ranks_;
   std::map<std::string, Group> groups_;
+  std::vector<Group*> by_id_;  // of members; null: the id is free
   std::optional<Time> last_tick_;
   Time next_beat_ = 0;
 };

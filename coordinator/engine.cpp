@@ -13,6 +13,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxInputs = 1 << 16;
 constexpr auto kTick = 100ms;  // renews leases and looks at deadlines when nothing else happens
+constexpr Time kLookUs = 10'000;  // between looks at every replica: for large clusters, not in every turn
 
 Time monotonic_now() {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -27,6 +28,7 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<WorkerLink> link, Met
       core_(config, *this),
       inputs_(kMaxInputs),
       link_(std::move(link)) {
+  for (std::size_t i = 1; i < kNumRejectReasons; ++i) metrics_.refused(reason_name(static_cast<RejectReason>(i)), 0);
   last_turn_ = monotonic_now();
   link_->start([this](LinkEvent event) { inputs_.push(std::move(event)); });
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
@@ -71,12 +73,17 @@ void Engine::run(const std::stop_token& stop) {
       std::visit([&](auto& what) { take(what, now); }, input);
     }
     core_.finish_turn(now);
+    look_at_members(now);
     publish_status(now);
+    publish_load(now);
   }
   core_.say_goodbye();
 }
 
-void Engine::take(Submit& input, Time now) { core_.submit(std::move(input.request), std::move(input.sink), now); }
+void Engine::take(Submit& input, Time now) {
+  metrics_.queue_position(core_.scheduler().num_waiting());
+  core_.submit(std::move(input.request), std::move(input.sink), now);
+}
 
 void Engine::take(Cancel& input, Time now) {
   if (input.sequence_index) {
@@ -106,33 +113,55 @@ void Engine::on_joined(const Cluster::Joined& joined) {
            joined.info.tensor_parallel_size, joined.info.num_blocks, joined.info.max_num_sequences,
            joined.info.max_context_tokens);
   context_tokens_[joined.id] = joined.info.max_context_tokens;
+  next_look_ = 0;
   metrics_.replica_joined(joined.id, joined.info);
 }
 
 void Engine::on_lost(const Cluster::Lost& lost) {
   LOG_WARNING("replica {} left: {}", lost.id, lost.reason);
   context_tokens_.erase(lost.id);
+  next_look_ = 0;
   metrics_.replica_lost(lost.id);
   published_.erase(lost.id);
 }
 
-void Engine::publish_status(Time now) {
-  const SchedulerStats stats = core_.scheduler().stats();
-  num_replicas_ = static_cast<std::int32_t>(core_.cluster().replicas().size());
-  num_running_ = static_cast<std::int32_t>(stats.num_running);
-  num_waiting_ = static_cast<std::int32_t>(stats.num_waiting);
+void Engine::on_first_plan(Time queue_us) {
+  metrics_.queue_time(std::chrono::microseconds(queue_us));
+  monitor_.waited(queue_us);
+}
+
+void Engine::on_refused(RejectReason reason) {
+  metrics_.refused(reason_name(reason), 1);
+  monitor_.refused(reason);
+}
+
+void Engine::look_at_members(Time now) {
+  if (now < next_look_) return;
+  next_look_ = now + kLookUs;
   std::int32_t context = 0;
   for (const auto& [id, tokens] : context_tokens_) context = std::max(context, tokens);
   max_context_tokens_ = context;
+  num_replicas_ = static_cast<std::int32_t>(context_tokens_.size());
   ready_ = core_.cluster().num_responsive(now, patience_us_) > 0;
-  last_turn_ = now;
-  publish_metrics(stats);
 }
 
-void Engine::publish_metrics(const SchedulerStats& stats) {
-  metrics_.waiting(stats.num_waiting);
-  for (ReplicaId replica : core_.cluster().replicas()) {
-    const ReplicaStats load = core_.scheduler().replica_stats(replica);
+void Engine::publish_status(Time now) {
+  const SchedulerStats stats = core_.scheduler().stats();
+  num_running_ = stats.num_running;
+  num_waiting_ = stats.num_waiting;
+  last_turn_ = now;
+}
+
+void Engine::publish_load(Time now) {
+  auto report = monitor_.report(core_.scheduler(), core_.cluster().replicas(), ready_, now);
+  if (!report) return;
+  publish_metrics(*report);
+  load_.set(std::move(*report));
+}
+
+void Engine::publish_metrics(const LoadReport& report) {
+  metrics_.waiting(report.num_waiting);
+  for (const auto& [replica, load] : report.replicas) {
     metrics_.load(replica, load.num_running, load.num_blocks > 0 ? double(load.num_used_blocks) / load.num_blocks : 0.0);
     ReplicaStats& known = published_[replica];
     const auto grown = [&](std::uint64_t ReplicaStats::* total) {
@@ -142,6 +171,9 @@ void Engine::publish_metrics(const SchedulerStats& stats) {
     metrics_.prefix_cache(replica, grown(&ReplicaStats::num_prefix_tokens_queried),
                           grown(&ReplicaStats::num_prefix_tokens_hit));
     known = load;
+  }
+  for (const TenantLoad& tenant : report.tenants) {
+    metrics_.tenant(tenant.name, tenant.num_waiting, tenant.num_generated_tokens);
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include "common/queue.h"
 #include "coordinator/engine_core.h"
+#include "coordinator/load_monitor.h"
 #include "coordinator/metrics.h"
 #include "coordinator/request_service.h"
 #include "coordinator/worker_link.h"
@@ -32,6 +33,7 @@ class Engine final : public RequestService, private EngineCore::Outlet {
   void cancel(RequestId id) override;
   void cancel(RequestId id, std::int32_t sequence_index) override;
   ServiceStatus status() const override;
+  std::shared_ptr<const LoadReport> load() const override { return load_.get(); }
 
   // Ends everything that waits or runs, with a last event (kAbort) each: the server is about to stop.
   void abort_all();
@@ -53,20 +55,25 @@ class Engine final : public RequestService, private EngineCore::Outlet {
   void take(Cancel& input, Time now);
   void take(AbortAll& input, Time now);
   void take(LinkEvent& input, Time now);
+  void look_at_members(Time now);
   void publish_status(Time now);
-  void publish_metrics(const SchedulerStats& stats);
+  void publish_load(Time now);
+  void publish_metrics(const LoadReport& report);
 
   void send(std::vector<Peer> peers, ToWorker message) override;
   void on_joined(const Cluster::Joined& joined) override;
   void on_lost(const Cluster::Lost& lost) override;
   void on_step(ReplicaId replica, const StepSample& sample) override { metrics_.step(replica, sample); }
   void on_stale_result() override { metrics_.stale_message(); }
-  void on_first_plan(Time queue_us) override { metrics_.queue_time(std::chrono::microseconds(queue_us)); }
+  void on_first_plan(Time queue_us) override;
+  void on_refused(RejectReason reason) override;
 
   const Time patience_us_;
   Metrics& metrics_;
   EngineCore core_;
   std::unordered_map<ReplicaId, std::int32_t> context_tokens_;  // of the replicas that are up
+  Time next_look_ = 0;  // at every replica
+  LoadMonitor monitor_;
   std::unordered_map<ReplicaId, ReplicaStats> published_;  // totals that are already in the metrics
 
   std::atomic<RequestId> next_request_id_{1};
@@ -77,6 +84,7 @@ class Engine final : public RequestService, private EngineCore::Outlet {
   std::atomic<std::int32_t> num_waiting_{0};
   std::atomic<std::int32_t> max_context_tokens_{0};
 
+  Published<LoadReport> load_;
   Queue<Input> inputs_;
   std::unique_ptr<WorkerLink> link_;
   std::jthread thread_;

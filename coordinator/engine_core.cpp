@@ -73,11 +73,11 @@ void EngineCore::take_peer_gone(const Peer& peer, Time now) { carry_out(cluster_
 void EngineCore::take_result(const Peer& peer, StepResult result, Time now) {
   const auto replica = cluster_.replica_for_result(peer, result.epoch);
   StepSample sample = sample_of(result);
-  const std::uint64_t computed_before = replica ? scheduler_.replica_stats(*replica).num_prompt_tokens_computed : 0;
+  const std::uint64_t computed_before = replica ? scheduler_.num_prompt_tokens_computed(*replica) : 0;
   if (!replica || !scheduler_.apply(*replica, std::move(result), now)) return outlet_.on_stale_result();
   cluster_.on_result(*replica, now);
   if (sample.num_sequences == 0) return;  // all of them had ended in the step before
-  const auto computed = scheduler_.replica_stats(*replica).num_prompt_tokens_computed - computed_before;
+  const auto computed = scheduler_.num_prompt_tokens_computed(*replica) - computed_before;
   sample.num_prompt_tokens = static_cast<std::int32_t>(computed);
   outlet_.on_step(*replica, sample);
 }
@@ -133,6 +133,7 @@ void EngineCore::hand_out(TokenEvent event) {
     return;  // cancelled meanwhile
   }
   if (event.queue_us > 0) outlet_.on_first_plan(event.queue_us);
+  if (event.reject != RejectReason::kNone) outlet_.on_refused(event.reject);
   const std::shared_ptr<TokenSink> sink = client->second.sink;
   if (event.finish_reason != FinishReason::kNone) finish(client, event.sequence_index);
   sink->on_event(std::move(event));

@@ -8,6 +8,7 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
@@ -36,6 +37,7 @@ const Buckets kStepTokens{1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 819
 const Buckets kBatch{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
 const Buckets kRequestTokens{1,    2,    5,    10,   20,    50,    100,   200,   500,
                              1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000};
+const Buckets kPositions{0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
 const Buckets kSequences{1, 2, 5, 10, 20};
 
 constexpr std::pair<FinishReason, const char*> kReasons[] = {{FinishReason::kStop, "stop"},
@@ -124,6 +126,13 @@ struct Metrics::Registry {
   Histogram& request_prompt = histogram("vllm:request_prompt_tokens", "Prompt tokens per request.", kRequestTokens);
   Histogram& request_output = histogram("vllm:request_generation_tokens", "Generated tokens per request.", kRequestTokens);
   Histogram& request_n = histogram("vllm:request_params_n", "Sequences asked for per request.", kSequences);
+  Histogram& queue_position =
+      histogram("caudal:queue_position", "Sequences that waited already when a request came.", kPositions);
+  Family<Counter>& refused = counters("caudal:sequences_refused_total", "Sequences ended without an answer, by reason.");
+  Family<Gauge>& tenant_waiting =
+      gauges("caudal:tenant_waiting", "Waiting sequences of a configured tenant; of all others: \"other\".");
+  Family<Counter>& tenant_tokens =
+      counters("caudal:tenant_generated_tokens_total", "Tokens generated for a configured tenant; \"other\" as above.");
   Family<Counter>& finished = counters("vllm:request_success_total", "Requests ended, by reason.");
   Family<Counter>& http_requests = counters("http_requests_total", "HTTP requests answered.", false);
   Family<Histogram>& http_time = histograms("http_request_duration_seconds", "From header read to answer written.", false);
@@ -225,6 +234,19 @@ void Metrics::waiting(std::int32_t num_sequences) { registry_->waiting.Set(num_s
 void Metrics::stale_message() { registry_->stale_messages.Increment(); }
 
 void Metrics::queue_time(Seconds waited) { registry_->queue_time.Observe(waited.count()); }
+
+void Metrics::queue_position(std::int32_t num_before) { registry_->queue_position.Observe(num_before); }
+
+void Metrics::refused(std::string_view reason, std::int32_t num_sequences) {
+  registry_->refused.Add({{"reason", std::string(reason)}}).Increment(num_sequences);
+}
+
+void Metrics::tenant(const std::string& name, std::int32_t num_waiting, std::uint64_t num_generated_tokens) {
+  const Labels labels{{"tenant", name.empty() ? "other" : name}};
+  registry_->tenant_waiting.Add(labels).Set(num_waiting);
+  Counter& tokens = registry_->tenant_tokens.Add(labels);
+  tokens.Increment(std::max(static_cast<double>(num_generated_tokens) - tokens.Value(), 0.0));
+}
 
 void Metrics::first_token(Seconds since_arrival) { registry_->first_token.Observe(since_arrival.count()); }
 

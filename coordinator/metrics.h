@@ -56,6 +56,10 @@ class Metrics {
   void waiting(std::int32_t num_sequences);
   void stale_message();  // a result of a past epoch or plan was dropped
   void queue_time(Seconds waited);
+  void queue_position(std::int32_t num_before);  // sequences that waited when one more came
+  void refused(std::string_view reason, std::int32_t num_sequences);  // of a fixed set of reasons; 0 shows the series
+  // Of a configured tenant; "": all others together. `num_generated_tokens` is the total so far.
+  void tenant(const std::string& name, std::int32_t num_waiting, std::uint64_t num_generated_tokens);
 
   // Gateways.
   void first_token(Seconds since_arrival);

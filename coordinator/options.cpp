@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <charconv>
 #include <filesystem>
 #include <map>
 
@@ -18,6 +19,8 @@ const std::map<std::string, SpeculativeMode> kSpeculativeModes = {{"off", Specul
                                                                   {"ngram", SpeculativeMode::kNgram},
                                                                   {"draft", SpeculativeMode::kDraft},
                                                                   {"auto", SpeculativeMode::kAuto}};
+
+constexpr std::int32_t kMaxTenantWeight = 10'000;
 
 void add_serving(CLI::App& app, Options& options) {
   app.add_option("--model", options.model_dir, "Hugging Face model directory")->check(CLI::ExistingDirectory);
@@ -64,6 +67,20 @@ void add_launching(CLI::App& app, Options& options) {
       ->take_all();
 }
 
+void add_tenant(const std::string& entry, TenantConfig& tenants) {
+  const std::size_t equals = entry.rfind('=');
+  std::int32_t weight = 0;
+  const char* end = entry.data() + entry.size();
+  const char* number = equals == std::string::npos ? end : entry.data() + equals + 1;
+  const auto [stop, failed] = std::from_chars(number, end, weight);
+  if (equals == 0 || failed != std::errc() || stop != end || weight < 1 || weight > kMaxTenantWeight) {
+    throw CLI::ValidationError("--tenant", "needs NAME=WEIGHT, the weight being 1 to " + std::to_string(kMaxTenantWeight));
+  }
+  if (!tenants.weights.emplace(entry.substr(0, equals), weight).second) {
+    throw CLI::ValidationError("--tenant", "names a tenant twice");
+  }
+}
+
 void add_scheduling(CLI::App& app, Options& options) {
   SchedulerConfig& scheduler = options.scheduler;
   app.add_option("--max-tokens-per-step", scheduler.max_tokens_per_step, "Tokens that one step may compute")
@@ -74,6 +91,27 @@ void add_scheduling(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--max-waiting", scheduler.max_waiting, "Sequences that may wait; more are refused with 429")
       ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option_function<double>(
+         "--itl-target-ms",
+         [&scheduler](double target_ms) { scheduler.itl_target_us = static_cast<std::int64_t>(target_ms * 1000.0); },
+         "Milliseconds between two tokens of a running sequence; prompts get what this leaves of a step")
+      ->check(CLI::Range(0.1, 3'600'000.0));
+  app.add_option_function<std::vector<std::string>>(
+         "--tenant",
+         [&scheduler](const std::vector<std::string>& entries) {
+           for (const std::string& entry : entries) add_tenant(entry, scheduler.tenants);
+         },
+         "NAME=WEIGHT: the share of a tenant (the field `user`); others have the weight 1")
+      ->take_all();
+  app.add_flag("--tenants-only", scheduler.tenants.only_known, "Refuse users that --tenant does not name");
+  app.add_option("--oldest-every", scheduler.oldest_every,
+                 "Every so many turns the oldest waiting sequence goes first, whatever its priority and tenant; 0 = never")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--max-preemptions", scheduler.max_preemptions,
+                 "After so many preemptions a sequence waits for all the blocks it can need")
+      ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   app.add_flag("!--no-prefix-caching", scheduler.prefix_caching, "Compute every prompt from its first token");
   app.add_option("--speculative", scheduler.speculative,
@@ -103,6 +141,12 @@ std::string complaint(const Options& options) {
                                     options.control_endpoint.find("//0.0.0.0:") != std::string::npos ||
                                     options.control_endpoint.find("//*:") != std::string::npos)) {
     return "--hostfile needs --control with an address that the other hosts can connect to";
+  }
+  if (options.scheduler.tenants.only_known && options.scheduler.tenants.weights.empty()) {
+    return "--tenants-only needs --tenant";
+  }
+  if (options.scheduler.itl_target_us > 0 && !options.scheduler.chunked_prefill) {
+    return "--itl-target-ms needs chunked prefill";
   }
   return "";
 }

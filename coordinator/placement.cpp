@@ -34,4 +34,11 @@ std::optional<Placed> Placement::choose(Sequence& sequence, const Demand& demand
   return best;
 }
 
+bool Placement::close(const Demand& demand) {
+  std::erase_if(candidates_, [&](const Candidate& candidate) {
+    return candidate.admission.exhausted() || can_ever_fit(candidate.replica->info, demand);
+  });
+  return !candidates_.empty();
+}
+
 }  // namespace caudal

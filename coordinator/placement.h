@@ -44,10 +44,8 @@ class Placement {
   // to answer a plan before they can take it. Empty: no room anywhere.
   std::optional<Placed> choose(Sequence& sequence, const Demand& demand);
 
-  // The sequence waits for room where it fits: whoever comes after it has to go elsewhere.
-  void keep_for(const Demand& demand) {
-    std::erase_if(candidates_, [&](const Candidate& c) { return can_ever_fit(c.replica->info, demand); });
-  }
+  // Nobody may overtake this demand where it could ever fit. False: then nobody is left.
+  bool close(const Demand& demand);
 
  private:
   const PrefixCache& cache_;

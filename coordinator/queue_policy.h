@@ -1,8 +1,9 @@
-// QueuePolicy: who goes first. The scheduler asks once per sequence, at submission, and orders both the
-// waiting queue and the running sequences by the key: the smallest is admitted first, the largest
-// preempted first. Fairness between tenants becomes another policy; the scheduler does not change.
+// QueuePolicy: who goes first among the sequences of one tenant (tenants.h shares between tenants). The smallest
+// key is admitted first; on a replica, the largest is preempted first. A key is fixed, except that a sequence
+// which can no longer be in time is given another one.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 
 #include "coordinator/request.h"
@@ -20,15 +21,22 @@ struct QueueKey {
 class QueuePolicy {
  public:
   virtual ~QueuePolicy() = default;
-  virtual QueueKey key(const Request& request, SequenceId sequence_id) const = 0;
+  // `in_time`: the target for its first token can still be met.
+  virtual QueueKey key(const Request& request, SequenceId sequence_id, bool in_time) const = 0;
 };
 
-// By priority, then first come, first served. A deadline does not move a request forward: requests
-// without one would starve behind a steady stream of those with one.
-class FirstComeFirstServed final : public QueuePolicy {
+// By priority, then by when the first token is due: at the deadline or the target for it, and kPatience after
+// arrival at the latest. So a request without either is overtaken only by those that arrive within
+// kPatience of it, however many have tight ones; and without any it is first come, first served.
+class EarliestDueFirst final : public QueuePolicy {
  public:
-  QueueKey key(const Request& request, SequenceId sequence_id) const override {
-    return {.rank = request.priority, .order = request.arrival, .sequence_id = sequence_id};
+  static constexpr Time kPatience = 10'000'000;
+
+  QueueKey key(const Request& request, SequenceId sequence_id, bool in_time) const override {
+    Time due = request.arrival + kPatience;
+    if (in_time && request.ttft_target_us > 0) due = std::min(due, request.arrival + request.ttft_target_us);
+    if (request.deadline) due = std::min(due, *request.deadline);
+    return {.rank = request.priority, .order = due, .sequence_id = sequence_id};
   }
 };
 

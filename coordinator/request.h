@@ -2,9 +2,11 @@
 // TokenEvent: what goes back. Plain data between the gateway threads and the engine thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/types.h"
@@ -22,9 +24,11 @@ struct Request {
   std::optional<SpeculativeMode> speculative;  // none: as the scheduler is configured
   std::int32_t num_sequences = 1;  // n: independent continuations of the prompt
   std::int32_t priority = 0;       // lower runs first
-  std::string tenant;
+  std::string tenant;              // who shares the cluster with others; "" is one, too
   std::string cache_salt;          // only requests of one salt share cached prefixes
-  std::optional<Time> deadline;    // not started by then: refused
+  std::optional<Time> deadline;    // of the first token; what cannot start in time for it is refused
+  Time ttft_target_us = 0;         // from arrival to the first token; orders the queue. 0: none
+  Time tpot_target_us = 0;         // between two tokens; bounds the steps it is in. 0: none
   Time arrival = 0;
 };
 
@@ -39,13 +43,23 @@ constexpr std::uint64_t sequence_seed(std::uint64_t seed, std::int32_t index) {
 
 enum class RejectReason : std::uint8_t {
   kNone,
-  kTooLong,      // can never fit the context or the KV pool: the client's mistake (400)
-  kTooMany,      // n is more than may ever wait: the client's mistake (400)
-  kQueueFull,    // 429
-  kNoReplica,    // 503
-  kDeadline,     // 503
-  kWorkerFault,  // the step of this sequence failed: NaN logits (500)
+  kTooLong,        // can never fit the context or the KV pool: the client's mistake (400)
+  kTooMany,        // n is more than may ever wait: the client's mistake (400)
+  kQueueFull,      // 429
+  kNoReplica,      // 503
+  kDeadline,       // the deadline passed while it waited (503)
+  kHopeless,       // the deadline will pass before the first token, by the measured rates (503)
+  kWorkerFault,    // the step of this sequence failed: NaN logits (500)
+  kUnknownTenant,  // 403
 };
+inline constexpr std::size_t kNumRejectReasons = 9;
+
+// As in metrics and in /load; "" for kNone.
+constexpr std::string_view reason_name(RejectReason reason) {
+  constexpr std::array<std::string_view, kNumRejectReasons> kNames{
+      "", "too_long", "too_many", "queue_full", "no_replica", "deadline", "deadline_unreachable", "worker_fault", "unknown_tenant"};
+  return kNames[static_cast<std::size_t>(reason)];
+}
 
 // Something new about one sequence of a request. The last one has finish_reason != kNone.
 struct TokenEvent {

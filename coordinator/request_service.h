@@ -9,6 +9,8 @@
 
 namespace caudal {
 
+struct LoadReport;
+
 // Receives a request's events on the engine thread. Must not block and must not call back.
 // The service holds it (shared with the gateway's connection) until every sequence has finished.
 class TokenSink {
@@ -40,6 +42,8 @@ class RequestService {
   virtual void cancel(RequestId id, std::int32_t sequence_index) = 0;
 
   virtual ServiceStatus status() const = 0;
+  // Of a moment ago; never null.
+  virtual std::shared_ptr<const LoadReport> load() const = 0;
 };
 
 }  // namespace caudal

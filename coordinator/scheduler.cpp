@@ -1,18 +1,53 @@
 // Scheduler: who is there. Requests and replicas come and go; a sequence changes its state only here.
 #include "coordinator/scheduler.h"
 
+#include <limits>
+
 #include "common/check.h"
 
 namespace caudal {
 
 Scheduler::Scheduler(SchedulerConfig config, std::unique_ptr<QueuePolicy> policy)
-    : config_(config), prefix_cache_(config_), policy_(std::move(policy)) {}
+    : config_(std::move(config)),
+      prefix_cache_(config_),
+      policy_(std::move(policy)),
+      tenants_(config_.tenants),
+      waiting_(tenants_, config_.oldest_every) {}
 
-Demand Scheduler::demand_of(const Sequence& sequence) {
+Demand Scheduler::demand_of(const Sequence& sequence) const {
   return {.num_prompt_tokens = sequence.request->num_prompt_tokens,
           .max_new_tokens = sequence.request->request.stop.max_tokens,
           .num_tokens = sequence.num_tokens(),
-          .cached = {}};
+          .cached = {},
+          .never_preempted = sequence.num_preemptions >= config_.max_preemptions};
+}
+
+// Half of what the fastest replica is measured to need, with what it has cached: a slow neighbour must not turn
+// requests away. 0 while any replica is unmeasured.
+Time Scheduler::best_case_us(Sequence& sequence) const {
+  const Request& request = sequence.request->request;
+  if (!request.deadline && request.ttft_target_us == 0) return 0;  // nobody asks
+  std::optional<Time> best;
+  for (const auto& [id, replica] : replicas_) {
+    if (!replica.alive) continue;
+    const StepBudget& measured = replica.step_budget;
+    const std::int64_t num_uncached =
+        sequence.num_tokens() - std::int64_t{prefix_cache_.probe(sequence, replica).num_blocks} * kBlockSize;
+    const Time here = (num_uncached * measured.prompt_token_ns() / 1000 + measured.decode_us(1)) / 2;
+    best = std::min(best.value_or(here), here);
+  }
+  return best.value_or(0);
+}
+
+RejectReason Scheduler::too_late(const RequestState& state) const {
+  const std::optional<Time>& deadline = state.request.deadline;
+  if (!deadline || now_ + state.best_case_us <= *deadline) return RejectReason::kNone;
+  return now_ > *deadline ? RejectReason::kDeadline : RejectReason::kHopeless;
+}
+
+void Scheduler::forget(RequestState& request) {
+  tenants_.leave(*request.tenant);
+  requests_.erase(request.request.id);
 }
 
 bool Scheduler::fits_somewhere(const Demand& demand) const {
@@ -30,6 +65,7 @@ RejectReason Scheduler::submit(Request request, Time now) {
   CHECK(!request.prompt.empty() && request.stop.max_tokens >= 1 && request.num_sequences >= 1);
   const auto num_prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
   const Demand demand{num_prompt_tokens, request.stop.max_tokens, num_prompt_tokens};
+  if (!tenants_.admits(request.tenant)) return RejectReason::kUnknownTenant;
   if (!fits_somewhere(demand)) return RejectReason::kTooLong;
   if (request.num_sequences > config_.max_waiting) return RejectReason::kTooMany;
   if (waiting_.size() > config_.max_waiting - request.num_sequences) return RejectReason::kQueueFull;
@@ -37,22 +73,31 @@ RejectReason Scheduler::submit(Request request, Time now) {
   const auto [entry, is_new] = requests_.try_emplace(request.id);
   CHECK_MSG(is_new, "a request id was used twice");
   RequestState& state = entry->second;
+  const std::vector<TokenId> prompt = std::exchange(request.prompt, {});
+  state.request = std::move(request);
+  state.tenant = &tenants_.enter(state.request.tenant);
   state.num_prompt_tokens = num_prompt_tokens;
-  state.num_held = request.num_sequences;
-  state.sequences.resize(request.num_sequences);
-  for (std::int32_t index = 0; index < request.num_sequences; ++index) {
+  state.num_held = state.request.num_sequences;
+  state.sequences.resize(state.num_held);
+  for (std::int32_t index = 0; index < state.num_held; ++index) {
     Sequence& sequence = state.sequences[index];
     sequence.id = ++last_sequence_id_;
     sequence.index = index;
     sequence.request = &state;
-    sequence.key = policy_->key(request, sequence.id);
-    sequence.tokens = request.prompt;
+    sequence.key = policy_->key(state.request, sequence.id, sequence.in_time);
+    sequence.tokens = prompt;
+    sequence.tpot_target_us = state.request.tpot_target_us;
   }
-  counters_.num_accepted += request.num_sequences;
+  state.best_case_us = best_case_us(state.sequences.front());
+  if (const RejectReason late = too_late(state); late != RejectReason::kNone) {
+    last_sequence_id_ -= state.num_held;  // a refused request leaves nothing behind
+    forget(state);
+    return late;
+  }
+  counters_.num_accepted += state.num_held;
   counters_.num_prompt_tokens += num_prompt_tokens;
-  request.prompt = {};
-  state.request = std::move(request);
   for (Sequence& sequence : state.sequences) waiting_.insert(sequence);
+  unplace();
   return RejectReason::kNone;
 }
 
@@ -72,6 +117,7 @@ void Scheduler::cancel(RequestId id, std::int32_t sequence_index, Time now) {
 }
 
 void Scheduler::cancel(RequestState& request, std::span<Sequence> sequences) {
+  unplace();
   ++request.num_held;  // stays while we walk it
   for (Sequence& sequence : sequences) {
     if (sequence.state == SequenceState::kEnded) continue;
@@ -79,18 +125,20 @@ void Scheduler::cancel(RequestState& request, std::span<Sequence> sequences) {
     end(sequence);
   }
   for (auto& [replica_id, replica] : replicas_) replica.remove_departed();
-  if (--request.num_held == 0) requests_.erase(request.request.id);
+  if (--request.num_held == 0) forget(request);
 }
 
 void Scheduler::replica_joined(ReplicaId id, Epoch epoch, const ReplicaInfo& info, Time now) {
   replica_lost(id, now);
   replicas_.erase(id);
   replicas_.try_emplace(id, id, epoch, info);
+  unplace();
   fail_misfits(RejectReason::kTooLong);
 }
 
 void Scheduler::fail_misfits(RejectReason reason) {
-  for (auto position = waiting_.begin(); position != waiting_.end();) {
+  const auto& waiting = waiting_.by_age();
+  for (auto position = waiting.begin(); position != waiting.end();) {
     Sequence& sequence = *(position++)->second;
     if (!fits_somewhere(demand_of(sequence))) fail(sequence, reason);
   }
@@ -102,6 +150,7 @@ void Scheduler::replica_lost(ReplicaId id, Time now) {
   Replica* replica = find_alive(id);
   if (replica == nullptr) return;
   replica->alive = false;
+  unplace();
   for (Sequence* sequence : replica->running) leave(*sequence, SequenceState::kLeaving);
   replica->running.clear();
   for (const PlanInFlight& plan : std::exchange(replica->in_flight, {})) answered(*replica, plan);
@@ -117,7 +166,18 @@ void Scheduler::replica_forgotten(ReplicaId id, Time now) {
 
 void Scheduler::expire(Time now) {
   observe(now);
-  while (Sequence* sequence = waiting_.find_expired(now_)) fail(*sequence, RejectReason::kDeadline);
+  while (Sequence* sequence = waiting_.find_alarm(now_)) {
+    unplace();
+    const RequestState& request = *sequence->request;
+    if (const RejectReason late = too_late(request); late != RejectReason::kNone) {
+      fail(*sequence, late);
+      continue;
+    }
+    waiting_.erase(*sequence);  // too late for its target: those that can still be in time go first
+    sequence->in_time = false;
+    sequence->key = policy_->key(request.request, sequence->id, sequence->in_time);
+    waiting_.insert(*sequence);
+  }
 }
 
 std::vector<TokenEvent> Scheduler::take_events() { return std::exchange(events_, {}); }
@@ -131,6 +191,7 @@ void Scheduler::leave(Sequence& sequence, SequenceState next) {
   replica.num_uncomputed_tokens -= sequence.num_uncomputed();
   residence.slot = -1;
   sequence.state = next;
+  --counters_.num_running;
   if (residence.num_plans_in_flight == 0) settle(sequence);
 }
 
@@ -152,6 +213,8 @@ void Scheduler::end(Sequence& sequence) {
 
 void Scheduler::fail(Sequence& sequence, RejectReason reason) {
   ++counters_.num_failed;
+  unplace();
+  ++sequence.request->tenant->num_refused;
   emit(sequence, FinishReason::kError);
   events_.back().reject = reason;
   end(sequence);
@@ -170,7 +233,7 @@ void Scheduler::settle(Sequence& sequence) {
     sequence.state = SequenceState::kWaiting;
     waiting_.insert(sequence);
   } else if (--request.num_held == 0) {
-    requests_.erase(request.request.id);
+    forget(request);
   }
 }
 
@@ -203,11 +266,20 @@ void Scheduler::emit(Sequence& sequence, FinishReason finish_reason, SequenceRes
 SchedulerStats Scheduler::stats() const {
   SchedulerStats stats = counters_;
   stats.num_waiting = waiting_.size();
-  for (const auto& [id, replica] : replicas_) stats.num_running += replica.num_running();
   stats.num_leaving = static_cast<std::int32_t>(stats.num_accepted - stats.num_finished -
                                                 stats.num_cancelled - stats.num_failed) -
                       stats.num_waiting - stats.num_running;
   return stats;
+}
+
+std::uint64_t Scheduler::num_prompt_tokens_computed(ReplicaId id) const {
+  const auto found = replicas_.find(id);
+  return found == replicas_.end() ? 0 : found->second.num_prompt_tokens_computed;
+}
+
+Time Scheduler::oldest_wait(Time now) const {
+  const auto& waiting = waiting_.by_age();
+  return waiting.empty() ? 0 : std::max<Time>(now - waiting.begin()->first.first, 0);
 }
 
 ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
@@ -227,7 +299,9 @@ ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
                      .num_tokens_computed = replica.num_tokens_computed,
                      .num_prompt_tokens_computed = replica.num_prompt_tokens_computed,
                      .num_prefix_tokens_queried = replica.num_prefix_tokens_queried,
-                     .num_prefix_tokens_hit = replica.num_prefix_tokens_hit};
+                     .num_prefix_tokens_hit = replica.num_prefix_tokens_hit,
+                     .decode_us = replica.step_budget.decode_us(1),
+                     .prompt_token_ns = replica.step_budget.prompt_token_ns()};
   for (const Sequence* sequence : replica.running) {
     const Residence& residence = sequence->residence;
     stats.num_kv_tokens += residence.num_computed - residence.table.num_dropped * kBlockSize;

@@ -5,6 +5,7 @@
 // scheduler_check.cpp (the invariants). Contract of the step: common/types.h and coordinator/README.md.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,47 +17,18 @@
 #include "coordinator/request.h"
 #include "coordinator/scheduler_config.h"
 #include "coordinator/scheduler_replica.h"
+#include "coordinator/scheduler_stats.h"
 #include "coordinator/waiting_queue.h"
 
 namespace caudal {
 
-// Sequences, unless said otherwise. accepted = waiting + running + leaving + finished + cancelled + failed.
-struct SchedulerStats {
-  std::int32_t num_waiting = 0;
-  std::int32_t num_running = 0;
-  std::int32_t num_leaving = 0;  // preempted, its last plans not answered yet
-  std::uint64_t num_accepted = 0;
-  std::uint64_t num_finished = 0;
-  std::uint64_t num_cancelled = 0;
-  std::uint64_t num_failed = 0;  // ended with kError
-  std::uint64_t num_preemptions = 0;
-  std::uint64_t num_prompt_tokens = 0;     // of accepted requests
-  std::uint64_t num_generated_tokens = 0;  // in events
-};
-
-struct ReplicaStats {
-  bool alive = false;
-  Epoch epoch = 0;
-  std::int32_t num_running = 0;
-  std::int32_t num_plans_in_flight = 0;
-  std::int32_t num_blocks = 0;
-  std::int32_t num_used_blocks = 0;    // held by sequences
-  std::int32_t num_cached_blocks = 0;  // free, with content that can be found
-  std::int32_t num_kv_tokens = 0;      // computed, in used blocks of running sequences
-  std::uint64_t num_preemptions = 0;
-  std::uint64_t num_tokens_computed = 0;
-  std::uint64_t num_prompt_tokens_computed = 0;  // of these; computed again after a preemption counts again
-  std::uint64_t num_prefix_tokens_queried = 0;   // of sequences at each admission
-  std::uint64_t num_prefix_tokens_hit = 0;       // of these, found in the prefix cache
-};
-
 class Scheduler {
  public:
   explicit Scheduler(SchedulerConfig config,
-                     std::unique_ptr<QueuePolicy> policy = std::make_unique<FirstComeFirstServed>());
+                     std::unique_ptr<QueuePolicy> policy = std::make_unique<EarliestDueFirst>());
 
-  // Takes the request in (n > 1: as n sequences) or refuses it, keeping nothing: kTooLong when no known
-  // replica could hold it alone, kTooMany, kQueueFull. While no replica is known everything fits; what turns out not
+  // Takes the request in (n > 1: as n sequences) or refuses it, keeping nothing: kUnknownTenant, kTooLong when no
+  // known replica could hold it alone, kTooMany, kQueueFull, kDeadline, kHopeless. While no replica is known everything fits; what turns out not
   // to fit the first one ends with an event. The id must be new, the prompt not empty, max_tokens >= 1.
   RejectReason submit(Request request, Time now);
 
@@ -84,8 +56,8 @@ class Scheduler {
   // Sequences for which the answer makes no sense end with kWorkerFault.
   bool apply(ReplicaId id, StepResult result, Time now);
 
-  // Ends waiting sequences that did not start by their deadline; plan() does so first. For times without
-  // a replica.
+  // Ends waiting sequences that cannot start in time for their deadline; plan() does so first. For times
+  // without a replica.
   void expire(Time now);
 
   // What happened since the last call, in order. The last event of a sequence has a finish_reason.
@@ -93,6 +65,11 @@ class Scheduler {
 
   SchedulerStats stats() const;
   ReplicaStats replica_stats(ReplicaId id) const;
+  std::uint64_t num_prompt_tokens_computed(ReplicaId id) const;  // as in ReplicaStats
+  const Tenants& tenants() const { return tenants_; }
+  const SchedulerConfig& config() const { return config_; }
+  std::int32_t num_waiting() const { return waiting_.size(); }
+  Time oldest_wait(Time now) const;  // of the waiting sequences; 0 without one
 
   // CHECKs every invariant that can be seen from here. Linear in everything: for tests and debug builds.
   void check_integrity() const;
@@ -102,7 +79,10 @@ class Scheduler {
 
   Replica* find_alive(ReplicaId id);
   bool fits_somewhere(const Demand& demand) const;
-  static Demand demand_of(const Sequence& sequence);
+  Demand demand_of(const Sequence& sequence) const;
+  Time best_case_us(Sequence& sequence) const;
+  RejectReason too_late(const RequestState& state) const;
+  void forget(RequestState& request);
   void observe(Time now) { now_ = std::max(now_, now); }
 
   void cancel(RequestState& request, std::span<Sequence> sequences);
@@ -118,7 +98,10 @@ class Scheduler {
 
   // plan(), in this order.
   void schedule_running(Draft& draft);
+  void limit_prompts(Draft& draft);
   void admit_waiting(Draft& draft);
+  void place_waiting();
+  void unplace() { is_placed_ = false, placed_.clear(); }
   std::optional<StepPlan> commit(Draft& draft);
   void schedule(Draft& draft, Sequence& sequence, std::int32_t num_tokens, std::int32_t num_draft_tokens = 0);
   SpeculativeMode speculative_mode(const Sequence& sequence) const;
@@ -139,10 +122,13 @@ class Scheduler {
   PrefixCache prefix_cache_;
   std::unique_ptr<QueuePolicy> policy_;
   std::map<RequestId, RequestState> requests_;
+  Tenants tenants_;
   WaitingQueue waiting_;
+  bool is_placed_ = false;
+  std::map<ReplicaId, std::deque<Sequence*>> placed_;  // where waiting sequences go, if is_placed_
   std::map<ReplicaId, Replica> replicas_;  // lost ones stay, with what they could hold
   std::vector<TokenEvent> events_;
-  SchedulerStats counters_;  // the totals
+  SchedulerStats counters_;  // the totals, and num_running
   SequenceId last_sequence_id_ = 0;
   Time now_ = 0;
 };

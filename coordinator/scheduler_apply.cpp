@@ -25,6 +25,7 @@ bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
       result.step_id != replica->in_flight.front().step_id) {
     return false;
   }
+  unplace();
   const PlanInFlight plan = std::move(replica->in_flight.front());
   replica->in_flight.erase(replica->in_flight.begin());
 
@@ -33,6 +34,7 @@ bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
     if (entry.slot >= 0 && entry.slot < replica->info.max_num_sequences) by_slot[entry.slot] = &entry;
   }
   observe_speculation(*replica, plan, result);
+  if (!result.sequences.empty()) replica->step_budget.observe(plan.load, result.compute_us);
   events_.reserve(events_.size() + plan.sequences.size());
   for (const PlannedSequence& planned : plan.sequences) deliver(*replica, planned, by_slot[planned.slot]);
   replica->remove_departed();
@@ -63,6 +65,7 @@ void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, Sequen
   residence.num_computed = result->num_computed;
   if (result->num_drafted > 0)
     replica.draft_length.observe_guesses(sequence.drafts, result->num_drafted, result->num_accepted);
+  sequence.request->tenant->charge_generated(std::ssize(result->tokens));
   sequence.tokens.insert(sequence.tokens.end(), result->tokens.begin(), result->tokens.end());
   if (sequence.state == SequenceState::kRunning) {
     replica.num_uncomputed_tokens += sequence.num_uncomputed() - num_uncomputed_before;

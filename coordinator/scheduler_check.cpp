@@ -42,8 +42,11 @@ void Scheduler::check_integrity() const {
   CHECK_MSG(seen.num_waiting == told.num_waiting && seen.num_running == told.num_running &&
                 seen.num_leaving == told.num_leaving,
             "a sequence is in no state or in two");
-  for (const auto& [key, sequence] : waiting_) {
-    CHECK(key == sequence->key && sequence->state == SequenceState::kWaiting);
+  for (const auto& [age, sequence] : waiting_.by_age()) CHECK(sequence->state == SequenceState::kWaiting);
+  for (const auto& [name, tenant] : tenants_.all()) {
+    std::int32_t num_requests = 0;
+    for (const auto& [id, request] : requests_) num_requests += request.tenant == &tenant ? 1 : 0;
+    CHECK_MSG(num_requests == tenant.num_requests && tenant.num_waiting >= 0, "a tenant lost count");
   }
   for (const auto& [id, replica] : replicas_) check_replica(replica);
 }
@@ -69,6 +72,7 @@ void Scheduler::check_sequence(const Sequence& sequence) const {
       CHECK((num_blocks > 0) == (residence.num_plans_in_flight > 0));
       break;
   }
+  CHECK_MSG(sequence.num_preemptions <= config_.max_preemptions, "preempted too often");
   CHECK(residence.num_plans_in_flight >= 0 && residence.num_plans_in_flight <= config_.max_plans_in_flight);
 }
 

@@ -6,6 +6,7 @@
 
 #include "common/block_hash.h"
 #include "coordinator/admission.h"
+#include "coordinator/tenants.h"
 
 namespace caudal {
 
@@ -14,8 +15,14 @@ struct SchedulerConfig {
   std::int32_t max_num_sequences = 256;  // running on one replica
   std::int32_t max_waiting = 4096;       // sequences; more are refused, preempted ones always return
   std::int32_t max_plans_in_flight = 2;  // per replica
+  std::int32_t max_preemptions = 4;      // of a sequence; then it waits for all the blocks it can ever need
+  std::int32_t oldest_every = 3;         // every n-th turn is the oldest waiting sequence's; 0: never
+  TenantConfig tenants{};
   bool chunked_prefill = true;
   SpeculativeMode speculative = SpeculativeMode::kAuto;  // unless a request says otherwise
+  // Between two tokens of a running sequence: prompts get what this leaves of a step. 0: a step's whole budget.
+  // Needs chunked prefill.
+  std::int64_t itl_target_us = 0;
   BatchingMode batching = BatchingMode::kContinuous;
   std::int32_t static_batch_size = 32;  // with kStatic
   bool prefix_caching = true;

@@ -7,9 +7,8 @@
 
 namespace caudal {
 
-// After this many preemptions a sequence is spared as long as another one of its rank can go.
-static constexpr std::int32_t kSparedAfterPreemptions = 4;
-
+// Of two targets; 0 is none.
+static Time tighter(Time a, Time b) { return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b); }
 
 std::optional<StepPlan> Scheduler::plan(ReplicaId id, Time now) {
   expire(now);
@@ -41,15 +40,26 @@ void Scheduler::schedule_running(Draft& draft) {
     if (sequence->state != SequenceState::kRunning) continue;  // preempted a moment ago
     const std::int32_t num_plannable = sequence->num_plannable();
     if (num_plannable > 1) draft.prefills.push_back(sequence);
-    if (num_plannable == 1 && draft.left.num_tokens() > 0)
-      schedule(draft, *sequence, 1, num_draft_tokens(draft, *sequence));
+    if (num_plannable != 1 || draft.left.num_tokens() <= 0) continue;
+    draft.itl_target_us = tighter(draft.itl_target_us, sequence->tpot_target_us);
+    schedule(draft, *sequence, 1, num_draft_tokens(draft, *sequence));
   }
+  limit_prompts(draft);
   for (Sequence* sequence : draft.prefills) {
     if (sequence->state != SequenceState::kRunning) continue;
     const std::int32_t num_tokens = draft.left.chunk(sequence->num_plannable());
     if (num_tokens > 0) schedule(draft, *sequence, num_tokens);
   }
   if (draft.short_of_blocks) replica.remove_departed();
+}
+
+// With a target for the time between tokens, prompts get what the decodes of this step leave of it.
+void Scheduler::limit_prompts(Draft& draft) {
+  StepLoad& load = draft.record.load;
+  load.num_decode_tokens = config_.step_tokens(draft.replica.info) - draft.left.num_tokens();
+  const Time target_us = tighter(config_.itl_target_us, draft.itl_target_us);
+  if (target_us == 0 || load.num_decode_tokens == 0 || !config_.chunked_prefill) return;
+  draft.left.limit_tokens(draft.replica.step_budget.prompt_tokens(load.num_decode_tokens, target_us));
 }
 
 // Adds work for a running sequence, unless it has to wait for blocks.
@@ -89,25 +99,26 @@ bool Scheduler::make_room(Draft& draft, Sequence& sequence, std::int32_t num_tok
     ++victim.num_preemptions;
     ++replica.num_preemptions;
     ++counters_.num_preemptions;
+    unplace();
     leave(victim, SequenceState::kLeaving);
     if (&victim == &sequence) return false;
   }
   return true;
 }
 
-// Among those that are not in this plan yet, the needy one included: of the least urgent rank, first the
-// ones that were not preempted too often, then the last in the queue's order. So the oldest sequence of a
-// replica goes forward, whatever happens to the others.
+// Among those that are not in this plan yet, the needy one included, and may be preempted: the least urgent
+// rank, then the tenant that was served most, then the last in the queue's order.
 Sequence& Scheduler::choose_victim(const Draft& draft, Sequence& needy) const {
   const auto better = [](const Sequence& a, const Sequence& b) {
     if (a.key.rank != b.key.rank) return a.key.rank > b.key.rank;
-    const bool a_spared = a.num_preemptions >= kSparedAfterPreemptions;
-    const bool b_spared = b.num_preemptions >= kSparedAfterPreemptions;
-    return a_spared != b_spared ? b_spared : b.key < a.key;
+    const std::int64_t a_served = a.request->tenant->service;
+    const std::int64_t b_served = b.request->tenant->service;
+    return a_served != b_served ? a_served > b_served : b.key < a.key;
   };
   Sequence* victim = &needy;
   const auto consider = [&](Sequence* sequence) {
-    if (sequence->state == SequenceState::kRunning && better(*sequence, *victim)) victim = sequence;
+    if (sequence->state != SequenceState::kRunning || sequence->num_preemptions >= config_.max_preemptions) return;
+    if (better(*sequence, *victim)) victim = sequence;
   };
   for (std::size_t i = draft.num_walked; i < draft.replica.running.size(); ++i)
     consider(draft.replica.running[i]);
@@ -115,34 +126,49 @@ Sequence& Scheduler::choose_victim(const Draft& draft, Sequence& needy) const {
   return *victim;
 }
 
-// In strict order: nobody overtakes a sequence that waits for room on this replica.
+// Takes what the queue has for this replica, as far as it fits now.
 void Scheduler::admit_waiting(Draft& draft) {
+  Replica& replica = draft.replica;
   // Anew, because running sequences have just taken blocks.
-  draft.left = draft.replica.admission(config_, draft.left.num_tokens());
+  draft.left = replica.admission(config_, draft.left.num_tokens());
   if (draft.left.exhausted() || waiting_.size() == 0) return;
+  if (!is_placed_) place_waiting();
+  const auto placed = placed_.find(replica.id);
+  if (placed == placed_.end()) return;
+  while (!placed->second.empty()) {
+    Sequence& sequence = *placed->second.front();
+    Demand demand = demand_of(sequence);
+    demand.cached = prefix_cache_.probe(sequence, replica);
+    const bool is_under_way = PrefixCache::is_under_way(sequence);  // since a sibling has been admitted
+    if (!is_under_way && !draft.left.admits(demand)) return;
+    placed->second.pop_front();
+    if (is_under_way) continue;
+    waiting_.erase(sequence);
+    draft.left.take_room(demand);
+    admit(draft, sequence);
+  }
+}
+
+// Says for all replicas at once where the waiting sequences go, in the order of turns: nobody overtakes a sequence
+// that waits for room on a replica that could hold it. Holds until something changes; a thousand replicas must
+// not each walk the queue.
+void Scheduler::place_waiting() {
+  is_placed_ = true;
   Placement placement(prefix_cache_, config_);
   for (const auto& [id, replica] : replicas_) {
     if (replica.alive) placement.add(replica);
   }
-  for (auto position = waiting_.begin(); position != waiting_.end() && !draft.left.exhausted();) {
-    Sequence& sequence = *position->second;
-    if (PrefixCache::is_under_way(sequence)) {
-      ++position;
-      continue;
+  QueueWalk walk(waiting_);
+  while (Sequence* sequence = walk.next()) {
+    if (PrefixCache::is_under_way(*sequence)) continue;
+    const Demand demand = demand_of(*sequence);
+    if (const std::optional<Placed> chosen = placement.choose(*sequence, demand)) {
+      chosen->candidate->take(chosen->demand);
+      walk.count_turn();
+      placed_[chosen->candidate->replica->id].push_back(sequence);
+    } else if (!placement.close(demand)) {
+      return;
     }
-    const Demand demand = demand_of(sequence);
-    const std::optional<Placed> chosen = placement.choose(sequence, demand);
-    if (!chosen && can_ever_fit(draft.replica.info, demand)) return;
-    const bool is_here = chosen && chosen->candidate->replica == &draft.replica;
-    if (is_here && draft.left.chunk(chosen->demand.num_uncached()) <= 0) return;
-    if (chosen) chosen->candidate->take(chosen->demand);
-    if (!chosen) placement.keep_for(demand);
-    if (!is_here) {
-      ++position;
-      continue;
-    }
-    position = waiting_.erase(position);
-    admit(draft, sequence);
   }
 }
 
@@ -150,6 +176,7 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   Replica& replica = draft.replica;
   const Demand demand = demand_of(sequence);
   sequence.state = SequenceState::kRunning;
+  ++counters_.num_running;
   Residence& residence = sequence.residence;
   if (const auto copy = prefix_cache_.enter(sequence, replica)) {
     draft.plan.block_copies.push_back(*copy);
@@ -164,7 +191,7 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   replica.free_slots.pop_back();
   residence.token_limit = token_limit(replica.info, demand);
   // All of what is known at once: a prompt that has begun never waits for blocks.
-  CHECK(replica.kv.grow(residence.table, sequence.num_tokens()));
+  CHECK(replica.kv.grow(residence.table, entry_tokens(replica.info, demand)));
   replica.insert_running(sequence);
   replica.num_uncomputed_tokens += sequence.num_uncomputed();
 
@@ -187,6 +214,8 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
 // A plan is worth sending when it computes something; slots to release wait for the next that does.
 std::optional<StepPlan> Scheduler::commit(Draft& draft) {
   Replica& replica = draft.replica;
+  for (const PlannedSequence& planned : draft.record.sequences) draft.record.load.num_prompt_tokens += planned.num_tokens;
+  draft.record.load.num_prompt_tokens -= draft.record.load.num_decode_tokens;
   if (draft.plan.scheduled.empty()) return std::nullopt;
   draft.plan.epoch = replica.epoch;
   draft.plan.step_id = draft.record.step_id = ++replica.last_step_id;

@@ -7,6 +7,7 @@
 #include "coordinator/draft_length.h"
 #include "coordinator/scheduler_config.h"
 #include "coordinator/sequence.h"
+#include "coordinator/step_budget.h"
 
 namespace caudal {
 
@@ -21,6 +22,7 @@ struct PlannedSequence {
 
 struct PlanInFlight {
   StepId step_id = 0;
+  StepLoad load{};
   std::vector<PlannedSequence> sequences;
   std::vector<BlockId> copied;  // sources of its copies, kept until it is answered
 };
@@ -45,6 +47,7 @@ struct Replica {
   DraftLength draft_length;
   StepId last_step_id = 0;
   bool batch_is_open = true;  // static batching: until it is full or nobody waits; more prompts than a step holds
+  StepBudget step_budget;               // what steps take here
   std::int32_t num_leaving_blocks = 0;  // of sequences that left; free once their plans are answered
   std::int64_t num_uncomputed_tokens = 0;  // known and not answered, of running sequences: the backlog
 

@@ -10,6 +10,7 @@
 #include "coordinator/kv_manager.h"
 #include "coordinator/queue_policy.h"
 #include "coordinator/request.h"
+#include "coordinator/tenants.h"
 
 namespace caudal {
 
@@ -44,11 +45,17 @@ struct Sequence {
   std::vector<TokenId> tokens;  // prompt, then generated
   std::int32_t num_preemptions = 0;
   bool started = false;  // has been admitted before
+  bool had_turn = false;  // in the waiting queue; its prompt is charged to the tenant
+  Time tpot_target_us = 0;  // the request's
+  bool in_time = true;    // the target for the first token can still be met
   Time queue_us = 0;     // from arrival to the first plan; told with the first event
   std::int32_t num_cached_tokens = 0;  // of the prompt, at the first admission; told with the first event
   PrefixHashes hashes;
   DraftHistory drafts;
   Residence residence;
+
+  // When it has to be looked at if it has not started: after this it is too late for the target or the deadline.
+  std::optional<Time> alarm() const;
 
   std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
 
@@ -65,10 +72,23 @@ struct Sequence {
 // Its prompt has moved into the sequences' tokens.
 struct RequestState {
   Request request;
+  Tenant* tenant = nullptr;
+  Time best_case_us = 0;  // to the first token, on a replica with nothing else to do
   std::int32_t num_prompt_tokens = 0;
   bool started = false;             // one of them has been admitted before
   std::vector<Sequence> sequences;  // never resized: others point at its elements
   std::int32_t num_held = 0;        // sequences that have not ended, or that plans in flight still name
 };
+
+inline std::optional<Time> Sequence::alarm() const {
+  const Request& asked = request->request;
+  if (started) return std::nullopt;
+  if (in_time && asked.ttft_target_us > 0) {
+    const Time due = asked.arrival + asked.ttft_target_us;
+    return std::min(due, asked.deadline.value_or(due)) - request->best_case_us;
+  }
+  if (!asked.deadline) return std::nullopt;
+  return *asked.deadline - request->best_case_us;
+}
 
 }  // namespace caudal

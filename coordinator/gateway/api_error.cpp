@@ -45,6 +45,10 @@ ApiError rejected(RejectReason reason) {
     case RejectReason::kQueueFull: return server_error(429, "The queue is full; try again later.", "queue_full");
     case RejectReason::kNoReplica: return server_error(503, "No replica is serving now.", "no_replica");
     case RejectReason::kDeadline: return server_error(503, "The request waited too long to start.", "deadline");
+    case RejectReason::kHopeless:
+      return server_error(503, "The first token cannot come before the deadline.", "deadline_unreachable");
+    case RejectReason::kUnknownTenant:
+      return {403, "This server serves only the users it knows.", "invalid_request_error", "user", "unknown_tenant", false};
     case RejectReason::kWorkerFault:
     case RejectReason::kNone: break;
   }

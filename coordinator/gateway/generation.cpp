@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <random>
 
@@ -94,7 +95,11 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.request.priority = request_.priority;
   part.request.cache_salt = request_.cache_salt;
   part.request.speculative = request_.speculative;
+  part.request.tenant = request_.user;
   part.request.arrival = to_time(arrival_);
+  if (request_.deadline_ms > 0) part.request.deadline = part.request.arrival + request_.deadline_ms * 1000;
+  part.request.ttft_target_us = request_.ttft_target_ms * 1000;
+  part.request.tpot_target_us = static_cast<Time>(std::ceil(request_.tpot_target_ms * 1000.0));
   for (std::size_t i = 0; i < part.num_choices; ++i) {
     choices_.push_back(std::make_unique<Choice>(static_cast<std::int32_t>(part.first_choice + i),
                                                 *context_.model.tokenizer, request_, echo));

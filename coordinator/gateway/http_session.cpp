@@ -9,6 +9,7 @@
 #include <boost/beast/core/string.hpp>
 #include <random>
 
+#include "coordinator/gateway/load_text.h"
 #include "coordinator/gateway/openai_response.h"
 
 namespace caudal {
@@ -227,6 +228,7 @@ asio::awaitable<bool> HttpSession::dispatch(Exchange& exchange) {
       co_return co_await answer(exchange, {}, model_json(context.model));
     case RouteId::kLive: co_return co_await answer(exchange, {}, R"({"status":"live"})");
     case RouteId::kVersion: co_return co_await answer(exchange, {}, R"({"version":")" CAUDAL_VERSION R"("})");
+    case RouteId::kLoad: co_return co_await answer(exchange, {}, load_json(*context.service.load()));
     case RouteId::kMetrics: {
       ResponseHead head;
       head.content_type = "text/plain; version=0.0.4; charset=utf-8";

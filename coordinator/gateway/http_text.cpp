@@ -15,6 +15,7 @@ constexpr Route kRoutes[] = {
     {"/v1/models", "GET", RouteId::kModels},          {"/v1/models/", "GET", RouteId::kModel},
     {"/health", "GET", RouteId::kHealth},             {"/live", "GET", RouteId::kLive},
     {"/version", "GET", RouteId::kVersion},           {"/metrics", "GET", RouteId::kMetrics},
+    {"/load", "GET", RouteId::kLoad},
 };
 
 bool leads_to(const Route& route, std::string_view path) {
@@ -102,6 +103,7 @@ std::string_view status_text(int status) {
   switch (status) {
     case 200: return "OK";
     case 400: return "Bad Request";
+    case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";

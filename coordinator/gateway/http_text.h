@@ -18,7 +18,7 @@ std::optional<ApiError> check_head(std::string_view head);
 // Whether `buffer` may still become an acceptable head; an error as soon as it cannot.
 std::optional<ApiError> check_partial_head(std::string_view buffer);
 
-enum class RouteId { kModels, kModel, kCompletions, kChat, kHealth, kLive, kVersion, kMetrics };
+enum class RouteId { kModels, kModel, kCompletions, kChat, kHealth, kLive, kVersion, kMetrics, kLoad };
 
 struct Route {
   std::string_view path;    // one that ends in / takes a name after it

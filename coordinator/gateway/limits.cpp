@@ -14,6 +14,7 @@ using Value = Parameter::Value;
 constexpr double kMaxInt32 = std::numeric_limits<std::int32_t>::max();
 constexpr double kMinInt32 = std::numeric_limits<std::int32_t>::min();
 constexpr double kMaxTokenCount = 1 << 24;
+constexpr double kMaxTimeMs = 86'400'000;  // a day
 constexpr double kMinInt64 = -9223372036854775808.0;
 constexpr double kMaxInt64 = 9223372036854775807.0;  // rounds to 2^63; integers beyond int64 fail before
 
@@ -53,6 +54,12 @@ constexpr Parameter kParameters[] = {
      [](ApiRequest& request, Value value) { request.seed = static_cast<std::uint64_t>(value.integer); }},
     {"priority", Type::kInteger, On::kBoth, kMinInt32, kMaxInt32, false, "0",
      [](ApiRequest& request, Value value) { request.priority = narrow(value); }},
+    {"deadline_ms", Type::kInteger, On::kBoth, 1, kMaxTimeMs, false, "none",
+     [](ApiRequest& request, Value value) { request.deadline_ms = value.integer; }},
+    {"ttft_target_ms", Type::kInteger, On::kBoth, 1, kMaxTimeMs, false, "none",
+     [](ApiRequest& request, Value value) { request.ttft_target_ms = value.integer; }},
+    {"tpot_target_ms", Type::kNumber, On::kBoth, 0, kMaxTimeMs, true, "none",
+     [](ApiRequest& request, Value value) { request.tpot_target_ms = value.real; }},
     {"logprobs", Type::kInteger, On::kCompletions, 0, 20, false, "none",
      [](ApiRequest& request, Value value) { request.num_logprobs = narrow(value); }},
     {"logprobs", Type::kBoolean, On::kChat, 0, 1, false, "false",

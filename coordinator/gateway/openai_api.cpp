@@ -273,6 +273,16 @@ Result<void> parse_speculative(const json::object& body, ApiRequest& request) {
   return {};
 }
 
+Result<void> parse_user(const json::object& body, ApiRequest& request) {
+  const json::value* user = present(body, "user");
+  if (user == nullptr) return {};
+  if (!user->is_string() || user->get_string().size() > kMaxNameBytes) {
+    return Error{fmt::format("It must be a string of at most {} bytes.", kMaxNameBytes), "user"};
+  }
+  request.user = user->get_string();
+  return {};
+}
+
 // What one field alone cannot tell.
 Result<void> check_together(const json::object& body, ApiRequest& request) {
   if (request.endpoint == Endpoint::kChat) {
@@ -298,6 +308,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, const json::value& body,
   request.sampling = context.default_sampling;
   if (const auto done = parse_model(object, request); !done) return done.error();
   if (const auto done = parse_cache_salt(object, request); !done) return done.error();
+  if (const auto done = parse_user(object, request); !done) return done.error();
   if (const auto done = refuse_unsupported(object); !done) return done.error();
   if (const auto done = parse_scalars(object, request); !done) return done.error();
   if (endpoint == Endpoint::kChat) {

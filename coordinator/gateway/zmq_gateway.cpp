@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "coordinator/gateway/proto_json.h"
+#include "coordinator/gateway/load_text.h"
 #include "coordinator/gateway/zmq_events.h"
 #include "proto/gateway.pb.h"
 
@@ -152,6 +153,9 @@ void ZmqGateway::Loop::receive(const Socket::Message& message) {
       reply(message, status_event(request.tag(), status.ready && !draining_, context_.model));
       break;
     }
+    case gateway::GatewayRequest::kLoad:
+      reply(message, load_event(request.tag(), *context_.service.load()));
+      break;
     case gateway::GatewayRequest::BODY_NOT_SET:
       reply(message, error_event(request.tag(), invalid_request({"It is required.", "body"})));
   }

@@ -203,6 +203,49 @@ void smaller_pool(InProcess& engine, std::int32_t count, int repeats) {
              100 * (median(full) / median(small) - 1), num_preemptions, count);
 }
 
+double percentile(std::vector<double> values, double share) {
+  std::ranges::sort(values);
+  return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
+}
+
+// 8 streams decode when a prompt of 2,048 tokens arrives. The target is `factor` times a quiet step, the variants
+// take turns, and p99 is over all steps of all turns.
+void inter_token(InProcess& engine, int repeats, double factor) {
+  constexpr std::int32_t kStreams = 8, kQuiet = 40, kPrompt = 2048;
+  SchedulerConfig whole, fixed, bounded;
+  whole.chunked_prefill = false;
+  fixed.max_tokens_per_step = 256;
+  std::vector<double> quiet, unchunked, chunked, targeted;
+  const auto append = [](std::vector<double>& all, const std::vector<double>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  double prefill_s = 0.0, fixed_s = 0.0;
+  for (int i = 0; i < repeats; ++i) {
+    const InProcess::Arrival at_once = engine.run_arrival(kStreams, kQuiet, kPrompt, whole);
+    append(unchunked, at_once.prefill_ms);
+    const InProcess::Arrival in_chunks = engine.run_arrival(kStreams, kQuiet, kPrompt, fixed);
+    append(chunked, in_chunks.prefill_ms);
+    for (const double ms : in_chunks.prefill_ms) fixed_s += ms * 1e-3;
+    append(quiet, at_once.quiet_ms);
+    append(quiet, in_chunks.quiet_ms);
+    bounded.itl_target_us = static_cast<std::int64_t>(1000.0 * factor * median(quiet));
+    const InProcess::Arrival held = engine.run_arrival(kStreams, kQuiet, kPrompt, bounded);
+    append(targeted, held.prefill_ms);
+    append(quiet, held.quiet_ms);
+    for (const double ms : held.prefill_ms) prefill_s += ms * 1e-3;
+  }
+  const double alone = percentile(quiet, 0.99);
+  const auto print = [&](const char* name, const std::vector<double>& ms) {
+    fmt::print("{:<40} p50 {:8.1f} ms  p99 {:8.1f} ms  = {:5.2f} x none, {} steps\n", name, percentile(ms, 0.5),
+               percentile(ms, 0.99), percentile(ms, 0.99) / alone, ms.size());
+  };
+  print("8 streams, no prompt", quiet);
+  print("2,048 tokens in one step", unchunked);
+  print("fixed budget of 256 tokens", chunked);
+  print(fmt::format("--itl-target-ms {:.1f} ({:.2f} x a quiet step)", 1e-3 * double(bounded.itl_target_us), factor).c_str(), targeted);
+  fmt::print("the prompt's first token after {:.1f} s; with the fixed budget {:.1f} s\n", prefill_s / repeats, fixed_s / repeats);
+}
+
 }  // namespace
 }  // namespace caudal::bench
 
@@ -214,13 +257,17 @@ int main(int argc, char** argv) {
   int count = 128;
   int repeats = 5;
   std::int64_t num_blocks = 20000;
+  double itl_factor = 1.4;
   WorkloadOptions custom;
   CLI::App app("Benchmarks of scheduler and runner in one process");
-  app.add_option("suite", suite, "decode, prefill, static-literal, static-fair, paging, prefix-cache, first-token, pool or throughput")->required();
+  app.add_option("suite", suite,
+                 "decode, prefill, static-literal, static-fair, paging, prefix-cache, first-token, pool, itl or throughput")
+      ->required();
   app.add_option("--model", model, "Model directory; weights are random unless --checkpoint");
   app.add_flag("--checkpoint", checkpoint, "Load the weights");
   app.add_option("--num-prompts", count, "Requests");
   app.add_option("--repeats", repeats, "Turns of measurement and yardstick; medians are printed");
+  app.add_option("--itl-factor", itl_factor, "itl: the target, in quiet steps");
   app.add_option("--num-blocks", num_blocks, "KV blocks");
   app.add_option("--lengths", custom.lengths, "throughput: fixed, uniform, exponential or sharegpt");
   app.add_option("--input-len", custom.mean_prompt_tokens, "throughput: prompt tokens");
@@ -247,6 +294,8 @@ int main(int argc, char** argv) {
     first_token(engine, repeats);
   } else if (suite == "pool") {
     smaller_pool(engine, count, repeats);
+  } else if (suite == "itl") {
+    inter_token(engine, repeats, itl_factor);
   } else if (suite == "throughput") {
     custom.num_requests = count;
     const auto workload = make_workload(custom);

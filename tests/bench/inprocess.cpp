@@ -119,4 +119,36 @@ RunReport InProcess::run(const std::vector<RequestShape>& workload, const Schedu
   return report;
 }
 
+InProcess::Arrival InProcess::run_arrival(std::int32_t num_streams, std::int32_t num_quiet,
+                                          std::int32_t num_prompt_tokens, const SchedulerConfig& config) {
+  constexpr std::int32_t kStreamPrompt = 64;
+  Scheduler scheduler(config);
+  runner_->clear();
+  scheduler.replica_joined(0, next_epoch_++, runner_->info(), now_us());
+  const auto submit = [&](RequestId id, std::int32_t num_tokens) {
+    Request request;
+    request.id = id;
+    request.prompt = make_prompt(1, id, num_tokens, static_cast<std::int32_t>(model_.vocab_size));
+    request.sampling.temperature = 0.0F;
+    request.stop.max_tokens = 2000;
+    CHECK(scheduler.submit(std::move(request), now_us()) == RejectReason::kNone);
+  };
+  Arrival arrival;
+  bool has_begun = false;  // the prompt's sequence has a token
+  const auto step_ms = [&] {
+    const Time start = now_us();
+    const auto plan = scheduler.plan(0, start);
+    CHECK(plan && scheduler.apply(0, or_exit(runner_->run(*plan)), now_us()));
+    const double taken = static_cast<double>(now_us() - start) * 1e-3;
+    for (const TokenEvent& event : scheduler.take_events()) has_begun |= event.request_id > static_cast<RequestId>(num_streams);
+    return taken;
+  };
+  for (std::int32_t i = 0; i < num_streams; ++i) submit(static_cast<RequestId>(i + 1), kStreamPrompt);
+  while (scheduler.stats().num_generated_tokens < static_cast<std::uint64_t>(4 * num_streams)) step_ms();
+  for (std::int32_t i = 0; i < num_quiet; ++i) arrival.quiet_ms.push_back(step_ms());
+  submit(static_cast<RequestId>(num_streams + 1), num_prompt_tokens);
+  while (!has_begun) arrival.prefill_ms.push_back(step_ms());
+  return arrival;
+}
+
 }  // namespace caudal::bench

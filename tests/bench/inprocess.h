@@ -41,6 +41,15 @@ class InProcess {
   RunReport run(const std::vector<RequestShape>& workload, const SchedulerConfig& config,
                 Arrivals arrivals = Arrivals::kAtOnce, std::int32_t num_blocks = 0);
 
+  // `num_streams` sequences decode; when all of them do, a prompt arrives. Milliseconds of every step: before, and
+  // from there until the prompt's first token. As many steps before as `num_quiet`.
+  struct Arrival {
+    std::vector<double> quiet_ms;
+    std::vector<double> prefill_ms;
+  };
+  Arrival run_arrival(std::int32_t num_streams, std::int32_t num_quiet, std::int32_t num_prompt_tokens,
+                      const SchedulerConfig& config);
+
   const ModelConfig& model() const { return model_; }
 
  private:

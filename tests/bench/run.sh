@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the benchmarks behind tests/bench/README.md, on a machine that does nothing else, and prints their tables.
 #   tests/bench/run.sh [BUILD_DIR] [SUITE...]     suites: decode prefill static-fair static-literal paging
-#                                                 prefix-cache first-token pool placement scheduler cluster
-#                                                 (all of them unless named)
+#                                                 prefix-cache first-token pool placement itl scheduler waits
+#                                                 coordinator cluster (all of them unless named)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 bin=$(cd "${1:-$root/build/release}/bin" && pwd)
@@ -10,7 +10,7 @@ shift || true
 tiny=$root/tests/bench/models/qwen2-tiny  # what takes minutes with the 0.5B shape takes seconds with it
 suites=("$@")
 [[ ${#suites[@]} -gt 0 ]] || suites=(decode prefill static-fair static-literal paging prefix-cache first-token pool
-  placement scheduler cluster)
+  placement itl scheduler waits coordinator cluster)
 
 # The same requests through a cluster of one replica and through its runner in process.
 cluster() {
@@ -39,6 +39,11 @@ for suite in "${suites[@]}"; do
   echo "== $suite"
   case "$suite" in
     scheduler) "$bin/scheduler_bench" --benchmark_min_time=0.3 2>/dev/null | grep -vE '^(-|Run on|CPU|Load|  L|\*\*\*)' ;;
+    waits) "$bin/wait_bench" ;;
+    coordinator)
+      "$bin/coordinator_bench" --workers 256
+      "$bin/coordinator_bench" --workers 1000
+      ;;
     cluster) cluster ;;
     placement) "$bin/placement_bench" ;;
     prefix-cache) "$bin/engine_bench" prefix-cache --model "$tiny" --num-prompts 16 --repeats 3 ;;

@@ -291,6 +291,34 @@ TEST_F(EngineTest, WhatCanNeverFitIsRefusedAndTheRestServed) {
   expect_right(fine, sink->wait());
 }
 
+TEST_F(EngineTest, TheLoadReportSaysWhatHappened) {
+  start();
+  auto worker = rank("a", 0, 1);
+  ASSERT_TRUE(wait_for([&] { return engine_->status().ready; }));
+  std::vector<std::shared_ptr<Sink>> sinks;
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    sinks.push_back(std::make_shared<Sink>(1));
+    ASSERT_TRUE(engine_->submit(request(seed), sinks.back()).ok());
+  }
+  for (const auto& sink : sinks) sink->wait();
+  Request late = request(5);
+  late.deadline = 1;
+  auto refused = std::make_shared<Sink>(1);
+  ASSERT_TRUE(engine_->submit(late, refused).ok());
+  EXPECT_EQ(refused->wait()[0].reject, RejectReason::kDeadline);
+  const auto num_refused = [&] { return engine_->load()->num_refused[static_cast<std::size_t>(RejectReason::kDeadline)]; };
+  EXPECT_TRUE(wait_for([&] { return num_refused() == 1; }));
+  const auto report = engine_->load();
+  EXPECT_TRUE(report->ready);
+  EXPECT_GT(report->queue_wait.count, 0);
+  EXPECT_GE(report->queue_wait.p99_us, report->queue_wait.p50_us);
+  ASSERT_EQ(report->replicas.size(), 1U);
+  EXPECT_EQ(report->replicas[0].stats.num_blocks, 64);
+  ASSERT_EQ(report->tenants.size(), 1U);
+  EXPECT_GT(report->tenants[0].num_generated_tokens, 0U);
+  EXPECT_NE(metrics_.text().find("caudal:sequences_refused_total{model_name=\"toy\",reason=\"deadline\"} 1"), std::string::npos);
+}
+
 TEST_F(EngineTest, WithoutAReplicaARequestWaitsOnlySoLong) {
   start();
   auto sink = std::make_shared<Sink>(1);

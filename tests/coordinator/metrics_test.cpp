@@ -21,6 +21,12 @@ TEST(Metrics, SpeaksVllmsNames) {
   metrics.preempted(3, 2);
   metrics.prefix_cache(3, 64, 48);
   metrics.waiting(9);
+  metrics.queue_position(3);
+  metrics.refused("queue_full", 2);
+  metrics.refused("deadline", 0);
+  metrics.tenant("a", 4, 100);
+  metrics.tenant("a", 5, 130);
+  metrics.tenant("", 6, 7);
   metrics.first_token(Seconds(0.03));
   metrics.next_tokens(Seconds(0.06), 3);
   metrics.request_finished({Seconds(1.5), 12, 34, 1, FinishReason::kLength});
@@ -49,6 +55,12 @@ TEST(Metrics, SpeaksVllmsNames) {
       "vllm:spec_decode_num_accepted_tokens_per_pos_total{model_name=\"demo\",engine=\"3\",position=\"1\"} 1",
       "http_requests_total{handler=\"/v1/completions\",method=\"POST\",status=\"200\"} 1",
       "num_gpu_blocks=\"100\"",
+      "caudal:queue_position_bucket{model_name=\"demo\",le=\"4\"} 1",
+      "caudal:sequences_refused_total{model_name=\"demo\",reason=\"queue_full\"} 2",
+      "caudal:sequences_refused_total{model_name=\"demo\",reason=\"deadline\"} 0",
+      "caudal:tenant_waiting{model_name=\"demo\",tenant=\"a\"} 5",
+      "caudal:tenant_generated_tokens_total{model_name=\"demo\",tenant=\"a\"} 130",
+      "caudal:tenant_waiting{model_name=\"demo\",tenant=\"other\"} 6",
   };
   for (const char* line : lines) EXPECT_THAT(text, HasSubstr(line));
 }

@@ -22,32 +22,34 @@ Demand demand(std::int32_t num_prompt, std::int32_t max_new = 16) {
 }
 
 TEST(QueuePolicy, OrdersByPriorityThenArrival) {
-  const FirstComeFirstServed policy;
+  const EarliestDueFirst policy;
   Request early, late, urgent;
   early.arrival = 1;
   late.arrival = 2;
   urgent.arrival = 3;
   urgent.priority = -1;
-  EXPECT_LT(policy.key(urgent, 3), policy.key(early, 1));
-  EXPECT_LT(policy.key(early, 9), policy.key(late, 2));
-  EXPECT_LT(policy.key(early, 1), policy.key(early, 2)) << "sequences of one request in their order";
+  EXPECT_LT(policy.key(urgent, 3, true), policy.key(early, 1, true));
+  EXPECT_LT(policy.key(early, 9, true), policy.key(late, 2, true));
+  EXPECT_LT(policy.key(early, 1, true), policy.key(early, 2, true)) << "sequences of one request in their order";
 }
 
 TEST(WaitingQueue, OnlyWhatNeverStartedExpires) {
+  Tenants tenants({});
   RequestState request;
+  request.tenant = &tenants.enter("");
   request.request.deadline = 10;
   request.sequences.resize(2);
   for (std::size_t i = 0; i < 2; ++i) {
     request.sequences[i].request = &request;
-    request.sequences[i].key.sequence_id = i + 1;
+    request.sequences[i].id = request.sequences[i].key.sequence_id = i + 1;
   }
   request.sequences[0].started = true;
-  WaitingQueue queue;
+  WaitingQueue queue(tenants, 3);
   for (Sequence& sequence : request.sequences) queue.insert(sequence);
-  EXPECT_EQ(queue.find_expired(10), nullptr) << "the deadline itself is still in time";
-  EXPECT_EQ(queue.find_expired(11), &request.sequences[1]);
+  EXPECT_EQ(queue.find_alarm(10), nullptr) << "the deadline itself is still in time";
+  EXPECT_EQ(queue.find_alarm(11), &request.sequences[1]);
   queue.erase(request.sequences[1]);
-  EXPECT_EQ(queue.find_expired(11), nullptr);
+  EXPECT_EQ(queue.find_alarm(11), nullptr);
   EXPECT_EQ(queue.size(), 1);
 }
 

@@ -61,8 +61,8 @@ TEST(SchedulerRandom, InvariantsHoldAndEveryRequestGetsItsTokens) {
   EXPECT_GT(num_finished, num_seeds * 5);
   EXPECT_GT(num_tokens_hit, num_seeds * 50);
   EXPECT_GT(num_forks, num_seeds / 4);
-  // No ping-pong: what losses do not explain is bounded by the rule that spares the often preempted.
-  EXPECT_LE(max_admissions, 8);
+  // No ping-pong: what losses do not explain is the first admission and at most four preemptions.
+  EXPECT_LE(max_admissions, 5);
 }
 
 TEST(SchedulerRandom, SameSeedSameTrace) {

@@ -1,6 +1,8 @@
 // The scheduler by example. The random test covers the combinations; here stands what is meant.
 #include "tests/coordinator/scheduler_fixture.h"
 
+#include <map>
+
 namespace caudal {
 namespace {
 
@@ -278,6 +280,108 @@ TEST_F(SchedulerTest, APreemptionNeverHitsAMoreUrgentSequence) {
   EXPECT_EQ(second.released, std::vector<SlotId>{1});
 }
 
+// Two sequences fight over a pool that holds one of them; both grow until they need all of it.
+TEST_F(SchedulerTest, AfterSoManyPreemptionsASequenceWaitsForAllItsBlocks) {
+  Scheduler scheduler({.max_tokens_per_step = 128, .max_plans_in_flight = 1, .max_preemptions = 1, .prefix_caching = false});
+  ReplicaInfo info = replica(8);
+  info.max_tokens_per_step = 128;
+  scheduler.replica_joined(1, 1, info, 0);
+  ASSERT_EQ(scheduler.submit(request(1, 16, 100), 0), RejectReason::kNone);
+  ASSERT_EQ(scheduler.submit(request(2, 16, 100), 0), RejectReason::kNone);
+  std::map<SequenceId, std::int32_t> num_computed, num_admissions;
+  std::map<SlotId, SequenceId> slots;
+  for (int step = 0; step < 400; ++step) {
+    const auto plan = scheduler.plan(1, 0);
+    if (!plan) break;
+    for (const NewSequence& entering : plan->new_sequences) {
+      slots[entering.slot] = entering.sequence_id;
+      num_computed[entering.sequence_id] = 0;
+      EXPECT_EQ(entering.blocks.size(), ++num_admissions[entering.sequence_id] == 2 ? 8U : 1U);
+    }
+    std::vector<SequenceResult> lines;
+    for (const ScheduledSequence& scheduled : plan->scheduled) {
+      const SequenceId id = slots[scheduled.slot];
+      lines.push_back(line(scheduled.slot, id, num_computed[id] += scheduled.num_tokens, {5}));
+    }
+    ASSERT_TRUE(scheduler.apply(1, answer(*plan, std::move(lines)), 0));
+    scheduler.check_integrity();
+  }
+  EXPECT_EQ(scheduler.stats().num_finished, 2U);
+  EXPECT_EQ(scheduler.stats().num_preemptions, 1U);
+  EXPECT_EQ(num_admissions[2], 2);
+}
+
+TEST_F(SchedulerTest, TenantsShareAndUnknownOnesAreRefused) {
+  Scheduler scheduler({.max_tokens_per_step = 16, .tenants = {.weights = {{"a", 1}, {"b", 1}}, .only_known = true}});
+  const auto submit_as = [&](RequestId id, const char* tenant) {
+    Request r = request(id, 16);
+    r.tenant = tenant;
+    return scheduler.submit(std::move(r), 0);
+  };
+  for (const RequestId id : {1, 2, 3}) EXPECT_EQ(submit_as(id, "a"), RejectReason::kNone);
+  EXPECT_EQ(submit_as(4, "b"), RejectReason::kNone);
+  EXPECT_EQ(submit_as(5, "c"), RejectReason::kUnknownTenant);
+  EXPECT_EQ(submit_as(6, ""), RejectReason::kUnknownTenant);
+  scheduler.replica_joined(1, 1, replica(), 0);
+  EXPECT_EQ(scheduler.plan(1, 0)->new_sequences[0].sequence_id, 1U);
+  scheduler.cancel(1, 0);
+  EXPECT_EQ(scheduler.plan(1, 0)->new_sequences[0].sequence_id, 4U) << "b has had nothing yet";
+  scheduler.check_integrity();
+}
+
+TEST_F(SchedulerTest, WhatCannotBeInTimeIsRefusedAtOnce) {
+  join();
+  submit(request(1, 64, 100));
+  StepResult result = answer(plan(), {line(0, 1, 64, {5})});
+  result.compute_us = 64'000;  // a millisecond per prompt token: half of it is believed
+  ASSERT_TRUE(scheduler_.apply(1, std::move(result), 0));
+  const auto submit_due = [&](RequestId id, Time deadline, Time now) {
+    Request r = request(id, 100);
+    r.prompt.assign(100, 2);  // nothing of it is cached
+    r.deadline = deadline;
+    return scheduler_.submit(std::move(r), now);
+  };
+  EXPECT_EQ(submit_due(2, 49'999, 0), RejectReason::kHopeless);
+  EXPECT_EQ(submit_due(3, 50'000, 0), RejectReason::kNone);
+  EXPECT_EQ(submit_due(4, 10, 11), RejectReason::kDeadline);
+  scheduler_.take_events();
+  scheduler_.expire(12);
+  const auto events = scheduler_.take_events();
+  ASSERT_EQ(events.size(), 1U) << "it was in time only if it had started at once";
+  EXPECT_EQ(events[0].request_id, 3U);
+  EXPECT_EQ(events[0].reject, RejectReason::kHopeless);
+}
+
+// A target is a wish: who misses it is served, after those that can still be in time.
+TEST_F(SchedulerTest, AMissedTargetGoesBackIntoLine) {
+  for (const RequestId id : {1, 2, 3}) {
+    Request r = request(id, 64);
+    if (id > 1) r.ttft_target_us = id == 2 ? 100 : 5'000;
+    submit(std::move(r));
+  }
+  scheduler_.expire(1'000);
+  join();
+  EXPECT_EQ(plan().new_sequences[0].sequence_id, 3U) << "the one that can still be in time";
+  EXPECT_EQ(scheduler_.stats().num_waiting, 2);
+  EXPECT_EQ(scheduler_.stats().num_failed, 0U);
+}
+
+// The tightest of those that decode counts, as the operator's would.
+TEST_F(SchedulerTest, ATargetBetweenTokensBoundsItsSteps) {
+  join();
+  Request r = request(1, 8);
+  r.tpot_target_us = 20'000;
+  submit(std::move(r));
+  std::int32_t num_computed = 8;
+  for (int i = 0; i < 4; ++i) {
+    StepResult result = answer(plan(), {line(0, 1, num_computed++, {5})});
+    result.compute_us = i == 0 ? 8'000 : 1'000;
+    ASSERT_TRUE(scheduler_.apply(1, std::move(result), 0));
+  }
+  submit(request(2, 300));
+  EXPECT_EQ(plan().scheduled[1].num_tokens, 17) << "20 ms less 1/16, less 1 ms, at 1 ms per prompt token";
+}
+
 TEST_F(SchedulerTest, SequencesOfALostReplicaGoOnElsewhere) {
   join();
   submit(request(1, 10));
@@ -382,6 +486,29 @@ TEST_F(SchedulerTest, AWindowBoundsTheBlocksOfALongAnswer) {
   }
   EXPECT_EQ(most, 4) << "39 keys before the query reach into four blocks at most";
   EXPECT_EQ(scheduler_.replica_stats(1).num_cached_blocks, 16) << "what is out of sight stays cached";
+}
+
+// The same prompt beside a decode, with and without a target for the time between tokens.
+TEST_F(SchedulerTest, APromptTakesWhatTheTargetLeavesOfAStep) {
+  Scheduler scheduler({.max_tokens_per_step = 64, .itl_target_us = 40'000});
+  scheduler.replica_joined(1, 1, replica(), 0);
+  ASSERT_EQ(scheduler.submit(request(1, 8), 0), RejectReason::kNone);
+  std::int32_t num_computed = 8;
+  const auto step = [&](std::int64_t step_us) {
+    const auto plan = scheduler.plan(1, 0);
+    StepResult result = answer(*plan, {line(0, 1, num_computed++, {5})});
+    for (std::size_t i = 1; i < plan->scheduled.size(); ++i) {
+      result.sequences.push_back(line(plan->scheduled[i].slot, 2, plan->scheduled[i].num_tokens, {}));
+    }
+    result.compute_us = step_us;
+    EXPECT_TRUE(scheduler.apply(1, std::move(result), 0));
+    return plan->scheduled.back().num_tokens;
+  };
+  EXPECT_EQ(step(8'000), 8) << "nobody waits for a token: the whole budget";
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(step(10'000), 1);
+  ASSERT_EQ(scheduler.submit(request(2, 300), 0), RejectReason::kNone);
+  // 40 ms less a margin of 1/16, less 10 ms of the decode, at the 1 ms that a token of the first prompt took.
+  EXPECT_EQ(step(10'000 + 27'000), 27);
 }
 
 TEST_F(SchedulerTest, AStaticBatchEndsBeforeTheNextBegins) {

@@ -16,6 +16,9 @@ SchedulerConfig draw_config(std::mt19937_64& random) {
   config.static_batch_size = up_to(4);
   config.prefix_caching = random() % 8 != 0;
   config.prefix_key = {random(), random()};
+  config.max_preemptions = up_to(4);
+  config.oldest_every = static_cast<std::int32_t>(random() % 5);
+  config.tenants.weights = {{"a", 3}};
   return config;
 }
 
@@ -127,6 +130,8 @@ Request World::draw_request() {
   request.num_sequences = forks_ && chance(30) ? draw(2, 4) : 1;
   if (chance(50)) request.speculative = static_cast<SpeculativeMode>(draw(0, 3));
   request.priority = chance(80) ? 0 : draw(-1, 1);
+  request.tenant = std::string(1, static_cast<char>('a' + draw(0, 2)));
+  if (chance(15)) request.ttft_target_us = draw(1, 30);
   if (chance(15)) request.deadline = now_ + draw(0, 30);
   return request;
 }

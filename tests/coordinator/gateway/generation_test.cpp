@@ -234,6 +234,7 @@ class SilentService final : public RequestService {
   void cancel(RequestId id) override { cancels.emplace_back(id, -1); }
   void cancel(RequestId id, std::int32_t sequence_index) override { cancels.emplace_back(id, sequence_index); }
   ServiceStatus status() const override { return {}; }
+  std::shared_ptr<const LoadReport> load() const override { return std::make_shared<LoadReport>(); }
   void say(std::int32_t sequence, std::string_view text, FinishReason finish = FinishReason::kNone) {
     TokenEvent event;
     event.request_id = 1;

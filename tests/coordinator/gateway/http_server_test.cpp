@@ -58,6 +58,43 @@ TEST_F(HttpServerTest, SmallRoutes) {
   EXPECT_NE(metrics.body.find("vllm:num_requests_waiting"), std::string::npos);
 }
 
+TEST_F(HttpServerTest, Load) {
+  LoadReport report;
+  report.ready = true;
+  report.num_waiting = 7;
+  report.queue_wait = {.count = 3, .p50_us = 1'000'000, .p90_us = 2'000'000, .p99_us = 3'000'000};
+  report.replicas.push_back({.id = 4, .stats = {}});
+  report.tenants = {{.name = "a", .weight = 3}, {.name = ""}};
+  report.num_refused[static_cast<std::size_t>(RejectReason::kHopeless)] = 5;
+  service_.set_load(report);
+  const auto load = parsed(get("/load").body);
+  EXPECT_EQ(load.at("waiting").as_int64(), 7);
+  EXPECT_EQ(load.at("queue_wait_s").at("p90").as_double(), 2.0);
+  EXPECT_EQ(load.at("replicas").at(0).at("id").as_int64(), 4);
+  EXPECT_EQ(load.at("tenants").at(0).at("weight").as_int64(), 3);
+  EXPECT_TRUE(load.at("tenants").at(1).at("name").is_null());
+  EXPECT_EQ(load.at("refused").at("deadline_unreachable").as_int64(), 5);
+  EXPECT_EQ(load.at("refused").as_object().size(), kNumRejectReasons - 1);
+}
+
+TEST_F(HttpServerTest, WhoIsServedAndUntilWhen) {
+  service_.set_script({});
+  EXPECT_EQ(complete(R"({"prompt":"b","user":"u","deadline_ms":5000,"ttft_target_ms":20,"tpot_target_ms":0.0015})").status, 200);
+  const Request asked = service_.submitted().back();
+  EXPECT_EQ(asked.tenant, "u");
+  EXPECT_EQ(asked.deadline, asked.arrival + 5'000'000);
+  EXPECT_EQ(asked.ttft_target_us, 20'000);
+  EXPECT_EQ(asked.tpot_target_us, 2) << "not rounded to none";
+  service_.set_script({.reject = RejectReason::kHopeless});
+  const HttpAnswer late = complete(R"({"prompt":"b","deadline_ms":1})");
+  EXPECT_EQ(late.status, 503);
+  EXPECT_EQ(parsed(late.body).at("error").at("code").as_string(), "deadline_unreachable");
+  service_.set_script({.reject = RejectReason::kUnknownTenant});
+  const HttpAnswer stranger = complete(R"({"prompt":"b","user":"x"})");
+  EXPECT_EQ(stranger.status, 403);
+  EXPECT_EQ(parsed(stranger.body).at("error").at("param").as_string(), "user");
+}
+
 TEST_F(HttpServerTest, CompletionWhole) {
   const HttpAnswer answer = complete(R"({"prompt":"abc","logprobs":1,"max_tokens":50})");
   ASSERT_EQ(answer.status, 200) << answer.body;

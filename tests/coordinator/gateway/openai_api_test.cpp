@@ -55,7 +55,7 @@ TEST(OpenAiApi, TakesEveryField) {
       "ignore_eos":true,"presence_penalty":-2,"frequency_penalty":2,"repetition_penalty":1.5,
       "logit_bias":{"5":-100,"6":1.5},"logprobs":3,"stream":true,"stream_options":{"include_usage":true},
       "include_stop_str_in_output":true,"skip_special_tokens":false,"priority":-4,"user":"u","best_of":2,"cache_salt":"mine",
-      "speculative":"ngram",
+      "speculative":"ngram","deadline_ms":9000,"ttft_target_ms":200,"tpot_target_ms":12.5,
       "metadata":{"a":"b"},"unheard_of":{"x":[1]},"response_format":{"type":"text"},"suffix":null,"temperature_":9})");
   ASSERT_TRUE(request.ok()) << request.error().field << request.error().message;
   const ApiRequest& r = request.value();
@@ -69,6 +69,10 @@ TEST(OpenAiApi, TakesEveryField) {
   EXPECT_EQ(r.sampling.num_logprobs, 3);
   EXPECT_EQ(r.cache_salt, "mine");
   EXPECT_EQ(r.speculative, SpeculativeMode::kNgram);
+  EXPECT_EQ(r.user, "u");
+  EXPECT_EQ(r.deadline_ms, 9000);
+  EXPECT_EQ(r.ttft_target_ms, 200);
+  EXPECT_EQ(r.tpot_target_ms, 12.5);
   EXPECT_TRUE(r.stream && r.include_usage && r.include_stop && r.ignore_eos && !r.skip_special_tokens);
 }
 
@@ -119,6 +123,9 @@ TEST(OpenAiApi, RefusesByName) {
       {Endpoint::kCompletions, R"({"prompt":[4294967295]})", "prompt[0]"},
       {Endpoint::kCompletions, R"({"prompt":[1.5]})", "prompt[0]"},
       {Endpoint::kCompletions, R"({"prompt":"a","model":5})", "model"},
+      {Endpoint::kCompletions, R"({"prompt":"a","user":5})", "user"},
+      {Endpoint::kCompletions, R"({"prompt":"a","deadline_ms":0})", "deadline_ms"},
+      {Endpoint::kCompletions, R"({"prompt":"a","tpot_target_ms":0})", "tpot_target_ms"},
       {Endpoint::kCompletions, R"({"prompt":"a","stop":""})", "stop"},
       {Endpoint::kCompletions, R"({"prompt":"a","stop":["a",""]})", "stop[1]"},
       {Endpoint::kCompletions, R"({"prompt":"a","stop":{}})", "stop"},
@@ -322,11 +329,13 @@ TEST(ProtoJson, IsTheSameRequest) {
   (*chat.mutable_parameters()->mutable_logit_bias())[7] = 1.5;
   chat.mutable_parameters()->add_stop("x");
   chat.mutable_parameters()->set_stream(true);
+  chat.mutable_parameters()->set_user("u");
+  chat.mutable_parameters()->set_deadline_ms(5);
   const auto body = proto_to_json(chat);
   ASSERT_TRUE(body.ok());
   const auto expected = parse_strict_json(R"({"model":"m","messages":[{"role":"assistant","tool_calls":[
       {"function":{"name":"f","arguments":"{}"}}]}],"tools":[{"function":{"name":"f","parameters":{"n":3}}}],
-      "stop":["x"],"logit_bias":{"7":1.5},"stream":true})");
+      "stop":["x"],"logit_bias":{"7":1.5},"stream":true,"user":"u","deadline_ms":5})");
   EXPECT_EQ(body.value(), expected.value());
   EXPECT_TRUE(parse(Endpoint::kChat, body.value()).ok());
 }

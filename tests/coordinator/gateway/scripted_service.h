@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "coordinator/gateway/generation.h"
+#include "coordinator/load_report.h"
 #include "coordinator/request_service.h"
 #include "tests/coordinator/gateway/byte_tokenizer.h"
 
@@ -88,6 +89,15 @@ class ScriptedService final : public RequestService {
     status.num_running = static_cast<std::int32_t>(running_.size());
     status.max_context_tokens = 4096;
     return status;
+  }
+
+  std::shared_ptr<const LoadReport> load() const override {
+    std::lock_guard lock(mutex_);
+    return std::make_shared<LoadReport>(load_);
+  }
+  void set_load(LoadReport report) {
+    std::lock_guard lock(mutex_);
+    load_ = std::move(report);
   }
 
   std::vector<Request> submitted() const {
@@ -188,6 +198,7 @@ class ScriptedService final : public RequestService {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Script script_;
+  LoadReport load_;
   std::map<RequestId, Running> running_;
   std::vector<Request> submitted_;
   std::set<RequestId> cancelled_;

@@ -160,6 +160,19 @@ TEST_F(ZmqGatewayTest, BadRequestsAreRefusedByName) {
   status.mutable_status();
   client.send(status);
   EXPECT_TRUE(client.receive().status().ready());
+  LoadReport report;
+  report.num_waiting = 7;
+  report.num_refused[static_cast<std::size_t>(RejectReason::kQueueFull)] = 5;
+  service_.set_load(report);
+  gateway::GatewayRequest load;
+  load.set_tag(77);
+  load.mutable_load();
+  client.send(load);
+  const gateway::GatewayEvent event = client.receive();
+  EXPECT_EQ(event.tag(), 77U);
+  EXPECT_EQ(event.load().waiting(), 7);
+  EXPECT_EQ(event.load().refused(2).reason(), "queue_full");
+  EXPECT_EQ(event.load().refused(2).count(), 5U);
 }
 
 TEST_F(ZmqGatewayTest, AMessageOverTheLimitEndsOnlyItsConnection) {

@@ -1,0 +1,40 @@
+// What the scheduler says about itself and its replicas, for metrics, /load and tests. Plain data.
+#pragma once
+
+#include "common/types.h"
+
+namespace caudal {
+
+// Sequences, unless said otherwise. accepted = waiting + running + leaving + finished + cancelled + failed.
+struct SchedulerStats {
+  std::int32_t num_waiting = 0;
+  std::int32_t num_running = 0;
+  std::int32_t num_leaving = 0;  // preempted, its last plans not answered yet
+  std::uint64_t num_accepted = 0;
+  std::uint64_t num_finished = 0;
+  std::uint64_t num_cancelled = 0;
+  std::uint64_t num_failed = 0;  // ended with kError
+  std::uint64_t num_preemptions = 0;
+  std::uint64_t num_prompt_tokens = 0;     // of accepted requests
+  std::uint64_t num_generated_tokens = 0;  // in events
+};
+
+struct ReplicaStats {
+  bool alive = false;
+  Epoch epoch = 0;
+  std::int32_t num_running = 0;
+  std::int32_t num_plans_in_flight = 0;
+  std::int32_t num_blocks = 0;
+  std::int32_t num_used_blocks = 0;    // held by sequences
+  std::int32_t num_cached_blocks = 0;  // free, with content that can be found
+  std::int32_t num_kv_tokens = 0;      // computed, in used blocks of running sequences
+  std::uint64_t num_preemptions = 0;
+  std::uint64_t num_tokens_computed = 0;
+  std::uint64_t num_prompt_tokens_computed = 0;  // of these; computed again after a preemption counts again
+  std::uint64_t num_prefix_tokens_queried = 0;   // of sequences at each admission
+  std::uint64_t num_prefix_tokens_hit = 0;       // of these, found in the prefix cache
+  std::int64_t decode_us = 0;        // a step of one sequence, measured; 0: not yet
+  std::int64_t prompt_token_ns = 0;  // one more prompt token in a step, measured; 0: not yet
+};
+
+}  // namespace caudal
