@@ -50,6 +50,8 @@ void Admission::take(const Demand& demand) {
   take_room(demand);
 }
 
+void Admission::limit_tokens(std::int32_t num_tokens) { num_tokens_ = std::min(num_tokens_, num_tokens); }
+
 void Admission::take_room(const Demand& demand) {
   num_sequences_ -= 1;
   num_blocks_ -= entry_blocks(*info_, demand);

@@ -58,7 +58,7 @@ class Admission {
   void take(const Demand& demand);
   void take_room(const Demand& demand);  // all but the tokens
   void take_tokens(std::int32_t num_tokens) { num_tokens_ -= num_tokens; }
-  void limit_tokens(std::int32_t num_tokens) { num_tokens_ = std::min(num_tokens_, num_tokens); }
+  void limit_tokens(std::int32_t num_tokens);
 
   bool exhausted() const { return num_tokens_ <= 0 || num_sequences_ <= 0; }
   std::int32_t num_tokens() const { return num_tokens_; }

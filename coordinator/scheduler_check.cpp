@@ -44,9 +44,16 @@ void Scheduler::check_integrity() const {
             "a sequence is in no state or in two");
   for (const auto& [age, sequence] : waiting_.by_age()) CHECK(sequence->state == SequenceState::kWaiting);
   for (const auto& [name, tenant] : tenants_.all()) {
-    std::int32_t num_requests = 0;
+    std::int32_t num_requests = 0, num_waiting = 0;
     for (const auto& [id, request] : requests_) num_requests += request.tenant == &tenant ? 1 : 0;
-    CHECK_MSG(num_requests == tenant.num_requests && tenant.num_waiting >= 0, "a tenant lost count");
+    for (const auto& [age, sequence] : waiting_.by_age()) num_waiting += sequence->request->tenant == &tenant ? 1 : 0;
+    CHECK_MSG(num_requests == tenant.num_requests && num_waiting == tenant.num_waiting, "a tenant lost count");
+  }
+  for (const auto& [replica, sequences] : placed_) {
+    CHECK_MSG(replicas_.at(replica).alive, "a place on a replica that is gone");
+    for (const Sequence* sequence : sequences) {
+      CHECK_MSG(sequence->state == SequenceState::kWaiting, "a place for a sequence that does not wait");
+    }
   }
   for (const auto& [id, replica] : replicas_) check_replica(replica);
 }

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::int32_t kUnmeasured = 4 * kBlockSize;  // prompt tokens of a step while nothing is known
 constexpr std::int64_t kMaxStepUs = 1LL << 30;        // longer ones are not believed
-constexpr std::int64_t kOne = 1 << 10;                // fixed point of the fading sums
+constexpr std::int64_t kUnit = 1 << 10;               // fixed point of the fading sums
 constexpr int kFade = 3;                              // a new measurement counts 1/8
 constexpr std::int64_t kMostSurprise = 4;             // times the estimate: one slow step does not rule
 
@@ -45,8 +45,8 @@ void StepBudget::observe(const StepLoad& load, std::int64_t step_us) {
   if (const std::int64_t token_ns = prompt_token_ns(); token_ns > 0) {
     added_us = believable(added_us, std::max<std::int64_t>(token_ns * load.num_prompt_tokens / 1000, 1));
   }
-  prompt_us_ += added_us * kOne - prompt_us_ / (1 << kFade);
-  prompt_tokens_ += load.num_prompt_tokens * kOne - prompt_tokens_ / (1 << kFade);
+  prompt_us_ += added_us * kUnit - prompt_us_ / (1 << kFade);
+  prompt_tokens_ += load.num_prompt_tokens * kUnit - prompt_tokens_ / (1 << kFade);
 }
 
 std::int64_t StepBudget::decode_us(std::int32_t num_decode_tokens) const {

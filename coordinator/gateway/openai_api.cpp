@@ -62,9 +62,9 @@ Result<Parameter::Value> check_scalar(const Parameter& parameter, const json::va
     checked.real = value.to_number<double>();
   }
   // As the worker will hold it: (0, 1] must not become 0 when narrowed.
-  const double narrowed = parameter.above_min ? static_cast<double>(static_cast<float>(checked.real)) : checked.real;
-  const bool high_enough = parameter.above_min ? narrowed > parameter.min : narrowed >= parameter.min;
-  if (!high_enough || !(narrowed <= parameter.max)) return scalar_error(parameter);  // NaN fails here, too
+  const bool high_enough = parameter.above_min ? static_cast<float>(checked.real) > static_cast<float>(parameter.min)
+                                               : checked.real >= parameter.min;
+  if (!high_enough || !(checked.real <= parameter.max)) return scalar_error(parameter);  // NaN fails here, too
   return checked;
 }
 

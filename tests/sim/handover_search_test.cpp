@@ -185,7 +185,7 @@ class Handover {
     node.checker->sent(*step);
     for (const SlotId slot : step->released) node.table.erase(slot);
     for (const NewSequence& line : step->new_sequences) {
-      ledger_.admitted(line);
+      ledger_.admitted(line, bounds_.budget.num_losses - left_.num_losses);
       node.table[line.slot] = {line.sequence_id, line.blocks.size(), line.num_computed};
     }
     for (const ScheduledSequence& line : step->scheduled) {

@@ -20,6 +20,8 @@ void Ledger::accepted(RequestId id, const SchedulerStats& before, const Schedule
   Promise& promise = promises_.at(id);
   const Request& request = promise.request;
   const std::uint64_t num_new = after.num_accepted - before.num_accepted;
+  const bool is_known = !config_.tenants.only_known || config_.tenants.weights.contains(request.tenant);
+  CHECK_MSG(is_known || num_new == 0, "an unknown tenant was let in");
   if (num_new == 0) {
     CHECK_MSG(before.num_waiting == after.num_waiting, "a refused request was kept");
     CHECK_MSG(std::ranges::all_of(promise.streams, &Stream::ended), "a refusal was not told");
@@ -73,13 +75,17 @@ void Ledger::received(const TokenEvent& event, Time now) {
   if (event.reject == RejectReason::kDeadline) {
     CHECK_MSG(stream.tokens.empty() && stream.num_admissions == 0, "refused after its start");
     CHECK_MSG(!promise.request.deadline || *promise.request.deadline < now, "refused before its deadline");
+  } else if (event.reject == RejectReason::kHopeless) {
+    CHECK_MSG(stream.tokens.empty() && stream.num_admissions == 0, "refused after its start");
+    const Time best_case = kHopefulUs + kHopefulUsPerToken * promise.num_prompt_tokens();
+    CHECK_MSG(now + best_case > promise.request.deadline.value(), "refused though there is time enough");
   } else if (event.reject != RejectReason::kTooLong && event.reject != RejectReason::kNoReplica) {
     CHECK_MSG(event.finish_reason == stream.expected.finish_reason, "wrong end");
     CHECK_MSG(stream.tokens.size() == expected.size(), "ended too early");
   }
 }
 
-const Stream& Ledger::admitted(const NewSequence& sequence) {
+const Stream& Ledger::admitted(const NewSequence& sequence, std::int32_t num_losses) {
   const auto found = by_sequence_.find(sequence.sequence_id);
   CHECK_MSG(found != by_sequence_.end(), "a sequence that nobody asked for");
   Stream& stream = *found->second;
@@ -91,6 +97,7 @@ const Stream& Ledger::admitted(const NewSequence& sequence) {
                 std::equal(stream.tokens.rbegin(), stream.tokens.rend(), sequence.tokens.rbegin()),
             "resumes with other tokens than it has");
   max_admissions_ = std::max(max_admissions_, ++stream.num_admissions);
+  CHECK_MSG(stream.num_admissions <= 1 + config_.max_preemptions + num_losses, "preempted more often than it may be");
   return stream;
 }
 

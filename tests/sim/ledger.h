@@ -42,8 +42,9 @@ class Ledger {
   void cancelled(RequestId id, std::int32_t index);
   void received(const TokenEvent& event, Time now);
 
-  // Plans may name a sequence anew only with all its tokens. Called once the turn's events are out.
-  const Stream& admitted(const NewSequence& sequence);
+  // Plans may name a sequence anew only with all its tokens, and only so often: once, and once more for each of its
+  // preemptions and for each of the `num_losses` of replicas so far. Called once the turn's events are out.
+  const Stream& admitted(const NewSequence& sequence, std::int32_t num_losses);
 
   void check(const SchedulerStats& stats) const;
 
@@ -62,6 +63,10 @@ class Ledger {
   std::int32_t max_admissions() const { return max_admissions_; }
 
  private:
+  // No simulated worker is slower, so nobody is hopeless who has as much time.
+  static constexpr Time kHopefulUs = 10'000;
+  static constexpr Time kHopefulUsPerToken = 500;
+
   void close(Stream& stream) { live_.erase({stream.request, stream.index}); }
 
   SchedulerConfig config_;

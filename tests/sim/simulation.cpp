@@ -1,5 +1,6 @@
 #include "tests/sim/simulation.h"
 
+#include <array>
 #include <utility>
 
 namespace caudal::sim {
@@ -17,6 +18,10 @@ EngineConfig draw_config(Random& random) {
   scheduler.batching = random.chance(12) ? BatchingMode::kStatic : BatchingMode::kContinuous;
   scheduler.static_batch_size = random.small(1, 4);
   scheduler.prefix_caching = random.chance(75);
+  scheduler.max_preemptions = random.small(1, 6);
+  scheduler.oldest_every = random.small(1, 4);
+  if (random.chance(40)) scheduler.itl_target_us = random.draw(500, 4'000);
+  if (random.chance(50)) scheduler.tenants = {.weights = {{"heavy", 4}, {"light", 1}}, .only_known = random.chance(20)};
   config.cluster.lease_us = 500'000;
   config.cluster.step_timeout_us = 900'000;
   config.cluster.beat_interval_us = 100'000;
@@ -218,7 +223,7 @@ void Simulation::take(PeerInput& input) {
 void Simulation::check_turn() {
   const Scheduler& scheduler = core_.scheduler();
   for (const auto& [replica, sequence] : std::exchange(admissions_, {})) {
-    const Stream& stream = ledger_.admitted(sequence);
+    const Stream& stream = ledger_.admitted(sequence, static_cast<std::int32_t>(num_losses_));
     const auto side = replicas_.find(replica);
     // A block can be read by others only once an answer has confirmed it, and only under its salt (S4).
     if (side != replicas_.end() && sequence.num_computed > 0 && !ledger_.may_fork(sequence.sequence_id)) {
@@ -305,6 +310,9 @@ Request Simulation::draw_request() {
   request.num_sequences = forks_ && random.chance(30) ? random.small(2, 4) : 1;
   request.priority = random.chance(80) ? 0 : random.small(-1, 1);
   if (random.chance(15)) request.deadline = environment_.now + random.draw(0, 200'000);
+  if (random.chance(15)) request.ttft_target_us = random.draw(1, 100'000);
+  if (random.chance(15)) request.tpot_target_us = random.draw(500, 4'000);
+  if (random.chance(60)) request.tenant = std::array{"heavy", "light", "stranger"}[random.draw(0, 2)];
   return request;
 }
 
