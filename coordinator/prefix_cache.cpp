@@ -15,6 +15,11 @@ namespace {
 
 bool has_begun(const Sequence& sequence) { return sequence.num_tokens() > sequence.request->num_prompt_tokens; }
 
+// In full blocks, of the prompt but its last token.
+std::int32_t num_shareable(const RequestState& request) {
+  return (request.num_prompt_tokens - 1) / kBlockSize * kBlockSize;
+}
+
 // A running sibling on the replica that has all of the prompt but the last token, which the fork computes to
 // sample from. Nothing: what the sequence itself has said already is nobody else's.
 const Sequence* find_parent(const Sequence& sequence, const Replica& replica) {
@@ -31,13 +36,17 @@ const Sequence* find_parent(const Sequence& sequence, const Replica& replica) {
 
 }  // namespace
 
+bool PrefixCache::shares_prompt(const Sequence& sequence) { return !has_begun(sequence); }
+
 bool PrefixCache::is_under_way(const Sequence& sequence) {
-  if (has_begun(sequence)) return false;
-  const std::int32_t num_in_full_blocks = (sequence.num_tokens() - 1) / kBlockSize * kBlockSize;
   const auto computes_it = [&](const Sequence& sibling) {
-    return sibling.state == SequenceState::kRunning && sibling.residence.num_computed < num_in_full_blocks;
+    return sibling.state == SequenceState::kRunning && sibling.residence.num_computed < num_shareable(*sequence.request);
   };
-  return std::ranges::any_of(sequence.request->sequences, computes_it);
+  return shares_prompt(sequence) && std::ranges::any_of(sequence.request->sequences, computes_it);
+}
+
+bool PrefixCache::will_compute_for_siblings(const Sequence& sequence, const CachedPrefix& cached) {
+  return sequence.request->sequences.size() > 1 && cached.num_tokens < num_shareable(*sequence.request);
 }
 
 CachedPrefix PrefixCache::probe(Sequence& sequence, const Replica& replica) const {

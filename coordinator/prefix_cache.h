@@ -23,6 +23,10 @@ class PrefixCache {
 
   // Whether a sibling is computing the blocks that the sequence would have to compute as well.
   static bool is_under_way(const Sequence& sequence);
+  // Whether that will be so for its siblings once the sequence is admitted with this prefix.
+  static bool will_compute_for_siblings(const Sequence& sequence, const CachedPrefix& cached);
+  // Whether the sequence can still use what a sibling computes.
+  static bool shares_prompt(const Sequence& sequence);
 
   // Publishes the full blocks among the tokens that the worker has answered for. Plans in flight write
   // behind those.

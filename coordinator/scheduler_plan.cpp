@@ -1,6 +1,8 @@
 // Scheduler::plan: running sequences first (decodes, then prompts in queue order), then waiting ones, as
 // long as tokens, sequences and blocks last. What it changes is what the plan says; a phase that finds no
 // room leaves nothing behind.
+#include <set>
+
 #include "common/check.h"
 #include "coordinator/placement.h"
 #include "coordinator/scheduler_draft.h"
@@ -139,10 +141,8 @@ void Scheduler::admit_waiting(Draft& draft) {
     Sequence& sequence = *placed->second.front();
     Demand demand = demand_of(sequence);
     demand.cached = prefix_cache_.probe(sequence, replica);
-    const bool is_under_way = PrefixCache::is_under_way(sequence);  // since a sibling has been admitted
-    if (!is_under_way && !draft.left.admits(demand)) return;
+    if (!draft.left.admits(demand)) return;
     placed->second.pop_front();
-    if (is_under_way) continue;
     waiting_.erase(sequence);
     draft.left.take_room(demand);
     admit(draft, sequence);
@@ -158,14 +158,17 @@ void Scheduler::place_waiting() {
   for (const auto& [id, replica] : replicas_) {
     if (replica.alive) placement.add(replica);
   }
+  std::set<const RequestState*> computing;  // prompts that siblings of these requests need not compute
   QueueWalk walk(waiting_);
   while (Sequence* sequence = walk.next()) {
     if (PrefixCache::is_under_way(*sequence)) continue;
+    if (PrefixCache::shares_prompt(*sequence) && computing.contains(sequence->request)) continue;
     const Demand demand = demand_of(*sequence);
     if (const std::optional<Placed> chosen = placement.choose(*sequence, demand)) {
       chosen->candidate->take(chosen->demand);
       walk.count_turn();
       placed_[chosen->candidate->replica->id].push_back(sequence);
+      if (PrefixCache::will_compute_for_siblings(*sequence, chosen->demand.cached)) computing.insert(sequence->request);
     } else if (!placement.close(demand)) {
       return;
     }
