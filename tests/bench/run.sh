@@ -49,8 +49,8 @@ for suite in "${suites[@]}"; do
     prefix-cache) "$bin/engine_bench" prefix-cache --model "$tiny" --num-prompts 16 --repeats 3 ;;
     first-token) "$bin/engine_bench" first-token --model "$tiny" ;;
     pool) "$bin/engine_bench" pool --model "$tiny" --num-prompts 48 --repeats 3 ;;
-    static-literal) "$bin/engine_bench" static-literal --num-prompts 192 ;;
-    static-fair) "$bin/engine_bench" static-fair --num-prompts 160 ;;
+    static-literal) "$bin/engine_bench" static-literal --num-prompts 1000 ;;
+    static-fair) "$bin/engine_bench" static-fair --num-prompts 256 ;;
     paging) "$bin/engine_bench" paging --num-prompts 96 ;;
     *) "$bin/engine_bench" "$suite" ;;
   esac
