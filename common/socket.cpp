@@ -135,7 +135,7 @@ struct Socket::Impl {
     socket = zmq_socket(context, type);
     CHECK(socket != nullptr);
     set_int(socket, ZMQ_SNDHWM, options.high_water_mark);
-    set_int(socket, ZMQ_RCVHWM, options.high_water_mark);
+    set_int(socket, ZMQ_RCVHWM, options.most_unread > 0 ? options.most_unread : options.high_water_mark);
     set_int(socket, ZMQ_LINGER, static_cast<int>(options.linger.count()));
     set_int(socket, ZMQ_HANDSHAKE_IVL, kHandshakeMs);
     set_int(socket, ZMQ_RECONNECT_IVL, kReconnectMinMs);

@@ -24,7 +24,8 @@ CurveKeys generate_curve_keys();
 Result<CurveKeys> load_curve_keys(const std::string& path);  // two lines: "public KEY", "secret KEY"
 
 struct SocketOptions {
-  int high_water_mark = 1000;                      // messages queued per peer and direction
+  int high_water_mark = 1000;                      // messages queued per peer, in each direction
+  int most_unread = 0;                             // of these, received and not read; 0 = as many
   std::size_t max_message_bytes = 64UL << 20;      // larger ones end the connection
   std::chrono::milliseconds heartbeat{200};        // ZMTP ping interval; 0 = off
   std::chrono::milliseconds heartbeat_timeout{2000};

@@ -330,6 +330,7 @@ Result<std::unique_ptr<ZmqGateway>> ZmqGateway::start(const ZmqConfig& config, c
                                                       WorkPool& pool) {
   SocketOptions options;
   options.high_water_mark = config.high_water_mark;
+  options.most_unread = config.most_unread;
   options.max_message_bytes = config.max_message_bytes;
   options.curve = config.curve;
   Result<std::unique_ptr<Socket>> socket = Socket::bind_router(config.endpoint, options);
