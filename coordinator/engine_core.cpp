@@ -101,6 +101,9 @@ void EngineCore::finish_turn(Time now) {
   forget_lost_replicas(now);
   send_plans(now);
   for (TokenEvent& event : scheduler_.take_events()) hand_out(std::move(event));
+#ifndef NDEBUG
+  scheduler_.check_integrity();
+#endif
 }
 
 void EngineCore::forget_lost_replicas(Time now) {
