@@ -35,9 +35,18 @@ constexpr auto kOrderlyExit = 4s;      // after the coordinator's Shutdown messa
 constexpr auto kTerminateExit = 4s;    // after SIGTERM to mpirun
 constexpr int kExitCannotRun = 1;      // a worker's code for bad flags, model or memory
 
-int num_cores() {
+// Those this process may use.
+struct Cores {
+  int first = 0;
+  int count = 1;
+};
+
+Cores usable_cores() {
   cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return {};
+  int first = 0;
+  while (!CPU_ISSET(static_cast<std::size_t>(first), &set)) ++first;
+  return {first, CPU_COUNT(&set)};
 }
 
 // One replica's mpirun, seen from the launcher child.
@@ -101,12 +110,13 @@ std::vector<std::string> mpirun_command(const LaunchConfig& config, const std::s
                                  "--coordinator", endpoint, "--tensor-parallel",
                                  std::to_string(config.tensor_parallel_size)});
   if (hosts.empty() && config.num_replicas > 1) {
-    // Several replicas share this host: each gets its own cores.
+    // Several replicas share this host: each gets its own cores, and its share of the memory.
     const int ranks = config.num_replicas * config.tensor_parallel_size;
-    const int threads = std::max(1, num_cores() / ranks);
-    const int first_core = replica * config.tensor_parallel_size * threads;
-    command.insert(command.end(), {"--threads", std::to_string(threads), "--first-core",
-                                   std::to_string(first_core % std::max(1, num_cores()))});
+    const Cores cores = usable_cores();
+    const int threads = std::max(1, cores.count / ranks);
+    const int first_core = cores.first + replica * config.tensor_parallel_size * threads % cores.count;
+    command.insert(command.end(), {"--threads", std::to_string(threads), "--first-core", std::to_string(first_core),
+                                   "--ranks-on-host", std::to_string(ranks)});
   }
   command.insert(command.end(), config.worker_args.begin(), config.worker_args.end());
   return command;

@@ -1,9 +1,10 @@
 #include "worker/host_cores.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 #include <vector>
 
 namespace caudal {
@@ -28,9 +29,17 @@ bool contains_run(const std::vector<int>& cores, int first, int count) {
 }  // namespace
 
 void use_all_cores() {
-  cpu_set_t all;
-  std::memset(&all, 0xFF, sizeof all);
-  sched_setaffinity(0, sizeof all, &all);  // the kernel leaves out what is not allowed
+  static const cpu_set_t all = [] {
+    cpu_set_t own, launcher;
+    CPU_ZERO(&own);
+    CPU_ZERO(&launcher);
+    sched_getaffinity(0, sizeof own, &own);
+    // Without mpirun the parent is a shell, which says nothing about what this process was given.
+    if (std::getenv("OMPI_COMM_WORLD_RANK") != nullptr) sched_getaffinity(getppid(), sizeof launcher, &launcher);
+    CPU_OR(&own, &own, &launcher);
+    return own;
+  }();
+  sched_setaffinity(0, sizeof all, &all);
 }
 
 RankCores choose_rank_cores(const CoreChoice& choice, int local_rank, int local_size) {

@@ -16,9 +16,10 @@ struct RankCores {
   int first_core = -1;  // -1 = not pinned
 };
 
-// mpirun may have bound this process to few cores; when pinning is wanted, the process takes back all cores
-// its control group allows, so that the ranks of a host can divide them. Threads that are to run anywhere
-// (not the ones that compute) call it too, because threads inherit the binding of who starts them.
+// mpirun may have bound this process to few cores; when pinning is wanted, the process takes back all cores that
+// mpirun itself may use (taskset and control groups hold for both), so that the ranks of a host can divide them.
+// Threads that are to run anywhere (not the ones that compute) call it too, because threads inherit the binding of
+// who starts them. The first call must come early, while mpirun lives.
 void use_all_cores();
 
 // Pins only when every rank of the host can have its threads on cores of its own.

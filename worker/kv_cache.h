@@ -20,6 +20,7 @@ struct KvBudget {
   std::size_t kv_cache_bytes = 0;
   double memory_fraction = 0.5;
   int ranks_on_device = 1;
+  int ranks_on_host = 0;  // of all replicas, where the device is the host; 0 = those of this mpirun
 };
 
 // What a rank needs to know about itself to plan.

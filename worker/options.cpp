@@ -68,6 +68,10 @@ void add_capacity(CLI::App& app, WorkerOptions& options) {
                  "Share of the free memory for weights, workspace and KV cache together")
       ->check(CLI::Range(0.01, 1.0))
       ->capture_default_str();
+  app.add_option("--ranks-on-host", runner.kv.ranks_on_host,
+                 "Ranks that share the host's memory; 0 = those of this mpirun. For several mpirun on one host")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
   app.add_option("--kv-cache-bytes", runner.kv.kv_cache_bytes, "KV cache of a rank, as in 512MiB; instead of the share")
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--num-blocks", runner.kv.num_blocks, "KV blocks of 16 tokens; instead of the share")
