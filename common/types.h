@@ -35,6 +35,7 @@ struct SamplingParams {
   std::uint64_t seed = 0;           // always set: from the client or drawn by the coordinator
   std::int32_t num_logprobs = -1;   // -1 = none; 0 = the sampled token's; n = and the n most likely
   std::vector<std::pair<TokenId, float>> logit_bias;
+  std::vector<std::vector<TokenId>> bad_words{};  // none of them is ever completed in the output
 
   bool greedy() const { return temperature == 0.0F; }
   bool has_penalties() const {

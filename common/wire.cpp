@@ -1,5 +1,6 @@
 #include "common/wire.h"
 
+#include <algorithm>
 #include <limits>
 #include <span>
 #include <utility>
@@ -89,6 +90,7 @@ void to_proto(const SamplingParams& params, control::SamplingParams* out) {
     out->add_bias_tokens(token);
     out->add_bias_values(bias);
   }
+  for (const auto& word : params.bad_words) fill(out->add_bad_words()->mutable_ids(), word);
 }
 
 SamplingParams from_proto(const control::SamplingParams& in) {
@@ -101,10 +103,12 @@ SamplingParams from_proto(const control::SamplingParams& in) {
                         .frequency_penalty = in.frequency_penalty(),
                         .seed = in.seed(),
                         .num_logprobs = in.num_logprobs(),
-                        .logit_bias = {}};
+                        .logit_bias = {},
+                        .bad_words = {}};
   for (int i = 0; i < in.bias_tokens_size(); ++i) {
     params.logit_bias.emplace_back(in.bias_tokens(i), in.bias_values(i));
   }
+  for (const auto& word : in.bad_words()) params.bad_words.push_back(take<TokenId>(word.ids()));
   return params;
 }
 
@@ -167,6 +171,8 @@ Result<StepPlan> from_proto(const control::StepPlan& in) {
     if (sampling.bias_tokens_size() != sampling.bias_values_size()) {
       return Error{"tokens and values differ in number", "sampling.bias"};
     }
+    const auto is_empty = [](const auto& word) { return word.ids_size() == 0; };
+    if (std::ranges::any_of(sampling.bad_words(), is_empty)) return Error{"an empty word", "sampling.bad_words"};
     if (sequence.speculative() > static_cast<std::uint32_t>(SpeculativeMode::kAuto)) {
       return Error{"unknown mode", "speculative"};
     }

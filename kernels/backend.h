@@ -73,7 +73,7 @@ struct SamplingRow {
   const SamplingParams* params = nullptr;
   std::int64_t position = 0;              // of the token to be drawn; the counter of the generator
   std::span<const TokenCount> counts;     // each distinct token so far; read only with penalties
-  std::span<const TokenId> banned;        // masked to -inf: stop tokens before min_tokens
+  std::span<const TokenId> banned;        // masked to -inf: stop tokens before min_tokens, ends of bad words
 };
 struct SamplingOutput {
   TokenId token = 0;

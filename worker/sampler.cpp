@@ -1,5 +1,7 @@
 #include "worker/sampler.h"
 
+#include "worker/bad_words.h"
+
 namespace caudal {
 Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator& group, std::int64_t vocab_size,
                                                  std::int64_t max_rows) {
@@ -8,7 +10,7 @@ Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator&
   return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(exchange).value()));
 }
 
-// As it would be if the drafts were the sequence's own: penalties count them, min_tokens too.
+// As it would be if the drafts were the sequence's own: penalties count them, min_tokens and bad words too.
 SamplingRow Sampler::row_of(const Draw& draw) {
   const SequenceRow& sequence = *draw.sequence;
   const auto num_drafts = static_cast<std::int32_t>(draw.drafts.size());
@@ -22,6 +24,11 @@ SamplingRow Sampler::row_of(const Draw& draw) {
     row.counts = counts.all();
   }
   if (sequence.num_output_tokens() + num_drafts < sequence.stop.min_tokens) row.banned = sequence.stop.stop_token_ids;
+  if (!sequence.sampling.bad_words.empty()) {
+    std::vector<TokenId>& banned = banned_.emplace_back(row.banned.begin(), row.banned.end());
+    append_banned(sequence, draw.drafts, banned);
+    row.banned = banned;
+  }
   return row;
 }
 
@@ -31,6 +38,7 @@ std::span<const SamplingOutput> Sampler::sample(const Tensor& logits, std::span<
   if (group_.rank() == 0) {
     rows_.clear();
     counts_.clear();
+    banned_.clear();
     for (const Draw& draw : draws) rows_.push_back(row_of(draw));
     backend_.sample(logits, vocab_size_, rows_, outputs_);
   }

@@ -45,6 +45,7 @@ class Sampler {
   std::vector<TokenId> tokens_;  // what rank 0 tells; -1 = nothing could be drawn
   std::vector<SamplingRow> rows_;
   std::deque<TokenCounts> counts_;  // of draws behind drafts
+  std::deque<std::vector<TokenId>> banned_;  // of draws with bad words
   std::vector<SamplingOutput> outputs_;
 };
 

@@ -56,8 +56,11 @@ std::optional<ApiError> Generation::prepare() {
   if (request_.best_of > request_.num_sequences) {
     best_of_.emplace(parts_.size(), request_.best_of, request_.num_sequences, request_.num_logprobs >= 0);
   }
+  Result<std::vector<std::vector<TokenId>>> bad_words = context_.encoder.encode_bad_words(request_.bad_words);
+  if (!bad_words) return invalid_request(bad_words.error());
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     if (auto error = prepare_part(i, max_context)) return error;
+    parts_[i].request.sampling.bad_words = bad_words.value();
   }
   return std::nullopt;
 }

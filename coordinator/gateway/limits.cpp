@@ -97,7 +97,6 @@ constexpr UnsupportedField kUnsupported[] = {
     {"prompt_logprobs", ""},
     {"prompt_embeds", ""},
     {"truncate_prompt_tokens", ""},
-    {"bad_words", "[]"},
     {"allowed_token_ids", ""},
     {"guided_json", ""},
     {"guided_regex", ""},

@@ -166,6 +166,23 @@ Result<void> parse_stops(const json::object& body, std::int32_t vocab_size, ApiR
   return {};
 }
 
+Result<void> parse_bad_words(const json::object& body, ApiRequest& request) {
+  const json::value* words = present(body, "bad_words");
+  if (words == nullptr) return {};
+  if (!words->is_array() || words->get_array().size() > kMaxBadWords) {
+    return Error{fmt::format("It must be a list of at most {} strings.", kMaxBadWords), "bad_words"};
+  }
+  for (const json::value& value : words->get_array()) {
+    const std::string_view word = value.is_string() ? std::string_view(value.get_string()) : std::string_view();
+    if (word.find_first_not_of(' ') == std::string_view::npos || word.size() > kMaxBadWordBytes) {
+      return Error{fmt::format("A bad word must be a string of 1 to {} bytes, and more than spaces.", kMaxBadWordBytes),
+                   fmt::format("bad_words[{}]", request.bad_words.size())};
+    }
+    request.bad_words.emplace_back(word);
+  }
+  return {};
+}
+
 Result<void> parse_logit_bias(const json::object& body, std::int32_t vocab_size, ApiRequest& request) {
   const json::value* bias = present(body, "logit_bias");
   if (bias == nullptr) return {};
@@ -318,6 +335,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, const json::value& body,
   }
   if (const auto done = parse_stops(object, context.vocab_size, request); !done) return done.error();
   if (const auto done = parse_logit_bias(object, context.vocab_size, request); !done) return done.error();
+  if (const auto done = parse_bad_words(object, request); !done) return done.error();
   if (const auto done = parse_stream_options(object, request); !done) return done.error();
   if (const auto done = parse_speculative(object, request); !done) return done.error();
   if (const auto done = check_together(object, request); !done) return done.error();

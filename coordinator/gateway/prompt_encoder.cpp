@@ -3,6 +3,8 @@
 // runs. Afterwards the text is cut at the control tokens that have no guard, and the guards are taken out.
 #include "coordinator/gateway/prompt_encoder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "common/tokenizer/unicode.h"
@@ -77,6 +79,19 @@ PromptEncoder::PromptEncoder(const ModelContext& model) : model_(model) {
 }
 
 std::vector<TokenId> PromptEncoder::encode_text(std::string_view text) const { return model_.tokenizer->encode(text); }
+
+Result<std::vector<std::vector<TokenId>>> PromptEncoder::encode_bad_words(std::span<const std::string> words) const {
+  std::vector<std::vector<TokenId>> encoded;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string word = words[i].substr(std::min(words[i].find_first_not_of(' '), words[i].size()));
+    std::vector<TokenId> alone = model_.tokenizer->encode(word, {.add_special_tokens = false});
+    std::vector<TokenId> behind_space = model_.tokenizer->encode(" " + word, {.add_special_tokens = false});
+    if (alone.empty() || behind_space.empty()) return Error{"It has no tokens.", fmt::format("bad_words[{}]", i)};
+    if (behind_space != alone) encoded.push_back(std::move(behind_space));
+    encoded.push_back(std::move(alone));
+  }
+  return encoded;
+}
 
 // Whether a control token, or the beginning of one that the text breaks off, stands at its front.
 bool PromptEncoder::may_start_control(std::string_view text) const {

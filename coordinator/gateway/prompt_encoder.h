@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,9 @@ class PromptEncoder {
   std::vector<TokenId> encode_text(std::string_view text) const;
   // Errors: no template; the template refuses or fails; continue_final_message does not find the message.
   Result<std::vector<TokenId>> encode_chat(const ChatInput& chat) const;
+  // Every way in which the words are banned: as they stand alone, and behind a space where that is other tokens.
+  // An Error for one without tokens.
+  Result<std::vector<std::vector<TokenId>>> encode_bad_words(std::span<const std::string> words) const;
 
  private:
   bool may_start_control(std::string_view text) const;

@@ -27,7 +27,8 @@ StepPlan sample_plan() {
                                           .frequency_penalty = 0.25F,
                                           .seed = 0xffffffffffffffffULL,
                                           .num_logprobs = 5,
-                                          .logit_bias = {{1, -2.5F}, {8, 3.0F}}},
+                                          .logit_bias = {{1, -2.5F}, {8, 3.0F}},
+                                          .bad_words = {{7}, {8, 9}}},
                              .stop = {.max_tokens = 10, .min_tokens = 2, .stop_token_ids = {0, 2}},
                              .speculative = SpeculativeMode::kDraft}},
           .block_copies = {{4, 5}},
@@ -67,6 +68,7 @@ TEST(Wire, PlanRoundTrip) {
   EXPECT_EQ(sequence.sampling.seed, 0xffffffffffffffffULL);
   EXPECT_EQ(sequence.sampling.num_logprobs, 5);
   EXPECT_EQ(sequence.sampling.logit_bias, sent.sampling.logit_bias);
+  EXPECT_EQ(sequence.sampling.bad_words, sent.sampling.bad_words);
   EXPECT_EQ(sequence.stop.max_tokens, 10);
   EXPECT_EQ(sequence.stop.min_tokens, 2);
   EXPECT_EQ(sequence.stop.stop_token_ids, sent.stop.stop_token_ids);

@@ -116,6 +116,21 @@ class Serving(unittest.TestCase):
         self.assertEqual(first, again)
         self.assertNotEqual(first, other)
 
+    def test_bad_words_never_come_out(self):
+        prompt = "Once upon a time"
+        asked = dict(max_tokens=40, temperature=0.0)
+        text = self.cluster.complete(prompt, **asked)["choices"][0]["text"]
+        words = sorted(set(re.findall(r"[a-z]{3,}", text)), key=len)[-3:]
+        self.assertEqual(len(words), 3, text)
+        cleaned = self.cluster.complete(prompt, bad_words=words, **asked)["choices"][0]["text"]
+        spoken = re.findall(r"[a-z]+", cleaned)
+        self.assertTrue(spoken)
+        self.assertFalse(set(words) & set(spoken), cleaned)
+        client = zmq_client.Client(self.cluster.zmq_endpoint)
+        self.assertEqual(client.complete(prompt, bad_words=words, **asked).choices[0].text, cleaned)
+        status, answer = self.cluster.post("/v1/completions", {"prompt": prompt, "bad_words": ["a", " "]})
+        self.assertEqual((status, answer["error"]["param"]), (400, "bad_words[1]"))
+
     def test_n_and_stop_and_logprobs(self):
         answer = self.cluster.complete("Once upon a time", n=3, temperature=1.0, seed=3, max_tokens=8)
         self.assertEqual([c["index"] for c in answer["choices"]], [0, 1, 2])

@@ -114,7 +114,11 @@ std::vector<double> expected_shares(const ToyLogits& model, const SamplingParams
     SamplingRow row;
     row.params = &params;
     row.counts = sequence.counts.all();
-    if (sequence.num_output_tokens() < stop.min_tokens) row.banned = stop.stop_token_ids;
+    std::vector<TokenId> banned;
+    if (sequence.num_output_tokens() < stop.min_tokens) banned = stop.stop_token_ids;
+    for (const std::vector<TokenId>& word : params.bad_words)  // of one or two tokens
+      if (word.size() == 1 || word.front() == sequence.tokens.back()) banned.push_back(word.back());
+    row.banned = banned;
     return reference::distribution({logits.begin(), logits.end()}, row);
   };
   const SequenceRow before = sequence_with(params, stop, 0);
@@ -159,10 +163,13 @@ const Case kCases[] = {
     {"bias", [](SamplingParams& p, StopParams&) { p.logit_bias = {{1, 1.5F}, {4, -2.0F}}; }},
     {"min_tokens",  // bans hold for the first of the two tokens
      [](SamplingParams&, StopParams& s) { s.min_tokens = 2, s.stop_token_ids = {0, 3}; }},
+    {"bad_words",  // the second behind the output so far, the others behind a guess
+     [](SamplingParams& p, StopParams&) { p.bad_words = {{5}, {2, 0}, {3, 1}, {1, 4}}; }},
     {"all",
      [](SamplingParams& p, StopParams& s) {
        p.temperature = 0.9F, p.top_k = 5, p.top_p = 0.95F, p.min_p = 0.02F, p.frequency_penalty = 0.7F;
        p.logit_bias = {{2, 0.8F}};
+       p.bad_words = {{2, 1}, {0, 4}};
        s.min_tokens = 3, s.stop_token_ids = {5};
      }},
 };

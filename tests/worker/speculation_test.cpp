@@ -46,6 +46,7 @@ std::vector<ToyRequest> mixed_requests(std::int32_t vocab_size) {
     if (i % 8 == 7) request.sampling.frequency_penalty = 0.4F;
     if (i % 5 == 1) request.sampling.presence_penalty = 0.5F;
     if (i % 5 == 2) request.sampling.logit_bias = {{phrase[0], 3.0F}, {phrase[1], -4.0F}};
+    if (i % 4 == 2) request.sampling.bad_words = {{phrase[0]}, {phrase[1], phrase[2]}};
     if (i % 3 == 0) request.stop.stop_token_ids = {phrase[2], phrase[3]};
     if (i % 6 == 0) request.stop.min_tokens = 6;
     if (i % 4 == 3) request.sampling.num_logprobs = 2;
@@ -110,6 +111,36 @@ TEST(Speculation, APoorDraftModelChangesNoToken) {
   const ToyRun run = generate(replica, requests, {.num_draft_tokens = 4});
   expect_same(run, plain, "poor drafts");
   EXPECT_GT(run.num_drafted, 0);
+}
+
+bool contains(const std::vector<TokenId>& tokens, const std::vector<TokenId>& word) {
+  return !std::ranges::search(tokens, word).empty();
+}
+
+// What the model would say is banned piece by piece: a token, a pair that stands in the answer, three in a row.
+TEST(Speculation, BadWordsNeverComeOut) {
+  const Fixture fixture = load_fixture("llama3_2");
+  TestReplica replica(fixture.model_dir, 1, with_draft(fixture.model_dir));
+  ASSERT_TRUE(replica.valid());
+  std::vector<ToyRequest> requests;
+  for (const FixtureCase& c : fixture.cases) requests.push_back(greedy_request(c.prompt, 48));
+  const ToyRun free = generate(replica, requests);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const std::vector<TokenId>& said = free.answers[i].tokens;
+    requests[i].sampling.bad_words = {{said[20]}, {said[10], said[11]}, {said[3], said[4], said[5]}};
+  }
+  const ToyRun plain = generate(replica, requests);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    for (const std::vector<TokenId>& word : requests[i].sampling.bad_words) {
+      EXPECT_TRUE(contains(free.answers[i].tokens, word));
+      EXPECT_FALSE(contains(plain.answers[i].tokens, word)) << "request " << i;
+    }
+  }
+  for (const std::int32_t k : {1, 4, 8}) {
+    const ToyRun run = generate(replica, requests, {.num_draft_tokens = k});
+    expect_same(run, plain, std::to_string(k) + " drafts");
+    EXPECT_GT(run.num_accepted, 0);
+  }
 }
 
 TEST(Speculation, GoldenTokensOfEveryFamily) {

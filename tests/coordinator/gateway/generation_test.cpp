@@ -161,6 +161,14 @@ TEST_F(GenerationTest, FillsTheEnginesRequest) {
   EXPECT_EQ(usage.num_generated_tokens, 13);  // the end token counts
 }
 
+TEST_F(GenerationTest, BadWordsAreBannedWithAndWithoutASpace) {
+  Intake intake = take(Endpoint::kCompletions, R"({"prompt":["a","b"],"bad_words":["  xy","<|user|>"]})");
+  ASSERT_FALSE(intake.error);
+  run(*intake.generation);
+  const std::vector<std::vector<TokenId>> expected{{' ', 'x', 'y'}, {'x', 'y'}, {' ', 257}, {257}};
+  for (const Request& request : service_.submitted()) EXPECT_EQ(request.sampling.bad_words, expected);
+}
+
 ChoiceDelta scored(std::int32_t choice, std::string text, std::vector<float> logprobs,
                    FinishReason finish = FinishReason::kStop) {
   ChoiceDelta delta;

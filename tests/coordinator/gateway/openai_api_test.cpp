@@ -55,7 +55,7 @@ TEST(OpenAiApi, TakesEveryField) {
       "ignore_eos":true,"presence_penalty":-2,"frequency_penalty":2,"repetition_penalty":1.5,
       "logit_bias":{"5":-100,"6":1.5},"logprobs":3,"stream":true,"stream_options":{"include_usage":true},
       "include_stop_str_in_output":true,"skip_special_tokens":false,"priority":-4,"user":"u","best_of":2,"cache_salt":"mine",
-      "speculative":"ngram","deadline_ms":9000,"ttft_target_ms":200,"tpot_target_ms":12.5,
+      "bad_words":["no"," not"],"speculative":"ngram","deadline_ms":9000,"ttft_target_ms":200,"tpot_target_ms":12.5,
       "metadata":{"a":"b"},"unheard_of":{"x":[1]},"response_format":{"type":"text"},"suffix":null,"temperature_":9})");
   ASSERT_TRUE(request.ok()) << request.error().field << request.error().message;
   const ApiRequest& r = request.value();
@@ -67,6 +67,7 @@ TEST(OpenAiApi, TakesEveryField) {
   EXPECT_EQ(r.stop_strings, (std::vector<std::string>{"x", "y"}));
   EXPECT_EQ(r.sampling.logit_bias.size(), 2U);
   EXPECT_EQ(r.sampling.num_logprobs, 3);
+  EXPECT_EQ(r.bad_words, (std::vector<std::string>{"no", " not"}));
   EXPECT_EQ(r.cache_salt, "mine");
   EXPECT_EQ(r.speculative, SpeculativeMode::kNgram);
   EXPECT_EQ(r.user, "u");
@@ -137,6 +138,11 @@ TEST(OpenAiApi, RefusesByName) {
       {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1":101}})", "logit_bias"},
       {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1":"1"}})", "logit_bias"},
       {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":[]})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","bad_words":"x"})", "bad_words"},
+      {Endpoint::kCompletions, R"({"prompt":"a","bad_words":{}})", "bad_words"},
+      {Endpoint::kCompletions, R"({"prompt":"a","bad_words":["x",""]})", "bad_words[1]"},
+      {Endpoint::kCompletions, R"({"prompt":"a","bad_words":["x","  "]})", "bad_words[1]"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"bad_words":[["x"]]})", "bad_words[0]"},
       {Endpoint::kCompletions, R"({"prompt":"a","speculative":"eagle"})", "speculative"},
       {Endpoint::kCompletions, R"({"prompt":"a","speculative":true})", "speculative"},
       {Endpoint::kCompletions, R"({"prompt":"a","suffix":"b"})", "suffix"},
@@ -200,6 +206,10 @@ TEST(OpenAiApi, ListLimitsAreExact) {
   EXPECT_FALSE(with("stop", json::array(kMaxStopStrings + 1, "s")));
   EXPECT_TRUE(with("stop", json::string(kMaxStopStringBytes, 's')));
   EXPECT_FALSE(with("stop", json::string(kMaxStopStringBytes + 1, 's')));
+  EXPECT_TRUE(with("bad_words", json::array(kMaxBadWords, "s")));
+  EXPECT_FALSE(with("bad_words", json::array(kMaxBadWords + 1, "s")));
+  EXPECT_TRUE(with("bad_words", json::array(1, json::string(kMaxBadWordBytes, 's'))));
+  EXPECT_FALSE(with("bad_words", json::array(1, json::string(kMaxBadWordBytes + 1, 's'))));
   EXPECT_TRUE(with("stop_token_ids", json::array(kMaxStopTokenIds, 1)));
   EXPECT_FALSE(with("stop_token_ids", json::array(kMaxStopTokenIds + 1, 1)));
   EXPECT_TRUE(with("prompt", json::array(kMaxPrompts, "p")));
@@ -328,6 +338,7 @@ TEST(ProtoJson, IsTheSameRequest) {
   (*function->mutable_parameters()->mutable_fields())["n"].set_number_value(3);
   (*chat.mutable_parameters()->mutable_logit_bias())[7] = 1.5;
   chat.mutable_parameters()->add_stop("x");
+  chat.mutable_parameters()->add_bad_words("y");
   chat.mutable_parameters()->set_stream(true);
   chat.mutable_parameters()->set_user("u");
   chat.mutable_parameters()->set_deadline_ms(5);
@@ -335,7 +346,7 @@ TEST(ProtoJson, IsTheSameRequest) {
   ASSERT_TRUE(body.ok());
   const auto expected = parse_strict_json(R"({"model":"m","messages":[{"role":"assistant","tool_calls":[
       {"function":{"name":"f","arguments":"{}"}}]}],"tools":[{"function":{"name":"f","parameters":{"n":3}}}],
-      "stop":["x"],"logit_bias":{"7":1.5},"stream":true,"user":"u","deadline_ms":5})");
+      "stop":["x"],"bad_words":["y"],"logit_bias":{"7":1.5},"stream":true,"user":"u","deadline_ms":5})");
   EXPECT_EQ(body.value(), expected.value());
   EXPECT_TRUE(parse(Endpoint::kChat, body.value()).ok());
 }
