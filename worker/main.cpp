@@ -100,7 +100,7 @@ int serve(WorkerOptions options, const Job& job) {
   backend_options.tf32 = options.tf32;
   const std::unique_ptr<Backend> backend = or_give_up(make_backend(backend_options));
   const std::unique_ptr<Communicator> group =
-      or_give_up(make_communicator(options.device, *backend, job.replica));
+      or_give_up(make_communicator(options.device, *backend, job.replica, options.comm));
   const bool shared = options.device == "cpu" || options.gpu >= 0;  // all ranks of a host on one device
   options.runner.kv.ranks_on_device = shared ? std::max(job.local_size, options.runner.kv.ranks_on_host) : 1;
   const std::unique_ptr<Runner> runner =

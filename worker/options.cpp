@@ -90,6 +90,8 @@ void add_process(CLI::App& app, WorkerOptions& options) {
       ->check(CLI::Range(-1, 1023))
       ->capture_default_str();
   app.add_flag("--tf32", options.tf32, "Let f32 products on a GPU round their inputs to 19 bits");
+  app.add_flag("!--no-peer-memory", options.comm.peer_memory,
+               "Short all-reduces between the GPUs of a host over NCCL too");
   app.add_option("--threads", options.cores.num_threads, "Threads of a rank; 0 = the host's cores divided by its ranks")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();

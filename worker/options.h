@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/log.h"
+#include "worker/comm/make.h"
 #include "worker/host_cores.h"
 #include "worker/runner.h"
 #include "worker/server.h"
@@ -18,6 +19,7 @@ struct WorkerOptions {
   std::string device = "cpu";
   int gpu = -1;       // of all ranks of a host; -1 = one per local rank
   bool tf32 = false;  // f32 products may use tensor cores
+  CommOptions comm;
   RunnerOptions runner;
   CoreChoice cores;
   ServerTiming timing;

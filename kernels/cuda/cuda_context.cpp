@@ -88,6 +88,11 @@ void CudaContext::fail(std::string message) {
   if (!failure_) failure_ = Error{std::move(message), "device"};
 }
 
+void CudaContext::look() {
+  for (const auto& [who, watch] : watches_)
+    if (const std::optional<Error> lost = watch()) fail(lost->message);
+}
+
 // A spinning wait: a decode step lasts milliseconds, and a sleeping thread would wake up late in each. The core is
 // offered to others now and then, because on a busy machine each offer costs a time slice.
 template <typename Query>
@@ -96,7 +101,7 @@ void CudaContext::poll(Query query) {
   auto next_look = begin + kWatchInterval;
   for (unsigned asked = 1; !failure_; ++asked) {
     const cudaError_t status = query();
-    if (status == cudaSuccess) return;
+    if (status == cudaSuccess) return look();
     if (status != cudaErrorNotReady) {
       check(status, "the step");
       return;
@@ -106,8 +111,15 @@ void CudaContext::poll(Query query) {
     if (now < next_look) continue;
     next_look = now + kWatchInterval;
     if (now - begin > deadline_) fail(fmt::format("GPU {} did not finish in {} ms", device_, deadline_.count()));
-    if (!watch_) continue;
-    if (std::optional<Error> lost = watch_()) fail(lost->message);
+    look();
+  }
+}
+
+void CudaContext::set_watch(const void* who, Watch watch) {
+  if (watch) {
+    watches_[who] = std::move(watch);
+  } else {
+    watches_.erase(who);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,8 +36,10 @@ class CudaContext {
   void fail(std::string message);
   const std::optional<Error>& failure() const { return failure_; }
 
-  // Asked while the host waits; an Error ends the wait and the context: a rank that is gone.
-  void set_watch(std::function<std::optional<Error>()> watch) { watch_ = std::move(watch); }
+  // Asked while the host waits and when it has waited; an Error ends the wait and the context: a rank that is gone, or
+  // results that are none. One per `who`; null ends it.
+  using Watch = std::function<std::optional<Error>()>;
+  void set_watch(const void* who, Watch watch);
   void set_deadline(std::chrono::milliseconds deadline) { deadline_ = deadline; }
 
   // Until all queued work, or what was queued before the event, is done, failed, or past the deadline.
@@ -62,6 +65,7 @@ class CudaContext {
 
   CudaContext(int device, const cudaDeviceProp& properties) : device_(device), properties_(properties) {}
   Result<void> open();
+  void look();
   template <typename Query>
   void poll(Query query);
 
@@ -70,7 +74,7 @@ class CudaContext {
   cudaStream_t stream_ = nullptr;
   cudaEvent_t all_done_ = nullptr;
   std::optional<Error> failure_;
-  std::function<std::optional<Error>()> watch_;
+  std::map<const void*, Watch> watches_;
   std::chrono::milliseconds deadline_{120'000};
   void* results_ = nullptr;
   std::size_t results_bytes_ = 0;

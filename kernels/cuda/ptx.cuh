@@ -187,4 +187,50 @@ PTX_FN void bar_arrive(int id, int n PTX_LOC) {
 #endif
 }
 
+// ---- Between GPUs: flags in memory that several of them reach ----
+// Whatever the block has stored before, and synchronised with this thread, is seen by those who see the flag.
+PTX_FN void store_release_system(uint32_t* flag, uint32_t value) {
+#if SIMT_CPU
+  simt::store_release(flag, value);
+#else
+  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
+#endif
+}
+PTX_FN uint32_t load_acquire_system(const uint32_t* flag) {
+#if SIMT_CPU
+  return simt::load_acquire(flag);
+#else
+  uint32_t value;
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
+  return value;
+#endif
+}
+// A word of host memory that device and host both write.
+PTX_FN uint32_t load_relaxed_system(const uint32_t* word) {
+#if SIMT_CPU
+  return simt::load_relaxed(word);
+#else
+  uint32_t value;
+  asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(word) : "memory");
+  return value;
+#endif
+}
+// Between two looks at a flag that another GPU sets.
+PTX_FN void pause_for_peer() {
+#if SIMT_CPU
+  simt::yield_to_peer();
+#else
+  __nanosleep(20);
+#endif
+}
+PTX_FN uint64_t global_timer_ns() {
+#if SIMT_CPU
+  return simt::now_ns();
+#else
+  uint64_t now;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+  return now;
+#endif
+}
+
 }  // namespace caudal::ptx

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "worker/comm/mpi.h"
+#include "worker/comm/peer.h"
 #include "worker/comm/staged.h"
 
 namespace caudal {
@@ -26,15 +27,48 @@ GpuPlace place_of(const cuda::CudaContext& context) {
 
 bool same_gpu(const GpuPlace& a, const GpuPlace& b) { return a.host == b.host && a.bus == b.bus; }
 
-// What this rank's GPU can reach directly, of the host's other ranks.
-void log_peers(const cuda::CudaContext& context, int rank, const std::vector<GpuPlace>& ranks) {
-  const GpuPlace& mine = ranks[static_cast<std::size_t>(rank)];
-  for (std::size_t r = static_cast<std::size_t>(rank) + 1; r < ranks.size(); ++r) {
-    if (ranks[r].host != mine.host || same_gpu(ranks[r], mine)) continue;
-    int direct = 0;
-    cudaDeviceCanAccessPeer(&direct, context.device(), ranks[r].gpu);
-    LOG_INFO("GPU {} and GPU {}: {}", mine.gpu, ranks[r].gpu, direct != 0 ? "direct (NVLink or PCIe)" : "through the host");
+// Whether this rank's GPU reaches the other's memory. GPUs are found by their place on the bus: every process may count
+// them differently, or not see all.
+bool reaches_memory_of(const cuda::CudaContext& context, const GpuPlace& other) {
+  const std::string bus = fmt::format("{:04x}:{:02x}:{:02x}.0", other.bus >> 16, other.bus >> 8 & 0xFF, other.bus & 0xFF);
+  int device = 0, direct = 0;
+  if (cudaDeviceGetByPCIBusId(&device, bus.c_str()) == cudaSuccess && device != context.device())
+    cudaDeviceCanAccessPeer(&direct, context.device(), device);
+  cudaGetLastError();  // a GPU that is not visible is an answer, no error
+  return direct != 0;
+}
+
+GatherBytes over_mpi(MPI_Comm group) {
+  return [group](std::span<const std::byte> mine, std::span<std::byte> all) {
+    const int bytes = static_cast<int>(mine.size());
+    MPI_Allgather(mine.data(), bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, group);
+  };
+}
+
+// Tells all ranks which others each reaches, and rank 0 logs it: [size * size].
+std::vector<std::uint8_t> exchange_reach(const cuda::CudaContext& context, const std::vector<GpuPlace>& ranks,
+                                         std::size_t rank, MPI_Comm group) {
+  std::vector<std::uint8_t> mine, all(ranks.size() * ranks.size());
+  for (const GpuPlace& other : ranks)
+    mine.push_back(other.host == ranks[rank].host && reaches_memory_of(context, other) ? 1 : 0);
+  over_mpi(group)(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
+  for (std::size_t a = 0; a < ranks.size() && rank == 0; ++a) {
+    for (std::size_t b = a + 1; b < ranks.size(); ++b) {
+      if (ranks[a].host != ranks[b].host || same_gpu(ranks[a], ranks[b])) continue;
+      LOG_INFO("GPUs of ranks {} and {}: {}", a, b,
+               all[a * ranks.size() + b] != 0 ? "direct (NVLink or PCIe)" : "through the host");
+    }
   }
+  return all;
+}
+
+// The communicator for all that does not go over peer memory.
+Result<std::unique_ptr<Communicator>> make_base(Backend& backend, GpuPath path, int rank, int size, MPI_Comm group,
+                                                NcclMaker make_nccl) {
+  if (path != GpuPath::kNccl) return make_staged_communicator(backend, make_mpi_communicator(group));
+  return make_nccl(static_cast<cuda::CudaBackend&>(backend).context(), rank, size, [group](std::span<std::byte> bytes) {
+    MPI_Bcast(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, 0, group);
+  });
 }
 
 }  // namespace
@@ -60,21 +94,47 @@ std::string describe_gpus(const std::vector<GpuPlace>& ranks, GpuPath path) {
   return fmt::format("{}; {}", fmt::join(places, ", "), how);
 }
 
-Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MPI_Comm group, NcclMaker make_nccl) {
+std::string peer_obstacle(const std::vector<GpuPlace>& ranks, const std::vector<std::uint8_t>& reaches) {
+  if (ranks.size() > cuda::kMostPeers) return fmt::format("more than {} ranks", cuda::kMostPeers);
+  for (std::size_t a = 0; a < ranks.size(); ++a) {
+    for (std::size_t b = 0; b < ranks.size(); ++b) {
+      if (a == b) continue;
+      if (ranks[a].host != ranks[b].host) return "the ranks are on several hosts";
+      if (same_gpu(ranks[a], ranks[b])) return "ranks share a GPU";
+      if (reaches[a * ranks.size() + b] == 0)
+        return fmt::format("GPU {} does not reach the memory of GPU {}", ranks[a].gpu, ranks[b].gpu);
+    }
+  }
+  return "";
+}
+
+Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MPI_Comm group, const CommOptions& options,
+                                                            NcclMaker make_nccl) {
   cuda::CudaContext& context = static_cast<cuda::CudaBackend&>(backend).context();
   int rank = 0, size = 1;
   MPI_Comm_rank(group, &rank);
   MPI_Comm_size(group, &size);
   std::vector<GpuPlace> ranks(static_cast<std::size_t>(size));
   const GpuPlace mine = place_of(context);
-  MPI_Allgather(&mine, sizeof mine, MPI_BYTE, ranks.data(), sizeof mine, MPI_BYTE, group);
+  over_mpi(group)(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(ranks)));
   const GpuPath path = choose_gpu_path(ranks, make_nccl != nullptr);
   if (rank == 0) LOG_INFO("{}", describe_gpus(ranks, path));
-  log_peers(context, rank, ranks);
-  if (path != GpuPath::kNccl) return make_staged_communicator(backend, make_mpi_communicator(group));
-  return make_nccl(context, rank, size, [group](std::span<std::byte> bytes) {
-    MPI_Bcast(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, 0, group);
-  });
+  std::string obstacle = peer_obstacle(ranks, exchange_reach(context, ranks, static_cast<std::size_t>(rank), group));
+  if (!options.peer_memory) obstacle = "--no-peer-memory";
+
+  std::unique_ptr<PeerMemory> memory;
+  if (obstacle.empty()) {
+    Result<std::unique_ptr<PeerMemory>> shared = PeerMemory::share(context, rank, size, over_mpi(group));
+    if (shared) memory = std::move(shared).value();
+    if (!shared) obstacle = shared.error().message;
+  }
+  if (rank == 0) {
+    LOG_INFO("all-reduces of up to {} KiB: {}", cuda::kMostPeerBytes >> 10,
+             memory ? "one-shot over peer memory" : fmt::format("as all others ({})", obstacle));
+  }
+  Result<std::unique_ptr<Communicator>> base = make_base(backend, path, rank, size, group, make_nccl);
+  if (!base || !memory) return base;
+  return make_peer_communicator(context, std::move(memory), std::move(base).value());
 }
 
 }  // namespace caudal

@@ -15,15 +15,16 @@ constexpr NcclMaker kMakeNccl = make_nccl_communicator;
 constexpr NcclMaker kMakeNccl = nullptr;
 #endif
 
-Result<std::unique_ptr<Communicator>> make_communicator(const std::string& device, Backend& backend, MPI_Comm group) {
+Result<std::unique_ptr<Communicator>> make_communicator(const std::string& device, Backend& backend, MPI_Comm group,
+                                                        const CommOptions& options) {
   int size = 1;
   MPI_Comm_size(group, &size);
   if (size == 1) return std::move(make_local_group(1).front());
 #ifdef CAUDAL_WITH_CUDA_AS
-  if (device == CAUDAL_WITH_CUDA_AS) return make_gpu_communicator(backend, group, kMakeNccl);
+  if (device == CAUDAL_WITH_CUDA_AS) return make_gpu_communicator(backend, group, options, kMakeNccl);
 #endif
   CHECK(device == "cpu");  // make_backend refused every other before
-  (void)backend;
+  (void)backend, (void)options;
   return make_mpi_communicator(group);
 }
 

@@ -11,8 +11,13 @@
 
 namespace caudal {
 
+struct CommOptions {
+  bool peer_memory = true;  // short all-reduces between the GPUs of a host without NCCL
+};
+
 // For the ranks of `group` on devices of kind `device`; rank 0 logs how they talk. `group` and `backend` must outlive
 // the communicator. All ranks call it.
-Result<std::unique_ptr<Communicator>> make_communicator(const std::string& device, Backend& backend, MPI_Comm group);
+Result<std::unique_ptr<Communicator>> make_communicator(const std::string& device, Backend& backend, MPI_Comm group,
+                                                        const CommOptions& options);
 
 }  // namespace caudal

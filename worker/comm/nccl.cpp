@@ -86,13 +86,13 @@ Result<void> NcclCommunicator::meet(const TellAll& tell_all) {
   config.blocking = 0;
   const ncclResult_t begun = ncclCommInitRankConfig(&comm_, size_, id, rank_, &config);
   if (const std::optional<Error> error = finished(begun, "meeting the other ranks")) return *error;
-  context_.set_watch([this] { return look(); });
+  context_.set_watch(this, [this] { return look(); });
   return {};
 }
 
 // A communicator that failed, or whose work never ended, is torn down without asking the others.
 NcclCommunicator::~NcclCommunicator() {
-  context_.set_watch(nullptr);
+  context_.set_watch(this, nullptr);
   if (comm_ != nullptr) {
     const bool orderly = !context_.failure() && !finished(ncclCommFinalize(comm_), "taking leave");
     orderly ? ncclCommDestroy(comm_) : ncclCommAbort(comm_);

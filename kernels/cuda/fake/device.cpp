@@ -55,13 +55,15 @@ State& state() {
 }
 
 thread_local int current_device = 0;
+constexpr std::size_t kPageBytes = 4096;
 
 cudaError_t allocate(void** out, std::size_t bytes, int device) {
   if (bytes == 0) return cudaErrorInvalidValue;
   if (is_capturing()) return cudaErrorStreamCaptureUnsupported;
   const std::size_t rounded = (bytes + 511) / 512 * 512;
+  const std::size_t alignment = rounded % kPageBytes == 0 ? kPageBytes : 512;  // whole pages can be shared
   if (device >= 0 && !take_memory(rounded)) return cudaErrorMemoryAllocation;
-  void* memory = std::aligned_alloc(512, rounded);
+  void* memory = std::aligned_alloc(alignment, rounded);
   if (memory == nullptr) return cudaErrorMemoryAllocation;
   std::memset(memory, 0xFF, rounded);  // NaN in every float type: reading what nobody wrote shows
   const std::lock_guard lock(state().mutex);
@@ -80,7 +82,10 @@ cudaError_t release(void* pointer, bool device) {
     allocation = found->second;
     state().allocations.erase(found);
   }
-  if (device) give_memory(allocation.device, allocation.bytes);
+  if (device) {
+    stop_sharing(pointer, allocation.bytes);
+    give_memory(allocation.device, allocation.bytes);
+  }
   std::free(pointer);
   return cudaSuccess;
 }
@@ -164,6 +169,22 @@ bool is_device_memory(const void* pointer, std::size_t bytes) {
   return found != nullptr && found->device >= 0;
 }
 
+std::size_t allocation_bytes(const void* begin) {
+  const std::lock_guard lock(state().mutex);
+  const auto found = state().allocations.find(static_cast<const char*>(begin));
+  return found != state().allocations.end() && found->second.device >= 0 ? found->second.bytes : 0;
+}
+
+void add_foreign_memory(const void* begin, std::size_t bytes) {
+  const std::lock_guard lock(state().mutex);
+  state().allocations[static_cast<const char*>(begin)] = {bytes, current_device};
+}
+
+void remove_foreign_memory(const void* begin) {
+  const std::lock_guard lock(state().mutex);
+  state().allocations.erase(static_cast<const char*>(begin));
+}
+
 }  // namespace caudal::fake
 
 using namespace caudal::fake;
@@ -241,6 +262,16 @@ cudaError_t cudaFreeHost(void* pointer) { return release(pointer, false); }
 cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
   ENTER();
   *can = device != peer && settings().peer_access;
+  return cudaSuccess;
+}
+
+// "0000:02:00.0" is device 1.
+cudaError_t cudaDeviceGetByPCIBusId(int* device, const char* bus_id) {
+  ENTER();
+  unsigned domain = 0, bus = 0;
+  if (std::sscanf(bus_id, "%x:%x:", &domain, &bus) != 2 || bus == 0 || static_cast<int>(bus) > settings().devices)
+    return cudaErrorInvalidDevice;
+  *device = static_cast<int>(bus) - 1;
   return cudaSuccess;
 }
 

@@ -54,5 +54,12 @@ bool is_pinned(const void* pointer);
 bool is_capturing();  // some stream of this thread
 // Whether [pointer, pointer + bytes) lies inside one allocation of a device.
 bool is_device_memory(const void* pointer, std::size_t bytes);
+// Bytes of the device's allocation that begins here, 0 when none does.
+std::size_t allocation_bytes(const void* begin);
+// Device memory of another process, mapped into this one.
+void add_foreign_memory(const void* begin, std::size_t bytes);
+void remove_foreign_memory(const void* begin);
+// ipc.cpp: before memory is freed that other processes may have mapped.
+void stop_sharing(void* begin, std::size_t bytes);
 
 }  // namespace caudal::fake

@@ -1,54 +1,67 @@
-// A stand-in for NCCL whose ranks are threads of one process. A collective is work on each rank's stream; in it the
-// ranks meet, read what the others show, meet again and write. A rank that is aborted or gone makes the others fail.
+// A stand-in for NCCL whose ranks are processes of one host, or threads of one process. A collective is work on each
+// rank's stream; in it the ranks put their parts into shared memory, meet, read what the others have put, and meet
+// again, as often as the message needs. A rank that is aborted makes the others fail.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <fcntl.h>
 #include <nccl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <cmath>
-#include <condition_variable>
+#include <cstdio>
 #include <cstring>
 #include <map>
-#include <memory>
 #include <mutex>
-#include <vector>
+#include <string>
+#include <thread>
 
 #include "kernels/cuda/fake/device.h"
 
 namespace caudal::fake {
 namespace {
 
-struct Group {
-  std::mutex mutex;
-  std::condition_variable changed;
-  int size = 0, joined = 0, arrived = 0;
-  std::uint64_t meetings = 0;
-  bool broken = false;
-  std::vector<const void*> shown;
+constexpr std::size_t kSlotBytes = 64 << 10;
+constexpr std::size_t kMostRanks = 16;
 
-  // False when somebody did not come.
+// In pages that all ranks map; zero at first.
+struct Group {
+  std::atomic<int> size, joined, arrived;
+  std::atomic<std::uint64_t> meetings;
+  std::atomic<bool> broken;
+  alignas(64) std::byte slots[kMostRanks][kSlotBytes];
+
+  // False when somebody will not come any more.
   bool meet() {
-    std::unique_lock lock(mutex);
     const std::uint64_t mine = meetings;
-    if (++arrived == size) {
+    if (arrived.fetch_add(1) + 1 == size) {
       arrived = 0;
       ++meetings;
-      changed.notify_all();
-      return !broken;
     }
-    changed.wait(lock, [&] { return meetings != mine || broken; });
+    while (meetings == mine && !broken) std::this_thread::sleep_for(std::chrono::microseconds(20));
     return !broken;
   }
-  void tear() {
-    const std::lock_guard lock(mutex);
-    broken = true;
-    changed.notify_all();
-  }
 };
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
-std::mutex registry_mutex;
-std::map<std::string, std::shared_ptr<Group>> registry;
+Group* map_group(int file) {
+  void* memory = mmap(nullptr, sizeof(Group), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  return memory == MAP_FAILED ? nullptr : static_cast<Group*>(memory);
+}
+
+// Threads of one process share one mapping. Groups are few and small: they stay until the process ends.
+struct Registry {
+  std::mutex mutex;
+  std::map<std::string, Group*> groups;  // by what an id says: the path of the file
+};
+Registry& registry() {
+  static Registry& one = *new Registry;
+  return one;
+}
 
 std::size_t element_bytes(ncclDataType_t type) { return type == ncclFloat16 || type == ncclBfloat16 ? 2 : 4; }
 
@@ -77,23 +90,26 @@ void set_value(ncclDataType_t type, void* data, std::size_t i, float value) {
 }  // namespace caudal::fake
 
 struct ncclComm {
-  std::shared_ptr<caudal::fake::Group> group;
+  caudal::fake::Group* group = nullptr;
   int rank = 0;
 };
 
 namespace caudal::fake {
 namespace {
 
-// `compute` reads what all ranks show and returns this rank's result, which is copied to `receive` when all have read.
-template <typename Compute>
-ncclResult_t collective(ncclComm_t comm, const void* send, void* receive, cudaStream_t stream, Compute compute) {
+// `combine(group, offset, bytes)` reads the slots and writes what this rank gets of that range.
+template <typename Combine>
+ncclResult_t collective(ncclComm_t comm, const void* send, std::size_t bytes, cudaStream_t stream, Combine combine) {
   if (enter("nccl") != cudaSuccess) return ncclUnhandledCudaError;
   count_launch();
-  queue(stream, [group = comm->group, rank = comm->rank, send, receive, compute] {
-    group->shown[static_cast<std::size_t>(rank)] = send;
-    if (!group->meet()) return;
-    const std::vector<std::byte> result = compute(*group);
-    if (group->meet()) std::memcpy(receive, result.data(), result.size());
+  queue(stream, [group = comm->group, rank = comm->rank, send, bytes, combine] {
+    for (std::size_t offset = 0; offset < bytes; offset += kSlotBytes) {
+      const std::size_t count = std::min(kSlotBytes, bytes - offset);
+      std::memcpy(group->slots[rank], static_cast<const std::byte*>(send) + offset, count);
+      if (!group->meet()) return;
+      combine(*group, offset, count);
+      if (!group->meet()) return;
+    }
   });
   return ncclSuccess;
 }
@@ -106,31 +122,33 @@ using namespace caudal::fake;
 const char* ncclGetErrorString(ncclResult_t result) { return result == ncclRemoteError ? "remote error" : "failed"; }
 
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
-  static std::atomic<int> next{0};
   if (enter("ncclGetUniqueId") != cudaSuccess) return ncclSystemError;
-  std::snprintf(id->internal, sizeof id->internal, "group %d", next++);
+  const int file = memfd_create("caudal-fake-nccl", MFD_CLOEXEC);  // open until the process ends, for the others
+  if (file < 0 || ftruncate(file, sizeof(Group)) != 0) return ncclSystemError;
+  std::snprintf(id->internal, sizeof id->internal, "/proc/%d/fd/%d", static_cast<int>(getpid()), file);
   return ncclSuccess;
 }
 
 // Others may not be there yet: the answer is "in progress" until they are.
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id, int rank, ncclConfig_t* config) {
-  if (config->blocking != 0) return ncclInvalidUsage;
-  const std::lock_guard lock(registry_mutex);
-  std::shared_ptr<Group>& group = registry[id.internal];
-  if (!group) group = std::make_shared<Group>();
+  if (config->blocking != 0 || size > static_cast<int>(kMostRanks)) return ncclInvalidUsage;
+  const std::lock_guard lock(registry().mutex);
+  Group*& group = registry().groups[id.internal];
+  if (group == nullptr) {
+    const int file = open(id.internal, O_RDWR | O_CLOEXEC);
+    if (file >= 0) group = map_group(file);
+    if (file >= 0) close(file);
+    if (group == nullptr) return ncclSystemError;
+  }
   *comm = new ncclComm{group, rank};
-  const std::lock_guard group_lock(group->mutex);
   group->size = size;
-  group->shown.resize(static_cast<std::size_t>(size));
   ++group->joined;
   return ncclInProgress;
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
-  const std::lock_guard lock(comm->group->mutex);
-  *state = comm->group->broken                            ? ncclRemoteError
-           : comm->group->joined < comm->group->size ? ncclInProgress
-                                                           : ncclSuccess;
+  const Group& group = *comm->group;
+  *state = group.broken ? ncclRemoteError : group.joined < group.size ? ncclInProgress : ncclSuccess;
   return ncclSuccess;
 }
 
@@ -142,38 +160,36 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 }
 
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
-  comm->group->tear();
+  comm->group->broken = true;
   delete comm;
   return ncclSuccess;
 }
 
 ncclResult_t ncclAllReduce(const void* send, void* receive, std::size_t count, ncclDataType_t type, ncclRedOp_t,
                            ncclComm_t comm, cudaStream_t stream) {
-  return collective(comm, send, receive, stream, [count, type](const Group& group) {
-    std::vector<std::byte> result(count * element_bytes(type));
-    for (std::size_t i = 0; i < count; ++i) {
+  const std::size_t element = element_bytes(type);
+  return collective(comm, send, count * element, stream, [=](Group& group, std::size_t offset, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes / element; ++i) {
       float sum = 0.0F;
-      for (const void* part : group.shown) sum += value_at(type, part, i);
-      set_value(type, result.data(), i, sum);
+      for (int r = 0; r < group.size; ++r) sum += value_at(type, group.slots[r], i);
+      set_value(type, static_cast<std::byte*>(receive) + offset, i, sum);
     }
-    return result;
   });
 }
 
 ncclResult_t ncclAllGather(const void* send, void* receive, std::size_t count, ncclDataType_t type, ncclComm_t comm,
                            cudaStream_t stream) {
-  return collective(comm, send, receive, stream, [bytes = count * element_bytes(type)](const Group& group) {
-    std::vector<std::byte> result;
-    for (const void* part : group.shown)
-      result.insert(result.end(), static_cast<const std::byte*>(part), static_cast<const std::byte*>(part) + bytes);
-    return result;
+  const std::size_t part = count * element_bytes(type);
+  return collective(comm, send, part, stream, [=](Group& group, std::size_t offset, std::size_t bytes) {
+    for (int r = 0; r < group.size; ++r)
+      std::memcpy(static_cast<std::byte*>(receive) + static_cast<std::size_t>(r) * part + offset, group.slots[r], bytes);
   });
 }
 
 ncclResult_t ncclBroadcast(const void* send, void* receive, std::size_t count, ncclDataType_t type, int root,
                            ncclComm_t comm, cudaStream_t stream) {
-  return collective(comm, send, receive, stream, [bytes = count * element_bytes(type), root](const Group& group) {
-    const auto* part = static_cast<const std::byte*>(group.shown[static_cast<std::size_t>(root)]);
-    return std::vector<std::byte>(part, part + bytes);
-  });
+  return collective(comm, send, count * element_bytes(type), stream,
+                    [=](Group& group, std::size_t offset, std::size_t bytes) {
+                      std::memcpy(static_cast<std::byte*>(receive) + offset, group.slots[root], bytes);
+                    });
 }

@@ -92,6 +92,21 @@ void fence() {
   tsan::acquire(&f.memory_fence);
 }
 
+// Flags between devices: edges without a fence, from the releasing store to the loads that see it.
+void store_release(std::uint32_t* address, std::uint32_t value) {
+  tsan::release(address);
+  std::atomic_ref<std::uint32_t>(*address).store(value, std::memory_order_release);
+}
+std::uint32_t load_acquire(const std::uint32_t* address) {
+  auto* word = const_cast<std::uint32_t*>(address);
+  const std::uint32_t value = std::atomic_ref<std::uint32_t>(*word).load(std::memory_order_acquire);
+  tsan::acquire(word);
+  return value;
+}
+std::uint32_t load_relaxed(const std::uint32_t* address) {
+  return std::atomic_ref<std::uint32_t>(*const_cast<std::uint32_t*>(address)).load(std::memory_order_relaxed);
+}
+
 void fence_proxy_async() {
   if (!kTsan) return;
   Fiber& f = self();

@@ -2,7 +2,9 @@
 // those that can run; when it is empty and no copy is in flight, the block is deadlocked and says who waits where.
 #include <sys/mman.h>
 
+#include <chrono>
 #include <map>
+#include <thread>
 
 #include "kernels/cuda/simt/state.h"
 
@@ -178,6 +180,23 @@ void yield() {
   wake(s, f);
   if (s.ready.size() == 1 && !s.async_ops.empty()) run_async_op(s);
   schedule(s);
+}
+
+// The other process needs the core more than this poll.
+void yield_to_peer() {
+  constexpr unsigned kPollsPerPause = 16;
+  BlockState& s = state();
+  Fiber& f = self();
+  const HostScope scope;
+  f.waits_for = "a peer";
+  if (++s.peer_polls % kPollsPerPause == 0) std::this_thread::sleep_for(std::chrono::microseconds(20));
+  wake(s, f);
+  schedule(s);
+}
+
+std::uint64_t now_ns() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
 }
 
 void report_deadlock(BlockState& s) {

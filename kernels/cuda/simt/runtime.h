@@ -114,6 +114,13 @@ void before_atomic(void* address);
 void after_atomic(void* address);
 void fence();
 void yield();  // for polls: lets the others run; a poll that never ends is a deadlock
+void yield_to_peer();  // for polls of what another process writes, which may take long
+
+// ---- Between devices: words that several of them reach ----
+void store_release(std::uint32_t* address, std::uint32_t value);
+std::uint32_t load_acquire(const std::uint32_t* address);
+std::uint32_t load_relaxed(const std::uint32_t* address);
+std::uint64_t now_ns();
 
 // ---- Matrix fragments and cp.async ----
 void ldmatrix(std::uint32_t* registers, int count, bool transpose, const void* row, Loc loc);

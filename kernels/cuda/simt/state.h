@@ -138,7 +138,7 @@ struct BlockState {
   Block block;
   Fiber host;  // the OS thread itself
   std::vector<std::unique_ptr<Fiber>> fibers;
-  unsigned num_threads = 0, live = 0, spins = 0;
+  unsigned num_threads = 0, live = 0, spins = 0, peer_polls = 0;
   std::deque<Fiber*> ready;
   std::deque<std::function<void()>> async_ops;  // bulk copies in flight
   std::vector<Warp> warps;

@@ -80,7 +80,7 @@ TEST_F(CudaContextTest, AWaitEndsAtTheDeadline) {
 
 TEST_F(CudaContextTest, AWaitEndsWhenTheWatchSaysSo) {
   const std::unique_ptr<CudaContext> context = make();
-  context->set_watch([] { return std::optional(Error{"a rank is lost", ""}); });
+  context->set_watch(context.get(), [] { return std::optional(Error{"a rank is lost", ""}); });
   queue_naps(*context, 50);
   context->synchronize();
   ASSERT_TRUE(context->failure());

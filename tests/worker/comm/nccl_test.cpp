@@ -129,5 +129,15 @@ TEST(GpuGroup, RanksThatShareAGpuTalkThroughTheHost) {
             "rank 0: host 0 GPU 0, rank 1: host 0 GPU 0; through the host, because ranks share a GPU");
 }
 
+TEST(GpuGroup, PeerMemoryIsForNeighboursThatReachEachOther) {
+  const GpuPlace a{.host = 7, .bus = 1, .gpu = 0}, b{.host = 7, .bus = 2, .gpu = 1}, far{.host = 9, .bus = 1, .gpu = 0};
+  const std::vector<std::uint8_t> all(81, 1);
+  EXPECT_EQ(peer_obstacle({a, b}, all), "");
+  EXPECT_EQ(peer_obstacle({a, far}, all), "the ranks are on several hosts");
+  EXPECT_EQ(peer_obstacle({a, a}, all), "ranks share a GPU");
+  EXPECT_EQ(peer_obstacle({a, b}, {0, 1, 0, 0}), "GPU 1 does not reach the memory of GPU 0");
+  EXPECT_EQ(peer_obstacle(std::vector<GpuPlace>(9, a), all), "more than 8 ranks");
+}
+
 }  // namespace
 }  // namespace caudal

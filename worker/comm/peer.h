@@ -1,0 +1,51 @@
+// All-reduces of up to 256 KiB between the GPUs of one host by stores into each other's memory (CUDA IPC,
+// kernels/cuda/peer_reduce.h); everything else is another communicator's. Collectives are queued on the backend's
+// compute stream and may be captured in graphs. A rank that does not come in time fails the others' contexts.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "kernels/cuda/cuda_context.h"
+#include "kernels/cuda/peer_reduce.h"
+#include "worker/comm/communicator.h"
+
+namespace caudal {
+
+// Everybody's bytes one after another, over whatever joined the ranks: all [size * mine.size()]. Also a meeting.
+using GatherBytes = std::function<void(std::span<const std::byte> mine, std::span<std::byte> all)>;
+
+// Memory of this rank that the others have mapped, and theirs mapped here.
+class PeerMemory {
+ public:
+  static constexpr std::chrono::seconds kDeadline{60};  // for the slowest rank to come to a call
+
+  // All ranks call it; all get an Error, and the same, when one of them cannot. `context` must outlive the memory.
+  static Result<std::unique_ptr<PeerMemory>> share(cuda::CudaContext& context, int rank, int size, GatherBytes gather,
+                                                   std::chrono::nanoseconds deadline = kDeadline);
+  // Meets the other ranks, so that nobody frees what another may still have mapped, unless the context has failed.
+  ~PeerMemory();
+  PeerMemory(const PeerMemory&) = delete;
+  PeerMemory& operator=(const PeerMemory&) = delete;
+
+  const cuda::PeerGroup& group() const { return group_; }
+
+ private:
+  PeerMemory(cuda::CudaContext& context, int rank, int size, GatherBytes gather);
+  cudaError_t make_region();
+  cudaError_t open_regions(std::span<const cudaIpcMemHandle_t> handles);
+  std::optional<Error> look() const;
+
+  cuda::CudaContext& context_;
+  GatherBytes gather_;
+  cuda::PeerGroup group_;
+  double deadline_s_ = 0;
+};
+
+// `other` has the same ranks and outlives nobody: it belongs to the result.
+std::unique_ptr<Communicator> make_peer_communicator(cuda::CudaContext& context, std::unique_ptr<PeerMemory> memory,
+                                                     std::unique_ptr<Communicator> other);
+
+}  // namespace caudal
