@@ -64,7 +64,7 @@ struct RopeCacheArgs {
   Tensor v_cache;     // [num_blocks, 16, num_kv_heads, head_dim]
 };
 
-// One row of logits to sample from. Spans point at host memory that lives through the call.
+// One row of logits to sample from. Pointers and spans are of host memory that lives through the call.
 struct TokenCount {
   TokenId token = 0;
   std::int32_t output_count = 0;  // times in the output; 0 = only in the prompt
@@ -79,6 +79,14 @@ struct SamplingOutput {
   TokenId token = 0;
   bool valid = true;                        // false: the row held NaN or nothing could be drawn
   std::vector<TokenLogprob> logprobs;       // of the unmodified distribution; sampled one first
+};
+
+// Draws that the device may still be at.
+class PendingDraws {
+ public:
+  virtual ~PendingDraws() = default;
+  // Waits until they are there, one per row. Once.
+  virtual void wait(std::span<SamplingOutput> out) = 0;
 };
 
 struct DeviceInfo {
@@ -117,10 +125,14 @@ class Backend {
 
   // Memory. allocate() ends in an Error, never in an exception, when the device has not enough.
   virtual Result<Buffer> allocate(std::size_t bytes) = 0;
-  virtual void copy_to_device(const void* source, const Tensor& destination) = 0;  // contiguous destination
+  // Rows of `destination` may be strided, those of the source follow one another. The source may be changed at once.
+  virtual void copy_to_device(const void* source, const Tensor& destination) = 0;
   virtual void copy_to_host(const Tensor& source, void* destination) = 0;          // contiguous source
   virtual void zero(const Tensor& destination) = 0;
   virtual void synchronize() = 0;
+
+  // Whether ops are queued, so that the host can prepare what comes next while the device works.
+  virtual bool queues() const { return false; }
 
   // weight [out_features, in_features], bias [out_features] or empty. What is owned is kept or freed as the device
   // likes; views may be freed after synchronize().
@@ -139,6 +151,9 @@ class Backend {
 
   // x [num_tokens, in_features], out [num_tokens, out_features]; out has x's dtype or f32.
   virtual void linear(const Tensor& x, const Linear& weight, const Tensor& out) = 0;
+
+  // At start: decides how linear() computes such products with 1 to x.dim(0) rows. What `out` holds is lost.
+  virtual void choose_linear(const Tensor&, const Linear&, const Tensor&) {}
 
   // gate_up [num_tokens, 2 * intermediate], gate first; out [num_tokens, intermediate] = silu(gate) * up
   virtual void silu_and_mul(const Tensor& gate_up, const Tensor& out) = 0;
@@ -160,9 +175,23 @@ class Backend {
 
   // Draws one token per row of logits f32 [num_rows, >= vocab_size] (columns past vocab_size are padding).
   // Order: bias and bans, penalties, temperature, top-k, top-p, min-p; then one uniform number from
-  // Philox4x32-10 (Salmon et al., SC'11) keyed by (seed, position). Waits for the device.
-  virtual void sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
-                      std::span<SamplingOutput> out) = 0;
+  // Philox4x32-10 (Salmon et al., SC'11) keyed by (seed, position). `tokens` i32 [num_rows], or empty when nobody on the
+  // device wants them, gets the tokens: -1 where nothing could be drawn.
+  virtual std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size,
+                                             std::span<const SamplingRow> rows, const Tensor& tokens) = 0;
+
+  // The tokens i32 [num_rows] that another rank drew, on their way to the host.
+  virtual std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) = 0;
+
+  // Ids below zero become tokens that were drawn: token_ids[i] = drawn[-1 - token_ids[i]]. Both i32.
+  virtual void take_drawn(const Tensor& drawn, const Tensor& token_ids) = 0;
+
+  // draw(), and the wait for it.
+  void sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
+              std::span<SamplingOutput> out) {
+    CHECK(rows.size() == out.size());
+    draw(logits, vocab_size, rows, Tensor())->wait(out);
+  }
 };
 
 struct BackendOptions {

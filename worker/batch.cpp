@@ -46,9 +46,9 @@ Batch make_batch(const std::vector<BatchItem>& items) {
 
 std::size_t BatchUploader::device_bytes(std::int64_t max_tokens, std::int64_t max_sequences,
                                         std::int64_t max_blocks) {
-  // token_ids, positions, cache_slot, logit_rows; query_start, context_length; block_table
-  const std::int64_t elements = 4 * aligned(max_tokens) + aligned(max_sequences + 1) + aligned(max_sequences) +
-                                aligned(max_sequences * max_blocks);
+  // block_table; token_ids, positions, cache_slot, logit_rows; query_start, context_length
+  const std::int64_t elements = aligned(max_sequences * max_blocks) + 4 * aligned(max_tokens) +
+                                aligned(max_sequences + 1) + aligned(max_sequences);
   return static_cast<std::size_t>(elements) * sizeof(std::int32_t);
 }
 
@@ -56,11 +56,12 @@ Result<std::unique_ptr<BatchUploader>> BatchUploader::create(Backend& backend, s
                                                              std::int64_t max_sequences, std::int64_t max_blocks) {
   Result<Buffer> memory = backend.allocate(device_bytes(max_tokens, max_sequences, max_blocks));
   if (!memory) return memory.error();
-  return std::unique_ptr<BatchUploader>(new BatchUploader(backend, std::move(memory).value()));
+  const Tensor block_table = memory.value().tensor(DType::kI32, {max_sequences, max_blocks});
+  return std::unique_ptr<BatchUploader>(new BatchUploader(backend, std::move(memory).value(), block_table));
 }
 
 DeviceBatch BatchUploader::upload(const Batch& batch) {
-  used_ = 0;
+  image_.clear();
   DeviceBatch device;
   device.token_ids = put(batch.token_ids);
   device.positions = put(batch.positions);
@@ -68,19 +69,23 @@ DeviceBatch BatchUploader::upload(const Batch& batch) {
   device.logit_rows = put(batch.logit_rows);
   device.attention.query_start = put(batch.query_start);
   device.attention.context_length = put(batch.context_length);
-  device.attention.block_table = put(batch.block_table).reshaped({batch.num_sequences(), batch.max_blocks});
+  const auto size = static_cast<std::int64_t>(image_.size());
+  backend_.copy_to_device(image_.data(), Tensor(device.token_ids.data(), DType::kI32, {size}));
+  device.attention.block_table = block_table_.rows(0, batch.num_sequences());
+  if (batch.max_blocks > 0)
+    backend_.copy_to_device(batch.block_table.data(), device.attention.block_table.columns(0, batch.max_blocks));
   device.attention.query_start_host = batch.query_start;
   device.attention.context_length_host = batch.context_length;
   return device;
 }
 
 Tensor BatchUploader::put(const std::vector<std::int32_t>& values) {
+  const std::int64_t begin = aligned(block_table_.elements()) + static_cast<std::int64_t>(image_.size());
   const auto n = static_cast<std::int64_t>(values.size());
-  CHECK(static_cast<std::size_t>(used_ + n) * sizeof(std::int32_t) <= memory_.bytes());
-  const Tensor tensor(static_cast<std::int32_t*>(memory_.data()) + used_, DType::kI32, {n});
-  if (n > 0) backend_.copy_to_device(values.data(), tensor);
-  used_ += aligned(n);
-  return tensor;
+  CHECK(static_cast<std::size_t>(begin + n) * sizeof(std::int32_t) <= memory_.bytes());
+  image_.insert(image_.end(), values.begin(), values.end());
+  image_.resize(static_cast<std::size_t>(aligned(static_cast<std::int64_t>(image_.size()))));
+  return Tensor(static_cast<std::int32_t*>(memory_.data()) + begin, DType::kI32, {n});
 }
 
 }  // namespace caudal

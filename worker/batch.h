@@ -12,6 +12,8 @@
 //   block_table        7 0 0                   3 9 0        4 6 1      padded to the widest
 //   logit_rows                                 5            6          A is not done with its prompt
 //
+// A token id below zero is -1 - row of a token that the step before draws: the device has it, the host not yet.
+//
 // Were x and y guessed to follow b17, B would compute b17 x y at 17 18 19 and have a row of logits for each.
 #pragma once
 
@@ -59,22 +61,26 @@ struct DeviceBatch {
   Tensor logit_rows;  // i32 [num_rows]
 };
 
-// Device memory for the largest batch, filled anew each step.
+// Device memory for the largest batch, filled anew each step by two copies: the block table, whose rows lie as far
+// apart as the longest sequence needs, and all the rest.
 class BatchUploader {
  public:
   static std::size_t device_bytes(std::int64_t max_tokens, std::int64_t max_sequences, std::int64_t max_blocks);
   static Result<std::unique_ptr<BatchUploader>> create(Backend& backend, std::int64_t max_tokens,
                                                        std::int64_t max_sequences, std::int64_t max_blocks);
 
+  // Batches with the same numbers of tokens, sequences and rows get the same places.
   DeviceBatch upload(const Batch& batch);
 
  private:
-  BatchUploader(Backend& backend, Buffer memory) : backend_(backend), memory_(std::move(memory)) {}
+  BatchUploader(Backend& backend, Buffer memory, Tensor block_table)
+      : backend_(backend), memory_(std::move(memory)), block_table_(block_table) {}
   Tensor put(const std::vector<std::int32_t>& values);
 
   Backend& backend_;
   Buffer memory_;
-  std::int64_t used_ = 0;  // i32 elements given out in this step
+  Tensor block_table_;               // i32 [max_sequences, max_blocks], at the start of the memory
+  std::vector<std::int32_t> image_;  // of what follows it
 };
 
 }  // namespace caudal

@@ -21,7 +21,7 @@ std::size_t DraftStartup::weights_bytes() const { return decoder_parameters(conf
 std::size_t DraftStartup::workspace_bytes() const {
   return Decoder::workspace_bytes(config, part, dtype, limits) +
          BatchUploader::device_bytes(limits.max_tokens, max_sequences, max_blocks_per_sequence) +
-         Sampler::device_bytes(1, limits.max_rows);
+         Sampler::device_bytes(limits.max_rows);
 }
 
 std::size_t DraftStartup::block_bytes() const { return kv_block_bytes(config, part, dtype); }
@@ -166,7 +166,7 @@ void DraftModel::draw(std::vector<BatchItem>& items, std::span<DraftTask* const>
   if (drawing.empty()) return backend_.synchronize();
   std::vector<Draw> draws;
   for (const DraftTask* task : drawing) draws.push_back({task->sequence, *task->drafts});
-  const std::span<const SamplingOutput> drawn = sampler_->sample(decoder_->logits(hidden, device.logit_rows), draws);
+  const std::vector<SamplingOutput> drawn = sampler_->sample(decoder_->logits(hidden, device.logit_rows), draws);
   for (std::size_t i = 0; i < drawing.size(); ++i) drawing[i]->drafts->push_back(drawn[i].token);
 }
 

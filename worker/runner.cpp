@@ -69,7 +69,7 @@ Result<StepResult> Runner::run(const StepPlan& plan) {
   result.draft_us = drafting.total_us;
   result.draft_pass_us = drafting.pass_us;
   if (!work.value().empty()) {
-    const std::span<const SamplingOutput> drawn = compute(work.value());
+    const std::vector<SamplingOutput> drawn = compute(work.value());
     if (Result<void> healthy = backend_.health(); !healthy) return healthy.error();
     collect(work.value(), drawn, result);
   }
@@ -80,7 +80,7 @@ Result<StepResult> Runner::run(const StepPlan& plan) {
 
 // In the order of `work`, one drawn token per entry that samples and one more per draft of it: draw i is the token
 // that follows if the drafts before it are right.
-std::span<const SamplingOutput> Runner::compute(const std::vector<ScheduledWork>& work) {
+std::vector<SamplingOutput> Runner::compute(const std::vector<ScheduledWork>& work) {
   std::vector<BatchItem> items;
   std::vector<Draw> draws;
   for (const ScheduledWork& item : work) {

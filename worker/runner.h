@@ -62,7 +62,7 @@ class Runner {
   Runner(Backend& backend, Parts parts, const ReplicaInfo& info);
   void collect(const std::vector<ScheduledWork>& work, std::span<const SamplingOutput> drawn, StepResult& result);
   void accept(const ScheduledWork& item, std::span<const SamplingOutput> drawn, SequenceResult& out);
-  std::span<const SamplingOutput> compute(const std::vector<ScheduledWork>& work);
+  std::vector<SamplingOutput> compute(const std::vector<ScheduledWork>& work);
 
   Backend& backend_;
   Parts parts_;

@@ -3,11 +3,13 @@
 #include "worker/bad_words.h"
 
 namespace caudal {
+
 Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator& group, std::int64_t vocab_size,
                                                  std::int64_t max_rows) {
-  Result<std::unique_ptr<HostExchange>> exchange = HostExchange::create(backend, group, max_rows);
-  if (!exchange) return exchange.error();
-  return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(exchange).value()));
+  Result<Buffer> memory = backend.allocate(device_bytes(max_rows));
+  if (!memory) return memory.error();
+  const Tensor drawn = memory.value().tensor(DType::kI32, {max_rows});
+  return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(memory).value(), drawn));
 }
 
 // As it would be if the drafts were the sequence's own: penalties count them, min_tokens and bad words too.
@@ -32,29 +34,24 @@ SamplingRow Sampler::row_of(const Draw& draw) {
   return row;
 }
 
-std::span<const SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const Draw> draws) {
-  outputs_.assign(draws.size(), {});
-  if (draws.empty()) return outputs_;
+std::unique_ptr<PendingDraws> Sampler::draw(const Tensor& logits, std::span<const Draw> draws) {
+  const Tensor tokens = drawn_.rows(0, std::ssize(draws));
+  std::unique_ptr<PendingDraws> pending;
   if (group_.rank() == 0) {
     rows_.clear();
     counts_.clear();
     banned_.clear();
     for (const Draw& draw : draws) rows_.push_back(row_of(draw));
-    backend_.sample(logits, vocab_size_, rows_, outputs_);
+    pending = backend_.draw(logits, vocab_size_, rows_, tokens);
   }
-  if (group_.size() > 1) share_tokens();
-  return outputs_;
+  if (group_.size() > 1) group_.broadcast(tokens, 0);
+  return pending ? std::move(pending) : backend_.fetch_draws(tokens);
 }
 
-void Sampler::share_tokens() {
-  tokens_.clear();
-  for (const SamplingOutput& output : outputs_) tokens_.push_back(output.valid ? output.token : -1);
-  exchange_->broadcast(tokens_, 0);
-  if (group_.rank() == 0) return;
-  for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    outputs_[i].token = tokens_[i];
-    outputs_[i].valid = tokens_[i] >= 0;
-  }
+std::vector<SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const Draw> draws) {
+  std::vector<SamplingOutput> outputs(draws.size());
+  if (!draws.empty()) draw(logits, draws)->wait(outputs);
+  return outputs;
 }
 
 }  // namespace caudal

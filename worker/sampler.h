@@ -1,5 +1,5 @@
 // Sampler: from logits to one token per sequence, known to all ranks. Rank 0 draws, because only one rank may
-// decide, and the others are told. Owned by the runner, used by the step thread.
+// decide, and the others are told from device to device. Owned by the runner, used by the step thread.
 #pragma once
 
 #include <deque>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "worker/comm/host_exchange.h"
+#include "worker/comm/communicator.h"
 #include "worker/sequence_table.h"
 
 namespace caudal {
@@ -21,32 +21,35 @@ struct Draw {
 
 class Sampler {
  public:
-  static std::size_t device_bytes(int ranks, std::int64_t max_rows) {
-    return HostExchange::device_bytes(ranks, max_rows);
+  static std::size_t device_bytes(std::int64_t max_rows) {
+    return static_cast<std::size_t>(max_rows) * sizeof(TokenId);
   }
   static Result<std::unique_ptr<Sampler>> create(Backend& backend, Communicator& group, std::int64_t vocab_size,
                                                  std::int64_t max_rows);
 
-  // logits f32 [num_rows, >= vocab_size], row i for draws[i]. The result lives until the next call; on
-  // ranks other than 0 it has tokens but no log-probabilities.
-  std::span<const SamplingOutput> sample(const Tensor& logits, std::span<const Draw> draws);
+  // logits f32 [num_rows, >= vocab_size], row i for draws[i]. On ranks other than 0 the result has tokens but no
+  // log-probabilities.
+  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::span<const Draw> draws);
+
+  // draw(), and the wait for it.
+  std::vector<SamplingOutput> sample(const Tensor& logits, std::span<const Draw> draws);
+
+  // i32 [max_rows] on the device of every rank: row i has what the latest draws[i] gave.
+  const Tensor& drawn() const { return drawn_; }
 
  private:
-  Sampler(Backend& backend, Communicator& group, std::int64_t vocab_size,
-          std::unique_ptr<HostExchange> exchange)
-      : backend_(backend), group_(group), vocab_size_(vocab_size), exchange_(std::move(exchange)) {}
-  void share_tokens();
+  Sampler(Backend& backend, Communicator& group, std::int64_t vocab_size, Buffer memory, Tensor drawn)
+      : backend_(backend), group_(group), vocab_size_(vocab_size), memory_(std::move(memory)), drawn_(drawn) {}
   SamplingRow row_of(const Draw& draw);
 
   Backend& backend_;
   Communicator& group_;
   std::int64_t vocab_size_;
-  std::unique_ptr<HostExchange> exchange_;
-  std::vector<TokenId> tokens_;  // what rank 0 tells; -1 = nothing could be drawn
+  Buffer memory_;
+  Tensor drawn_;
   std::vector<SamplingRow> rows_;
   std::deque<TokenCounts> counts_;  // of draws behind drafts
   std::deque<std::vector<TokenId>> banned_;  // of draws with bad words
-  std::vector<SamplingOutput> outputs_;
 };
 
 }  // namespace caudal

@@ -70,7 +70,7 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
       .weights_bytes = decoder_parameters(start.config, start.part).device_bytes(start.dtype),
       .workspace_bytes = Decoder::workspace_bytes(start.config, start.part, start.dtype, limits) +
                          BatchUploader::device_bytes(limits.max_tokens, sequences, start.max_blocks_per_sequence) +
-                         Sampler::device_bytes(group.size(), limits.max_rows) +
+                         Sampler::device_bytes(limits.max_rows) +
                          Drafter::device_bytes(group.size(), limits.max_rows) + backend.workspace_bytes(start.sizes),
       .block_bytes = kv_block_bytes(start.config, start.part, start.dtype),
       .most_useful_blocks = start.max_blocks_per_sequence * sequences};

@@ -20,8 +20,10 @@ std::size_t row_bytes(const Tensor& tensor) {
 }  // namespace
 
 void CpuBackend::copy_to_device(const void* source, const Tensor& destination) {
-  Expect("copy_to_device").contiguous("destination", destination);
-  if (destination.bytes() > 0) std::memcpy(destination.data(), source, destination.bytes());
+  if (destination.elements() == 0) return;
+  const std::size_t bytes = row_bytes(destination);
+  for (std::int64_t row = 0; row < destination.dim(0); ++row)
+    std::memcpy(row_address(destination, row), static_cast<const std::byte*>(source) + static_cast<std::size_t>(row) * bytes, bytes);
 }
 
 void CpuBackend::copy_to_host(const Tensor& source, void* destination) {

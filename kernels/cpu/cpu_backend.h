@@ -39,8 +39,10 @@ class CpuBackend final : public Backend {
                        const Tensor& out) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) override;
   void copy_blocks(std::span<const BlockCopy> copies, const Tensor& cache) override;
-  void sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
-              std::span<SamplingOutput> out) override;
+  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size,
+                                     std::span<const SamplingRow> rows, const Tensor& tokens) override;
+  std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override;
+  void take_drawn(const Tensor& drawn, const Tensor& token_ids) override;
 
  private:
   std::unique_ptr<CpuContext> context_;

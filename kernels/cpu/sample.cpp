@@ -172,15 +172,29 @@ SamplingOutput sample_row(const CpuContext& context, std::span<float> logits, co
   return out;
 }
 
+// There when it is made.
+class Done final : public PendingDraws {
+ public:
+  explicit Done(std::vector<SamplingOutput> outputs) : outputs_(std::move(outputs)) {}
+  void wait(std::span<SamplingOutput> out) override {
+    CHECK(out.size() == outputs_.size());
+    std::move(outputs_.begin(), outputs_.end(), out.begin());
+  }
+
+ private:
+  std::vector<SamplingOutput> outputs_;
+};
+
 }  // namespace
 
-void CpuBackend::sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
-                        std::span<SamplingOutput> out) {
+std::unique_ptr<PendingDraws> CpuBackend::draw(const Tensor& logits, std::int64_t vocab_size,
+                                               std::span<const SamplingRow> rows, const Tensor& tokens) {
   Dim num_rows("num_rows", std::ssize(rows)), columns("columns");
-  Expect expect("sample");
+  Expect expect("draw");
   expect.shape("logits", logits, {num_rows, columns}).dtype("logits", logits, DType::kF32);
   expect.that(vocab_size > 0 && vocab_size <= *columns, "vocab_size must be in [1, columns]");
-  expect.that(rows.size() == out.size(), "out must have one entry per row");
+  if (!tokens.empty()) expect.shape("tokens", tokens, {num_rows}).dtype("tokens", tokens, DType::kI32);
+  std::vector<SamplingOutput> out(rows.size());
   context_->parallel_for(*num_rows, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::span<float> row(logits.as<float>() + i * logits.stride0(),
@@ -188,6 +202,28 @@ void CpuBackend::sample(const Tensor& logits, std::int64_t vocab_size, std::span
       out[static_cast<std::size_t>(i)] = sample_row(*context_, row, rows[static_cast<std::size_t>(i)]);
     }
   });
+  for (std::size_t i = 0; !tokens.empty() && i < out.size(); ++i)
+    tokens.as<TokenId>()[i] = out[i].valid ? out[i].token : -1;
+  return std::make_unique<Done>(std::move(out));
+}
+
+std::unique_ptr<PendingDraws> CpuBackend::fetch_draws(const Tensor& tokens) {
+  std::vector<SamplingOutput> out;
+  for (const TokenId token : std::span(tokens.as<TokenId>(), static_cast<std::size_t>(tokens.dim(0))))
+    out.push_back({.token = std::max(token, 0), .valid = token >= 0, .logprobs = {}});
+  return std::make_unique<Done>(std::move(out));
+}
+
+void CpuBackend::take_drawn(const Tensor& drawn, const Tensor& token_ids) {
+  Dim num_rows("num_rows"), num_tokens("num_tokens");
+  Expect expect("take_drawn");
+  expect.shape("drawn", drawn, {num_rows}).dtype("drawn", drawn, DType::kI32);
+  expect.shape("token_ids", token_ids, {num_tokens}).dtype("token_ids", token_ids, DType::kI32);
+  for (TokenId& id : std::span(token_ids.as<TokenId>(), static_cast<std::size_t>(*num_tokens))) {
+    if (id >= 0) continue;
+    CHECK(-1 - id < *num_rows);
+    id = drawn.as<TokenId>()[-1 - id];
+  }
 }
 
 }  // namespace caudal

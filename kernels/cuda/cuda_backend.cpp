@@ -102,18 +102,32 @@ bool CudaBackend::grow(Buffer& buffer, std::size_t bytes) {
   return larger.ok();
 }
 
-// Small sources go through pinned memory and may be changed at once; the driver does the same for large ones.
+// Through pinned memory, in pieces: the source may be changed at once, and the host waits only when it is a whole ring
+// ahead of the device.
 void CudaBackend::copy_to_device(const void* source, const Tensor& destination) {
-  Expect("copy_to_device").contiguous("destination", destination);
-  const std::size_t bytes = destination.bytes();
-  if (bytes == 0 || !ready()) return;
-  if (bytes <= CudaContext::kStageBytes) {
-    std::byte* staged = context_->stage(bytes);
-    std::memcpy(staged, source, bytes);
-    source = staged;
+  if (destination.elements() == 0) return;
+  const std::size_t element = dtype_bytes(destination.dtype());
+  const bool whole = destination.contiguous();  // one long row
+  const std::size_t num_rows = whole ? 1 : static_cast<std::size_t>(destination.dim(0));
+  const std::size_t row_bytes = destination.bytes() / num_rows;
+  const std::size_t pitch = whole ? row_bytes : static_cast<std::size_t>(destination.stride0()) * element;
+  const auto* from = static_cast<const std::byte*>(source);
+  auto* to = static_cast<std::byte*>(destination.data());
+  const std::size_t width = std::min(row_bytes, CudaContext::kStageBytes);
+  for (std::size_t column = 0; column < row_bytes; column += width) {
+    const std::size_t bytes = std::min(width, row_bytes - column);
+    const std::size_t rows_at_once = CudaContext::kStageBytes / bytes;
+    for (std::size_t row = 0; row < num_rows && ready(); row += rows_at_once) {
+      const std::size_t rows = std::min(rows_at_once, num_rows - row);
+      std::byte* staged = context_->stage(rows * bytes);
+      for (std::size_t r = 0; r < rows; ++r) std::memcpy(staged + r * bytes, from + (row + r) * row_bytes + column, bytes);
+      std::byte* target = to + row * pitch + column;
+      const cudaError_t status =
+          rows == 1 ? cudaMemcpyAsync(target, staged, bytes, cudaMemcpyDefault, context_->stream())
+                    : cudaMemcpy2DAsync(target, pitch, staged, bytes, bytes, rows, cudaMemcpyDefault, context_->stream());
+      context_->check(status, "copying to the GPU");
+    }
   }
-  context_->check(cudaMemcpyAsync(destination.data(), source, bytes, cudaMemcpyDefault, context_->stream()),
-                  "copying to the GPU");
 }
 
 void CudaBackend::copy_to_host(const Tensor& source, void* destination) {

@@ -35,6 +35,7 @@ class CudaBackend final : public Backend {
   void copy_to_host(const Tensor& source, void* destination) override;
   void zero(const Tensor& destination) override;
   void synchronize() override { context_->synchronize(); }
+  bool queues() const override { return true; }
 
   Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
   void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token,
@@ -43,6 +44,7 @@ class CudaBackend final : public Backend {
   void add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
                     const Tensor& out) override;
   void linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
+  void choose_linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
   void silu_and_mul(const Tensor& gate_up, const Tensor& out) override;
   void rope_and_cache(const RopeCacheArgs& args) override;
   void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
@@ -50,8 +52,10 @@ class CudaBackend final : public Backend {
                        const Tensor& out) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) override;
   void copy_blocks(std::span<const BlockCopy> copies, const Tensor& cache) override;
-  void sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
-              std::span<SamplingOutput> out) override;
+  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size,
+                                     std::span<const SamplingRow> rows, const Tensor& tokens) override;
+  std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override;
+  void take_drawn(const Tensor& drawn, const Tensor& token_ids) override;
 
   CudaContext& context() { return *context_; }
 
@@ -76,8 +80,8 @@ class CudaBackend final : public Backend {
   void prepare_attention(const StepSizes& sizes);
   std::size_t sampling_bytes(const StepSizes& sizes) const;
   void prepare_sampling(const StepSizes& sizes);
-  void draw(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
-            std::span<const SamplingRow> rows, std::span<SamplingOutput> out);
+  std::size_t queue_draws(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
+                          const Tensor& tokens, std::byte* host);
   const PlacedPlan* place_plan(const AttentionGeometry& geometry, const AttentionBatch& batch, std::int32_t window);
   bool ready() const { return !context_->failure(); }
   void run(const std::function<void(cudaStream_t)>& launch);

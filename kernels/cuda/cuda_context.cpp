@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "common/check.h"
@@ -75,7 +76,10 @@ CudaContext::~CudaContext() {
   for (const Section& section : sections_)
     if (section.left != nullptr) cudaEventDestroy(section.left);
   cudaFreeHost(ring_);
-  cudaFreeHost(results_);
+  for (const Results& results : results_) {
+    if (results.ready != nullptr) cudaEventDestroy(results.ready);
+    cudaFreeHost(results.memory);
+  }
 }
 
 bool CudaContext::check(cudaError_t status, const char* what) {
@@ -148,13 +152,26 @@ std::byte* CudaContext::stage(std::size_t bytes) {
   return memory;
 }
 
-std::byte* CudaContext::results(std::size_t bytes) {
-  if (bytes > results_bytes_) {
-    cudaFreeHost(results_);
-    results_ = nullptr;
-    results_bytes_ = check(cudaHostAlloc(&results_, bytes, cudaHostAllocPortable), "pinning host memory") ? bytes : 0;
+CudaContext::ResultsPtr CudaContext::take_results(std::size_t bytes) {
+  auto free = std::ranges::find_if(results_, [&](const Results& r) { return !r.taken && r.bytes >= bytes; });
+  if (free == results_.end()) {
+    keep_results(results_.size() + 1, bytes);
+    if (failure_) return nullptr;
+    free = std::prev(results_.end());
   }
-  return static_cast<std::byte*>(results_);
+  free->taken = true;
+  return ResultsPtr(&*free);
+}
+
+void CudaContext::keep_results(std::size_t count, std::size_t bytes) {
+  while (results_.size() < count && !failure_) {
+    void* memory = nullptr;
+    Results& results = results_.emplace_back();
+    if (check(cudaHostAlloc(&memory, bytes, cudaHostAllocPortable), "pinning host memory"))
+      check(cudaEventCreateWithFlags(&results.ready, cudaEventDisableTiming), "making an event");
+    results.memory = static_cast<std::byte*>(memory);
+    results.bytes = failure_ ? 0 : bytes;
+  }
 }
 
 }  // namespace caudal::cuda

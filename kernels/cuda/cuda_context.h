@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -48,11 +49,25 @@ class CudaContext {
 
   // Pinned memory to write to and copy from; it may be written anew after the stream has passed what was queued
   // until the next kStageBytes of requests. bytes <= kStageBytes.
-  static constexpr std::size_t kStageBytes = std::size_t{1} << 20;
+  static constexpr std::size_t kStageBytes = std::size_t{4} << 20;
   std::byte* stage(std::size_t bytes);
 
-  // Pinned memory to copy results to; the next call may move it. Null when there is none (a failure).
-  std::byte* results(std::size_t bytes);
+  // Pinned memory that the device copies results to, and the event after which they are there. Taken for as long as
+  // somebody reads it; taken again only for copies that are queued later, so a result nobody waited for does no harm.
+  struct Results {
+    std::byte* memory = nullptr;
+    std::size_t bytes = 0;
+    cudaEvent_t ready = nullptr;
+    bool taken = false;
+  };
+  struct ReturnResults {
+    void operator()(Results* results) const { results->taken = false; }
+  };
+  using ResultsPtr = std::unique_ptr<Results, ReturnResults>;
+
+  // Null when there is no memory (a failure). keep_results() makes `count` of them at start, so that none is made later.
+  ResultsPtr take_results(std::size_t bytes);
+  void keep_results(std::size_t count, std::size_t bytes);
 
  private:
   // The ring is cut in sections; one is filled while the device may still read the others.
@@ -76,8 +91,7 @@ class CudaContext {
   std::optional<Error> failure_;
   std::map<const void*, Watch> watches_;
   std::chrono::milliseconds deadline_{120'000};
-  void* results_ = nullptr;
-  std::size_t results_bytes_ = 0;
+  std::deque<Results> results_;
   std::byte* ring_ = nullptr;
   std::array<Section, kSections> sections_{};
   std::size_t section_ = 0, used_ = 0;

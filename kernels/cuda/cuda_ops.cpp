@@ -140,6 +140,10 @@ void CudaBackend::rope_and_cache(const RopeCacheArgs& args) {
   run([&](cudaStream_t stream) { cuda::rope_and_cache(args, stream); });
 }
 
+void CudaBackend::take_drawn(const Tensor& drawn, const Tensor& token_ids) {
+  run([&](cudaStream_t stream) { cuda::take_drawn(drawn, token_ids, stream); });
+}
+
 void CudaBackend::gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) {
   run([&](cudaStream_t stream) { cuda::gather_rows(x, rows, out, stream); });
 }
@@ -151,6 +155,10 @@ void CudaBackend::linear(const Tensor& x, const Linear& weight, const Tensor& ou
   expect.shape("x", x, {num_tokens, in}).dtype("x", x, packed.weight().dtype()).shape("out", out, {num_tokens, outs});
   if (out.dtype() != DType::kF32) expect.dtype("out", out, x.dtype());
   if (*num_tokens > 0) matmul_->run(x, packed, out);
+}
+
+void CudaBackend::choose_linear(const Tensor& x, const Linear& weight, const Tensor& out) {
+  matmul_->choose(x, static_cast<const CudaLinear&>(weight), out);
 }
 
 // A copy may read what an earlier one wrote, so they stay in order; there are few (forked sequences).

@@ -4,10 +4,15 @@
 
 #include <fmt/core.h>
 
+#include <array>
 #include <bit>
+#include <limits>
+#include <vector>
 
 namespace caudal::cuda {
 namespace {
+
+constexpr int kMostProposals = 4;
 
 cudaDataType_t type_of(DType dtype) {
   switch (dtype) {
@@ -75,7 +80,9 @@ struct Matmul::Plan {
     return ok;
   }
 
-  cublasStatus_t choose(cublasLtHandle_t handle, const Shape& shape) {
+  // What the library would take, best first; at most `most`.
+  cublasStatus_t propose(cublasLtHandle_t handle, const Shape& shape, int most,
+                         std::vector<cublasLtMatmulAlgo_t>& proposals) const {
     cublasLtMatmulPreference_t raw = nullptr;
     if (const cublasStatus_t made = cublasLtMatmulPreferenceCreate(&raw); made != CUBLAS_STATUS_SUCCESS) return made;
     const std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, PreferenceDeleter> preference(raw);
@@ -87,14 +94,21 @@ struct Matmul::Plan {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, shape.x_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, shape.out_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, shape.out_alignment);
-    cublasLtMatmulHeuristicResult_t found{};
+    std::array<cublasLtMatmulHeuristicResult_t, kMostProposals> found{};
     int count = 0;
     const cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(handle, desc, weight, x, out, out, raw, 1, &found, &count);
+        cublasLtMatmulAlgoGetHeuristic(handle, desc, weight, x, out, out, raw, most, found.data(), &count);
     if (status != CUBLAS_STATUS_SUCCESS) return status;
-    if (count == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
-    algorithm = found.algo;
-    return found.state;
+    for (int i = 0; i < count; ++i)
+      if (found[static_cast<std::size_t>(i)].state == CUBLAS_STATUS_SUCCESS)
+        proposals.push_back(found[static_cast<std::size_t>(i)].algo);
+    return proposals.empty() ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
+  }
+
+  bool serves(cublasLtHandle_t handle, const cublasLtMatmulAlgo_t& candidate) const {
+    cublasLtMatmulHeuristicResult_t result{};
+    return cublasLtMatmulAlgoCheck(handle, desc, weight, x, out, out, &candidate, &result) == CUBLAS_STATUS_SUCCESS &&
+           result.workspaceSize <= kWorkspaceBytes;
   }
 };
 
@@ -102,6 +116,9 @@ Result<std::unique_ptr<Matmul>> Matmul::create(CudaContext& context, Buffer work
   std::unique_ptr<Matmul> matmul(new Matmul(context, std::move(workspace), tf32));
   if (const cublasStatus_t status = cublasLtCreate(&matmul->handle_); status != CUBLAS_STATUS_SUCCESS)
     return Error{fmt::format("cuBLASLt cannot be used: {}", cublasLtGetStatusString(status)), "device"};
+  context.check(cudaEventCreateWithFlags(&matmul->begin_, cudaEventDefault), "making an event");
+  context.check(cudaEventCreateWithFlags(&matmul->end_, cudaEventDefault), "making an event");
+  if (context.failure()) return *context.failure();
   return matmul;
 }
 
@@ -109,40 +126,108 @@ Matmul::Matmul(CudaContext& context, Buffer workspace, bool tf32)
     : context_(context), workspace_(std::move(workspace)), tf32_(tf32) {}
 
 Matmul::~Matmul() {
+  plans_.clear();
   if (handle_ != nullptr) cublasLtDestroy(handle_);
+  for (const cudaEvent_t event : {begin_, end_})
+    if (event != nullptr) cudaEventDestroy(event);
 }
 
+std::int64_t Matmul::row_class(std::int64_t rows) {
+  const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rows)));
+  return power > 32 && rows <= power / 4 * 3 ? power / 4 * 3 : power;
+}
+
+Matmul::Shape Matmul::shape_of(const Tensor& x, const CudaLinear& linear, const Tensor& out) {
+  return {.rows = x.dim(0), .in = x.dim(1), .out = out.dim(1), .x_stride = x.stride0(), .out_stride = out.stride0(),
+          .dtype = x.dtype(), .out_dtype = out.dtype(), .bias = !linear.bias(out.dtype()).empty(),
+          .x_alignment = alignment_of(x), .weight_alignment = alignment_of(linear.weight()),
+          .out_alignment = alignment_of(out)};
+}
+
+// The library is asked on the host only; what was chosen for the class is taken when it serves this very number too.
 const Matmul::Plan* Matmul::plan_for(const Shape& shape) {
   std::unique_ptr<Plan>& plan = plans_[shape];
   if (plan) return plan.get();
   plan = std::make_unique<Plan>();
-  const cublasStatus_t status = plan->describe(shape, tf32_) ? plan->choose(handle_, shape) : CUBLAS_STATUS_INVALID_VALUE;
-  if (status == CUBLAS_STATUS_SUCCESS) return plan.get();
+  cublasStatus_t status = plan->describe(shape, tf32_) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+  Shape of_class = shape;
+  of_class.rows = row_class(shape.rows);
+  const auto chosen = chosen_.find(of_class);
+  if (status == CUBLAS_STATUS_SUCCESS && chosen != chosen_.end() && plan->serves(handle_, chosen->second)) {
+    plan->algorithm = chosen->second;
+    return plan.get();
+  }
+  std::vector<cublasLtMatmulAlgo_t> proposals;
+  if (status == CUBLAS_STATUS_SUCCESS) status = plan->propose(handle_, shape, 1, proposals);
+  if (status == CUBLAS_STATUS_SUCCESS) {
+    plan->algorithm = proposals.front();
+    return plan.get();
+  }
   context_.fail(fmt::format("cuBLASLt has no product of {} x {} with {} rows of {}: {}", shape.out, shape.in, shape.rows,
                             dtype_name(shape.dtype), cublasLtGetStatusString(status)));
   plans_.erase(shape);
   return nullptr;
 }
 
-void Matmul::run(const Tensor& x, const CudaLinear& linear, const Tensor& out) {
-  const Tensor& bias = linear.bias(out.dtype());
-  const Shape shape{.rows = x.dim(0), .in = x.dim(1), .out = out.dim(1), .x_stride = x.stride0(),
-                    .out_stride = out.stride0(), .dtype = x.dtype(), .out_dtype = out.dtype(), .bias = !bias.empty(),
-                    .x_alignment = alignment_of(x), .weight_alignment = alignment_of(linear.weight()),
-                    .out_alignment = alignment_of(out)};
-  if (context_.failure()) return;
-  const Plan* plan = plan_for(shape);
-  if (plan == nullptr) return;
-  if (shape.bias) {
+void Matmul::choose(const Tensor& x, const CudaLinear& linear, const Tensor& out) {
+  for (std::int64_t most = 1; !context_.failure(); most = row_class(most + 1)) {
+    const std::int64_t rows = std::min(most, x.dim(0));
+    const Tensor some = x.rows(0, rows), result = out.rows(0, rows);
+    const Shape shape = shape_of(some, linear, result);
+    Shape of_class = shape;
+    of_class.rows = most;
+    Plan plan;
+    std::vector<cublasLtMatmulAlgo_t> proposals;
+    const bool known = chosen_.contains(of_class);
+    // Without a proposal the first step that needs one says what is missing.
+    if (!known && plan.describe(shape, tf32_) &&
+        plan.propose(handle_, shape, kMostProposals, proposals) == CUBLAS_STATUS_SUCCESS) {
+      std::size_t best = 0;
+      float best_ms = std::numeric_limits<float>::infinity();
+      for (std::size_t i = 0; proposals.size() > 1 && i < proposals.size(); ++i) {
+        const float ms = time(plan, proposals[i], some, linear, result);
+        if (ms < best_ms) best = i, best_ms = ms;
+      }
+      chosen_[of_class] = proposals[best];
+    }
+    if (most >= x.dim(0)) return;
+  }
+}
+
+// Milliseconds of the fastest of a few runs; infinite when it does not run.
+float Matmul::time(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Tensor& x, const CudaLinear& linear,
+                   const Tensor& out) {
+  constexpr int kRuns = 4;  // the first loads the kernel
+  float best = std::numeric_limits<float>::infinity();
+  for (int i = 0; i < kRuns && !context_.failure(); ++i) {
+    context_.check(cudaEventRecord(begin_, context_.stream()), "recording an event");
+    if (launch(plan, algorithm, x, linear, out) != CUBLAS_STATUS_SUCCESS) return best;
+    if (!context_.check(cudaEventRecord(end_, context_.stream()), "recording an event")) break;
+    context_.wait(end_);
+    float ms = 0.0F;
+    if (!context_.failure() && context_.check(cudaEventElapsedTime(&ms, begin_, end_), "timing a product"))
+      best = std::min(best, ms);
+  }
+  return best;
+}
+
+cublasStatus_t Matmul::launch(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Tensor& x,
+                              const CudaLinear& linear, const Tensor& out) {
+  if (const Tensor& bias = linear.bias(out.dtype()); !bias.empty()) {
     const void* pointer = bias.data();
-    cublasLtMatmulDescSetAttribute(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &pointer, sizeof pointer);
+    cublasLtMatmulDescSetAttribute(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &pointer, sizeof pointer);
   }
   const float one = 1.0F, zero = 0.0F;
-  const cublasStatus_t status =
-      cublasLtMatmul(handle_, plan->desc, &one, linear.weight().data(), plan->weight, x.data(), plan->x, &zero,
-                     out.data(), plan->out, out.data(), plan->out, &plan->algorithm, workspace_.data(),
-                     workspace_.bytes(), context_.stream());
-  if (status != CUBLAS_STATUS_SUCCESS)
+  return cublasLtMatmul(handle_, plan.desc, &one, linear.weight().data(), plan.weight, x.data(), plan.x, &zero,
+                        out.data(), plan.out, out.data(), plan.out, &algorithm, workspace_.data(), workspace_.bytes(),
+                        context_.stream());
+}
+
+void Matmul::run(const Tensor& x, const CudaLinear& linear, const Tensor& out) {
+  if (context_.failure()) return;
+  const Plan* plan = plan_for(shape_of(x, linear, out));
+  if (plan == nullptr) return;
+  if (const cublasStatus_t status = launch(*plan, plan->algorithm, x, linear, out); status != CUBLAS_STATUS_SUCCESS)
     context_.fail(fmt::format("a matrix product failed: {}", cublasLtGetStatusString(status)));
 }
 

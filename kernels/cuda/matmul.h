@@ -1,5 +1,6 @@
 // Matrix products of the CUDA device: y = x W^T + b through cuBLASLt, sums in f32. The library's algorithm for a shape
-// is looked up once and kept. Owned by the backend, used by its step thread.
+// is chosen at start, by timing the few that it proposes; a step only looks it up. Owned by the backend, used by its
+// step thread.
 #pragma once
 
 #include <cublasLt.h>
@@ -43,6 +44,12 @@ class Matmul {
   // x [rows, in], out [rows, out], either with strided rows; out has x's dtype or f32.
   void run(const Tensor& x, const CudaLinear& weight, const Tensor& out);
 
+  // Chooses algorithms for such products with 1 to x.dim(0) rows. Waits for the device; writes to `out` what it likes.
+  void choose(const Tensor& x, const CudaLinear& weight, const Tensor& out);
+
+  // The largest number of rows that shares an algorithm with `rows`: 1 2 4 8 16 32 48 64 96 128 192 ...
+  static std::int64_t row_class(std::int64_t rows);
+
  private:
   // What an algorithm is chosen by. Alignments are powers of two, at most 16.
   struct Shape {
@@ -55,13 +62,20 @@ class Matmul {
   struct Plan;
 
   Matmul(CudaContext& context, Buffer workspace, bool tf32);
+  static Shape shape_of(const Tensor& x, const CudaLinear& weight, const Tensor& out);
   const Plan* plan_for(const Shape& shape);
+  cublasStatus_t launch(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Tensor& x,
+                        const CudaLinear& weight, const Tensor& out);
+  float time(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Tensor& x, const CudaLinear& weight,
+             const Tensor& out);
 
   CudaContext& context_;
   Buffer workspace_;
   bool tf32_;
   cublasLtHandle_t handle_ = nullptr;
-  std::map<Shape, std::unique_ptr<Plan>> plans_;
+  std::map<Shape, cublasLtMatmulAlgo_t> chosen_;  // of each class of rows, by its largest number that was asked for
+  std::map<Shape, std::unique_ptr<Plan>> plans_;  // of exact numbers of rows
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
 
 }  // namespace caudal::cuda

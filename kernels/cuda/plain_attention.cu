@@ -27,7 +27,7 @@ struct Params {
   const int* context_length;
   const int* block_table;
   long long q_stride, out_stride;
-  int num_sequences, max_blocks, num_heads, num_kv_heads, head_dim;
+  int num_sequences, table_stride, num_heads, num_kv_heads, head_dim;
   int window;
   float scale, soft_cap;
 };
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kThreads) plain_attention_kernel(const Params<
   const int position = p.context_length[sequence] - p.query_start[sequence + 1] + token;
   const int first = p.window > 0 && position >= p.window ? position - p.window + 1 : 0;
   const T* q_row = p.q + token * p.q_stride + static_cast<long long>(head) * d;
-  const int* blocks = p.block_table + static_cast<long long>(sequence) * p.max_blocks;
+  const int* blocks = p.block_table + static_cast<long long>(sequence) * p.table_stride;
   for (int i = thread; i < d; i += kThreads) query[i] = load(q_row + i);
   float maximum = -INFINITY, sum = 0.0F, value[kDims] = {};
   __syncthreads();
@@ -114,7 +114,7 @@ void launch(const PlainAttentionCall& call, cudaStream_t stream) {
                          .q_stride = call.q.stride0(),
                          .out_stride = call.out.stride0(),
                          .num_sequences = static_cast<int>(batch.context_length.dim(0)),
-                         .max_blocks = static_cast<int>(batch.block_table.dim(1)),
+                         .table_stride = static_cast<int>(batch.block_table.stride0()),
                          .num_heads = static_cast<int>(call.q.dim(1)),
                          .num_kv_heads = static_cast<int>(call.k_cache.dim(2)),
                          .head_dim = static_cast<int>(call.q.dim(2)),

@@ -68,6 +68,20 @@ void take_rows(const Tensor& source, const Tensor& rows, std::int64_t first, boo
   });
 }
 
+struct TakeDrawnParams {
+  const std::int32_t* drawn;
+  std::int32_t* token_ids;
+  std::int64_t num_drawn, num_tokens;
+};
+
+__global__ void __launch_bounds__(kThreads) take_drawn_kernel(const __grid_constant__ TakeDrawnParams p) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= p.num_tokens || p.token_ids[i] >= 0) return;
+  const std::int64_t row = -1 - std::int64_t{p.token_ids[i]};
+  if (row >= p.num_drawn) __trap();
+  p.token_ids[i] = p.drawn[row];
+}
+
 struct BlockCopyParams {
   const std::int32_t* copies;  // [n, 2]
   uint4* cache;
@@ -104,6 +118,18 @@ void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out, cudaStr
   expect.shape("x", x, {num_tokens, hidden}).shape("rows", rows, {n}).shape("out", out, {n, hidden});
   expect.dtype("rows", rows, DType::kI32).dtype("out", out, x.dtype());
   take_rows(x, rows, 0, false, out, stream);
+}
+
+void take_drawn(const Tensor& drawn, const Tensor& token_ids, cudaStream_t stream) {
+  Dim num_rows("num_rows"), num_tokens("num_tokens");
+  Expect expect("take_drawn");
+  expect.shape("drawn", drawn, {num_rows}).dtype("drawn", drawn, DType::kI32);
+  expect.shape("token_ids", token_ids, {num_tokens}).dtype("token_ids", token_ids, DType::kI32);
+  if (*num_tokens == 0) return;
+  const TakeDrawnParams params{drawn.as<std::int32_t>(), token_ids.as<std::int32_t>(), *num_rows, *num_tokens};
+  // 12 bytes per token at the most.
+  simt::launch(take_drawn_kernel, dim3(static_cast<unsigned>(ceil_div(*num_tokens, kThreads))), kThreads, 0, stream,
+               params);
 }
 
 void copy_blocks(const Tensor& copies, const Tensor& cache, cudaStream_t stream) {

@@ -21,7 +21,7 @@ struct SampleParams {
   int vocab_size;
   const SampleRow* rows;
   LogitEdit* edits;
-  std::int32_t *tokens, *valid, *logprob_tokens;
+  std::int32_t *tokens, *logprob_tokens;
   float* logprobs;
   int logprob_stride;
 };
@@ -301,10 +301,7 @@ __global__ void __launch_bounds__(kThreads, 1) sample_kernel(const __grid_consta
   for (int e = row.first_edit + thread; e < row.first_edit + row.num_edits; e += kThreads) {
     logits[p.edits[e].token] = p.edits[e].original;
   }
-  if (thread == 0) {
-    p.tokens[blockIdx.x] = token;
-    p.valid[blockIdx.x] = valid;
-  }
+  if (thread == 0) p.tokens[blockIdx.x] = valid ? token : -1;
   if (!valid || row.num_logprobs < 0) return;
   __syncthreads();
   int most_likely = 0;
@@ -320,11 +317,10 @@ void sample(const SampleArgs& args, cudaStream_t stream) {
   Expect expect("sample");
   expect.shape("logits", args.logits, {num_rows, columns}).dtype("logits", args.logits, DType::kF32);
   expect.shape("tokens", args.tokens, {num_rows}).dtype("tokens", args.tokens, DType::kI32);
-  expect.shape("valid", args.valid, {num_rows}).dtype("valid", args.valid, DType::kI32);
   expect.that(args.vocab_size > 0 && args.vocab_size <= *columns, "vocab_size must be in [1, columns]");
   expect.that(args.vocab_size <= 1 << 20, "vocabularies beyond 2^20 tokens are not supported");
   SampleParams params{args.logits.as<float>(), args.logits.stride0(), static_cast<int>(args.vocab_size), args.rows,
-                      args.edits, args.tokens.as<std::int32_t>(), args.valid.as<std::int32_t>(), nullptr, nullptr, 0};
+                      args.edits, args.tokens.as<std::int32_t>(), nullptr, nullptr, 0};
   if (!args.logprobs.empty()) {
     expect.shape("logprobs", args.logprobs, {num_rows, width}).dtype("logprobs", args.logprobs, DType::kF32);
     expect.shape("logprob_tokens", args.logprob_tokens, {num_rows, width});

@@ -16,8 +16,7 @@ struct SampleArgs {
   std::int64_t vocab_size = 0;
   const SampleRow* rows = nullptr;  // on the device, [num_rows]
   LogitEdit* edits = nullptr;       // on the device
-  Tensor tokens;                    // i32 [num_rows]
-  Tensor valid;                     // i32 [num_rows]: 0 when the row held NaN or nothing could be drawn
+  Tensor tokens;                    // i32 [num_rows]: -1 when the row held NaN or nothing could be drawn
   Tensor logprob_tokens;            // i32 [num_rows, 1 + n] or empty: the sampled one, then the most likely
   Tensor logprobs;                  // f32, the same shape; columns past a row's num_logprobs are not written
 };

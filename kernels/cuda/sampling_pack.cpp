@@ -59,13 +59,13 @@ PackedSampling pack_sampling(std::span<const SamplingRow> rows, std::int64_t voc
   return packed;
 }
 
-void unpack_sampling(const SampledArrays& arrays, std::span<const SamplingRow> rows, std::span<SamplingOutput> out) {
+void unpack_sampling(const SampledArrays& arrays, std::span<const SampleRow> rows, std::span<SamplingOutput> out) {
   const std::size_t width = static_cast<std::size_t>(arrays.max_logprobs + 1);
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    out[i].token = arrays.tokens[i];
-    out[i].valid = arrays.valid[i] != 0;
+    out[i].token = std::max(arrays.tokens[i], 0);
+    out[i].valid = arrays.tokens[i] >= 0;
     out[i].logprobs.clear();
-    const std::int32_t asked = std::min(rows[i].params->num_logprobs, arrays.max_logprobs);
+    const std::int32_t asked = rows[i].num_logprobs;
     if (!out[i].valid || asked < 0) continue;
     for (std::size_t j = 0; j <= static_cast<std::size_t>(asked); ++j) {
       const TokenId token = arrays.logprob_tokens[i * width + j];

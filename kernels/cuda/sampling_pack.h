@@ -40,10 +40,11 @@ PackedSampling pack_sampling(std::span<const SamplingRow> rows, std::int64_t voc
 
 // What the kernel wrote, copied to the host; the last two [num_rows, 1 + max_logprobs], or null without logprobs.
 struct SampledArrays {
-  const std::int32_t *tokens = nullptr, *valid = nullptr, *logprob_tokens = nullptr;
+  const std::int32_t *tokens = nullptr, *logprob_tokens = nullptr;
   const float* logprobs = nullptr;
   std::int32_t max_logprobs = -1;
 };
-void unpack_sampling(const SampledArrays& arrays, std::span<const SamplingRow> rows, std::span<SamplingOutput> out);
+// `rows` are those that were packed.
+void unpack_sampling(const SampledArrays& arrays, std::span<const SampleRow> rows, std::span<SamplingOutput> out);
 
 }  // namespace caudal::cuda

@@ -43,6 +43,12 @@ TEST_P(CopyTest, GatherTakesRowsOfAStridedMatrix) {
   backend_->gather_rows(x.tensor(), rows.vector().rows(0, 0), out.tensor().rows(0, 0));
 }
 
+TEST_P(CopyTest, IdsBelowZeroBecomeDrawnTokens) {
+  const OwnedMatrix drawn = indices({70, 80, -1}), ids = indices({-2, 5, 0, -3, -1});
+  backend_->take_drawn(drawn.vector(), ids.vector());
+  EXPECT_EQ(ids.row(0), (std::vector<double>{80, 5, 0, -1, 70}));
+}
+
 TEST_P(CopyTest, BlocksAreCopiedInOrder) {
   constexpr std::int64_t kColumns = kBlockSize * 2 * 8;
   OwnedMatrix cache = OwnedMatrix(dtype(), 4, kColumns).fill_normal(3);
@@ -61,6 +67,10 @@ TEST_P(CopyTest, HostCopiesRoundTripAndZeroKeepsThePadding) {
   backend_->copy_to_device(source.tensor().data(), device.tensor());
   backend_->copy_to_host(device.tensor(), back.tensor().data());
   EXPECT_EQ(source.bytes(), back.bytes());
+  const OwnedMatrix strided(dtype(), 3, 7, 4);
+  backend_->copy_to_device(source.tensor().data(), strided.tensor());
+  for (std::int64_t r = 0; r < 3; ++r) EXPECT_EQ(strided.row(r), source.row(r));
+  EXPECT_EQ(strided.bytes()[7 * dtype_bytes(dtype())], std::byte{0x5A});
   const OwnedMatrix padded = OwnedMatrix(dtype(), 2, 4, 2).fill_normal(5);
   backend_->zero(padded.tensor());
   EXPECT_EQ(padded.row(1), std::vector<double>(4, 0.0));

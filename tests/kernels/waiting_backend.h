@@ -56,6 +56,9 @@ class WaitingBackend final : public Backend {
     inner_->linear(x, weight, out);
     synchronize();
   }
+  void choose_linear(const Tensor& x, const Linear& weight, const Tensor& out) override {
+    inner_->choose_linear(x, weight, out);
+  }
   void silu_and_mul(const Tensor& gate_up, const Tensor& out) override {
     inner_->silu_and_mul(gate_up, out);
     synchronize();
@@ -77,9 +80,15 @@ class WaitingBackend final : public Backend {
     inner_->copy_blocks(copies, cache);
     synchronize();
   }
-  void sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
-              std::span<SamplingOutput> out) override {
-    inner_->sample(logits, vocab_size, rows, out);
+  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
+                                     const Tensor& tokens) override {
+    std::unique_ptr<PendingDraws> draws = inner_->draw(logits, vocab_size, rows, tokens);
+    synchronize();
+    return draws;
+  }
+  std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override { return inner_->fetch_draws(tokens); }
+  void take_drawn(const Tensor& drawn, const Tensor& token_ids) override {
+    inner_->take_drawn(drawn, token_ids);
     synchronize();
   }
 

@@ -130,8 +130,19 @@ Result<std::unique_ptr<Decoder>> Decoder::create(const ModelConfig& config, cons
                                 static_cast<std::byte*>(decoder->memory_.data()), bytes);
   const std::vector<float> cos_sin = rope_table(config, limits.max_context);
   loader.backend().copy_to_device(cos_sin.data(), decoder->workspace_.cos_sin);
+  decoder->choose_products();
   loader.backend().synchronize();
   return decoder;
+}
+
+// All layers have the same shapes: the first speaks for them.
+void Decoder::choose_products() const {
+  const Layer& layer = layers_.front();
+  layer.qkv.choose(workspace_.x, workspace_.qkv);
+  layer.output.choose(workspace_.attention, workspace_.x);
+  layer.gate_up.choose(workspace_.x, workspace_.gate_up);
+  layer.down.choose(workspace_.inner, workspace_.x);
+  head_.choose(workspace_.last, workspace_.part);
 }
 
 }  // namespace caudal

@@ -66,6 +66,7 @@ class Decoder {
           WeightLoader& loader, Communicator& group);
   void attend(const Layer& layer, const DeviceBatch& batch, const LayerCache& cache, const Activations& now) const;
   Activations first_rows(std::int64_t num_tokens) const;
+  void choose_products() const;
 
   ModelConfig config_;
   Partition part_;

@@ -18,6 +18,7 @@ class ColumnParallelLinear {
       : backend_(&loader.backend()), weight_(loader.linear(weight, bias)) {}
 
   void forward(const Tensor& x, const Tensor& out) const { backend_->linear(x, *weight_, out); }
+  void choose(const Tensor& x, const Tensor& out) const { backend_->choose_linear(x, *weight_, out); }
 
  private:
   Backend* backend_;
@@ -34,6 +35,7 @@ class RowParallelLinear {
     backend_->linear(x, *weight_, out);
     group_->all_reduce(out);
   }
+  void choose(const Tensor& x, const Tensor& out) const { backend_->choose_linear(x, *weight_, out); }
 
  private:
   Backend* backend_;
@@ -72,6 +74,7 @@ class VocabParallelHead {
     backend_->linear(x, *weight_, part);
     group_->all_gather_columns(part, logits);
   }
+  void choose(const Tensor& x, const Tensor& part) const { backend_->choose_linear(x, *weight_, part); }
 
  private:
   Backend* backend_;

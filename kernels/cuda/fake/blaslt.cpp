@@ -5,7 +5,10 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "kernels/cuda/fake/device.h"
@@ -29,6 +32,8 @@ struct Preference {
 };
 struct Algorithm {
   std::uint32_t alignment_a, alignment_b, alignment_d;
+  bool slow;
+  std::uint64_t largest;  // number of columns of D that it serves
 };
 
 template <typename T, typename Opaque>
@@ -181,16 +186,28 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t a,
-                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatmulPreference_t preference, int,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t preference, int most,
                                               cublasLtMatmulHeuristicResult_t results[], int* count) {
   if (enter("cublasLtMatmulAlgoGetHeuristic") != cudaSuccess) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (see<Layout>(a)->type != see<Layout>(b)->type) return CUBLAS_STATUS_NOT_SUPPORTED;
   const Preference& promised = *see<Preference>(preference);
-  results[0] = {};
-  results[0].state = CUBLAS_STATUS_SUCCESS;
-  *see<Algorithm>(&results[0].algo) = {promised.alignment_a, promised.alignment_b, promised.alignment_d};
-  *count = 1;
+  *count = std::min(most, settings().slow_algorithms + 1);  // the fast one is proposed last
+  for (int i = 0; i < *count; ++i) {
+    results[i] = {};
+    results[i].state = CUBLAS_STATUS_SUCCESS;
+    *see<Algorithm>(&results[i].algo) = {promised.alignment_a, promised.alignment_b, promised.alignment_d,
+                                         i < settings().slow_algorithms, see<Layout>(d)->cols};
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
+                                       cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d,
+                                       const cublasLtMatmulAlgo_t* algorithm, cublasLtMatmulHeuristicResult_t* result) {
+  if (enter("cublasLtMatmulAlgoCheck") != cudaSuccess) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (see<Layout>(d)->cols > see<Algorithm>(algorithm)->largest) return CUBLAS_STATUS_NOT_SUPPORTED;
+  result->workspaceSize = 0;
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -208,9 +225,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   const Operand right{b, *see<Layout>(b_layout), what.transpose_b != CUBLAS_OP_N};
   const Algorithm& promised = *see<Algorithm>(algorithm);
   if (!aligned(a, left.layout, promised.alignment_a) || !aligned(b, right.layout, promised.alignment_b) ||
-      !aligned(d, out, promised.alignment_d))
+      !aligned(d, out, promised.alignment_d) || out.cols > promised.largest)
     return CUBLAS_STATUS_INVALID_VALUE;
   count_launch();
-  queue(stream, [=] { multiply(left, right, what, d, out); });
+  if (promised.slow) count_slow_product();
+  queue(stream, [=, slow = promised.slow] {
+    if (slow) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    multiply(left, right, what, d, out);
+  });
   return CUBLAS_STATUS_SUCCESS;
 }

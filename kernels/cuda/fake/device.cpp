@@ -134,6 +134,11 @@ void count_launch() {
   ++state().counters.launches;
 }
 
+void count_slow_product() {
+  const std::lock_guard lock(state().mutex);
+  ++state().counters.slow_products;
+}
+
 void count_graph_launch() {
   const std::lock_guard lock(state().mutex);
   ++state().counters.graph_launches;

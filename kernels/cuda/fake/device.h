@@ -19,6 +19,7 @@ struct Settings {
   int compute_capability = 80;
   std::size_t memory_bytes = std::size_t{1} << 30;
   bool peer_access = true;
+  int slow_algorithms = 0;  // that cuBLASLt proposes for a product before the fast one
   std::string fail_call;  // the call of this name that fails, "" = none; "kernel" is what a stream runs
   int fail_after = 0;     // calls of it that still succeed
   cudaError_t fail_with = cudaErrorUnknown;
@@ -31,6 +32,7 @@ void reset(const Settings& to);
 struct Counters {
   long launches = 0;         // kernels and matrix products that went to a stream or a graph
   long graph_launches = 0;
+  long slow_products = 0;    // by such an algorithm
   long waits = 0;            // times the host waited for a stream or an event that was not done
   std::size_t device_bytes = 0;  // held now
 };
@@ -45,6 +47,7 @@ bool context_is_dead();
 // Queues work, or records it when the stream is being captured.
 void queue(cudaStream_t stream, std::function<void()> work);
 void count_launch();
+void count_slow_product();
 void count_wait();
 void count_graph_launch();
 // Charges the current device; false when it has not so much.

@@ -48,7 +48,7 @@ std::vector<SamplingOutput> sample(const std::vector<std::vector<float>>& logits
   const DeviceArray<float> device_logits(flat), logprobs(num_rows * width, -7.0F);
   const DeviceArray<cuda::SampleRow> device_rows(packed.rows);
   const DeviceArray<cuda::LogitEdit> edits(packed.edits);
-  const DeviceArray<std::int32_t> tokens(num_rows, -7), valid(num_rows, -7), logprob_tokens(num_rows * width, -7);
+  const DeviceArray<std::int32_t> tokens(num_rows, -7), logprob_tokens(num_rows * width, -7);
   const auto n = static_cast<std::int64_t>(num_rows);
   cuda::SampleArgs args;
   args.logits = Tensor(device_logits.data(), DType::kF32, {n, static_cast<std::int64_t>(columns)});
@@ -56,17 +56,16 @@ std::vector<SamplingOutput> sample(const std::vector<std::vector<float>>& logits
   args.rows = device_rows.data();
   args.edits = edits.data();
   args.tokens = Tensor(tokens.data(), DType::kI32, {n});
-  args.valid = Tensor(valid.data(), DType::kI32, {n});
   if (width > 0) {
     args.logprobs = Tensor(logprobs.data(), DType::kF32, {n, static_cast<std::int64_t>(width)});
     args.logprob_tokens = Tensor(logprob_tokens.data(), DType::kI32, {n, static_cast<std::int64_t>(width)});
   }
   cuda::sample(args, nullptr);
   std::vector<SamplingOutput> out(num_rows);
-  const auto host_tokens = tokens.read(), host_valid = valid.read(), host_logprob_tokens = logprob_tokens.read();
+  const auto host_tokens = tokens.read(), host_logprob_tokens = logprob_tokens.read();
   const auto host_logprobs = logprobs.read();
-  cuda::unpack_sampling({host_tokens.data(), host_valid.data(), host_logprob_tokens.data(), host_logprobs.data(),
-                         packed.max_logprobs}, rows, out);
+  cuda::unpack_sampling({host_tokens.data(), host_logprob_tokens.data(), host_logprobs.data(), packed.max_logprobs},
+                        packed.rows, out);
   const std::vector<float> after = device_logits.read();
   EXPECT_EQ(std::memcmp(after.data(), flat.data(), flat.size() * sizeof(float)), 0) << "logits were changed";
   return out;
