@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -95,15 +96,30 @@ struct DeviceInfo {
   std::size_t free_memory_bytes = 0;
 };
 
-// The largest step that a backend is to run, and the model's sizes on this rank.
-struct StepSizes {
+// Ops that were recorded, to be queued again with one call.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  // On what the recorded tensors hold now. `batch` has as many rows as the recorded one, in the same places.
+  virtual void run(const AttentionBatch& batch) = 0;
+  virtual std::size_t bytes() const = 0;  // device memory held
+};
+
+// One model's attention on this rank.
+struct HeadSizes {
   DType dtype = DType::kF32;
-  std::int64_t max_tokens = 0;
-  std::int64_t max_sequences = 0;
-  std::int64_t vocab_size = 0;
   std::int64_t num_heads = 0;
   std::int64_t num_kv_heads = 0;
   std::int64_t head_dim = 0;
+};
+
+// The largest step that a backend is to run, and the models' sizes on this rank.
+struct StepSizes {
+  std::int64_t max_tokens = 0;
+  std::int64_t max_sequences = 0;
+  std::int64_t vocab_size = 0;
+  std::int64_t recorded_ops = 0;  // of all recordings together
+  std::vector<HeadSizes> heads;
 };
 
 class Backend {
@@ -133,6 +149,13 @@ class Backend {
 
   // Whether ops are queued, so that the host can prepare what comes next while the device works.
   virtual bool queues() const { return false; }
+
+  // Runs `ops` and records them: a step of one new token per sequence. An Error when that cannot be; the ops then run
+  // one by one as before. Padding is recorded with: rows past query_start.back() belong to no sequence, and their
+  // cache_slot is below zero. Rotation, cache and attention pass them over.
+  virtual Result<std::unique_ptr<Recording>> record(const std::function<void()>&) {
+    return Error{"this device records nothing", "device"};
+  }
 
   // weight [out_features, in_features], bias [out_features] or empty. What is owned is kept or freed as the device
   // likes; views may be freed after synchronize().

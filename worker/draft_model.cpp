@@ -27,9 +27,10 @@ std::size_t DraftStartup::workspace_bytes() const {
 std::size_t DraftStartup::block_bytes() const { return kv_block_bytes(config, part, dtype); }
 
 StepSizes DraftStartup::at_least(StepSizes sizes) const {
-  sizes.num_heads = std::max(sizes.num_heads, part.heads.count);
-  sizes.num_kv_heads = std::max(sizes.num_kv_heads, part.kv_heads.count);
-  sizes.head_dim = std::max(sizes.head_dim, config.head_dim);
+  sizes.heads.push_back({.dtype = dtype,
+                         .num_heads = part.heads.count,
+                         .num_kv_heads = part.kv_heads.count,
+                         .head_dim = config.head_dim});
   sizes.vocab_size = std::max(sizes.vocab_size, part.vocabulary.count);
   return sizes;
 }

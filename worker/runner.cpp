@@ -37,6 +37,10 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   Result<std::unique_ptr<Drafter>> drafter = Drafter::create(backend, group, start);
   if (!drafter) return drafter.error();
   parts.drafter = std::move(drafter).value();
+  Result<DecodeGraphs> graphs = DecodeGraphs::record(
+      backend, group, {*parts.decoder, *parts.uploader, parts.cache, parts.sampler->drawn()}, options.max_num_sequences);
+  if (!graphs) return graphs.error();
+  parts.graphs = std::move(graphs).value();
   return std::unique_ptr<Runner>(new Runner(backend, std::move(parts), start.info));
 }
 
@@ -91,14 +95,17 @@ std::vector<SamplingOutput> Runner::compute(const std::vector<ScheduledWork>& wo
                      item.samples ? 1 + num_drafts : 0, drafts});
     for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) draws.push_back({&sequence, drafts.first(i)});
   }
-  const Batch batch = make_batch(items);
+  const Tensor logits = logits_of(make_batch(items));
+  if (draws.empty()) backend_.synchronize();
+  return parts_.sampler->sample(logits, draws);
+}
+
+// f32 [num_rows, padded vocabulary], empty when no row is wanted.
+Tensor Runner::logits_of(const Batch& batch) {
+  if (parts_.graphs.hold(batch)) return parts_.graphs.run(batch);
   const DeviceBatch device = parts_.uploader->upload(batch);
   const Tensor hidden = parts_.decoder->forward(device, parts_.cache);
-  if (draws.empty()) {
-    backend_.synchronize();
-    return {};
-  }
-  return parts_.sampler->sample(parts_.decoder->logits(hidden, device.logit_rows), draws);
+  return batch.logit_rows.empty() ? Tensor() : parts_.decoder->logits(hidden, device.logit_rows);
 }
 
 void Runner::collect(const std::vector<ScheduledWork>& work, std::span<const SamplingOutput> drawn,

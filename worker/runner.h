@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "worker/batch.h"
+#include "worker/decode_graphs.h"
 #include "worker/drafter.h"
 #include "worker/kv_cache.h"
 #include "worker/model/decoder.h"
@@ -57,12 +58,14 @@ class Runner {
     std::unique_ptr<Sampler> sampler;
     KvCache cache;
     std::unique_ptr<Drafter> drafter;
+    DecodeGraphs graphs;
   };
 
   Runner(Backend& backend, Parts parts, const ReplicaInfo& info);
   void collect(const std::vector<ScheduledWork>& work, std::span<const SamplingOutput> drawn, StepResult& result);
   void accept(const ScheduledWork& item, std::span<const SamplingOutput> drawn, SequenceResult& out);
   std::vector<SamplingOutput> compute(const std::vector<ScheduledWork>& work);
+  Tensor logits_of(const Batch& batch);
 
   Backend& backend_;
   Parts parts_;

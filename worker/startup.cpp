@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "worker/comm/host_exchange.h"
+#include "worker/decode_graphs.h"
 
 namespace caudal {
 namespace {
@@ -58,13 +59,18 @@ Result<std::int64_t> least_of_all(Backend& backend, Communicator& group, std::in
 Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
   const StepLimits& limits = start.limits;
   const std::int64_t sequences = options.max_num_sequences;
-  start.sizes = {.dtype = start.dtype,
-                 .max_tokens = limits.max_tokens,
+  start.sizes = {.max_tokens = limits.max_tokens,
                  .max_sequences = limits.max_rows,
                  .vocab_size = start.part.size * start.part.vocabulary.count,
-                 .num_heads = start.part.heads.count,
-                 .num_kv_heads = start.part.kv_heads.count,
-                 .head_dim = start.config.head_dim};
+                 .recorded_ops = 0,
+                 .heads = {{.dtype = start.dtype,
+                            .num_heads = start.part.heads.count,
+                            .num_kv_heads = start.part.kv_heads.count,
+                            .head_dim = start.config.head_dim}}};
+  if (DecodeGraphs::wanted(backend, group)) {
+    start.sizes.recorded_ops =
+        std::ssize(DecodeGraphs::sizes(sequences)) * (1 + Decoder::most_ops(start.config, start.part));
+  }
   if (start.draft) start.sizes = start.draft->at_least(start.sizes);
   MemoryNeeds needs{
       .weights_bytes = decoder_parameters(start.config, start.part).device_bytes(start.dtype),

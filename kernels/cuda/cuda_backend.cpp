@@ -79,11 +79,13 @@ Result<Buffer> CudaBackend::allocate(std::size_t bytes) {
 }
 
 std::size_t CudaBackend::workspace_bytes(const StepSizes& sizes) const {
-  return kSmallBuffers + attention_bytes(sizes) + sampling_bytes(sizes);
+  return kSmallBuffers + attention_bytes(sizes) + sampling_bytes(sizes) + recording_bytes(sizes);
 }
 
+// The driver takes the memory of recordings itself: room for it is left beside the arena.
 Result<void> CudaBackend::prepare(const StepSizes& sizes, std::size_t plan_bytes) {
-  Result<Buffer> memory = allocate_directly(plan_bytes);
+  recordings_planned_ = recording_bytes(sizes);
+  Result<Buffer> memory = allocate_directly(plan_bytes - recordings_planned_);
   if (!memory) return memory.error();
   memory_ = std::move(memory).value();
   arena_ = std::make_shared<Arena>(memory_.bytes());

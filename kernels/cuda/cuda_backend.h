@@ -36,6 +36,7 @@ class CudaBackend final : public Backend {
   void zero(const Tensor& destination) override;
   void synchronize() override { context_->synchronize(); }
   bool queues() const override { return true; }
+  Result<std::unique_ptr<Recording>> record(const std::function<void()>& ops) override;
 
   Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
   void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token,
@@ -60,13 +61,21 @@ class CudaBackend final : public Backend {
   CudaContext& context() { return *context_; }
 
  private:
+  class Graph;
+
   // A plan of the attention kernels on the device, for the batch that it was made for.
   struct PlacedPlan {
-    AttentionShape shape;
+    const AttentionGeometry* geometry = nullptr;
     std::int32_t window = 0;
     std::vector<std::int32_t> query_start, context_length;
     AttentionGrid grid;
     Buffer words;
+  };
+
+  // What record() is at. Launches are as large as any plan needs; plans are placed in the first of two runs.
+  struct RecordingState {
+    bool capturing = false;
+    std::vector<PlacedPlan*> plans;
   };
 
   explicit CudaBackend(std::unique_ptr<CudaContext> context) : context_(std::move(context)) {}
@@ -79,10 +88,14 @@ class CudaBackend final : public Backend {
   std::size_t attention_bytes(const StepSizes& sizes) const;
   void prepare_attention(const StepSizes& sizes);
   std::size_t sampling_bytes(const StepSizes& sizes) const;
+  static std::size_t recording_bytes(const StepSizes& sizes);
   void prepare_sampling(const StepSizes& sizes);
   std::size_t queue_draws(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
                           const Tensor& tokens, std::byte* host);
-  const PlacedPlan* place_plan(const AttentionGeometry& geometry, const AttentionBatch& batch, std::int32_t window);
+  PlacedPlan& plan_for(const AttentionGeometry& geometry, std::int32_t window);
+  bool place(PlacedPlan& plan, const AttentionBatch& batch);
+  AttentionGrid recorded_grid(PlacedPlan& plan);
+  Result<std::unique_ptr<Recording>> capture(const std::function<void()>& ops, RecordingState& state);
   bool ready() const { return !context_->failure(); }
   void run(const std::function<void(cudaStream_t)>& launch);
 
@@ -90,11 +103,13 @@ class CudaBackend final : public Backend {
   Buffer memory_;  // the arena's, while there is one
   std::shared_ptr<Arena> arena_;  // with the buffers that came from it
   std::unique_ptr<Matmul> matmul_;
-  std::list<AttentionGeometry> geometries_;  // one but in tests
+  std::list<AttentionGeometry> geometries_;  // one per model but in tests
   std::list<PlacedPlan> plans_;              // one per window of the model
   std::size_t plan_words_ = 0;  // most that a plan of a step has
   Buffer attention_workspace_;
   Buffer sampling_;
+  RecordingState* recording_ = nullptr;  // while record() runs
+  std::size_t recordings_planned_ = 0, recordings_bytes_ = 0;
 };
 
 }  // namespace caudal::cuda

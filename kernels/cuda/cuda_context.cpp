@@ -97,6 +97,14 @@ void CudaContext::look() {
     if (const std::optional<Error> lost = watch()) fail(lost->message);
 }
 
+Error CudaContext::recover() {
+  const Error error = *failure_;
+  failure_.reset();
+  cudaGetLastError();
+  synchronize();
+  return error;
+}
+
 // A spinning wait: a decode step lasts milliseconds, and a sleeping thread would wake up late in each. The core is
 // offered to others now and then, because on a busy machine each offer costs a time slice.
 template <typename Query>

@@ -36,6 +36,8 @@ class CudaContext {
   bool check(cudaError_t status, const char* what);
   void fail(std::string message);
   const std::optional<Error>& failure() const { return failure_; }
+  // The failure, which is forgotten if the device still works: after what may fail and leaves no trace.
+  Error recover();
 
   // Asked while the host waits and when it has waited; an Error ends the wait and the context: a rank that is gone, or
   // results that are none. One per `who`; null ends it.

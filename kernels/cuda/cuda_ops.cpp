@@ -24,7 +24,7 @@ AttentionShape shape_of(const Tensor& q, const Tensor& k_cache) {
           .dtype = q.dtype()};
 }
 
-AttentionShape shape_of(const StepSizes& sizes) {
+AttentionShape shape_of(const HeadSizes& sizes) {
   return {.num_heads = static_cast<int>(sizes.num_heads),
           .num_kv_heads = static_cast<int>(sizes.num_kv_heads),
           .head_dim = static_cast<int>(sizes.head_dim),
@@ -190,38 +190,47 @@ AttentionDevice CudaBackend::attention_device() const {
 }
 
 std::size_t CudaBackend::attention_bytes(const StepSizes& sizes) const {
-  if (!on_tensor_cores(shape_of(sizes))) return 0;
-  const AttentionGeometry geometry = attention_geometry(shape_of(sizes), attention_device());
-  const std::size_t words = max_plan_words(geometry, sizes.max_sequences, sizes.max_tokens);
-  return Arena::rounded(attention_workspace_bytes(geometry)) +
-         kMostPlans * Arena::rounded(words * sizeof(std::int32_t));
+  std::size_t workspace = 0, words = 0;
+  for (const HeadSizes& heads : sizes.heads) {
+    if (!on_tensor_cores(shape_of(heads))) continue;
+    const AttentionGeometry geometry = attention_geometry(shape_of(heads), attention_device());
+    workspace = std::max(workspace, attention_workspace_bytes(geometry));
+    words = std::max(words, max_plan_words(geometry, sizes.max_sequences, sizes.max_tokens));
+  }
+  return Arena::rounded(workspace) + kMostPlans * Arena::rounded(words * sizeof(std::int32_t));
 }
 
 void CudaBackend::prepare_attention(const StepSizes& sizes) {
-  if (!on_tensor_cores(shape_of(sizes))) return;
-  const AttentionGeometry& geometry = geometry_of(shape_of(sizes));
-  grow(attention_workspace_, attention_workspace_bytes(geometry));
-  plan_words_ = max_plan_words(geometry, sizes.max_sequences, sizes.max_tokens);
+  std::size_t workspace = 0;
+  for (const HeadSizes& heads : sizes.heads) {
+    if (!on_tensor_cores(shape_of(heads))) continue;
+    const AttentionGeometry& geometry = geometry_of(shape_of(heads));
+    workspace = std::max(workspace, attention_workspace_bytes(geometry));
+    plan_words_ = std::max(plan_words_, max_plan_words(geometry, sizes.max_sequences, sizes.max_tokens));
+  }
+  grow(attention_workspace_, workspace);
 }
 
-const CudaBackend::PlacedPlan* CudaBackend::place_plan(const AttentionGeometry& geometry, const AttentionBatch& batch,
-                                                       std::int32_t window) {
-  const auto known = std::find_if(plans_.begin(), plans_.end(), [&](const PlacedPlan& plan) {
-    return plan.window == window && same(plan.shape, geometry.shape);
-  });
-  PlacedPlan& plan = known != plans_.end() ? *known : plans_.emplace_back();
+CudaBackend::PlacedPlan& CudaBackend::plan_for(const AttentionGeometry& geometry, std::int32_t window) {
+  for (PlacedPlan& known : plans_)
+    if (known.geometry == &geometry && known.window == window) return known;
+  PlacedPlan& plan = plans_.emplace_back();
+  plan.geometry = &geometry;
+  plan.window = window;
+  return plan;
+}
+
+bool CudaBackend::place(PlacedPlan& plan, const AttentionBatch& batch) {
   if (plan.words.data() != nullptr && equal(batch.query_start_host, plan.query_start) &&
       equal(batch.context_length_host, plan.context_length))
-    return &plan;
-  AttentionPlan made = plan_attention(geometry, batch.query_start_host, batch.context_length_host, window);
-  plan.shape = geometry.shape;
-  plan.window = window;
+    return true;
+  AttentionPlan made = plan_attention(*plan.geometry, batch.query_start_host, batch.context_length_host, plan.window);
   plan.query_start.assign(batch.query_start_host.begin(), batch.query_start_host.end());
   plan.context_length.assign(batch.context_length_host.begin(), batch.context_length_host.end());
   plan.grid = made.grid;
-  if (!grow(plan.words, std::max(plan_words_, made.words.size()) * sizeof(std::int32_t))) return nullptr;
+  if (!grow(plan.words, std::max(plan_words_, made.words.size()) * sizeof(std::int32_t))) return false;
   copy_to_device(made.words.data(), plan.words.tensor(DType::kI32, {std::ssize(made.words)}));
-  return &plan;
+  return true;
 }
 
 void CudaBackend::paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
@@ -244,8 +253,10 @@ void CudaBackend::paged_attention(const Tensor& q, const Tensor& k_cache, const 
     });
   }
   const AttentionGeometry& geometry = geometry_of(shape);
-  const PlacedPlan* plan = place_plan(geometry, batch, params.sliding_window);
-  if (plan == nullptr || !grow(attention_workspace_, attention_workspace_bytes(geometry))) return;
+  PlacedPlan& plan = plan_for(geometry, params.sliding_window);
+  const bool captures = recording_ != nullptr && recording_->capturing;
+  if ((!captures && !place(plan, batch)) || !grow(attention_workspace_, attention_workspace_bytes(geometry))) return;
+  const AttentionGrid grid = recording_ != nullptr ? recorded_grid(plan) : plan.grid;
   run([&](cudaStream_t stream) {
     const AttentionCall call{.q = q,
                              .k_cache = k_cache,
@@ -253,9 +264,9 @@ void CudaBackend::paged_attention(const Tensor& q, const Tensor& k_cache, const 
                              .block_table = batch.block_table,
                              .out = out,
                              .params = params,
-                             .plan_words = static_cast<const std::int32_t*>(plan->words.data()),
+                             .plan_words = static_cast<const std::int32_t*>(plan.words.data()),
                              .workspace = attention_workspace_.data()};
-    cuda::paged_attention(geometry, plan->grid, call, stream);
+    cuda::paged_attention(geometry, grid, call, stream);
   });
 }
 

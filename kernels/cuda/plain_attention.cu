@@ -52,6 +52,7 @@ __global__ void __launch_bounds__(kThreads) plain_attention_kernel(const Params<
   SIMT_SHARED(float[kThreads], score);
   const int token = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y);
   const int thread = static_cast<int>(threadIdx.x), d = p.head_dim;
+  if (token >= p.query_start[p.num_sequences]) return;  // padding of a recorded batch
   const int kv_head = head / (p.num_heads / p.num_kv_heads);
   const int sequence = sequence_of(p.query_start, p.num_sequences, token);
   const int position = p.context_length[sequence] - p.query_start[sequence + 1] + token;

@@ -13,12 +13,15 @@
 
 namespace caudal {
 
+// What a rank talks over, given the local communicator that joins the ranks' threads. Called on each of them.
+using JoinRanks = std::function<std::unique_ptr<Communicator>(Backend&, std::unique_ptr<Communicator>)>;
+
 class TestReplica {
  public:
   // Fails the running test (and valid() is false) when a rank cannot be made. On devices other than "cpu", ranks
-  // share one and talk through the host.
+  // share one, and talk through the host unless `join` says otherwise.
   TestReplica(const std::filesystem::path& model_dir, int ranks, const RunnerOptions& options,
-              const std::string& device = "cpu");
+              const std::string& device = "cpu", const JoinRanks& join = {});
   ~TestReplica();
 
   bool valid() const { return valid_; }

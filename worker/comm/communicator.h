@@ -17,6 +17,9 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
+  // Whether calls only queue work on the backend's stream, so that they can be part of a recording.
+  virtual bool queues() const { return false; }
+
   // tensor (f32, bf16 or f16, contiguous) becomes the sum over ranks, added in f32 in rank order.
   virtual void all_reduce(const Tensor& tensor) = 0;
 

@@ -35,6 +35,7 @@ class NcclCommunicator final : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  bool queues() const override { return true; }
   void all_reduce(const Tensor& tensor) override;
   void all_gather_columns(const Tensor& input, const Tensor& output) override;
   void broadcast(const Tensor& tensor, int root) override;

@@ -18,6 +18,7 @@ class PeerCommunicator final : public Communicator {
 
   int rank() const override { return other_->rank(); }
   int size() const override { return other_->size(); }
+  bool queues() const override { return other_->queues(); }
 
   void all_reduce(const Tensor& tensor) override {
     if (tensor.bytes() > cuda::kMostPeerBytes) return other_->all_reduce(tensor);

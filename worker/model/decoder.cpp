@@ -95,6 +95,12 @@ std::size_t Decoder::workspace_bytes(const ModelConfig& config, const Partition&
   return bytes;
 }
 
+std::int64_t Decoder::most_ops(const ModelConfig& config, const Partition& part) {
+  // Of a layer: 2 norms, 4 products, rotation, attention in 3 launches, activation, 2 sums. Once: the embedding and
+  // its sum, the last norm, rows, the head's product, and its parts gathered and set side by side.
+  return 13 * config.num_layers + 6 + part.size;
+}
+
 Decoder::Decoder(const ModelConfig& config, const Partition& part, const DecoderParameters& parameters,
                  WeightLoader& loader, Communicator& group)
     : config_(config),

@@ -29,6 +29,9 @@ class Decoder {
   static std::size_t workspace_bytes(const ModelConfig& config, const Partition& part, DType dtype,
                                      const StepLimits& limits);
 
+  // Most ops that forward() and logits() queue together, messages between ranks among them.
+  static std::int64_t most_ops(const ModelConfig& config, const Partition& part);
+
   // Computes all tokens of the batch and stores their KV. The final hidden states, normed [num_tokens, hidden].
   Tensor forward(const DeviceBatch& batch, const KvCache& cache);
 

@@ -268,10 +268,9 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   ENTER();
-  constexpr std::size_t kNodeBytes = 1024;  // so that the memory of graphs is there to be counted
   auto made = std::make_unique<CUgraphExec_st>();
   made->works = std::make_shared<std::vector<Work>>(graph->works);
-  made->bytes = graph->works.size() * kNodeBytes;
+  made->bytes = graph->works.size() * settings().graph_node_bytes;
   cudaGetDevice(&made->device);
   if (!take_memory(made->bytes)) return cudaErrorMemoryAllocation;
   *exec = made.release();

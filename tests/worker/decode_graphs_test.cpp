@@ -1,0 +1,145 @@
+// Decode steps as graphs: bit for bit what steps queued op by op give, alone and with ranks that talk over NCCL; and what
+// happens where recording fails. On the stand-in for CUDA, whose graphs are recorded launches.
+#include "worker/decode_graphs.h"
+
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/fake/device.h"
+#include "tests/worker/golden_cases.h"
+#include "worker/comm/local.h"
+#include "worker/comm/nccl.h"
+#include "worker/comm/staged.h"
+
+namespace caudal {
+namespace {
+
+std::unique_ptr<Communicator> through_the_host(Backend& backend, std::unique_ptr<Communicator> local) {
+  return make_staged_communicator(backend, std::move(local));
+}
+
+std::unique_ptr<Communicator> over_nccl(Backend& backend, std::unique_ptr<Communicator> local) {
+  const TellAll tell_all = [&](std::span<std::byte> bytes) {
+    local->broadcast(Tensor(bytes.data(), DType::kI32, {std::ssize(bytes) / 4}), 0);
+  };
+  cuda::CudaContext& context = static_cast<cuda::CudaBackend&>(backend).context();
+  return std::move(make_nccl_communicator(context, local->rank(), local->size(), tell_all)).value();
+}
+
+// Prompts of the fixture, more of them than a power of two, of different lengths, that end one after another.
+std::vector<ToyRequest> requests_of(const Fixture& fixture) {
+  std::vector<ToyRequest> requests = golden_requests(fixture, 6);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].stop.max_tokens += static_cast<std::int32_t>(i);
+    requests[i].sampling.num_logprobs = 2;
+    if (i % 2 == 1) requests[i].sampling.temperature = 0.9F;
+  }
+  return requests;
+}
+
+void expect_same(const ToyRun& run, const ToyRun& plain) {
+  ASSERT_EQ(run.answers.size(), plain.answers.size());
+  for (std::size_t i = 0; i < run.answers.size(); ++i) {
+    EXPECT_EQ(run.answers[i].tokens, plain.answers[i].tokens) << i;
+    ASSERT_EQ(run.answers[i].logprobs.size(), plain.answers[i].logprobs.size()) << i;
+    for (std::size_t t = 0; t < run.answers[i].logprobs.size(); ++t)
+      for (std::size_t n = 0; n < run.answers[i].logprobs[t].size(); ++n)
+        EXPECT_EQ(run.answers[i].logprobs[t][n].logprob, plain.answers[i].logprobs[t][n].logprob) << i << ' ' << t;
+  }
+}
+
+class DecodeGraphsTest : public testing::Test {
+ protected:
+  void SetUp() override { fake::reset({}); }
+  void TearDown() override { fake::reset({}); }
+
+  RunnerOptions options(DTypeChoice dtype) const {
+    RunnerOptions options = golden_options(fixture_, dtype);
+    options.max_num_sequences = 8;
+    options.max_tokens_per_step = 256;
+    options.kv.num_blocks = 128;
+    return options;
+  }
+  // What comes out, and how many steps were one launch.
+  ToyRun run(int ranks, DTypeChoice dtype, const JoinRanks& join, long& launches) const {
+    TestReplica replica(fixture_.model_dir, ranks, options(dtype), "simt", join);
+    if (!replica.valid()) return {};
+    const long before = fake::counters().graph_launches;
+    ToyRun answers = generate(replica, requests_of(fixture_), {.max_running = 7});
+    launches = fake::counters().graph_launches - before;
+    return answers;
+  }
+
+  Fixture fixture_ = load_fixture("qwen2");
+};
+
+TEST(DecodeGraphSizes, AreFewAndEndWithTheLargest) {
+  EXPECT_EQ(DecodeGraphs::sizes(1), (std::vector<std::int64_t>{1}));
+  EXPECT_EQ(DecodeGraphs::sizes(6), (std::vector<std::int64_t>{1, 2, 4, 6}));
+  EXPECT_EQ(DecodeGraphs::sizes(100), (std::vector<std::int64_t>{1, 2, 4, 8, 16, 32, 48, 64, 96, 100}));
+  EXPECT_EQ(DecodeGraphs::sizes(4096).back(), 512);
+}
+
+TEST_F(DecodeGraphsTest, GiveWhatPlainStepsGive) {
+  for (const DTypeChoice dtype : {DTypeChoice::kF32, DTypeChoice::kBF16}) {
+    long with = 0, without = 0;
+    const ToyRun graphs = run(1, dtype, {}, with), plain = run(1, dtype, through_the_host, without);
+    EXPECT_GT(with, 5);
+    EXPECT_EQ(without, 0);
+    expect_same(graphs, plain);
+  }
+}
+
+TEST_F(DecodeGraphsTest, WithASlidingWindow) {
+  fixture_ = load_fixture("mistral");
+  long with = 0, without = 0;
+  const ToyRun graphs = run(1, DTypeChoice::kBF16, {}, with);
+  expect_same(graphs, run(1, DTypeChoice::kBF16, through_the_host, without));
+  EXPECT_GT(with, 5);
+}
+
+TEST_F(DecodeGraphsTest, RanksTalkInsideThem) {
+  long with = 0, without = 0;
+  const ToyRun graphs = run(2, DTypeChoice::kF32, over_nccl, with);
+  expect_same(graphs, run(2, DTypeChoice::kF32, through_the_host, without));
+  EXPECT_GT(with, 10);
+  EXPECT_EQ(without, 0);
+}
+
+// The third of four recordings fails, on one rank of the two: sizes 1 and 2 are there on both, larger steps are plain.
+TEST_F(DecodeGraphsTest, WhatCannotBeRecordedRunsPlainlyOnEveryRank) {
+  long all = 0, some = 0, none = 0;
+  const ToyRun plain = run(2, DTypeChoice::kF32, over_nccl, all);
+  fake::settings().fail_call = "cudaGraphInstantiate";
+  fake::settings().fail_after = 5;  // of two ranks
+  expect_same(run(2, DTypeChoice::kF32, over_nccl, some), plain);
+  EXPECT_TRUE(fake::settings().fail_call.empty()) << "it has failed";
+  EXPECT_LT(some, all);
+  EXPECT_GT(some, 0);
+  EXPECT_EQ(some % 2, 0);
+  fake::settings().fail_call = "cudaStreamBeginCapture";
+  fake::settings().fail_after = 0;
+  expect_same(run(2, DTypeChoice::kF32, over_nccl, none), plain);
+  EXPECT_EQ(none, 0);
+}
+
+TEST_F(DecodeGraphsTest, StayWithinTheMemoryPlan) {
+  fake::settings().graph_node_bytes = 10 << 20;
+  const std::size_t before = fake::counters().device_bytes;
+  long launches = 0;
+  EXPECT_FALSE(run(1, DTypeChoice::kF32, {}, launches).answers.empty());
+  EXPECT_EQ(launches, 0);
+  EXPECT_EQ(fake::counters().device_bytes, before);
+}
+
+// A kernel that dies while a pass is recorded is no reason to go on without graphs.
+TEST_F(DecodeGraphsTest, ADeadDeviceEndsTheStart) {
+  const std::unique_ptr<Backend> backend = std::move(make_backend({.device = "simt", .max_isa = ""})).value();
+  const std::unique_ptr<Communicator> alone = std::move(make_local_group(1).front());
+  fake::settings().fail_call = "kernel";
+  fake::settings().fail_with = cudaErrorIllegalAddress;
+  const auto runner = Runner::create(*backend, *alone, fixture_.model_dir, options(DTypeChoice::kF32));
+  ASSERT_FALSE(runner.ok());
+  EXPECT_NE(runner.error().message.find("cudaErrorIllegalAddress"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace caudal
