@@ -45,6 +45,7 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
   }
   group.ranks[message.rank] = peer;
   ranks_[peer] = {.replica_key = message.replica_key, .rank = message.rank, .last_heard = now};
+  look_by(now + std::min(config_.lease_us, config_.registration_us));
   // What one rank cannot hold the replica cannot hold.
   group.info.num_blocks = std::min(group.info.num_blocks, message.info.num_blocks);
   group.info.max_num_sequences = std::min(group.info.max_num_sequences, message.info.max_num_sequences);
@@ -139,16 +140,19 @@ void Cluster::forgive_own_stall(Time now) {
   for (auto& [key, group] : groups_) group.progress_at = std::min(group.progress_at + gap, now);
 }
 
-Cluster::Actions Cluster::on_tick(Time now) {
-  forgive_own_stall(now);
-  Actions actions;
+// Whose time is up leaves; the others say when to look again.
+void Cluster::end_overdue(Actions& actions, Time now) {
   std::vector<std::pair<std::string, std::string>> leaving;  // key, reason
+  look_at_ = kNever;
   for (const auto& [peer, rank] : ranks_) {
     if (now - rank.last_heard > config_.lease_us) {
       leaving.emplace_back(rank.replica_key, fmt::format("rank {} is silent", rank.rank));
     }
+    look_by(rank.last_heard + config_.lease_us);
   }
   for (const auto& [key, group] : groups_) {
+    if (!group.id) look_by(group.since + config_.registration_us);
+    if (group.num_unanswered > 0) look_by(group.progress_at + config_.step_timeout_us);
     if (!group.id && now - group.since > config_.registration_us) {
       leaving.emplace_back(key, "not all ranks registered in time");
     } else if (group.num_unanswered > 0 && now - group.progress_at > config_.step_timeout_us) {
@@ -156,7 +160,12 @@ Cluster::Actions Cluster::on_tick(Time now) {
     }
   }
   for (const auto& [key, reason] : leaving) dissolve(key, reason, Fate::kShutdown, actions);
+}
 
+Cluster::Actions Cluster::on_tick(Time now) {
+  forgive_own_stall(now);
+  Actions actions;
+  if (now > look_at_) end_overdue(actions, now);
   if (now >= next_beat_) {
     next_beat_ = now + config_.beat_interval_us;
     for (const auto& [key, group] : groups_) {
@@ -178,7 +187,9 @@ std::optional<ReplicaId> Cluster::replica_for_result(const Peer& peer, Epoch epo
 void Cluster::on_plan_sent(ReplicaId id, Time now) {
   Group* group = find(id);
   CHECK(group != nullptr);
-  if (group->num_unanswered++ == 0) group->progress_at = now;
+  if (group->num_unanswered++ > 0) return;
+  group->progress_at = now;
+  look_by(now + config_.step_timeout_us);
 }
 
 void Cluster::on_result(ReplicaId id, Time now) {

@@ -8,6 +8,8 @@
 // asked to register again and keep their weights; otherwise they are told to shut down.
 #pragma once
 
+#include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -95,6 +97,8 @@ class Cluster {
   void dissolve(const std::string& key, std::string_view reason, Fate fate, Actions& actions);
   Fate fate_of_link_loss(const std::string& key) const;
   void forgive_own_stall(Time now);
+  void end_overdue(Actions& actions, Time now);
+  void look_by(Time time) { look_at_ = std::min(look_at_, time); }
   ReplicaId smallest_free_id() const;
   Group* find(ReplicaId id) const { return id < by_id_.size() ? by_id_[id] : nullptr; }
 
@@ -104,6 +108,8 @@ class Cluster {
   std::map<std::string, Group> groups_;
   std::vector<Group*> by_id_;  // of members; null: the id is free
   std::optional<Time> last_tick_;
+  static constexpr Time kNever = std::numeric_limits<Time>::max();
+  Time look_at_ = kNever;  // nobody's time is up before; so that a turn need not look at a thousand leases
   Time next_beat_ = 0;
 };
 

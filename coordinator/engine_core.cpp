@@ -114,16 +114,12 @@ void EngineCore::forget_lost_replicas(Time now) {
   });
 }
 
-// A replica may leave a sequence to another one, so in rounds until nobody has a plan any more.
+// Every replica gets one plan before the first gets a second one.
 void EngineCore::send_plans(Time now) {
-  const std::vector<ReplicaId> replicas = cluster_.replicas();
-  if (replicas.empty()) scheduler_.expire(now);
-  for (bool any = true; any;) {
-    any = false;
-    for (ReplicaId replica : replicas) {
+  for (std::vector<ReplicaId> due = scheduler_.due(now); !due.empty(); due = scheduler_.due(now)) {
+    for (const ReplicaId replica : due) {
       auto plan = scheduler_.plan(replica, now);
       if (!plan) continue;
-      any = true;
       cluster_.on_plan_sent(replica, now);
       outlet_.send(cluster_.ranks(replica), std::move(*plan));
     }

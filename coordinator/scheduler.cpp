@@ -185,6 +185,7 @@ std::vector<TokenEvent> Scheduler::take_events() { return std::exchange(events_,
 void Scheduler::leave(Sequence& sequence, SequenceState next) {
   Residence& residence = sequence.residence;
   Replica& replica = replicas_.at(residence.replica);
+  due_.insert(replica.id);  // there is room for others
   replica.to_release.push_back(residence.slot);
   replica.free_slots.push_back(residence.slot);
   replica.num_leaving_blocks += residence.table.num_held();
@@ -226,6 +227,7 @@ void Scheduler::settle(Sequence& sequence) {
     Replica& replica = replicas_.at(residence.replica);
     replica.num_leaving_blocks -= residence.table.num_held();
     replica.kv.release(residence.table);
+    due_.insert(replica.id);
   }
   residence = {};
   RequestState& request = *sequence.request;

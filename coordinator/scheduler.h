@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -47,9 +48,11 @@ class Scheduler {
   // A lost one is not expected back: what only it could hold ends with kNoReplica, unless none is known then.
   void replica_forgotten(ReplicaId id, Time now);
 
+  // Replicas that may have something to plan, in the order of their ids. After any other call, ask these for
+  // their plans until none is left: what one does may concern another.
+  std::vector<ReplicaId> due(Time now);
+
   // The next step of a replica; to be sent. Empty: nothing to do, or enough plans are unanswered.
-  // A replica may leave a sequence to another one: after any other call, ask all replicas in rounds until
-  // a whole round gives no plan.
   std::optional<StepPlan> plan(ReplicaId id, Time now);
 
   // False: not the answer to the oldest unanswered plan of this epoch; nothing changed.
@@ -127,6 +130,7 @@ class Scheduler {
   bool is_placed_ = false;
   std::map<ReplicaId, std::deque<Sequence*>> placed_;  // where waiting sequences go, if is_placed_
   std::map<ReplicaId, Replica> replicas_;  // lost ones stay, with what they could hold
+  std::set<ReplicaId> due_;                // something happened there since it last had nothing to plan
   std::vector<TokenEvent> events_;
   SchedulerStats counters_;  // the totals, and num_running
   SequenceId last_sequence_id_ = 0;

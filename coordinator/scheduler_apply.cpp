@@ -26,6 +26,7 @@ bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
     return false;
   }
   unplace();
+  due_.insert(id);
   const PlanInFlight plan = std::move(replica->in_flight.front());
   replica->in_flight.erase(replica->in_flight.begin());
 

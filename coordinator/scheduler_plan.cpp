@@ -12,8 +12,15 @@ namespace caudal {
 // Of two targets; 0 is none.
 static Time tighter(Time a, Time b) { return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b); }
 
+std::vector<ReplicaId> Scheduler::due(Time now) {
+  expire(now);
+  if (!is_placed_ && waiting_.size() > 0) place_waiting();
+  return {due_.begin(), due_.end()};
+}
+
 std::optional<StepPlan> Scheduler::plan(ReplicaId id, Time now) {
   expire(now);
+  due_.erase(id);
   Replica* replica = find_alive(id);
   if (replica == nullptr || std::ssize(replica->in_flight) >= config_.max_plans_in_flight)
     return std::nullopt;
@@ -168,6 +175,7 @@ void Scheduler::place_waiting() {
       chosen->candidate->take(chosen->demand);
       walk.count_turn();
       placed_[chosen->candidate->replica->id].push_back(sequence);
+      due_.insert(chosen->candidate->replica->id);
       if (PrefixCache::will_compute_for_siblings(*sequence, chosen->demand.cached)) computing.insert(sequence->request);
     } else if (!placement.close(demand)) {
       return;
@@ -224,6 +232,7 @@ std::optional<StepPlan> Scheduler::commit(Draft& draft) {
   draft.plan.step_id = draft.record.step_id = ++replica.last_step_id;
   draft.plan.released = std::exchange(replica.to_release, {});
   replica.in_flight.push_back(std::move(draft.record));
+  due_.insert(replica.id);  // for the one after it
   return std::move(draft.plan);
 }
 

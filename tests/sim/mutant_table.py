@@ -78,7 +78,7 @@ MUTANTS = [
     ("a sequence ends twice",
      [(APPLY, "  if (sequence.state == SequenceState::kEnded) return;\n", "")]),
     ("a deadline comes too early",
-     [(QUEUE, "alarms_.begin()->first.first >= now", "alarms_.begin()->first.first >= now + 20'000")]),
+     [(SCHEDULER, "now_ + state.best_case_us <= *deadline", "now_ + 40'000 + state.best_case_us <= *deadline")]),
     ("a deadline holds for sequences that have started",
      [(QUEUE, "if (const auto alarm = sequence.alarm()) alarms_.emplace",
        "if (const auto alarm = sequence.request->request.deadline) alarms_.emplace")]),
@@ -105,8 +105,6 @@ MUTANTS = [
        "void Scheduler::cancel(RequestState& request, std::span<Sequence> sequences) {")]),
     ("places are kept on a replica that is lost",
      [(SCHEDULER, "  replica->alive = false;\n  unplace();", "  replica->alive = false;")]),
-    ("the oldest never has its turn",
-     [(QUEUE, "if (oldest_every_ > 0 && turns_to_oldest_ == oldest_every_ - 1)", "if (oldest_every_ < 0)")]),
     # --- plans ---
     ("a chunk is one token over the budget",
      [(ADMISSION, "if (num_wanted <= num_tokens_) return num_wanted;",
@@ -143,6 +141,10 @@ MUTANTS = [
      [(PLAN, "draft.left.take_tokens(max_tokens);", "draft.left.take_tokens(num_tokens);")]),
     ("tokens that guesses may bring are never taken back",
      [(APPLY, "  residence.num_new_tokens_in_flight -= planned.max_new_tokens;\n", "")]),
+    ("a replica that has answered is not asked for a plan",
+     [(APPLY, "  due_.insert(id);\n", "")]),
+    ("nobody looks at the lease of a new rank",
+     [(CLUSTER, "  look_by(now + std::min(config_.lease_us, config_.registration_us));\n", "")]),
     # --- results ---
     ("results of a past epoch are applied",
      [(APPLY, "result.epoch != replica->epoch || ", ""),
