@@ -23,7 +23,7 @@ void send(void* socket, const FromWorker& message) {
 struct FakeWorkers::Link {
   void* socket = nullptr;
   Epoch epoch = 0;
-  InstantTable table;
+  sim::InstantTable table;
 
   explicit Link(std::int32_t num_slots) : table(num_slots) {}
 };

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/bench/instant_table.h"
+#include "tests/sim/instant_table.h"
 
 namespace caudal::bench {
 

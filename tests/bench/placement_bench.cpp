@@ -11,6 +11,7 @@
 
 #include "common/check.h"
 #include "coordinator/scheduler.h"
+#include "tests/sim/instant_table.h"
 
 namespace caudal {
 namespace {
@@ -21,6 +22,7 @@ constexpr std::int32_t kNumRequests = 8192;
 constexpr std::int32_t kPrefixTokens = 2048;
 constexpr std::int32_t kOwnTokens = 128;
 constexpr std::int32_t kOutputTokens = 256;
+constexpr std::int32_t kMaxSequences = 256;  // of a replica
 
 // An 8B model in bf16 on an 80 GB card: 2 TB/s, 170 TFLOP/s reached, 128 KiB of KV per token, 52 GB for KV.
 constexpr std::int32_t kNumBlocks = 26000;
@@ -31,47 +33,14 @@ constexpr double kOverheadUs = 500.0;
 
 enum class Policy { kRoundRobin, kLeastLoad, kPrefix };
 
-// Answers with a token whenever a sequence has caught up, and says how long the step took.
-class SimulatedReplica {
- public:
-  SimulatedReplica() : rows_(256) {}
-
-  StepResult run(const StepPlan& plan) {
-    for (const NewSequence& s : plan.new_sequences) {
-      rows_[s.slot] = {s.sequence_id, static_cast<std::int32_t>(s.tokens.size()), s.num_prompt_tokens, s.num_computed};
-    }
-    StepResult result{.epoch = plan.epoch, .step_id = plan.step_id, .sequences = {}};
-    double num_tokens = 0.0;
-    double num_kv_tokens = 0.0;
-    for (const ScheduledSequence& s : plan.scheduled) {
-      Row& row = rows_[s.slot];
-      if (row.num_tokens - row.num_prompt >= kOutputTokens) continue;
-      row.num_computed += s.num_tokens;
-      num_tokens += s.num_tokens;
-      num_kv_tokens += row.num_computed;
-      SequenceResult& entry = result.sequences.emplace_back();
-      entry.slot = s.slot;
-      entry.sequence_id = row.sequence;
-      entry.num_computed = row.num_computed;
-      if (row.num_computed < row.num_tokens) continue;
-      entry.tokens = {7};
-      row.num_tokens += 1;
-      if (row.num_tokens - row.num_prompt >= kOutputTokens) entry.finish_reason = FinishReason::kLength;
-    }
-    const double step_us = std::max(kWeightsUs, num_tokens * kTokenUs) + num_kv_tokens * kKvTokenUs + kOverheadUs;
-    result.compute_us = static_cast<std::int64_t>(step_us);
-    return result;
-  }
-
- private:
-  struct Row {
-    SequenceId sequence = 0;
-    std::int32_t num_tokens = 0;
-    std::int32_t num_prompt = 0;
-    std::int32_t num_computed = 0;
-  };
-  std::vector<Row> rows_;
-};
+// The answer of a replica, and how long it took.
+StepResult timed_run(sim::InstantTable& replica, const StepPlan& plan) {
+  sim::StepWork work;
+  StepResult result = replica.run(plan, work);
+  const double step_us = std::max(kWeightsUs, work.num_tokens * kTokenUs) + work.num_kv_tokens * kKvTokenUs + kOverheadUs;
+  result.compute_us = static_cast<std::int64_t>(step_us);
+  return result;
+}
 
 struct Outcome {
   double tokens_per_s = 0.0;
@@ -88,7 +57,7 @@ class Cluster {
     config.max_waiting = kNumClients;
     for (std::int32_t i = 0; i < num_schedulers; ++i) schedulers_.push_back(std::make_unique<Scheduler>(config));
     const ReplicaInfo info{.num_blocks = kNumBlocks,
-                           .max_num_sequences = 256,
+                           .max_num_sequences = kMaxSequences,
                            .max_tokens_per_step = 2048,
                            .max_context_tokens = 8192,
                            .model_digest = {}};
@@ -123,7 +92,7 @@ class Cluster {
 
  private:
   struct Node {
-    SimulatedReplica replica;
+    sim::InstantTable replica{kMaxSequences};
     std::deque<StepPlan> plans;
     std::optional<StepResult> running;
     Time end = 0;
@@ -154,7 +123,7 @@ class Cluster {
 
   void start(Node& node) {
     if (node.running || node.plans.empty()) return;
-    node.running = node.replica.run(node.plans.front());
+    node.running = timed_run(node.replica, node.plans.front());
     node.plans.pop_front();
     node.end = now_ + node.running->compute_us;
   }

@@ -11,7 +11,7 @@
 
 #include "common/check.h"
 #include "coordinator/scheduler.h"
-#include "tests/bench/instant_table.h"
+#include "tests/sim/instant_table.h"
 
 namespace caudal::bench {
 namespace {
@@ -61,7 +61,7 @@ WaitsByKind run(bool plain, const SchedulerConfig& config, double arrivals_per_s
   Scheduler scheduler(config);
   scheduler.replica_joined(0, 1, {.num_blocks = 4096, .max_num_sequences = kMaxSequences, .max_tokens_per_step = 2048,
                                   .max_context_tokens = 2048, .vocab_size = 32000, .model_digest = "bench"}, 0);
-  InstantTable worker(kMaxSequences);
+  sim::InstantTable worker(kMaxSequences);
   std::mt19937_64 random(7);
   const auto draw = [&] { return static_cast<double>(random() >> 11) * 0x1p-53; };
   std::map<RequestId, std::size_t> kinds;

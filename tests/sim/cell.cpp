@@ -8,6 +8,7 @@
 #include <queue>
 
 #include "common/check.h"
+#include "tests/sim/instant_table.h"
 #include "tests/sim/toy_model.h"
 
 namespace caudal::sim {
@@ -20,52 +21,6 @@ double cpu_now() {
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
-
-// The worker's side of the plan's contract, without tokens that mean anything.
-class TimedReplica {
- public:
-  explicit TimedReplica(std::int32_t num_slots) : rows_(static_cast<std::size_t>(num_slots)) {}
-
-  StepResult run(const StepPlan& plan, StepWork& work) {
-    for (const NewSequence& sequence : plan.new_sequences) {
-      rows_[sequence.slot] = {.sequence = sequence.sequence_id,
-                              .num_tokens = static_cast<std::int32_t>(sequence.tokens.size()),
-                              .num_computed = sequence.num_computed,
-                              .end = sequence.num_prompt_tokens + sequence.stop.max_tokens,
-                              .has_ended = false};
-    }
-    StepResult result{.epoch = plan.epoch, .step_id = plan.step_id, .sequences = {}};
-    result.sequences.reserve(plan.scheduled.size());
-    for (const ScheduledSequence& scheduled : plan.scheduled) {
-      Row& row = rows_[scheduled.slot];
-      if (row.has_ended) continue;
-      const double middle = row.num_computed + 0.5 * scheduled.num_tokens;
-      row.num_computed += scheduled.num_tokens;
-      work.num_tokens += scheduled.num_tokens;
-      work.num_kv_tokens += row.num_computed;
-      work.num_pairs += scheduled.num_tokens * middle;
-      SequenceResult& entry = result.sequences.emplace_back();
-      entry.slot = scheduled.slot;
-      entry.sequence_id = row.sequence;
-      entry.num_computed = row.num_computed;
-      if (row.num_computed < row.num_tokens) continue;
-      entry.tokens = {7};
-      row.has_ended = ++row.num_tokens >= row.end;
-      if (row.has_ended) entry.finish_reason = FinishReason::kLength;
-    }
-    return result;
-  }
-
- private:
-  struct Row {
-    SequenceId sequence = 0;
-    std::int32_t num_tokens = 0;
-    std::int32_t num_computed = 0;
-    std::int32_t end = 0;
-    bool has_ended = false;
-  };
-  std::vector<Row> rows_;  // by slot
-};
 
 class Cell final : private EngineCore::Outlet {
  public:
@@ -114,7 +69,7 @@ class Cell final : private EngineCore::Outlet {
   };
   struct Timed {
     explicit Timed(std::int32_t num_slots) : replica(num_slots) {}
-    TimedReplica replica;
+    InstantTable replica;
     Time free_at = 0;
   };
 

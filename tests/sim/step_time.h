@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "tests/sim/instant_table.h"
 
 namespace caudal::sim {
 
@@ -29,13 +30,6 @@ struct Device {
   double link_bytes_per_s = 0.0;  // to the other ranks of the replica
   double all_reduce_us = 0.0;     // latency of one
   double step_overhead_us = 0.0;  // launches, sampling
-};
-
-// What a plan makes a replica do.
-struct StepWork {
-  double num_tokens = 0.0;     // computed
-  double num_kv_tokens = 0.0;  // read: the contexts of all its sequences
-  double num_pairs = 0.0;      // query times key positions
 };
 
 Result<ModelShape> find_model(const std::string& name);
