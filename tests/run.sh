@@ -64,6 +64,29 @@ sanitize() {
   run "test-$1" ctest --test-dir "build/$1" --output-on-failure -j "$jobs" -L "$2|sanitize"
   grep -E 'tests passed' "$build/test-$1.log"
 }
+# The preset for GPUs builds, links, and refuses to start where there is no GPU. Most of it comes from the compiler cache:
+# the release build has compiled the same kernels.
+build_cuda() {
+  local library
+  for library in CUDAToolkit_NVCC_EXECUTABLE CUDA_cublasLt_LIBRARY; do
+    grep -qE "^$library:[A-Z]+=/" build/release/CMakeCache.txt && continue
+    say "skipped: the build for GPUs (no ${library#*_} here)"
+    return
+  done
+  say "building (cuda)"
+  configure cuda -DCAUDAL_BUILD_TESTS=OFF
+  compile cuda --target caudal-worker
+  run version-cuda build/cuda/bin/caudal-worker --version
+  command -v nvidia-smi >/dev/null || run refusal-cuda refuses_without_gpu
+}
+refuses_without_gpu() {
+  local status=0 said
+  said=$(build/cuda/bin/caudal-worker --coordinator tcp://127.0.0.1:9 --model tests/reference/models/qwen2 --dtype bf16 \
+    --device cuda 2>&1) || status=$?
+  echo "$said"
+  [[ $status -eq 1 && $said == *"no NVIDIA GPU can be used"* ]]
+}
+
 if $quick; then
   say "skipped: sanitizers and clang (--quick)"
 else
@@ -72,6 +95,7 @@ else
   say "building (clang)"
   configure clang
   compile clang
+  build_cuda
 fi
 
 for isa in avx2 avx512f avx512_bf16 amx_bf16; do
