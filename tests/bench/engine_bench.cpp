@@ -154,9 +154,9 @@ void paging(InProcess& engine, std::int32_t count) {
 }
 
 // Requests of 2,048 in and 128 out, a share of every prompt the same. With and without the cache take turns.
-void prefix_cache(InProcess& engine, std::int32_t count, int repeats) {
+void prefix_cache(InProcess& engine, std::int32_t count, int repeats, const std::vector<int>& shares) {
   constexpr std::int32_t kPrompt = 2048, kOutput = 128;
-  for (const std::int32_t percent : {0, 25, 50, 75}) {
+  for (const std::int32_t percent : shares) {
     const RequestShape shape{.num_prompt_tokens = kPrompt,
                              .num_output_tokens = kOutput,
                              .num_shared_tokens = kPrompt * percent / 100};
@@ -257,6 +257,7 @@ int main(int argc, char** argv) {
   int count = 128;
   int repeats = 5;
   std::int64_t num_blocks = 20000;
+  std::vector<int> shares{0, 25, 50, 75};
   double itl_factor = 1.4;
   WorkloadOptions custom;
   CLI::App app("Benchmarks of scheduler and runner in one process");
@@ -268,6 +269,7 @@ int main(int argc, char** argv) {
   app.add_option("--num-prompts", count, "Requests");
   app.add_option("--repeats", repeats, "Turns of measurement and yardstick; medians are printed");
   app.add_option("--itl-factor", itl_factor, "itl: the target, in quiet steps");
+  app.add_option("--shared", shares, "prefix-cache: percent of a prompt that all have in common")->check(CLI::Range(0, 99));
   app.add_option("--num-blocks", num_blocks, "KV blocks");
   app.add_option("--lengths", custom.lengths, "throughput: fixed, uniform, exponential or sharegpt");
   app.add_option("--input-len", custom.mean_prompt_tokens, "throughput: prompt tokens");
@@ -289,7 +291,7 @@ int main(int argc, char** argv) {
   } else if (suite == "paging") {
     paging(engine, count);
   } else if (suite == "prefix-cache") {
-    prefix_cache(engine, count, repeats);
+    prefix_cache(engine, count, repeats, shares);
   } else if (suite == "first-token") {
     first_token(engine, repeats);
   } else if (suite == "pool") {

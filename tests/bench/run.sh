@@ -46,7 +46,7 @@ for suite in "${suites[@]}"; do
       ;;
     cluster) cluster ;;
     placement) "$bin/placement_bench" ;;
-    prefix-cache) "$bin/engine_bench" prefix-cache --model "$tiny" --num-prompts 16 --repeats 3 ;;
+    prefix-cache) "$bin/engine_bench" prefix-cache --num-prompts 64 --repeats 1 ;;
     first-token) "$bin/engine_bench" first-token --model "$tiny" ;;
     pool) "$bin/engine_bench" pool --model "$tiny" --num-prompts 48 --repeats 3 ;;
     static-literal) "$bin/engine_bench" static-literal --num-prompts 1000 ;;
