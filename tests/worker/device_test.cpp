@@ -1,9 +1,12 @@
-// The whole worker on the build's CUDA device, emulated or real: the fixtures' answers, tensor parallelism through the
-// host, sampling. Few tokens and models, because under emulation every CUDA thread is a fiber.
+// The whole worker on the build's CUDA device, emulated or real: the answers of every fixture, tensor parallelism through
+// the host. Few tokens under emulation, where every CUDA thread is a fiber.
 #include "tests/worker/golden_cases.h"
 
 namespace caudal {
 namespace {
+
+const bool kEmulated = std::string(CAUDAL_TEST_DEVICE) == "simt";
+const std::int32_t kTokens = kEmulated ? 8 : 64;
 
 class Device : public testing::TestWithParam<std::string> {};
 
@@ -20,7 +23,7 @@ TEST_P(Device, GreedyTokensInF32) {
   const Fixture fixture = load_fixture(GetParam());
   TestReplica replica(fixture.model_dir, 1, golden_options(fixture, DTypeChoice::kF32), CAUDAL_TEST_DEVICE);
   ASSERT_TRUE(replica.valid());
-  expect_answers(fixture, generate(replica, golden_requests(fixture, 12), {.chunk = 64}), &FixtureCase::greedy_f32);
+  expect_answers(fixture, generate(replica, golden_requests(fixture, kTokens), {.chunk = 64}), &FixtureCase::greedy_f32);
 }
 
 // The tensor-core kernels.
@@ -28,10 +31,10 @@ TEST_P(Device, GreedyTokensInBF16) {
   const Fixture fixture = load_fixture(GetParam());
   TestReplica replica(fixture.model_dir, 1, golden_options(fixture, DTypeChoice::kBF16), CAUDAL_TEST_DEVICE);
   ASSERT_TRUE(replica.valid());
-  expect_answers(fixture, generate(replica, golden_requests(fixture, 12), {.chunk = 64}), &FixtureCase::greedy_bf16);
+  expect_answers(fixture, generate(replica, golden_requests(fixture, kTokens), {.chunk = 64}), &FixtureCase::greedy_bf16);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Device, testing::Values("qwen2"), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Families, Device, testing::ValuesIn(fixture_names()), [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace caudal
