@@ -13,12 +13,16 @@
 
 namespace caudal {
 
+// What a rank takes of the memory that is free at its start, unless told otherwise: a host has other work than this.
+inline constexpr double kHostMemoryFraction = 0.5;
+inline constexpr double kGpuMemoryFraction = 0.9;
+
 // How much memory the KV cache may have. At most one of the first two is set; else memory_fraction of what is
 // free on the device, shared evenly by the ranks on it, is for weights, workspace and KV together.
 struct KvBudget {
   std::int64_t num_blocks = 0;
   std::size_t kv_cache_bytes = 0;
-  double memory_fraction = 0.5;
+  double memory_fraction = kHostMemoryFraction;
   int ranks_on_device = 1;
   int ranks_on_host = 0;  // of all replicas, where the device is the host; 0 = those of this mpirun
 };

@@ -67,7 +67,7 @@ void add_capacity(CLI::App& app, WorkerOptions& options) {
   app.add_option("--memory-fraction", runner.kv.memory_fraction,
                  "Share of the free memory for weights, workspace and KV cache together")
       ->check(CLI::Range(0.01, 1.0))
-      ->capture_default_str();
+      ->default_str(fmt::format("{} on CPUs, {} on GPUs", kHostMemoryFraction, kGpuMemoryFraction));
   app.add_option("--ranks-on-host", runner.kv.ranks_on_host,
                  "Ranks that share the host's memory; 0 = those of this mpirun. For several mpirun on one host")
       ->check(CLI::Range(0, 4096))
@@ -122,6 +122,8 @@ std::optional<int> parse_worker_options(int argc, char** argv, WorkerOptions& op
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 1;
   }
+  if (options.device != "cpu" && app.count("--memory-fraction") == 0)
+    options.runner.kv.memory_fraction = kGpuMemoryFraction;
   return std::nullopt;
 }
 
