@@ -134,7 +134,7 @@ struct StepResult {
   Epoch epoch = 0;
   StepId step_id = 0;
   std::vector<SequenceResult> sequences;
-  std::int64_t compute_us = 0;  // from taking the plan to having the tokens, on rank 0
+  std::int64_t compute_us = 0;  // from taking the plan, or having the last step's tokens, to having the tokens, on rank 0
   std::int64_t draft_us = 0;       // of these, the draft model's
   std::int64_t draft_pass_us = 0;  // of those, one pass that guessed a token and nothing more; 0 = there was none
 };

@@ -86,6 +86,8 @@ struct SamplingOutput {
 class PendingDraws {
  public:
   virtual ~PendingDraws() = default;
+  // Whether wait() would not wait.
+  virtual bool ready() = 0;
   // Waits until they are there, one per row. Once.
   virtual void wait(std::span<SamplingOutput> out) = 0;
 };
@@ -203,7 +205,7 @@ class Backend {
   virtual std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size,
                                              std::span<const SamplingRow> rows, const Tensor& tokens) = 0;
 
-  // The tokens i32 [num_rows] that another rank drew, on their way to the host.
+  // The tokens i32 [num_rows] that another rank drew, on their way to the host. Without rows: until the device is done.
   virtual std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) = 0;
 
   // Ids below zero become tokens that were drawn: token_ids[i] = drawn[-1 - token_ids[i]]. Both i32.

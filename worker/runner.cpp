@@ -56,38 +56,59 @@ Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
               .max_draft_tokens = info.max_draft_tokens}) {}
 
 void Runner::clear() {
+  steps_.clear();
   table_.clear();
   parts_.drafter->clear();
 }
 
 Result<StepResult> Runner::run(const StepPlan& plan) {
-  const auto begin = std::chrono::steady_clock::now();
-  StepResult result;
-  result.epoch = plan.epoch;
-  result.step_id = plan.step_id;
-  Result<std::vector<ScheduledWork>> work = table_.apply(plan);
-  if (!work) return work.error();
-  parts_.cache.copy_blocks(backend_, plan.block_copies);
-  for (const NewSequence& entered : plan.new_sequences) parts_.drafter->forget(entered.slot);
-  const DraftTime drafting = parts_.drafter->propose(table_, work.value());
-  result.draft_us = drafting.total_us;
-  result.draft_pass_us = drafting.pass_us;
-  if (!work.value().empty()) {
-    const std::vector<SamplingOutput> drawn = compute(work.value());
-    if (Result<void> healthy = backend_.health(); !healthy) return healthy.error();
-    collect(work.value(), drawn, result);
-  }
-  const auto elapsed = std::chrono::steady_clock::now() - begin;
-  result.compute_us = std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count();
-  return result;
+  if (Result<void> submitted = submit(plan); !submitted) return submitted.error();
+  return collect();
 }
 
-// In the order of `work`, one drawn token per entry that samples and one more per draft of it: draw i is the token
+Result<void> Runner::submit(const StepPlan& plan) {
+  CHECK(steps_.empty() || (steps_.size() == 1 && may_overlap(plan)));
+  Step step;
+  step.begin = Clock::now();
+  step.result.epoch = plan.epoch;
+  step.result.step_id = plan.step_id;
+  Result<std::vector<ScheduledWork>> work = table_.apply(plan);
+  if (!work) return work.error();
+  step.work = std::move(work).value();
+  parts_.cache.copy_blocks(backend_, plan.block_copies);
+  for (const NewSequence& entered : plan.new_sequences) parts_.drafter->forget(entered.slot);
+  const DraftTime drafting = parts_.drafter->propose(table_, step.work);
+  step.result.draft_us = drafting.total_us;
+  step.result.draft_pass_us = drafting.pass_us;
+  if (!step.work.empty()) compute(step);
+  promise(step.work);
+  steps_.push_back(std::move(step));
+  return {};
+}
+
+bool Runner::may_overlap(const StepPlan& plan) const {
+  if (!backend_.queues()) return false;
+  const Step& ahead = steps_.front();
+  const auto guessed = [](const ScheduledWork& item) { return !item.drafts.empty(); };
+  const auto computing = [&](SlotId slot) {
+    const SequenceRow* sequence = table_.find(slot);
+    return sequence != nullptr && !sequence->finished() && sequence->last_scheduled == ahead.result.step_id;
+  };
+  const auto waits = [&](const ScheduledSequence& scheduled) {
+    const SequenceRow* sequence = table_.find(scheduled.slot);
+    return scheduled.num_draft_tokens > 0 ||
+           (sequence != nullptr && sequence->in_flight() && sequence->looks_at_tokens());
+  };
+  return std::ranges::none_of(ahead.work, guessed) && std::ranges::none_of(plan.released, computing) &&
+         std::ranges::none_of(plan.scheduled, waits);
+}
+
+// In the order of the work, one drawn token per entry that samples and one more per draft of it: draw i is the token
 // that follows if the drafts before it are right.
-std::vector<SamplingOutput> Runner::compute(const std::vector<ScheduledWork>& work) {
+void Runner::compute(Step& step) {
   std::vector<BatchItem> items;
   std::vector<Draw> draws;
-  for (const ScheduledWork& item : work) {
+  for (const ScheduledWork& item : step.work) {
     const SequenceRow& sequence = table_.at(item.slot);
     const std::span<const TokenId> drafts = item.drafts;
     const auto num_drafts = static_cast<std::int32_t>(drafts.size());
@@ -95,34 +116,69 @@ std::vector<SamplingOutput> Runner::compute(const std::vector<ScheduledWork>& wo
                      item.samples ? 1 + num_drafts : 0, drafts});
     for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) draws.push_back({&sequence, drafts.first(i)});
   }
-  const Tensor logits = logits_of(make_batch(items));
-  if (draws.empty()) backend_.synchronize();
-  return parts_.sampler->sample(logits, draws);
+  step.num_draws = draws.size();
+  step.draws = parts_.sampler->draw(logits_of(make_batch(items)), draws);
 }
 
 // f32 [num_rows, padded vocabulary], empty when no row is wanted.
 Tensor Runner::logits_of(const Batch& batch) {
   if (parts_.graphs.hold(batch)) return parts_.graphs.run(batch);
   const DeviceBatch device = parts_.uploader->upload(batch);
+  const auto in_flight = [](TokenId token) { return token < 0; };
+  if (std::ranges::any_of(batch.token_ids, in_flight)) backend_.take_drawn(parts_.sampler->drawn(), device.token_ids);
   const Tensor hidden = parts_.decoder->forward(device, parts_.cache);
   return batch.logit_rows.empty() ? Tensor() : parts_.decoder->logits(hidden, device.logit_rows);
 }
 
-void Runner::collect(const std::vector<ScheduledWork>& work, std::span<const SamplingOutput> drawn,
-                     StepResult& result) {
-  for (const ScheduledWork& item : work) {
-    SequenceResult& out = result.sequences.emplace_back();
+// From here on the table is as after the step, but for tokens that only the device knows.
+void Runner::promise(std::vector<ScheduledWork>& work) {
+  std::size_t row = 0;
+  for (ScheduledWork& item : work) {
     table_.advance(item.slot, item.num_tokens);
-    if (item.samples) {
-      accept(item, drawn.first(1 + item.drafts.size()), out);
-      drawn = drawn.subspan(1 + item.drafts.size());
-    }
-    const SequenceRow& sequence = table_.at(item.slot);
-    out.slot = item.slot;
-    out.sequence_id = sequence.id;
-    out.num_computed = sequence.num_computed;
-    out.finish_reason = sequence.finish_reason;
+    item.end = table_.at(item.slot).num_computed;
+    if (!item.samples) continue;
+    table_.promise(item.slot, row);
+    row += 1 + item.drafts.size();
   }
+}
+
+Result<StepResult> Runner::collect() {
+  CHECK(!steps_.empty());
+  Step step = std::move(steps_.front());
+  steps_.pop_front();
+  std::vector<SamplingOutput> drawn(step.num_draws);
+  if (step.draws) step.draws->wait(drawn);
+  if (Result<void> healthy = backend_.health(); !healthy) return healthy.error();
+  StepResult result = std::move(step.result);
+  tell(step, drawn, result);
+  const Clock::time_point now = Clock::now();
+  const auto elapsed = now - std::max(step.begin, last_done_);
+  last_done_ = now;
+  result.compute_us = std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count();
+  return result;
+}
+
+void Runner::tell(const Step& step, std::span<const SamplingOutput> drawn, StepResult& result) {
+  for (const ScheduledWork& item : step.work) {
+    const std::size_t num_draws = item.samples ? 1 + item.drafts.size() : 0;
+    const std::span<const SamplingOutput> mine = drawn.first(num_draws);
+    drawn = drawn.subspan(num_draws);
+    if (item.dropped) continue;
+    SequenceResult& out = result.sequences.emplace_back();
+    out.slot = item.slot;
+    out.num_computed = item.end;
+    accept(item, mine, out);
+    const SequenceRow& sequence = table_.at(item.slot);
+    out.sequence_id = sequence.id;
+    out.finish_reason = sequence.finish_reason;
+    if (sequence.finished()) drop_later_work(item.slot);
+  }
+}
+
+// A step in flight computes a position of a sequence that has ended: nobody wants it.
+void Runner::drop_later_work(SlotId slot) {
+  for (Step& later : steps_)
+    for (ScheduledWork& item : later.work) item.dropped |= item.slot == slot;
 }
 
 // A draft is kept when it is the very token that was drawn in its place. For a guess that is one fixed token this is
@@ -133,14 +189,16 @@ void Runner::accept(const ScheduledWork& item, std::span<const SamplingOutput> d
   out.num_drafted = static_cast<std::int32_t>(item.drafts.size());
   for (std::size_t i = 0; i < drawn.size(); ++i) {
     const SamplingOutput& output = drawn[i];
-    table_.append(item.slot, output.valid ? std::optional(output.token) : std::nullopt);
-    if (!output.valid) return;
-    out.tokens.push_back(output.token);
+    const std::optional<TokenId> token = output.valid ? std::optional(output.token) : std::nullopt;
+    i == 0 ? table_.fulfil(item.slot, item.end, token) : table_.append(item.slot, token);
+    if (!token) return;
+    out.tokens.push_back(*token);
     if (!output.logprobs.empty()) out.logprobs.push_back(output.logprobs);
-    if (i == item.drafts.size() || output.token != item.drafts[i]) return;
+    if (i == item.drafts.size() || *token != item.drafts[i]) return;
     ++out.num_accepted;
     if (table_.at(item.slot).finished()) return;
     table_.advance(item.slot, 1);
+    ++out.num_computed;
   }
 }
 

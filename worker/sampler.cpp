@@ -36,6 +36,7 @@ SamplingRow Sampler::row_of(const Draw& draw) {
 
 std::unique_ptr<PendingDraws> Sampler::draw(const Tensor& logits, std::span<const Draw> draws) {
   const Tensor tokens = drawn_.rows(0, std::ssize(draws));
+  if (draws.empty()) return backend_.fetch_draws(tokens);
   std::unique_ptr<PendingDraws> pending;
   if (group_.rank() == 0) {
     rows_.clear();

@@ -28,7 +28,7 @@ class Sampler {
                                                  std::int64_t max_rows);
 
   // logits f32 [num_rows, >= vocab_size], row i for draws[i]. On ranks other than 0 the result has tokens but no
-  // log-probabilities.
+  // log-probabilities. Without draws it tells when the device is done.
   std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::span<const Draw> draws);
 
   // draw(), and the wait for it.

@@ -12,14 +12,18 @@ Error broken(fmt::format_string<Args...> format, Args&&... args) {
   return Error{"the plan breaks its contract: " + fmt::format(format, std::forward<Args>(args)...), "plan"};
 }
 
-// `token` is the newest of the sequence.
-FinishReason reason_to_end(const SequenceRow& sequence, TokenId token, std::int32_t max_context_tokens) {
+// Whether this many tokens are all that the sequence may have.
+bool is_full(const SequenceRow& sequence, std::int32_t num_tokens, std::int32_t max_context_tokens) {
+  return num_tokens - sequence.num_prompt_tokens >= sequence.stop.max_tokens || num_tokens >= max_context_tokens;
+}
+
+// `token` is the last of num_tokens.
+FinishReason reason_to_end(const SequenceRow& sequence, std::int32_t num_tokens, TokenId token,
+                           std::int32_t max_context_tokens) {
   const std::vector<TokenId>& stops = sequence.stop.stop_token_ids;
-  const bool may_stop = sequence.num_output_tokens() >= sequence.stop.min_tokens;
+  const bool may_stop = num_tokens - sequence.num_prompt_tokens >= sequence.stop.min_tokens;
   if (may_stop && std::find(stops.begin(), stops.end(), token) != stops.end()) return FinishReason::kStop;
-  const bool full = sequence.num_output_tokens() >= sequence.stop.max_tokens ||
-                    sequence.num_tokens() >= max_context_tokens;
-  return full ? FinishReason::kLength : FinishReason::kNone;
+  return is_full(sequence, num_tokens, max_context_tokens) ? FinishReason::kLength : FinishReason::kNone;
 }
 
 }  // namespace
@@ -59,21 +63,40 @@ const SequenceRow& SequenceTable::at(SlotId slot) const {
   return *sequence;
 }
 
+const SequenceRow* SequenceTable::find(SlotId slot) const {
+  if (slot < 0 || slot >= limits_.max_num_sequences) return nullptr;
+  const std::optional<SequenceRow>& sequence = slots_[static_cast<std::size_t>(slot)];
+  return sequence ? &*sequence : nullptr;
+}
+
 void SequenceTable::advance(SlotId slot, std::int32_t num_tokens) {
   SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
   sequence.num_computed += num_tokens;
   CHECK(sequence.num_computed <= sequence.num_tokens());
 }
 
-void SequenceTable::append(SlotId slot, std::optional<TokenId> token) {
+void SequenceTable::promise(SlotId slot, std::size_t row) {
+  slots_[static_cast<std::size_t>(slot)]->tokens.push_back(token_in_flight(row));
+}
+
+void SequenceTable::fulfil(SlotId slot, std::int32_t place, std::optional<TokenId> token) {
   SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
-  if (!token) {
-    sequence.finish_reason = FinishReason::kError;
-    return;
+  CHECK(place < sequence.num_tokens() && sequence.tokens[static_cast<std::size_t>(place)] < 0);
+  if (token) {
+    sequence.tokens[static_cast<std::size_t>(place)] = *token;
+    if (sequence.sampling.has_penalties()) sequence.counts.add_output(*token);
   }
-  sequence.tokens.push_back(*token);
-  if (sequence.sampling.has_penalties()) sequence.counts.add_output(*token);
-  sequence.finish_reason = reason_to_end(sequence, *token, limits_.max_context_tokens);
+  sequence.finish_reason =
+      token ? reason_to_end(sequence, place + 1, *token, limits_.max_context_tokens) : FinishReason::kError;
+  if (!sequence.finished()) return;
+  sequence.tokens.resize(static_cast<std::size_t>(place) + (token ? 1 : 0));
+  sequence.num_computed = std::min(sequence.num_computed, place);
+}
+
+void SequenceTable::append(SlotId slot, std::optional<TokenId> token) {
+  const std::int32_t place = at(slot).num_tokens();
+  promise(slot, 0);
+  fulfil(slot, place, token);
 }
 
 void SequenceTable::clear() {
@@ -135,7 +158,8 @@ Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequ
     return broken("slot {} is to guess {} tokens", slot, scheduled.num_draft_tokens);
   if (!blocks_exist(scheduled.new_blocks)) return broken("slot {} gets an unknown block", slot);
   sequence.blocks.insert(sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
-  if (sequence.finished()) return std::optional<ScheduledWork>();
+  const bool ends = sequence.in_flight() && is_full(sequence, sequence.num_tokens(), limits_.max_context_tokens);
+  if (sequence.finished() || ends) return std::optional<ScheduledWork>();
 
   ScheduledWork work{.slot = slot};
   work.num_tokens = std::min(scheduled.num_tokens, sequence.num_tokens() - sequence.num_computed);

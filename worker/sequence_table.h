@@ -27,9 +27,12 @@ class TokenCounts {
   std::unordered_map<TokenId, std::size_t> index_;  // token -> place in counts_
 };
 
+// A token that a step in flight draws, in this row of its draws: the device has it first (worker/batch.h).
+constexpr TokenId token_in_flight(std::size_t row) { return -1 - static_cast<TokenId>(row); }
+
 struct SequenceRow {
   SequenceId id = 0;
-  std::vector<TokenId> tokens;         // prompt, then output
+  std::vector<TokenId> tokens;         // prompt, then output; the last may be in flight
   std::int32_t num_prompt_tokens = 0;
   std::int32_t num_computed = 0;       // tokens whose KV is in the cache; < tokens.size() while running
   std::vector<BlockId> blocks;         // block i holds tokens [16 i, 16 i + 16)
@@ -43,6 +46,9 @@ struct SequenceRow {
   std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
   std::int32_t num_output_tokens() const { return num_tokens() - num_prompt_tokens; }
   bool finished() const { return finish_reason != FinishReason::kNone; }
+  bool in_flight() const { return !tokens.empty() && tokens.back() < 0; }
+  // Whether the next draw depends on what the last token is, beyond the logits.
+  bool looks_at_tokens() const { return sampling.has_penalties() || !sampling.bad_words.empty(); }
 };
 
 // Bounds that a plan must keep; a replica told them to the coordinator when it joined.
@@ -62,6 +68,8 @@ struct ScheduledWork {
   bool samples = false;            // the last known token is among them, so the next one is drawn
   std::int32_t max_drafts = 0;     // tokens that may be guessed to follow; 0 unless it samples
   std::vector<TokenId> drafts = {};  // the guesses, computed as well: filled in by the drafter
+  std::int32_t end = 0;            // num_computed after it, accepted guesses apart; the first drawn token's place
+  bool dropped = false;            // an earlier step turned out to have ended the sequence
 };
 
 class SequenceTable {
@@ -73,11 +81,20 @@ class SequenceTable {
   Result<std::vector<ScheduledWork>> apply(const StepPlan& plan);
 
   const SequenceRow& at(SlotId slot) const;
+  const SequenceRow* find(SlotId slot) const;  // null when it holds nothing or does not exist
 
   // After the step: `num_tokens` more have their KV in the cache.
   void advance(SlotId slot, std::int32_t num_tokens);
 
-  // The token that was drawn, or nothing when the logits were unusable. Decides whether the sequence ends.
+  // The sequence counts a token from here on that a step in flight draws in this row. It is not scheduled any more
+  // when that token will be its last by length alone.
+  void promise(SlotId slot, std::size_t row);
+
+  // The token that was drawn for this place, or nothing when the logits were unusable. Decides whether the sequence ends;
+  // then it forgets what was promised behind.
+  void fulfil(SlotId slot, std::int32_t place, std::optional<TokenId> token);
+
+  // Both at once.
   void append(SlotId slot, std::optional<TokenId> token);
 
   void clear();

@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "common/log.h"
 
 namespace caudal {
 namespace {
+
+// How late the end of a step may be noticed while no plan is there.
+constexpr std::chrono::microseconds kGlance{20};
 
 // What ranks compare: a plan's epoch and step, as numbers a communicator carries.
 using PlanName = std::array<std::int32_t, 4>;
@@ -34,18 +38,20 @@ Result<std::unique_ptr<StepLoop>> StepLoop::create(Backend& backend, Communicato
 }
 
 int StepLoop::run() {
-  std::optional<StepPlan> plan = next_plan();
-  while (plan) {
-    const Agreement agreement = group_.size() == 1 ? Agreement::kAllTheSame : compare(*plan);
-    if (agreement == Agreement::kOutOfStep)
-      return fail(plan->epoch, kExitOutOfStep, "ranks hold plans of different steps");
-    if (agreement == Agreement::kOthersAreOld) continue;  // they take their next one
-    if (agreement == Agreement::kAllTheSame) {
-      if (const int code = run_plan(*plan); code != 0) return code;
-    }
-    plan = next_plan();
+  for (;;) {
+    const std::optional<StepPlan> plan = next_plan();
+    if (!plan && runner_.num_in_flight() == 0) return 0;
+    if (const int code = plan ? take(*plan) : answer(); code != 0) return code;
   }
-  return 0;
+}
+
+int StepLoop::take(const StepPlan& plan) {
+  Agreement agreement = Agreement::kAllTheSame;
+  do {
+    if (group_.size() > 1) agreement = compare(plan);
+  } while (agreement == Agreement::kOthersAreOld);  // they take their next one
+  if (agreement == Agreement::kOutOfStep) return fail(plan.epoch, kExitOutOfStep, "ranks hold plans of different steps");
+  return agreement == Agreement::kAllTheSame ? submit(plan) : 0;
 }
 
 // Links may break between two ranks' receipt of a plan, and a new epoch reaches them one after the other. All
@@ -71,15 +77,23 @@ StepLoop::Agreement StepLoop::compare(const StepPlan& mine) {
   return others_are_old ? Agreement::kOthersAreOld : Agreement::kAllTheSame;
 }
 
+// Nothing when there will be no more, or when the step in flight is done first.
 std::optional<StepPlan> StepLoop::next_plan() {
-  queues_.running = false;
-  std::optional<StepPlan> plan = queues_.plans.pop();
-  while (plan && plan->epoch != queues_.epoch) plan = queues_.plans.pop();
-  queues_.running = plan.has_value();
+  queues_.running = runner_.num_in_flight() > 0;
+  std::optional<StepPlan> plan = wait_for_plan();
+  while (plan && plan->epoch != queues_.epoch) plan = wait_for_plan();
+  if (plan) queues_.running = true;
   return plan;
 }
 
-int StepLoop::run_plan(const StepPlan& plan) {
+std::optional<StepPlan> StepLoop::wait_for_plan() {
+  if (runner_.num_in_flight() == 0) return queues_.plans.pop();
+  while (!runner_.done())
+    if (std::optional<StepPlan> plan = queues_.plans.pop_for(kGlance)) return plan;
+  return std::nullopt;
+}
+
+int StepLoop::submit(const StepPlan& plan) {
   if (plan.epoch != epoch_) {
     runner_.clear();
     epoch_ = plan.epoch;
@@ -87,10 +101,21 @@ int StepLoop::run_plan(const StepPlan& plan) {
   }
   if (plan.step_id != last_step_ + 1)
     return fail(plan.epoch, kExitOutOfStep, fmt::format("step {} came after step {}", plan.step_id, last_step_));
-  Result<StepResult> result = runner_.run(plan);
-  if (!result) return fail(plan.epoch, kExitStepFailed, result.error().message);
+  // Ranks must know the same when they submit, and have just waited for each other to compare plans.
+  const bool may_overlap = runner_.num_in_flight() > 0 && group_.size() == 1 && runner_.may_overlap(plan);
+  if (runner_.num_in_flight() > 0 && !may_overlap)
+    if (const int code = answer(); code != 0) return code;
+  if (Result<void> submitted = runner_.submit(plan); !submitted)
+    return fail(plan.epoch, kExitStepFailed, submitted.error().message);
   last_step_ = plan.step_id;
-  queues_.steps_done = plan.step_id;
+  return runner_.num_in_flight() > 1 ? answer() : 0;
+}
+
+// The result of the oldest step in flight.
+int StepLoop::answer() {
+  Result<StepResult> result = runner_.collect();
+  if (!result) return fail(epoch_, kExitStepFailed, result.error().message);
+  queues_.steps_done = result.value().step_id;
   if (group_.rank() != 0) return 0;
   queues_.answers.push(std::move(result).value());
   queues_.answered.signal();

@@ -1,5 +1,5 @@
-// StepLoop: the life of the step thread. Takes plans, makes sure that all ranks hold the same one, runs it,
-// hands back what came out. StepQueues is all that it shares with the link thread.
+// StepLoop: the life of the step thread. Takes plans, makes sure that all ranks hold the same one, submits it while the
+// device may still be at the one before, hands back what came out. StepQueues is all that it shares with the link thread.
 #pragma once
 
 #include <atomic>
@@ -39,7 +39,10 @@ class StepLoop {
   enum class Agreement { kAllTheSame, kMineIsOld, kOthersAreOld, kOutOfStep };
   Agreement compare(const StepPlan& mine);
   std::optional<StepPlan> next_plan();
-  int run_plan(const StepPlan& plan);
+  std::optional<StepPlan> wait_for_plan();
+  int take(const StepPlan& plan);
+  int submit(const StepPlan& plan);
+  int answer();
   int fail(Epoch epoch, int exit_code, const std::string& reason);
 
   Communicator& group_;

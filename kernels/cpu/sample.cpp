@@ -176,6 +176,7 @@ SamplingOutput sample_row(const CpuContext& context, std::span<float> logits, co
 class Done final : public PendingDraws {
  public:
   explicit Done(std::vector<SamplingOutput> outputs) : outputs_(std::move(outputs)) {}
+  bool ready() override { return true; }
   void wait(std::span<SamplingOutput> out) override {
     CHECK(out.size() == outputs_.size());
     std::move(outputs_.begin(), outputs_.end(), out.begin());

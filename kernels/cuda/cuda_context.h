@@ -48,6 +48,8 @@ class CudaContext {
   // Until all queued work, or what was queued before the event, is done, failed, or past the deadline.
   void synchronize();
   void wait(cudaEvent_t event);
+  // Whether a wait for it would end at once.
+  bool done(cudaEvent_t event) const { return failure_ || cudaEventQuery(event) != cudaErrorNotReady; }
 
   // Pinned memory to write to and copy from; it may be written anew after the stream has passed what was queued
   // until the next kStageBytes of requests. bytes <= kStageBytes.

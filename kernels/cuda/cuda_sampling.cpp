@@ -46,6 +46,7 @@ class CudaDraws final : public PendingDraws {
   void mark_end() { context_.check(cudaEventRecord(results_->ready, context_.stream()), "recording an event"); }
   std::byte* memory() const { return results_->memory; }
 
+  bool ready() override { return context_.done(results_->ready); }
   void wait(std::span<SamplingOutput> out) override {
     context_.wait(results_->ready);
     if (context_.failure()) return;
@@ -79,6 +80,7 @@ class CudaDraws final : public PendingDraws {
 // What is left of draws when the device has failed.
 class NoDraws final : public PendingDraws {
  public:
+  bool ready() override { return true; }
   void wait(std::span<SamplingOutput>) override {}
 };
 
@@ -164,8 +166,9 @@ std::unique_ptr<PendingDraws> CudaBackend::fetch_draws(const Tensor& tokens) {
   auto draws = std::make_unique<CudaDraws>(*context_, std::move(results));
   PackedSampling plain;
   plain.rows.resize(static_cast<std::size_t>(tokens.dim(0)));
-  context_->check(cudaMemcpyAsync(draws->memory(), tokens.data(), tokens.bytes(), cudaMemcpyDefault, context_->stream()),
-                  "copying sampled tokens");
+  if (tokens.bytes() > 0)
+    context_->check(cudaMemcpyAsync(draws->memory(), tokens.data(), tokens.bytes(), cudaMemcpyDefault, context_->stream()),
+                    "copying sampled tokens");
   draws->add(0, std::move(plain));
   draws->mark_end();
   return draws;

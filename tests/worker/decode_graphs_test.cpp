@@ -2,27 +2,13 @@
 // happens where recording fails. On the stand-in for CUDA, whose graphs are recorded launches.
 #include "worker/decode_graphs.h"
 
-#include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/fake/device.h"
+#include "tests/worker/device_ranks.h"
 #include "tests/worker/golden_cases.h"
 #include "worker/comm/local.h"
-#include "worker/comm/nccl.h"
-#include "worker/comm/staged.h"
 
 namespace caudal {
 namespace {
-
-std::unique_ptr<Communicator> through_the_host(Backend& backend, std::unique_ptr<Communicator> local) {
-  return make_staged_communicator(backend, std::move(local));
-}
-
-std::unique_ptr<Communicator> over_nccl(Backend& backend, std::unique_ptr<Communicator> local) {
-  const TellAll tell_all = [&](std::span<std::byte> bytes) {
-    local->broadcast(Tensor(bytes.data(), DType::kI32, {std::ssize(bytes) / 4}), 0);
-  };
-  cuda::CudaContext& context = static_cast<cuda::CudaBackend&>(backend).context();
-  return std::move(make_nccl_communicator(context, local->rank(), local->size(), tell_all)).value();
-}
 
 // Prompts of the fixture, more of them than a power of two, of different lengths, that end one after another.
 std::vector<ToyRequest> requests_of(const Fixture& fixture) {
@@ -33,17 +19,6 @@ std::vector<ToyRequest> requests_of(const Fixture& fixture) {
     if (i % 2 == 1) requests[i].sampling.temperature = 0.9F;
   }
   return requests;
-}
-
-void expect_same(const ToyRun& run, const ToyRun& plain) {
-  ASSERT_EQ(run.answers.size(), plain.answers.size());
-  for (std::size_t i = 0; i < run.answers.size(); ++i) {
-    EXPECT_EQ(run.answers[i].tokens, plain.answers[i].tokens) << i;
-    ASSERT_EQ(run.answers[i].logprobs.size(), plain.answers[i].logprobs.size()) << i;
-    for (std::size_t t = 0; t < run.answers[i].logprobs.size(); ++t)
-      for (std::size_t n = 0; n < run.answers[i].logprobs[t].size(); ++n)
-        EXPECT_EQ(run.answers[i].logprobs[t][n].logprob, plain.answers[i].logprobs[t][n].logprob) << i << ' ' << t;
-  }
 }
 
 class DecodeGraphsTest : public testing::Test {

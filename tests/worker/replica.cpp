@@ -51,12 +51,28 @@ TestReplica::~TestReplica() {
 }
 
 StepResult TestReplica::run(const StepPlan& plan) {
+  submit(plan);
+  return collect();
+}
+
+void TestReplica::submit(const StepPlan& plan) {
+  std::vector<int> overlaps(ranks_.size());
+  on_all_ranks([&](int r, Rank& rank) {
+    if (rank.runner->num_in_flight() > 0 && !rank.runner->may_overlap(plan)) collect_one(rank);
+    const Result<void> submitted = rank.runner->submit(plan);
+    EXPECT_TRUE(submitted.ok()) << submitted.error().message;
+    overlaps[static_cast<std::size_t>(r)] = rank.runner->num_in_flight() > 1 ? 1 : 0;
+  });
+  for (const int overlap : overlaps) EXPECT_EQ(overlap, overlaps.front());
+  num_overlaps_ += overlaps.front();
+}
+
+StepResult TestReplica::collect() {
   std::vector<StepResult> results(ranks_.size());
   on_all_ranks([&](int r, Rank& rank) {
-    Result<StepResult> result = rank.runner->run(plan);
-    EXPECT_TRUE(result.ok()) << result.error().message;
-    if (result) results[static_cast<std::size_t>(r)] = std::move(result).value();
-    rank.backend->synchronize();  // an emulated stream moves only when someone waits: others may need what it tells
+    if (rank.results.empty()) collect_one(rank);
+    results[static_cast<std::size_t>(r)] = std::move(rank.results.front());
+    rank.results.pop_front();
   });
   for (const StepResult& result : results) {
     EXPECT_EQ(result.sequences.size(), results.front().sequences.size());
@@ -66,6 +82,14 @@ StepResult TestReplica::run(const StepPlan& plan) {
     }
   }
   return results.front();
+}
+
+void TestReplica::collect_one(Rank& rank) {
+  Result<StepResult> result = rank.runner->collect();
+  EXPECT_TRUE(result.ok()) << result.error().message;
+  rank.results.push_back(result ? std::move(result).value() : StepResult());
+  // An emulated stream moves only when someone waits, and another rank may need what is queued behind.
+  if (rank.group->size() > 1) rank.backend->synchronize();
 }
 
 std::vector<float> TestReplica::prompt_logits(const std::vector<TokenId>& tokens, std::int32_t chunk) {

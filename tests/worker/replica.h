@@ -2,6 +2,7 @@
 // communicator. What the worker's process does without the network.
 #pragma once
 
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -30,6 +31,12 @@ class TestReplica {
   // All ranks run the plan; expects that they agree on tokens, and returns what rank 0 says.
   StepResult run(const StepPlan& plan);
 
+  // The same in two halves: a second plan may be submitted before the first is collected. Where it has to wait for the
+  // first, the first's result is kept for collect().
+  void submit(const StepPlan& plan);
+  StepResult collect();
+  int num_overlaps() const { return num_overlaps_; }  // plans that did not have to wait
+
   std::vector<float> prompt_logits(const std::vector<TokenId>& tokens, std::int32_t chunk);
 
  private:
@@ -37,14 +44,17 @@ class TestReplica {
     std::unique_ptr<Backend> backend;
     std::unique_ptr<Communicator> group;
     std::unique_ptr<Runner> runner;
+    std::deque<StepResult> results;  // that were waited for early
     Queue<std::function<void()>> work{4};
     std::thread thread;
   };
 
+  static void collect_one(Rank& rank);
   void on_all_ranks(const std::function<void(int, Rank&)>& task);
 
   std::vector<std::unique_ptr<Rank>> ranks_;
   ReplicaInfo info_;
+  int num_overlaps_ = 0;
   bool valid_ = false;
 };
 

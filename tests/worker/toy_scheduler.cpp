@@ -19,10 +19,15 @@ class ToyScheduler {
   }
 
   ToyRun run() {
-    while (!waiting_.empty() || !running_.empty()) {
-      const StepResult result = replica_.run(plan());
+    std::size_t in_flight = 0;
+    while (!waiting_.empty() || !running_.empty() || in_flight > 0) {
+      const bool more = !waiting_.empty() || !running_.empty();
+      if (more) replica_.submit(plan());
+      in_flight += more ? 1 : 0;
       if (::testing::Test::HasFailure()) break;
-      apply(result);
+      if (more && in_flight < options_.plans_in_flight) continue;
+      apply(replica_.collect());
+      --in_flight;
       ++run_.num_steps;
     }
     for (SlotId slot : released_) free_slots_.push_back(slot);
@@ -31,12 +36,35 @@ class ToyScheduler {
   }
 
  private:
+  struct Unanswered {
+    std::int32_t num_tokens = 0, num_drafts = 0;
+    bool catches_up = false;
+  };
   struct Running {
     std::size_t request = 0;
+    StepId first_step = 0;
     SlotId slot = 0;
     std::int32_t num_tokens = 0;
     std::int32_t num_computed = 0;
     std::vector<BlockId> blocks;
+    std::deque<Unanswered> unanswered;
+
+    // As if all that is planned had come out, without accepted guesses.
+    std::int32_t next_computed() const {
+      std::int32_t sum = num_computed;
+      for (const Unanswered& plan : unanswered) sum += plan.num_tokens;
+      return sum;
+    }
+    std::int32_t next_tokens() const {
+      std::int32_t sum = num_tokens;
+      for (const Unanswered& plan : unanswered) sum += plan.catches_up ? 1 : 0;
+      return sum;
+    }
+    std::int32_t most_accepted() const {
+      std::int32_t sum = 0;
+      for (const Unanswered& plan : unanswered) sum += plan.num_drafts;
+      return sum;
+    }
   };
 
   StepPlan empty_plan() {
@@ -69,6 +97,7 @@ class ToyScheduler {
   void admit(StepPlan& plan) {
     Running entering;
     entering.request = waiting_.front();
+    entering.first_step = plan.step_id;
     waiting_.pop_front();
     entering.slot = free_slots_.back();
     free_slots_.pop_back();
@@ -88,14 +117,15 @@ class ToyScheduler {
   }
 
   void schedule(std::size_t i, std::int32_t& budget, StepPlan& plan) {
-    const std::int32_t wanted = std::min({running_[i].num_tokens - running_[i].num_computed, options_.chunk, budget});
+    const std::int32_t computed = running_[i].next_computed(), ahead = running_[i].most_accepted();
+    const std::int32_t wanted = std::min({running_[i].next_tokens() - computed, options_.chunk, budget});
     if (wanted < 1) return;
-    const bool catches_up = running_[i].num_computed + wanted == running_[i].num_tokens;
+    const bool catches_up = computed + wanted == running_[i].next_tokens();
     std::int32_t drafts = catches_up ? std::min(options_.num_draft_tokens, budget - wanted) : 0;
-    std::size_t needed = blocks_for(running_[i].num_computed + wanted + drafts);
+    std::size_t needed = blocks_for(computed + ahead + wanted + drafts);
     if (free_blocks_.size() + running_[i].blocks.size() < needed) {  // nobody makes room for guesses
       drafts = 0;
-      needed = blocks_for(running_[i].num_computed + wanted);
+      needed = blocks_for(computed + ahead + wanted);
     }
     // The youngest makes room, unless this step counts on it already.
     while (free_blocks_.size() + running_[i].blocks.size() < needed && running_.size() > i + 1) preempt();
@@ -110,6 +140,7 @@ class ToyScheduler {
       free_blocks_.pop_front();
     }
     budget -= wanted + drafts;
+    running_[i].unanswered.push_back({wanted, drafts, catches_up});
   }
 
   void preempt() {
@@ -123,13 +154,18 @@ class ToyScheduler {
   }
 
   void apply(const StepResult& result) {
+    free_blocks_.insert(free_blocks_.end(), cooling_.begin(), cooling_.end());
+    cooling_.clear();
     for (const SequenceResult& part : result.sequences) {
-      const auto it = std::find_if(running_.begin(), running_.end(),
-                                   [&](const Running& r) { return r.slot == part.slot; });
+      const auto it = std::find_if(running_.begin(), running_.end(), [&](const Running& r) {
+        return r.slot == part.slot && r.first_step <= result.step_id;
+      });
+      if (it == running_.end() && options_.plans_in_flight > 1) continue;  // preempted since: it will come again
       ASSERT_NE(it, running_.end());
       ToyAnswer& answer = run_.answers[it->request];
       EXPECT_EQ(part.sequence_id, it->request + 1);
       it->num_computed = part.num_computed;
+      it->unanswered.pop_front();
       run_.num_drafted += part.num_drafted;
       run_.num_accepted += part.num_accepted;
       it->num_tokens += static_cast<std::int32_t>(part.tokens.size());
@@ -138,7 +174,8 @@ class ToyScheduler {
       answer.finish_reason = part.finish_reason;
       if (part.finish_reason == FinishReason::kNone) continue;
       released_.push_back(it->slot);
-      free_blocks_.insert(free_blocks_.end(), it->blocks.begin(), it->blocks.end());
+      std::deque<BlockId>& to = options_.plans_in_flight > 1 ? cooling_ : free_blocks_;
+      to.insert(to.end(), it->blocks.begin(), it->blocks.end());
       running_.erase(it);
     }
   }
@@ -157,6 +194,7 @@ class ToyScheduler {
   std::deque<std::size_t> waiting_;
   std::vector<Running> running_;
   std::deque<BlockId> free_blocks_;
+  std::deque<BlockId> cooling_;   // of sequences that ended, which the plan in flight may still name
   std::vector<SlotId> free_slots_, released_;
 };
 

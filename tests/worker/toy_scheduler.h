@@ -27,6 +27,7 @@ struct ToyOptions {
   std::size_t max_running = 32;
   std::int32_t num_blocks = 0;     // of the pool; 0 = all the replica has
   std::int32_t num_draft_tokens = 0;  // of a sequence in a step
+  std::size_t plans_in_flight = 1;    // 2: the next plan is made before the last result is back
 };
 
 struct ToyRun {

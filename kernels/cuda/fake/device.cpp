@@ -144,6 +144,11 @@ void count_graph_launch() {
   ++state().counters.graph_launches;
 }
 
+void count_work() {
+  const std::lock_guard lock(state().mutex);
+  ++state().counters.works;
+}
+
 void count_wait() {
   const std::lock_guard lock(state().mutex);
   ++state().counters.waits;

@@ -34,6 +34,7 @@ struct Counters {
   long launches = 0;         // kernels and matrix products that went to a stream or a graph
   long graph_launches = 0;
   long slow_products = 0;    // by such an algorithm
+  long works = 0;            // what streams have run
   long waits = 0;            // times the host waited for a stream or an event that was not done
   std::size_t device_bytes = 0;  // held now
 };
@@ -50,6 +51,7 @@ void queue(cudaStream_t stream, std::function<void()> work);
 void count_launch();
 void count_slow_product();
 void count_wait();
+void count_work();
 void count_graph_launch();
 // Charges the current device; false when it has not so much.
 bool take_memory(std::size_t bytes);

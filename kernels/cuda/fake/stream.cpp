@@ -30,6 +30,7 @@ struct CUstream_st {
     if (waiting.empty()) return false;
     const Work work = std::move(waiting.front());
     waiting.pop_front();
+    caudal::fake::count_work();
     if (!caudal::fake::context_is_dead()) work();  // after an error nothing runs any more
     ++done;
     return true;
