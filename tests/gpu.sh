@@ -49,7 +49,7 @@ run() {
 if $compile; then
   run configure 60 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCAUDAL_CUDA=ON \
     -DCAUDAL_BUILD_TESTS=ON
-  run build 400 cmake --build "$build" -j "$(nproc)" --target gpu_tests caudal-worker caudal-coordinator caudal-bench
+  run build 400 cmake --build "$build" -j "$(nproc)" --target gpu_tests caudal-worker caudal-coordinator caudal-bench cuda_bench_gap
 fi
 ((failed == 0)) || exit 1
 
@@ -89,6 +89,16 @@ cluster() {
 export -f cluster
 export build root output
 run two_ranks_one_gpu 90 bash -c cluster
+# One sequence and many: a step of 3 % host gap at the most is asked for.
+host_gap() {
+  local batch
+  for batch in 1 32 128; do
+    "$build/bin/cuda_bench_gap" --batch "$batch" --model "$root/tests/bench/models/qwen2.5-0.5b" || return 1
+  done
+}
+export -f host_gap
+run host_gap 60 bash -c host_gap
+grep -hE 'host gap|on the device' "$output/host_gap.log" 2>/dev/null | tee -a "$table"
 run benchmarks_peers 120 "$root/tests/bench/peers.sh" --build "$build" --output "$output"
 
 echo
