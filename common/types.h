@@ -22,6 +22,7 @@ using Epoch = std::uint64_t;   // issued by the coordinator when a replica joins
 
 inline constexpr int kBlockSize = 16;      // tokens per KV block
 inline constexpr int kMaxDraftTokens = 8;  // guesses for one sequence in one step, at the most
+inline constexpr int kMaxCandidates = 64;  // next tokens of a beam that a worker tells, at the most
 
 // How the next token of a sequence is chosen. Ranges are checked in coordinator/gateway/limits.
 struct SamplingParams {
@@ -81,6 +82,9 @@ struct NewSequence {
   SamplingParams sampling;
   StopParams stop;
   SpeculativeMode speculative = SpeculativeMode::kOff;
+  // Nothing is drawn and the worker does not end it: once all tokens are computed, the sampling.num_logprobs most
+  // likely next ones are told as candidates, and the token to go on with comes with the next work.
+  bool is_beam = false;
 };
 
 // Work for one sequence in this step, in batch order. The worker computes
@@ -94,6 +98,7 @@ struct ScheduledSequence {
   std::int32_t num_tokens = 0;
   std::vector<BlockId> new_blocks;  // appended to the block table before computing
   std::int32_t num_draft_tokens = 0;
+  std::optional<TokenId> next_token{};  // of a beam: appended before computing
 };
 
 struct BlockCopy {
@@ -128,6 +133,7 @@ struct SequenceResult {
   std::vector<std::vector<TokenLogprob>> logprobs;  // per token: the sampled one, then the most likely; or empty
   std::int32_t num_drafted = 0;   // tokens guessed
   std::int32_t num_accepted = 0;  // of these, among `tokens`
+  std::vector<TokenLogprob> candidates{};  // of a beam: what may come next, the most likely first; none of it banned
 };
 
 struct StepResult {

@@ -124,6 +124,7 @@ void to_proto(const NewSequence& sequence, control::NewSequence* out) {
   out->mutable_stop()->set_min_tokens(sequence.stop.min_tokens);
   fill(out->mutable_stop()->mutable_stop_token_ids(), sequence.stop.stop_token_ids);
   out->set_speculative(static_cast<std::uint32_t>(sequence.speculative));
+  out->set_is_beam(sequence.is_beam);
 }
 
 NewSequence from_proto(const control::NewSequence& in) {
@@ -137,7 +138,8 @@ NewSequence from_proto(const control::NewSequence& in) {
           .stop = {.max_tokens = in.stop().max_tokens(),
                    .min_tokens = in.stop().min_tokens(),
                    .stop_token_ids = take<TokenId>(in.stop().stop_token_ids())},
-          .speculative = static_cast<SpeculativeMode>(in.speculative())};
+          .speculative = static_cast<SpeculativeMode>(in.speculative()),
+          .is_beam = in.is_beam()};
 }
 
 void to_proto(const StepPlan& plan, control::StepPlan* out) {
@@ -156,6 +158,7 @@ void to_proto(const StepPlan& plan, control::StepPlan* out) {
     added->set_num_tokens(scheduled.num_tokens);
     added->set_num_draft_tokens(scheduled.num_draft_tokens);
     fill(added->mutable_new_blocks(), scheduled.new_blocks);
+    if (scheduled.next_token) added->set_next_token(*scheduled.next_token);
   }
 }
 
@@ -183,12 +186,28 @@ Result<StepPlan> from_proto(const control::StepPlan& in) {
     plan.scheduled.push_back({.slot = scheduled.slot(),
                               .num_tokens = scheduled.num_tokens(),
                               .new_blocks = take<BlockId>(scheduled.new_blocks()),
-                              .num_draft_tokens = scheduled.num_draft_tokens()});
+                              .num_draft_tokens = scheduled.num_draft_tokens(),
+                              .next_token = {}});
+    if (scheduled.has_next_token()) plan.scheduled.back().next_token = scheduled.next_token();
   }
   return plan;
 }
 
 // --- StepResult ---
+
+void to_proto(const std::vector<TokenLogprob>& entries, control::TokenLogprobs* out) {
+  for (const TokenLogprob& entry : entries) {
+    out->add_tokens(entry.token);
+    out->add_logprobs(entry.logprob);
+  }
+}
+
+Result<std::vector<TokenLogprob>> from_proto(const control::TokenLogprobs& in) {
+  if (in.tokens_size() != in.logprobs_size()) return Error{"tokens and logprobs differ in number", "logprobs"};
+  std::vector<TokenLogprob> entries;
+  for (int i = 0; i < in.tokens_size(); ++i) entries.push_back({in.tokens(i), in.logprobs(i)});
+  return entries;
+}
 
 void to_proto(const StepResult& result, control::StepResult* out) {
   out->set_epoch(result.epoch);
@@ -205,13 +224,8 @@ void to_proto(const StepResult& result, control::StepResult* out) {
     added->set_finish_reason(static_cast<std::uint32_t>(sequence.finish_reason));
     added->set_num_drafted(sequence.num_drafted);
     added->set_num_accepted(sequence.num_accepted);
-    for (const auto& token_logprobs : sequence.logprobs) {
-      control::TokenLogprobs* row = added->add_logprobs();
-      for (const TokenLogprob& entry : token_logprobs) {
-        row->add_tokens(entry.token);
-        row->add_logprobs(entry.logprob);
-      }
-    }
+    for (const auto& entries : sequence.logprobs) to_proto(entries, added->add_logprobs());
+    if (!sequence.candidates.empty()) to_proto(sequence.candidates, added->mutable_candidates());
   }
 }
 
@@ -229,13 +243,16 @@ Result<StepResult> from_proto(const control::StepResult& in) {
                          .finish_reason = static_cast<FinishReason>(sequence.finish_reason()),
                          .logprobs = {},
                          .num_drafted = sequence.num_drafted(),
-                         .num_accepted = sequence.num_accepted()};
+                         .num_accepted = sequence.num_accepted(),
+                         .candidates = {}};
     for (const auto& row : sequence.logprobs()) {
-      if (row.tokens_size() != row.logprobs_size()) return Error{"tokens and logprobs differ in number", "logprobs"};
-      std::vector<TokenLogprob> entries;
-      for (int i = 0; i < row.tokens_size(); ++i) entries.push_back({row.tokens(i), row.logprobs(i)});
-      added.logprobs.push_back(std::move(entries));
+      Result<std::vector<TokenLogprob>> entries = from_proto(row);
+      if (!entries.ok()) return entries.error();
+      added.logprobs.push_back(std::move(entries).value());
     }
+    Result<std::vector<TokenLogprob>> candidates = from_proto(sequence.candidates());
+    if (!candidates.ok()) return candidates.error();
+    added.candidates = std::move(candidates).value();
     result.sequences.push_back(std::move(added));
   }
   return result;
@@ -275,6 +292,7 @@ Result<void> check(const StepPlan& plan) {
   }
   for (const ScheduledSequence& scheduled : plan.scheduled) {
     if (scheduled.slot < 0 || scheduled.num_tokens < 1 || scheduled.num_draft_tokens < 0 ||
+        scheduled.next_token.value_or(0) < 0 ||
         !all_non_negative(scheduled.new_blocks)) {
       return Error{"negative slot or block, or no tokens", "scheduled"};
     }

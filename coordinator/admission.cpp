@@ -15,13 +15,22 @@ std::int32_t entry_tokens(const ReplicaInfo& info, const Demand& demand) {
   return demand.never_preempted ? token_limit(info, demand) : demand.num_tokens;
 }
 
+std::int32_t further_beam_blocks(const Demand& demand, std::int32_t num_tokens) {
+  return blocks_for(num_tokens) - demand.num_prompt_tokens / kBlockSize;
+}
+
 std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand) {
-  return blocks_for(entry_tokens(info, demand)) - demand.cached.num_blocks + demand.cached.num_free;
+  const std::int32_t num_tokens = demand.never_preempted ? token_limit(info, demand) : demand.num_tokens + 1;
+  return blocks_for(entry_tokens(info, demand)) - demand.cached.num_blocks + demand.cached.num_free +
+         (demand.num_beams - 1) * further_beam_blocks(demand, num_tokens);
 }
 
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand) {
-  return demand.num_tokens < info.max_context_tokens && info.max_num_sequences > 0 &&
-         info.max_tokens_per_step > 0 && blocks_for(token_limit(info, demand)) <= info.num_blocks;
+  const std::int32_t limit = token_limit(info, demand);
+  const std::int64_t num_blocks =
+      blocks_for(limit) + std::int64_t{demand.num_beams - 1} * further_beam_blocks(demand, limit);
+  return demand.num_tokens < info.max_context_tokens && info.max_num_sequences >= demand.num_beams &&
+         info.max_tokens_per_step > 0 && num_blocks <= info.num_blocks;
 }
 
 Admission::Admission(const SchedulerConfig& config, const ReplicaInfo& info, const Occupancy& occupancy)
@@ -41,7 +50,7 @@ std::int32_t Admission::chunk(std::int32_t num_wanted) const {
 }
 
 bool Admission::admits(const Demand& demand) const {
-  return !exhausted() && chunk(demand.num_uncached()) > 0 && can_ever_fit(*info_, demand) &&
+  return !exhausted() && num_sequences_ >= demand.num_beams && chunk(demand.num_uncached()) > 0 && can_ever_fit(*info_, demand) &&
          entry_blocks(*info_, demand) + reserve_ <= num_blocks_;
 }
 
@@ -53,9 +62,9 @@ void Admission::take(const Demand& demand) {
 void Admission::limit_tokens(std::int32_t num_tokens) { num_tokens_ = std::min(num_tokens_, num_tokens); }
 
 void Admission::take_room(const Demand& demand) {
-  num_sequences_ -= 1;
+  num_sequences_ -= demand.num_beams;
   num_blocks_ -= entry_blocks(*info_, demand);
-  reserve_ += 1;
+  reserve_ += demand.num_beams;
 }
 
 }  // namespace caudal

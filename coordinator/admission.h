@@ -24,6 +24,7 @@ struct Demand {
   std::int32_t num_tokens = 0;      // known now: prompt, and what was generated before
   CachedPrefix cached = {};         // of these, on the replica in question
   bool never_preempted = false;     // gets the blocks for all it can become at once
+  std::int32_t num_beams = 1;       // of one search: they enter together and share the blocks of the prompt
 
   std::int32_t num_uncached() const { return num_tokens - cached.num_tokens; }
 };
@@ -34,6 +35,8 @@ std::int32_t token_limit(const ReplicaInfo& info, const Demand& demand);
 // holds yet.
 std::int32_t entry_tokens(const ReplicaInfo& info, const Demand& demand);
 std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand);
+// Blocks of `num_tokens` tokens of a beam that are not the prompt's, which a sibling has.
+std::int32_t further_beam_blocks(const Demand& demand, std::int32_t num_tokens);
 // Whether the replica could run the sequence to its end if it were alone there.
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand);
 

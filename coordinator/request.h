@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/types.h"
+#include "coordinator/beam_params.h"
 
 namespace caudal {
 
@@ -22,7 +23,8 @@ struct Request {
   SamplingParams sampling;         // seed is set; sequence i draws with sequence_seed(seed, i)
   StopParams stop;
   std::optional<SpeculativeMode> speculative;  // none: as the scheduler is configured
-  std::int32_t num_sequences = 1;  // n: independent continuations of the prompt
+  std::int32_t num_sequences = 1;  // n: independent continuations of the prompt; of a beam search the best
+  std::optional<BeamParams> beam;  // search instead of sampling, told at its end; at least n wide
   std::int32_t priority = 0;       // lower runs first
   std::string tenant;              // who shares the cluster with others; "" is one, too
   std::string cache_salt;          // only requests of one salt share cached prefixes
@@ -30,6 +32,9 @@ struct Request {
   Time ttft_target_us = 0;         // from arrival to the first token; orders the queue. 0: none
   Time tpot_target_us = 0;         // between two tokens; bounds the steps it is in. 0: none
   Time arrival = 0;
+
+  // Sequences that run for it.
+  std::int32_t num_running() const { return beam ? beam->width : num_sequences; }
 };
 
 // SplitMix64 step, so that the n sequences of one seed differ and sequence 0 is the plain seed.

@@ -14,12 +14,24 @@ Scheduler::Scheduler(SchedulerConfig config, std::unique_ptr<QueuePolicy> policy
       tenants_(config_.tenants),
       waiting_(tenants_, config_.oldest_every) {}
 
+namespace {
+
+// Whether somebody waits to hear of it.
+bool is_choice(const Sequence& sequence) {
+  const RequestState& request = *sequence.request;
+  if (!request.beams) return true;
+  return sequence.index < request.request.num_sequences && !request.beams->unwanted[static_cast<std::size_t>(sequence.index)];
+}
+
+}  // namespace
+
 Demand Scheduler::demand_of(const Sequence& sequence) const {
   return {.num_prompt_tokens = sequence.request->num_prompt_tokens,
           .max_new_tokens = sequence.request->request.stop.max_tokens,
           .num_tokens = sequence.num_tokens(),
           .cached = {},
-          .never_preempted = sequence.num_preemptions >= config_.max_preemptions};
+          .never_preempted = sequence.num_preemptions >= config_.max_preemptions,
+          .num_beams = sequence.is_beam() ? sequence.request->request.num_running() : 1};
 }
 
 // Half of what the fastest replica is measured to need, with what it has cached: a slow neighbour must not turn
@@ -51,7 +63,10 @@ void Scheduler::forget(RequestState& request) {
 }
 
 bool Scheduler::fits_somewhere(const Demand& demand) const {
-  const auto fits = [&](const auto& entry) { return can_ever_fit(entry.second.info, demand); };
+  const auto fits = [&](const auto& entry) {
+    const ReplicaInfo& info = entry.second.info;
+    return can_ever_fit(info, demand) && demand.num_beams <= config_.batch_sequences(info);
+  };
   return replicas_.empty() || std::ranges::any_of(replicas_, fits);
 }
 
@@ -64,11 +79,14 @@ RejectReason Scheduler::submit(Request request, Time now) {
   observe(now);
   CHECK(!request.prompt.empty() && request.stop.max_tokens >= 1 && request.num_sequences >= 1);
   const auto num_prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
-  const Demand demand{num_prompt_tokens, request.stop.max_tokens, num_prompt_tokens};
+  Demand demand{num_prompt_tokens, request.stop.max_tokens, num_prompt_tokens};
+  if (request.beam) demand.num_beams = request.num_running();
   if (!tenants_.admits(request.tenant)) return RejectReason::kUnknownTenant;
+  const auto is_too_wide = [&](const auto& entry) { return demand.num_beams > config_.batch_sequences(entry.second.info); };
+  if (!replicas_.empty() && std::ranges::all_of(replicas_, is_too_wide)) return RejectReason::kTooMany;
   if (!fits_somewhere(demand)) return RejectReason::kTooLong;
-  if (request.num_sequences > config_.max_waiting) return RejectReason::kTooMany;
-  if (waiting_.size() > config_.max_waiting - request.num_sequences) return RejectReason::kQueueFull;
+  if (request.num_running() > config_.max_waiting) return RejectReason::kTooMany;
+  if (num_waiting() > config_.max_waiting - request.num_running()) return RejectReason::kQueueFull;
 
   const auto [entry, is_new] = requests_.try_emplace(request.id);
   CHECK_MSG(is_new, "a request id was used twice");
@@ -77,7 +95,8 @@ RejectReason Scheduler::submit(Request request, Time now) {
   state.request = std::move(request);
   state.tenant = &tenants_.enter(state.request.tenant);
   state.num_prompt_tokens = num_prompt_tokens;
-  state.num_held = state.request.num_sequences;
+  state.num_held = state.request.num_running();
+  if (state.request.beam) state.beams = begin_search(state.request);
   state.sequences.resize(state.num_held);
   for (std::int32_t index = 0; index < state.num_held; ++index) {
     Sequence& sequence = state.sequences[index];
@@ -85,7 +104,7 @@ RejectReason Scheduler::submit(Request request, Time now) {
     sequence.index = index;
     sequence.request = &state;
     sequence.key = policy_->key(state.request, sequence.id, sequence.in_time);
-    sequence.tokens = prompt;
+    if (index == 0 || !state.beams) sequence.tokens = prompt;
     sequence.tpot_target_us = state.request.tpot_target_us;
   }
   state.best_case_us = best_case_us(state.sequences.front());
@@ -96,7 +115,7 @@ RejectReason Scheduler::submit(Request request, Time now) {
   }
   counters_.num_accepted += state.num_held;
   counters_.num_prompt_tokens += num_prompt_tokens;
-  for (Sequence& sequence : state.sequences) waiting_.insert(sequence);
+  for (Sequence& sequence : state.sequences) wait(sequence);
   unplace();
   return RejectReason::kNone;
 }
@@ -112,7 +131,8 @@ void Scheduler::cancel(RequestId id, std::int32_t sequence_index, Time now) {
   const auto found = requests_.find(id);
   if (found == requests_.end()) return;
   RequestState& request = found->second;
-  if (sequence_index < 0 || sequence_index >= std::ssize(request.sequences)) return;
+  if (sequence_index < 0 || sequence_index >= request.request.num_sequences) return;
+  if (request.beams) return cancel_choice(request, sequence_index);
   cancel(request, std::span(&request.sequences[sequence_index], 1));
 }
 
@@ -186,7 +206,7 @@ void Scheduler::leave(Sequence& sequence, SequenceState next) {
   Residence& residence = sequence.residence;
   Replica& replica = replicas_.at(residence.replica);
   due_.insert(replica.id);  // there is room for others
-  replica.to_release.push_back(residence.slot);
+  if (residence.is_told) replica.to_release.push_back(residence.slot);
   replica.free_slots.push_back(residence.slot);
   replica.num_leaving_blocks += residence.table.num_held();
   replica.num_uncomputed_tokens -= sequence.num_uncomputed();
@@ -204,7 +224,7 @@ void Scheduler::end(Sequence& sequence) {
       sequence.state = SequenceState::kEnded;
       return;
     case SequenceState::kWaiting:
-      waiting_.erase(sequence);
+      stop_waiting(sequence);
       sequence.state = SequenceState::kEnded;
       return settle(sequence);
     case SequenceState::kEnded:
@@ -213,12 +233,21 @@ void Scheduler::end(Sequence& sequence) {
 }
 
 void Scheduler::fail(Sequence& sequence, RejectReason reason) {
-  ++counters_.num_failed;
   unplace();
-  ++sequence.request->tenant->num_refused;
-  emit(sequence, FinishReason::kError);
-  events_.back().reject = reason;
-  end(sequence);
+  const auto fail_one = [&](Sequence& one) {
+    ++counters_.num_failed;
+    ++one.request->tenant->num_refused;
+    if (is_choice(one)) {
+      emit(one, FinishReason::kError);
+      events_.back().reject = reason;
+    }
+    end(one);
+  };
+  if (!sequence.is_beam()) return fail_one(sequence);
+  RequestState& request = *sequence.request;
+  ++request.num_held;  // stays while we walk it
+  for (Sequence& beam : request.sequences) fail_one(beam);
+  if (--request.num_held == 0) forget(request);
 }
 
 void Scheduler::settle(Sequence& sequence) {
@@ -233,10 +262,43 @@ void Scheduler::settle(Sequence& sequence) {
   RequestState& request = *sequence.request;
   if (sequence.state == SequenceState::kLeaving) {
     sequence.state = SequenceState::kWaiting;
-    waiting_.insert(sequence);
+    wait(sequence);
   } else if (--request.num_held == 0) {
     forget(request);
   }
+}
+
+void Scheduler::wait(Sequence& sequence) {
+  if (!sequence.is_beam()) return waiting_.insert(sequence);
+  ++counters_.num_waiting;
+  RequestState& request = *sequence.request;
+  const auto waits = [](const Sequence& beam) { return beam.state == SequenceState::kWaiting; };
+  if (request.beams->is_queued || !std::ranges::all_of(request.sequences, waits)) return;
+  request.beams->is_queued = true;
+  --counters_.num_waiting;
+  waiting_.insert(request.sequences.front());
+}
+
+// Of beams the first in the queue comes first.
+void Scheduler::stop_waiting(Sequence& sequence) {
+  if (sequence.is_beam() && (sequence.index > 0 || !std::exchange(sequence.request->beams->is_queued, false))) {
+    --counters_.num_waiting;
+  } else {
+    waiting_.erase(sequence);
+  }
+}
+
+void Scheduler::preempt(Sequence& sequence) {
+  Replica& replica = replicas_.at(sequence.residence.replica);
+  unplace();
+  const auto preempt_one = [&](Sequence& one) {
+    ++one.num_preemptions;
+    ++replica.num_preemptions;
+    ++counters_.num_preemptions;
+    leave(one, SequenceState::kLeaving);
+  };
+  if (!sequence.is_beam()) return preempt_one(sequence);
+  for (Sequence& beam : sequence.request->sequences) preempt_one(beam);
 }
 
 void Scheduler::answered(Replica& replica, const PlanInFlight& plan) {
@@ -267,7 +329,7 @@ void Scheduler::emit(Sequence& sequence, FinishReason finish_reason, SequenceRes
 
 SchedulerStats Scheduler::stats() const {
   SchedulerStats stats = counters_;
-  stats.num_waiting = waiting_.size();
+  stats.num_waiting = num_waiting();
   stats.num_leaving = static_cast<std::int32_t>(stats.num_accepted - stats.num_finished -
                                                 stats.num_cancelled - stats.num_failed) -
                       stats.num_waiting - stats.num_running;

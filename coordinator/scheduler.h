@@ -2,7 +2,7 @@
 // block of the cluster, says what each replica computes next, and takes in what came out. No clock, no
 // thread, no socket, no randomness: the same calls give the same plans, byte for byte.
 // One thread (the engine's). Files: scheduler.cpp (who is there), scheduler_plan.cpp, scheduler_apply.cpp,
-// scheduler_check.cpp (the invariants). Contract of the step: common/types.h and coordinator/README.md.
+// scheduler_beams.cpp, scheduler_speculation.cpp, scheduler_check.cpp (the invariants). Contract of the step: common/types.h and coordinator/README.md.
 #pragma once
 
 #include <deque>
@@ -28,7 +28,7 @@ class Scheduler {
   explicit Scheduler(SchedulerConfig config,
                      std::unique_ptr<QueuePolicy> policy = std::make_unique<EarliestDueFirst>());
 
-  // Takes the request in (n > 1: as n sequences) or refuses it, keeping nothing: kUnknownTenant, kTooLong when no
+  // Takes the request in (n > 1: as n sequences, a beam search as one per beam) or refuses it, keeping nothing: kUnknownTenant, kTooLong when no
   // known replica could hold it alone, kTooMany, kQueueFull, kDeadline, kHopeless. While no replica is known everything fits; what turns out not
   // to fit the first one ends with an event. The id must be new, the prompt not empty, max_tokens >= 1.
   RejectReason submit(Request request, Time now);
@@ -36,7 +36,7 @@ class Scheduler {
   // Ends all its sequences. No event follows; unknown ids are ignored.
   void cancel(RequestId id, Time now);
 
-  // Ends one of them; the request is forgotten with its last one.
+  // Ends one of them; the request is forgotten with its last one. Of a beam search: one of its choices.
   void cancel(RequestId id, std::int32_t sequence_index, Time now);
 
   // A replica with empty tables. Joining again, under a new epoch, implies the loss of what it ran.
@@ -71,7 +71,7 @@ class Scheduler {
   std::uint64_t num_prompt_tokens_computed(ReplicaId id) const;  // as in ReplicaStats
   const Tenants& tenants() const { return tenants_; }
   const SchedulerConfig& config() const { return config_; }
-  std::int32_t num_waiting() const { return waiting_.size(); }
+  std::int32_t num_waiting() const { return waiting_.size() + counters_.num_waiting; }
   Time oldest_wait(Time now) const;  // of the waiting sequences; 0 without one
 
   // CHECKs every invariant that can be seen from here. Linear in everything: for tests and debug builds.
@@ -96,6 +96,9 @@ class Scheduler {
   void fail(Sequence& sequence, RejectReason reason);
   void fail_misfits(RejectReason reason);  // waiting ones that fit no known replica
   void settle(Sequence& sequence);  // no plan names it any more: blocks back, wait again or be forgotten
+  void wait(Sequence& sequence);    // in the queue; a beam until all of its search do
+  void stop_waiting(Sequence& sequence);
+  void preempt(Sequence& sequence);
   void answered(Replica& replica, const PlanInFlight& plan);
   void emit(Sequence& sequence, FinishReason finish_reason, SequenceResult* result = nullptr);
 
@@ -111,11 +114,24 @@ class Scheduler {
   DraftLength::Step draft_lengths(Replica& replica) const;
   std::int32_t num_draft_tokens(const Draft& draft, Sequence& sequence) const;
   bool make_room(Draft& draft, Sequence& sequence, std::int32_t num_tokens);
-  Sequence& choose_victim(const Draft& draft, Sequence& needy) const;
+  bool free_blocks(Draft& draft, Sequence& sequence, std::int32_t num_blocks);
+  Sequence* choose_victim(const Draft& draft, Sequence& needy) const;
   void admit(Draft& draft, Sequence& sequence);
+  void copy_block(Draft& draft, const BlockCopy& copy);
+  void enter(Draft& draft, const Sequence& sequence);
 
   // apply()
   void deliver(Replica& replica, const PlannedSequence& planned, SequenceResult* result);
+  // Beam search.
+  static bool is_in_plan(const Draft& draft, const Sequence& sequence);
+  void admit_beams(Draft& draft, Sequence& first);
+  bool enter_beam(Draft& draft, Sequence& beam, std::int32_t max_tokens);
+  void take_candidates(Replica& replica, Sequence& beam, std::vector<TokenLogprob> candidates);
+  void move_beams(Replica& replica, RequestState& request, const std::vector<std::int32_t>& parents);
+  void finish_beams(RequestState& request);
+  void cancel_choice(RequestState& request, std::int32_t choice);
+  void check_beams(const RequestState& request) const;
+
   static void observe_speculation(Replica& replica, const PlanInFlight& plan, const StepResult& result);
 
   void check_sequence(const Sequence& sequence) const;
@@ -132,7 +148,7 @@ class Scheduler {
   std::map<ReplicaId, Replica> replicas_;  // lost ones stay, with what they could hold
   std::set<ReplicaId> due_;                // something happened there since it last had nothing to plan
   std::vector<TokenEvent> events_;
-  SchedulerStats counters_;  // the totals, and num_running
+  SchedulerStats counters_;  // the totals, num_running, and as num_waiting the beams that wait and are not queued
   SequenceId last_sequence_id_ = 0;
   Time now_ = 0;
 };

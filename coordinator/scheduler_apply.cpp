@@ -1,10 +1,21 @@
 // Scheduler::apply: the answer to the oldest plan in flight. The worker is the authority on positions and
 // on when a sequence ends; the coordinator checks that what it says is possible.
+#include <algorithm>
+#include <cmath>
+
 #include "coordinator/scheduler.h"
 
 namespace caudal {
 
 namespace {
+
+// Candidates come with the last known token, and only with it.
+bool are_possible_candidates(const Sequence& beam, const SequenceResult& result) {
+  const auto is_sane = [](const TokenLogprob& next) { return next.token >= 0 && std::isfinite(next.logprob); };
+  const bool is_whole = result.num_computed == beam.num_tokens() && result.finish_reason == FinishReason::kNone;
+  return is_whole != result.candidates.empty() && std::ranges::all_of(result.candidates, is_sane) &&
+         (result.finish_reason == FinishReason::kNone || result.finish_reason == FinishReason::kError);
+}
 
 bool is_possible(const PlannedSequence& planned, const SequenceResult& result) {
   const Sequence& sequence = *planned.sequence;
@@ -13,7 +24,8 @@ bool is_possible(const PlannedSequence& planned, const SequenceResult& result) {
          num_new_computed <= planned.num_tokens && std::ssize(result.tokens) <= planned.max_new_tokens &&
          result.num_drafted <= planned.num_draft_tokens && result.num_accepted <= result.num_drafted &&
          result.num_accepted >= 0 && result.num_accepted <= std::ssize(result.tokens) &&
-         (result.logprobs.empty() || result.logprobs.size() == result.tokens.size());
+         (result.logprobs.empty() || result.logprobs.size() == result.tokens.size()) &&
+         (!sequence.is_beam() || are_possible_candidates(sequence, result));
 }
 
 }  // namespace
@@ -72,6 +84,11 @@ void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, Sequen
     replica.num_uncomputed_tokens += sequence.num_uncomputed() - num_uncomputed_before;
   }
   prefix_cache_.publish(sequence, replica);
+  if (sequence.is_beam()) {
+    const bool counts = sequence.state == SequenceState::kRunning && !result->candidates.empty();
+    if (counts) take_candidates(replica, sequence, std::move(result->candidates));
+    return;
+  }
   if (sequence.state == SequenceState::kRunning) {
     replica.kv.drop(residence.table, hidden_blocks(replica.info.attention_window, residence.num_computed));
   }

@@ -37,6 +37,7 @@ void Scheduler::check_integrity() const {
       check_sequence(sequence);
     }
     CHECK_MSG(num_held == request.num_held && num_held > 0, "a request outlives its sequences");
+    if (request.beams) check_beams(request);
   }
   const SchedulerStats told = stats();
   CHECK_MSG(seen.num_waiting == told.num_waiting && seen.num_running == told.num_running &&
@@ -93,12 +94,13 @@ void Scheduler::check_replica(const Replica& replica) const {
   for (const auto& [id, request] : requests_) {
     for (const Sequence& sequence : request.sequences) {
       const Residence& residence = sequence.residence;
-      if (residence.table.blocks.empty() || residence.replica != replica.id) continue;
+      const bool is_running = sequence.state == SequenceState::kRunning;  // a beam may do so without blocks yet
+      if ((residence.table.blocks.empty() && !is_running) || residence.replica != replica.id) continue;
       for (const BlockId block : residence.table.blocks) {
         if (block != kNoBlock) ++num_holders[block];
       }
       num_plans += residence.num_plans_in_flight;
-      if (sequence.state == SequenceState::kRunning) {
+      if (is_running) {
         num_uncomputed_tokens += sequence.num_uncomputed();
       } else {
         num_leaving_blocks += residence.table.num_held();

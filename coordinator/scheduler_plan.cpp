@@ -47,6 +47,10 @@ void Scheduler::schedule_running(Draft& draft) {
   for (Sequence* sequence : replica.running) {
     ++draft.num_walked;
     if (sequence->state != SequenceState::kRunning) continue;  // preempted a moment ago
+    if (sequence->move.enters) {
+      if (!enter_beam(draft, *sequence, 1)) draft.prefills.push_back(sequence);
+      continue;
+    }
     const std::int32_t num_plannable = sequence->num_plannable();
     if (num_plannable > 1) draft.prefills.push_back(sequence);
     if (num_plannable != 1 || draft.left.num_tokens() <= 0) continue;
@@ -56,6 +60,10 @@ void Scheduler::schedule_running(Draft& draft) {
   limit_prompts(draft);
   for (Sequence* sequence : draft.prefills) {
     if (sequence->state != SequenceState::kRunning) continue;
+    if (sequence->move.enters) {
+      enter_beam(draft, *sequence, sequence->num_tokens());
+      continue;
+    }
     const std::int32_t num_tokens = draft.left.chunk(sequence->num_plannable());
     if (num_tokens > 0) schedule(draft, *sequence, num_tokens);
   }
@@ -80,7 +88,7 @@ void Scheduler::schedule(Draft& draft, Sequence& sequence, std::int32_t num_toke
   if (!make_room(draft, sequence, max_tokens)) return;
 
   const bool catches_up = sequence.max_computed() + num_tokens == sequence.max_known();
-  const std::int32_t max_new_tokens = catches_up ? 1 + num_draft_tokens : 0;
+  const std::int32_t max_new_tokens = catches_up && !sequence.is_beam() ? 1 + num_draft_tokens : 0;
   residence.num_plans_in_flight += 1;
   residence.num_tokens_in_flight += max_tokens;
   residence.num_new_tokens_in_flight += max_new_tokens;
@@ -91,48 +99,54 @@ void Scheduler::schedule(Draft& draft, Sequence& sequence, std::int32_t num_toke
   line.num_tokens = num_tokens;
   line.num_draft_tokens = num_draft_tokens;
   line.new_blocks.assign(residence.table.blocks.begin() + num_known_blocks, residence.table.blocks.end());
+  if (!sequence.is_beam()) return;
+  if (std::exchange(sequence.move.has_token, false)) line.next_token = sequence.tokens.back();
+  sequence.request->beams->planned_in = draft.replica.last_step_id + 1;
 }
 
 // Grows the block table for `num_tokens` more tokens; preempts as long as that helps. False: not in this
 // step. Blocks that plans in flight still name come back by themselves, so nobody leaves for those.
 bool Scheduler::make_room(Draft& draft, Sequence& sequence, std::int32_t num_tokens) {
-  Replica& replica = draft.replica;
   Residence& residence = sequence.residence;
   const std::int32_t num_needed = sequence.max_computed() + num_tokens;
-  while (!replica.kv.grow(residence.table, num_needed)) {
+  const auto num_blocks = static_cast<std::int32_t>(residence.table.blocks.size());
+  return free_blocks(draft, sequence, blocks_for(num_needed) - num_blocks) &&
+         draft.replica.kv.grow(residence.table, num_needed);
+}
+
+bool Scheduler::free_blocks(Draft& draft, Sequence& sequence, std::int32_t num_blocks) {
+  Replica& replica = draft.replica;
+  while (replica.kv.pool().num_free() < num_blocks) {
     draft.short_of_blocks = true;
-    const std::int32_t num_missing =
-        blocks_for(num_needed) - static_cast<std::int32_t>(residence.table.blocks.size());
-    if (replica.kv.pool().num_free() + replica.num_leaving_blocks >= num_missing) return false;
-    Sequence& victim = choose_victim(draft, sequence);
-    ++victim.num_preemptions;
-    ++replica.num_preemptions;
-    ++counters_.num_preemptions;
-    unplace();
-    leave(victim, SequenceState::kLeaving);
-    if (&victim == &sequence) return false;
+    if (replica.kv.pool().num_free() + replica.num_leaving_blocks >= num_blocks) return false;
+    Sequence* victim = choose_victim(draft, sequence);
+    if (victim == nullptr) return false;
+    preempt(*victim);
+    if (sequence.state != SequenceState::kRunning) return false;
   }
   return true;
 }
 
 // Among those that are not in this plan yet, the needy one included, and may be preempted: the least urgent
-// rank, then the tenant that was served most, then the last in the queue's order.
-Sequence& Scheduler::choose_victim(const Draft& draft, Sequence& needy) const {
+// rank, then the tenant that was served most, then the last in the queue's order. nullptr: nobody, because siblings
+// of the needy beam are in this plan.
+Sequence* Scheduler::choose_victim(const Draft& draft, Sequence& needy) const {
   const auto better = [](const Sequence& a, const Sequence& b) {
     if (a.key.rank != b.key.rank) return a.key.rank > b.key.rank;
     const std::int64_t a_served = a.request->tenant->service;
     const std::int64_t b_served = b.request->tenant->service;
     return a_served != b_served ? a_served > b_served : b.key < a.key;
   };
-  Sequence* victim = &needy;
+  Sequence* victim = is_in_plan(draft, needy) ? nullptr : &needy;
   const auto consider = [&](Sequence* sequence) {
     if (sequence->state != SequenceState::kRunning || sequence->num_preemptions >= config_.max_preemptions) return;
-    if (better(*sequence, *victim)) victim = sequence;
+    if (is_in_plan(draft, *sequence)) return;
+    if (victim == nullptr || better(*sequence, *victim)) victim = sequence;
   };
   for (std::size_t i = draft.num_walked; i < draft.replica.running.size(); ++i)
     consider(draft.replica.running[i]);
   for (Sequence* sequence : draft.prefills) consider(sequence);
-  return *victim;
+  return victim;
 }
 
 // Takes what the queue has for this replica, as far as it fits now.
@@ -189,16 +203,13 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   sequence.state = SequenceState::kRunning;
   ++counters_.num_running;
   Residence& residence = sequence.residence;
-  if (const auto copy = prefix_cache_.enter(sequence, replica)) {
-    draft.plan.block_copies.push_back(*copy);
-    draft.record.copied.push_back(copy->source);
-    replica.kv.keep(copy->source);
-  }
+  if (const auto copy = prefix_cache_.enter(sequence, replica)) copy_block(draft, *copy);
   if (!std::exchange(sequence.started, true)) sequence.queue_us = now_ - sequence.request->request.arrival;
   // What its siblings find later is this request's own work.
   if (!std::exchange(sequence.request->started, true)) sequence.num_cached_tokens = residence.num_computed;
   residence.replica = replica.id;
   residence.slot = replica.free_slots.back();
+  residence.is_told = true;
   replica.free_slots.pop_back();
   residence.token_limit = token_limit(replica.info, demand);
   // All of what is known at once: a prompt that has begun never waits for blocks.
@@ -206,12 +217,26 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   replica.insert_running(sequence);
   replica.num_uncomputed_tokens += sequence.num_uncomputed();
 
-  NewSequence& line = draft.plan.new_sequences.emplace_back();
+  enter(draft, sequence);
+  if (sequence.is_beam()) admit_beams(draft, sequence);
+  schedule(draft, sequence, draft.left.chunk(sequence.num_plannable()));
+}
+
+void Scheduler::copy_block(Draft& draft, const BlockCopy& copy) {
+  draft.plan.block_copies.push_back(copy);
+  draft.record.copied.push_back(copy.source);
+  draft.replica.kv.keep(copy.source);
+}
+
+// Tells the worker all of a sequence.
+void Scheduler::enter(Draft& draft, const Sequence& sequence) {
+  const Residence& residence = sequence.residence;
   const Request& request = sequence.request->request;
+  NewSequence& line = draft.plan.new_sequences.emplace_back();
   line.slot = residence.slot;
   line.sequence_id = sequence.id;
   line.tokens = sequence.tokens;
-  line.num_prompt_tokens = demand.num_prompt_tokens;
+  line.num_prompt_tokens = sequence.request->num_prompt_tokens;
   line.num_computed = residence.num_computed;
   line.blocks = residence.table.blocks;
   std::ranges::replace(line.blocks, kNoBlock, BlockId{0});  // never read: out of every window
@@ -219,7 +244,9 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   line.sampling.seed = sequence_seed(request.sampling.seed, sequence.index);
   line.stop = request.stop;
   line.speculative = speculative_mode(sequence);
-  schedule(draft, sequence, draft.left.chunk(sequence.num_plannable()));
+  if (!sequence.is_beam()) return;
+  line.is_beam = true;
+  line.sampling.num_logprobs = num_candidates(request);
 }
 
 // A plan is worth sending when it computes something; slots to release wait for the next that does.

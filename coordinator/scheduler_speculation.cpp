@@ -7,6 +7,7 @@
 namespace caudal {
 
 SpeculativeMode Scheduler::speculative_mode(const Sequence& sequence) const {
+  if (sequence.is_beam()) return SpeculativeMode::kOff;  // nobody knows which of them goes on
   return sequence.request->request.speculative.value_or(config_.speculative);
 }
 

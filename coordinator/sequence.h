@@ -4,8 +4,10 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
+#include "coordinator/beam_group.h"
 #include "coordinator/draft_length.h"
 #include "coordinator/kv_manager.h"
 #include "coordinator/queue_policy.h"
@@ -28,12 +30,19 @@ enum class SequenceState : std::uint8_t { kWaiting, kRunning, kLeaving, kEnded }
 struct Residence {
   ReplicaId replica = 0;
   SlotId slot = -1;               // -1 once given back, while plans in flight still name the blocks
+  bool is_told = false;           // the worker has a sequence in the slot
   std::int32_t token_limit = 0;   // prompt and output never get longer here
   std::int32_t num_computed = 0;  // answered by the worker
   BlockTable table;
   std::int32_t num_plans_in_flight = 0;
   std::int32_t num_tokens_in_flight = 0;      // given out to them
   std::int32_t num_new_tokens_in_flight = 0;  // the most they can sample
+};
+
+// Of a beam: how it differs from what its worker has in the slot.
+struct BeamMove {
+  bool enters = false;     // it goes on from a sibling's tokens: the blocks in its table are of no worth
+  bool has_token = false;  // it has one token more
 };
 
 struct Sequence {
@@ -52,11 +61,13 @@ struct Sequence {
   std::int32_t num_cached_tokens = 0;  // of the prompt, at the first admission; told with the first event
   PrefixHashes hashes;
   DraftHistory drafts;
+  BeamMove move;
   Residence residence;
 
   // When it has to be looked at if it has not started: after this it is too late for the target or the deadline.
   std::optional<Time> alarm() const;
 
+  bool is_beam() const;
   std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
 
   // The most that can be known and computed once every plan in flight is answered. The very last token
@@ -77,8 +88,11 @@ struct RequestState {
   std::int32_t num_prompt_tokens = 0;
   bool started = false;             // one of them has been admitted before
   std::vector<Sequence> sequences;  // never resized: others point at its elements
+  std::unique_ptr<BeamGroup> beams;  // what a beam search's sequences share
   std::int32_t num_held = 0;        // sequences that have not ended, or that plans in flight still name
 };
+
+inline bool Sequence::is_beam() const { return request->beams != nullptr; }
 
 inline std::optional<Time> Sequence::alarm() const {
   const Request& asked = request->request;

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "common/log.h"
+#include "worker/beam_candidates.h"
 #include "worker/startup.h"
 
 namespace caudal {
@@ -137,7 +138,7 @@ void Runner::promise(std::vector<ScheduledWork>& work) {
     table_.advance(item.slot, item.num_tokens);
     item.end = table_.at(item.slot).num_computed;
     if (!item.samples) continue;
-    table_.promise(item.slot, row);
+    if (!table_.at(item.slot).is_beam) table_.promise(item.slot, row);
     row += 1 + item.drafts.size();
   }
 }
@@ -186,6 +187,11 @@ void Runner::drop_later_work(SlotId slot) {
 // probability that the model gives it, else replaced by a token of what remains. And since the draw at a
 // position depends on seed and position alone, the tokens are those of plain decoding, one by one.
 void Runner::accept(const ScheduledWork& item, std::span<const SamplingOutput> drawn, SequenceResult& out) {
+  if (item.samples && table_.at(item.slot).is_beam) {
+    if (!drawn.front().valid) return table_.append(item.slot, std::nullopt);
+    out.candidates = candidates_of(table_.at(item.slot), drawn.front());
+    return;
+  }
   out.num_drafted = static_cast<std::int32_t>(item.drafts.size());
   for (std::size_t i = 0; i < drawn.size(); ++i) {
     const SamplingOutput& output = drawn[i];

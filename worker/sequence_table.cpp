@@ -133,6 +133,7 @@ Result<void> SequenceTable::enter(const NewSequence& entering) {
   sequence.sampling = entering.sampling;
   sequence.stop = entering.stop;
   sequence.speculative = entering.speculative;
+  sequence.is_beam = entering.is_beam;
   if (!sequence.sampling.has_penalties()) return {};
   const auto prompt_end = sequence.tokens.begin() + sequence.num_prompt_tokens;
   std::for_each(sequence.tokens.begin(), prompt_end, [&](TokenId token) { sequence.counts.add_prompt(token); });
@@ -160,15 +161,28 @@ Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequ
   sequence.blocks.insert(sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
   const bool ends = sequence.in_flight() && is_full(sequence, sequence.num_tokens(), limits_.max_context_tokens);
   if (sequence.finished() || ends) return std::optional<ScheduledWork>();
+  if (Result<void> taken = take_next_token(scheduled, sequence); !taken) return taken.error();
 
   ScheduledWork work{.slot = slot};
   work.num_tokens = std::min(scheduled.num_tokens, sequence.num_tokens() - sequence.num_computed);
+  if (work.num_tokens < 1) return broken("slot {} is scheduled and has nothing to compute", slot);
   work.samples = sequence.num_computed + work.num_tokens == sequence.num_tokens();
   if (work.samples) work.max_drafts = std::min(scheduled.num_draft_tokens, most_drafts(sequence));
   const std::int64_t end = sequence.num_computed + work.num_tokens + work.max_drafts;
   if (static_cast<std::int64_t>(sequence.blocks.size()) * kBlockSize < end)
     return broken("slot {} has {} blocks for {} tokens", slot, sequence.blocks.size(), end);
   return std::optional(work);
+}
+
+// Only a beam that has computed all its tokens gets one.
+Result<void> SequenceTable::take_next_token(const ScheduledSequence& scheduled, SequenceRow& sequence) const {
+  if (!scheduled.next_token) return {};
+  const TokenId token = *scheduled.next_token;
+  if (!sequence.is_beam || sequence.num_computed != sequence.num_tokens() || token < 0 || token >= limits_.vocab_size ||
+      sequence.num_tokens() + 1 >= limits_.max_context_tokens)
+    return broken("slot {} gets token {}", scheduled.slot, token);
+  sequence.tokens.push_back(token);
+  return {};
 }
 
 // The last token of a sequence is never computed, so it is no use to guess beyond the one before.

@@ -34,11 +34,12 @@ struct SequenceRow {
   SequenceId id = 0;
   std::vector<TokenId> tokens;         // prompt, then output; the last may be in flight
   std::int32_t num_prompt_tokens = 0;
-  std::int32_t num_computed = 0;       // tokens whose KV is in the cache; < tokens.size() while running
+  std::int32_t num_computed = 0;       // tokens whose KV is in the cache; < tokens.size() while running, but of a beam
   std::vector<BlockId> blocks;         // block i holds tokens [16 i, 16 i + 16)
   SamplingParams sampling;
   StopParams stop;
   SpeculativeMode speculative = SpeculativeMode::kOff;
+  bool is_beam = false;                // the coordinator chooses its tokens
   FinishReason finish_reason = FinishReason::kNone;
   StepId last_scheduled = 0;           // to notice a slot that one plan names twice
   TokenCounts counts;
@@ -104,6 +105,7 @@ class SequenceTable {
   Result<void> enter(const NewSequence& entering);
   Result<void> check_copies(const StepPlan& plan) const;
   Result<std::optional<ScheduledWork>> schedule(const ScheduledSequence& scheduled, StepId step);
+  Result<void> take_next_token(const ScheduledSequence& scheduled, SequenceRow& sequence) const;
   std::int32_t most_drafts(const SequenceRow& sequence) const;
   bool blocks_exist(const std::vector<BlockId>& blocks) const;
 

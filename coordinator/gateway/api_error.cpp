@@ -41,7 +41,7 @@ ApiError rejected(RejectReason reason) {
     case RejectReason::kTooLong:
       return {400, "The prompt and the tokens asked for do not fit the KV cache or the context.",
               "invalid_request_error", "max_tokens", "context_length_exceeded", false};
-    case RejectReason::kTooMany: return invalid_request({"It is more than this server's queue can hold.", "n"});
+    case RejectReason::kTooMany: return invalid_request({"It is more than this server can run or queue.", "n"});
     case RejectReason::kQueueFull: return server_error(429, "The queue is full; try again later.", "queue_full");
     case RejectReason::kNoReplica: return server_error(503, "No replica is serving now.", "no_replica");
     case RejectReason::kDeadline: return server_error(503, "The request waited too long to start.", "deadline");

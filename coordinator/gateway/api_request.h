@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/types.h"
+#include "coordinator/beam_params.h"
 
 namespace caudal {
 
@@ -42,6 +43,10 @@ struct ApiRequest {
   bool ignore_eos = false;              // the model's own do not stop
   std::int32_t num_sequences = 1;       // n, per prompt
   std::int32_t best_of = 0;             // sequences per prompt that compete to be these; never fewer than n
+  bool use_beam_search = false;
+  std::int32_t beam_width = 0;          // 0: best_of, else n
+  double length_penalty = 1.0;
+  std::optional<BeamParams> beam;       // with use_beam_search, from all of these
   std::int32_t priority = 0;
   std::string cache_salt;               // cached prefixes are shared among requests of one salt only
   std::optional<SpeculativeMode> speculative;  // when given, the usage tells how well it went

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "common/log.h"
+#include "coordinator/beam_group.h"
 #include "coordinator/gateway/limits.h"
 #include "coordinator/gateway/openai_api.h"
 
@@ -23,6 +24,13 @@ ApiError too_long(const char* message, const char* field) {
   ApiError error = invalid_request({message, field});
   error.code = "context_length_exceeded";
   return error;
+}
+
+// A worker tells only so many of the most likely tokens.
+ApiError too_many_bans(const Request& request) {
+  return invalid_request({fmt::format("With {} beams, bad words (each alone and behind a space) and stop tokens must be at most {}.",
+                                      request.beam->width, kMaxCandidates - request.beam->width),
+                          request.sampling.bad_words.empty() ? "stop_token_ids" : "bad_words"});
 }
 
 Time to_time(Generation::Clock::time_point point) {
@@ -60,7 +68,9 @@ std::optional<ApiError> Generation::prepare() {
   if (!bad_words) return invalid_request(bad_words.error());
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     if (auto error = prepare_part(i, max_context)) return error;
-    parts_[i].request.sampling.bad_words = bad_words.value();
+    Request& request = parts_[i].request;
+    request.sampling.bad_words = bad_words.value();
+    if (request_.beam && num_candidates(request) > kMaxCandidates) return too_many_bans(request);
   }
   return std::nullopt;
 }
@@ -95,6 +105,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
     stops.insert(stops.end(), context_.model.eos_token_ids.begin(), context_.model.eos_token_ids.end());
   }
   part.request.num_sequences = request_.best_of;
+  part.request.beam = request_.beam;
   part.request.priority = request_.priority;
   part.request.cache_salt = request_.cache_salt;
   part.request.speculative = request_.speculative;

@@ -47,6 +47,7 @@ inline constexpr std::size_t kMaxStopStrings = 16;
 inline constexpr std::size_t kMaxStopStringBytes = 1024;
 inline constexpr std::size_t kMaxStopTokenIds = 256;
 inline constexpr std::size_t kMaxLogitBias = 1024;
+inline constexpr std::int32_t kMaxBeams = 32;
 inline constexpr std::size_t kMaxBadWords = 128;
 inline constexpr std::size_t kMaxBadWordBytes = 256;
 inline constexpr double kMaxLogitBiasValue = 100.0;

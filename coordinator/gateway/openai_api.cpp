@@ -8,6 +8,7 @@
 #include <set>
 
 #include "coordinator/gateway/limits.h"
+#include "coordinator/gateway/openai_beam.h"
 #include "coordinator/gateway/openai_chat.h"
 #include "coordinator/gateway/strict_json.h"
 
@@ -267,9 +268,6 @@ Result<void> parse_cache_salt(const json::object& body, ApiRequest& request) {
 
 Result<void> check_best_of(const json::object& body, ApiRequest& request) {
   const json::value* best_of = present(body, "best_of");
-  if (request.endpoint == Endpoint::kChat && best_of != nullptr && as_integer(*best_of) != request.num_sequences) {
-    return Error{"In a chat it must be equal to n.", "best_of"};
-  }
   if (request.best_of == 0) request.best_of = request.num_sequences;
   if (request.best_of < request.num_sequences) return Error{"It must be at least n.", "best_of"};
   if (request.best_of > request.num_sequences && request.stream) {
@@ -309,10 +307,15 @@ Result<void> check_together(const json::object& body, ApiRequest& request) {
     return Error{"Together with echo it would need the prompt's logprobs, which are not supported.", "logprobs"};
   }
   request.sampling.num_logprobs = request.num_logprobs;
+  const json::value* best_of = present(body, "best_of");
+  if (request.endpoint == Endpoint::kChat && best_of != nullptr && as_integer(*best_of) != request.num_sequences) {
+    return Error{"In a chat it must be equal to n.", "best_of"};
+  }
   if (request.max_tokens && request.min_tokens > *request.max_tokens) {
     return Error{"It must be at most max_tokens.", "min_tokens"};
   }
-  return check_best_of(body, request);
+  if (const auto done = parse_beam_search(body, request); !done) return done.error();
+  return request.beam ? Result<void>() : check_best_of(body, request);
 }
 
 }  // namespace

@@ -18,6 +18,12 @@ namespace pb = google::protobuf;
 
 constexpr int kMaxDepth = 32;
 
+// Two fields for one of JSON that has values of two types.
+std::string_view json_name(std::string_view field) {
+  if (field == "num_logprobs") return "logprobs";
+  return field == "early_stopping_mode" ? "early_stopping" : field;
+}
+
 // Walks one message; the first problem stops it and names its field.
 class Converter {
  public:
@@ -87,7 +93,7 @@ class Converter {
     if (field.name() == "parameters" && value.is_object() && field.message_type() == gateway::Parameters::descriptor()) {
       for (auto& [name, parameter] : value.get_object()) out[name] = std::move(parameter);
     } else {
-      out[field.name() == "num_logprobs" ? "logprobs" : field.name()] = std::move(value);
+      out[json_name(field.name())] = std::move(value);
     }
   }
 

@@ -30,6 +30,7 @@ struct LogitEdit {
 };
 
 constexpr int kMaxLogprobs = 64;
+static_assert(kMaxLogprobs >= kMaxCandidates, "beams ask for their candidates as log-probabilities");
 
 struct PackedSampling {
   std::vector<SampleRow> rows;

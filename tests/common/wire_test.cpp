@@ -30,10 +30,11 @@ StepPlan sample_plan() {
                                           .logit_bias = {{1, -2.5F}, {8, 3.0F}},
                                           .bad_words = {{7}, {8, 9}}},
                              .stop = {.max_tokens = 10, .min_tokens = 2, .stop_token_ids = {0, 2}},
-                             .speculative = SpeculativeMode::kDraft}},
+                             .speculative = SpeculativeMode::kDraft,
+                             .is_beam = true}},
           .block_copies = {{4, 5}},
           .scheduled = {{.slot = 2, .num_tokens = 2, .new_blocks = {5}, .num_draft_tokens = 3},
-                        {.slot = 0, .num_tokens = 1, .new_blocks = {}}}};
+                        {.slot = 0, .num_tokens = 1, .new_blocks = {}, .next_token = 0}}};
 }
 
 template <typename T>
@@ -79,6 +80,9 @@ TEST(Wire, PlanRoundTrip) {
   EXPECT_EQ(back.scheduled[0].num_tokens, 2);
   EXPECT_EQ(back.scheduled[0].new_blocks, (std::vector<BlockId>{5}));
   EXPECT_EQ(back.scheduled[0].num_draft_tokens, 3);
+  EXPECT_TRUE(sequence.is_beam);
+  EXPECT_FALSE(back.scheduled[0].next_token.has_value());
+  EXPECT_EQ(back.scheduled.at(1).next_token, 0);
 }
 
 TEST(Wire, ResultRoundTrip) {
@@ -91,7 +95,8 @@ TEST(Wire, ResultRoundTrip) {
                                          .finish_reason = FinishReason::kStop,
                                          .logprobs = {{{5, -0.5F}, {9, -1.5F}}, {{6, -0.25F}}},
                                          .num_drafted = 4,
-                                         .num_accepted = 1}},
+                                         .num_accepted = 1,
+                                         .candidates = {{3, -0.125F}, {4, -2.0F}}}},
                           .compute_us = 1234,
                           .draft_us = 56,
                           .draft_pass_us = 14};
@@ -110,6 +115,9 @@ TEST(Wire, ResultRoundTrip) {
   EXPECT_EQ(back.sequences[0].logprobs[1][0].logprob, -0.25F);
   EXPECT_EQ(back.sequences[0].num_drafted, 4);
   EXPECT_EQ(back.sequences[0].num_accepted, 1);
+  ASSERT_EQ(back.sequences[0].candidates.size(), 2U);
+  EXPECT_EQ(back.sequences[0].candidates[1].token, 4);
+  EXPECT_EQ(back.sequences[0].candidates[1].logprob, -2.0F);
 }
 
 TEST(Wire, RegisterRoundTrip) {

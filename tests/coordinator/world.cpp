@@ -128,6 +128,10 @@ Request World::draw_request() {
   request.stop.min_tokens = draw(0, std::min(5, request.stop.max_tokens));
   if (chance(40)) request.stop.stop_token_ids = {draw(0, 31), draw(0, 31)};
   request.num_sequences = forks_ && chance(30) ? draw(2, 4) : 1;
+  if (forks_ && chance(20)) {
+    request.num_sequences = draw(1, 3);
+    request.beam = toy_beam_params(request.num_sequences, random_());
+  }
   if (chance(50)) request.speculative = static_cast<SpeculativeMode>(draw(0, 3));
   request.priority = chance(80) ? 0 : draw(-1, 1);
   request.tenant = std::string(1, static_cast<char>('a' + draw(0, 2)));
@@ -146,12 +150,13 @@ void World::submit() {
     CHECK(scheduler_.stats().num_accepted == before.num_accepted);
     return;
   }
-  num_submitted_ += client.request.num_sequences;
-  for (std::int32_t i = 0; i < client.request.num_sequences; ++i) {
-    client.streams.push_back(
-        {expected_output(client.request, i, nodes_[0].info.max_context_tokens, nodes_[0].info.attention_window), {}, false, false, {}});
-    streams_.emplace_back(client.request.id, i);
+  num_submitted_ += client.request.num_running();
+  const ReplicaInfo& info = nodes_[0].info;
+  for (Output& expected : expected_outputs(client.request, info.max_context_tokens, info.attention_window)) {
+    client.streams.push_back({std::move(expected), {}, false, false, {}});
+    if (client.request.beam && client.streams.size() > 1) client.streams.back().num_cached = 0;  // told with the first
   }
+  for (std::int32_t i = 0; i < client.request.num_running(); ++i) streams_.emplace_back(client.request.id, i);
   clients_.emplace(client.request.id, std::move(client));
 }
 
@@ -203,8 +208,9 @@ bool World::plan(Node& node) {
   if (!plan) return false;
   CHECK(node.epoch != 0);
   node.checker->sent(*plan);
+  note_beams(node, *plan);
   for (const NewSequence& sequence : plan->new_sequences) {
-    ++num_admissions_[sequence.sequence_id];
+    if (!sequence.is_beam) ++num_admissions_[sequence.sequence_id];
     check_cached(node, sequence);
   }
   digest_ = mix(digest_, node.checker->trace_digest());
@@ -243,16 +249,32 @@ void World::deliver_nonsense(Node& node) {
   outdated_.pop_front();
 }
 
+void World::note_beams(Node& node, const StepPlan& plan) {
+  for (const NewSequence& sequence : plan.new_sequences) {
+    if (!sequence.is_beam) continue;
+    node.beams[sequence.slot] = sequence.sequence_id;
+    beam_tokens_[sequence.sequence_id] = sequence.tokens;
+  }
+  for (const ScheduledSequence& scheduled : plan.scheduled) {
+    if (scheduled.next_token) beam_tokens_.at(node.beams.at(scheduled.slot)).push_back(*scheduled.next_token);
+  }
+}
+
 // What may be found from now on, under the sequence's salt.
 void World::note_computed(Node& node, const StepResult& result) {
   for (const SequenceResult& entry : result.sequences) {
     const auto [request_id, index] = streams_.at(entry.sequence_id - 1);
     const Client& client = clients_.at(request_id);
-    const std::vector<TokenId>& output = client.streams[index].expected.tokens;
-    const auto num_prompt = static_cast<std::int32_t>(client.request.prompt.size());
+    std::vector<TokenId> tokens = client.request.prompt;
+    if (client.request.beam) {
+      tokens = beam_tokens_.at(entry.sequence_id);
+    } else {
+      const std::vector<TokenId>& output = client.streams[index].expected.tokens;
+      tokens.insert(tokens.end(), output.begin(), output.end());
+    }
     std::uint64_t prefix = salt_digest(client.request);
     for (std::int32_t i = 0; i < entry.num_computed; ++i) {
-      prefix = mix(prefix, i < num_prompt ? client.request.prompt[i] : output[i - num_prompt]);
+      prefix = mix(prefix, tokens.at(i));
       if ((i + 1) % kBlockSize == 0) node.computed.insert(prefix);
     }
   }
@@ -261,10 +283,15 @@ void World::note_computed(Node& node, const StepResult& result) {
 void World::check_cached(const Node& node, const NewSequence& sequence) {
   const auto [request_id, index] = streams_.at(sequence.sequence_id - 1);
   Client& client = clients_.at(request_id);
-  if (!client.streams[index].num_cached) {
+  const bool is_stream = index < std::ssize(client.streams);
+  if (is_stream && !client.streams[index].num_cached) {
     client.streams[index].num_cached = std::exchange(client.started, true) ? 0 : sequence.num_computed;
   }
   if (sequence.num_computed == 0) return;
+  if (sequence.is_beam) {
+    num_beam_moves_ += index > 0 ? 1 : 0;
+    return;  // what it took over from whom the simulated worker compares with its tokens
+  }
   const bool forked = sequence.num_computed + 1 == std::ssize(client.request.prompt) && sequence.tokens == client.request.prompt;
   if (forked && client.request.num_sequences > 1) {
     ++num_forks_;
@@ -279,7 +306,9 @@ void World::check_cached(const Node& node, const NewSequence& sequence) {
 
 bool World::fits(const Client& client, const ReplicaInfo& info) const {
   const auto num_prompt = static_cast<std::int32_t>(client.request.prompt.size());
-  return can_ever_fit(info, {num_prompt, client.request.stop.max_tokens, num_prompt});
+  Demand demand{num_prompt, client.request.stop.max_tokens, num_prompt};
+  if (client.request.beam) demand.num_beams = client.request.num_running();
+  return can_ever_fit(info, demand) && demand.num_beams <= config_.batch_sequences(info);
 }
 
 void World::receive(const TokenEvent& event) {
@@ -299,6 +328,7 @@ void World::receive(const TokenEvent& event) {
   for (const TokenId token : event.tokens) digest_ = mix(digest_, token);
   if (!stream.has_ended) return;
   digest_ = mix(digest_, static_cast<std::uint64_t>(event.finish_reason));
+  if (client.request.beam && event.finish_reason != FinishReason::kError) ++num_searches_;
   if (event.reject == RejectReason::kDeadline) {
     CHECK(stream.tokens.empty() && *client.request.deadline < now_);
   } else if (event.reject == RejectReason::kTooLong) {
@@ -320,7 +350,7 @@ void World::check() {
   std::uint64_t num_prompt_tokens = 0;
   for (const auto& [id, client] : clients_) {
     num_prompt_tokens += client.request.prompt.size();
-    for (const Stream& stream : client.streams) num_live += stream.is_live() ? 1 : 0;
+    num_live += client.num_live();
   }
   CHECK(stats.num_prompt_tokens == num_prompt_tokens);
   CHECK_MSG(num_live == static_cast<std::uint64_t>(stats.num_waiting + stats.num_running + stats.num_leaving),
@@ -340,8 +370,7 @@ void World::check_work_conserving() {
     std::int32_t num_misfits = 0;
     for (const auto& [id, client] : clients_) {
       if (fits(client, node.info)) continue;
-      num_misfits += static_cast<std::int32_t>(
-          std::ranges::count_if(client.streams, &Stream::is_live));
+      num_misfits += client.num_live();
     }
     CHECK_MSG(stats.num_waiting <= num_misfits, "a replica idles while a sequence that fits it waits");
   }

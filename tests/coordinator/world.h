@@ -26,6 +26,8 @@ class World {
   SchedulerStats stats() const { return scheduler_.stats(); }
   std::uint64_t num_losses() const { return num_losses_; }
   std::uint64_t num_forks() const { return num_forks_; }
+  std::uint64_t num_searches() const { return num_searches_; }  // with beams, to their end
+  std::uint64_t num_beam_moves() const { return num_beam_moves_; }  // beams that went on from another
   std::uint64_t num_tokens_hit() const { return num_tokens_hit_; }  // in prefix caches
 
  private:
@@ -37,6 +39,7 @@ class World {
     std::optional<PlanChecker> checker;
     std::deque<StepPlan> plans;      // sent, not run
     std::deque<StepResult> results;  // run, not delivered
+    std::map<SlotId, SequenceId> beams;  // by slot
     std::set<std::uint64_t> computed;  // digests of salt and whole blocks that an answer has told of
   };
   struct Stream {
@@ -52,6 +55,12 @@ class World {
     Request request;  // with its prompt
     std::vector<Stream> streams;
     bool started = false;
+
+    // Sequences that the scheduler counts for it.
+    std::int32_t num_live() const {
+      const auto live = static_cast<std::int32_t>(std::ranges::count_if(streams, &Stream::is_live));
+      return request.beam && live > 0 ? request.beam->width : live;
+    }
   };
 
   // lowest .. highest, both included
@@ -75,6 +84,7 @@ class World {
 
   bool fits(const Client& client, const ReplicaInfo& info) const;
   void receive(const TokenEvent& event);
+  void note_beams(Node& node, const StepPlan& plan);
   void note_computed(Node& node, const StepResult& result);
   void check_cached(const Node& node, const NewSequence& sequence);
   void check();
@@ -82,12 +92,13 @@ class World {
 
   std::mt19937_64 random_;
   SchedulerConfig config_;
-  bool forks_ = chance(70);  // some requests ask for more than one sequence
+  bool forks_ = chance(70);  // some requests ask for more than one sequence, or search with beams
   Scheduler scheduler_;
   std::vector<Node> nodes_;
   std::map<RequestId, Client> clients_;
   std::deque<StepResult> outdated_;  // of epochs that are gone
   std::map<SequenceId, std::int32_t> num_admissions_;
+  std::map<SequenceId, std::vector<TokenId>> beam_tokens_;  // as plans told them
   std::vector<std::pair<RequestId, std::int32_t>> streams_;  // by sequence id - 1
   Time now_ = 0;
   Epoch last_epoch_ = 0;
@@ -96,6 +107,8 @@ class World {
   std::uint64_t num_tokens_received_ = 0;
   std::uint64_t num_tokens_hit_ = 0;
   std::uint64_t num_forks_ = 0;
+  std::uint64_t num_searches_ = 0;
+  std::uint64_t num_beam_moves_ = 0;
   std::uint64_t digest_ = 0;
 };
 

@@ -27,14 +27,17 @@ void Ledger::accepted(RequestId id, const SchedulerStats& before, const Schedule
     CHECK_MSG(std::ranges::all_of(promise.streams, &Stream::ended), "a refusal was not told");
     return;
   }
-  CHECK_MSG(num_new == static_cast<std::uint64_t>(request.num_sequences), "accepted in part");
-  CHECK_MSG(before.num_waiting + request.num_sequences <= config_.max_waiting, "the queue is too long");
+  CHECK_MSG(num_new == static_cast<std::uint64_t>(request.num_running()), "accepted in part");
+  CHECK_MSG(before.num_waiting + request.num_running() <= config_.max_waiting, "the queue is too long");
   num_prompt_tokens_ += request.prompt.size();
+  std::vector<Output> expected = expected_outputs(request, max_context_tokens_);
   for (Stream& stream : promise.streams) {
     stream.accepted = true;
-    stream.expected = expected_output(request, stream.index, max_context_tokens_);
-    by_sequence_[++num_accepted_] = &stream;
+    stream.expected = std::move(expected[static_cast<std::size_t>(stream.index)]);
     live_.emplace(id, stream.index);
+  }
+  for (std::int32_t index = 0; index < request.num_running(); ++index) {
+    by_sequence_[++num_accepted_] = &promise.streams[request.beam ? 0 : static_cast<std::size_t>(index)];
   }
 }
 
@@ -89,9 +92,17 @@ const Stream& Ledger::admitted(const NewSequence& sequence, std::int32_t num_los
   const auto found = by_sequence_.find(sequence.sequence_id);
   CHECK_MSG(found != by_sequence_.end(), "a sequence that nobody asked for");
   Stream& stream = *found->second;
+  const Promise& promise = promises_.at(stream.request);
+  const Request& request = promise.request;
+  CHECK_MSG(!std::ranges::all_of(promise.streams, &Stream::cancelled), "a cancelled sequence was admitted");
+  CHECK(sequence.num_prompt_tokens == std::ssize(request.prompt) && sequence.is_beam == request.beam.has_value());
+  if (request.beam) {
+    CHECK(std::equal(request.prompt.begin(), request.prompt.end(), sequence.tokens.begin()));
+    beam_tokens_[sequence.sequence_id] = sequence.tokens;
+    for (Stream& choice : promises_.at(stream.request).streams) ++choice.num_admissions;
+    return stream;
+  }
   CHECK_MSG(!stream.cancelled, "a cancelled sequence was admitted");
-  const Request& request = promises_.at(stream.request).request;
-  CHECK(sequence.num_prompt_tokens == std::ssize(request.prompt));
   CHECK_MSG(sequence.tokens.size() == request.prompt.size() + stream.tokens.size() &&
                 std::equal(request.prompt.begin(), request.prompt.end(), sequence.tokens.begin()) &&
                 std::equal(stream.tokens.rbegin(), stream.tokens.rend(), sequence.tokens.rbegin()),
@@ -104,18 +115,29 @@ const Stream& Ledger::admitted(const NewSequence& sequence, std::int32_t num_los
 std::vector<std::uint64_t> Ledger::prefixes(SequenceId sequence, std::int32_t num_tokens) const {
   const Stream& stream = *by_sequence_.at(sequence);
   const Request& request = promises_.at(stream.request).request;
-  const std::int32_t num_prompt = promises_.at(stream.request).num_prompt_tokens();
+  std::vector<TokenId> tokens = request.prompt;
+  if (request.beam) {
+    tokens = beam_tokens_.at(sequence);
+  } else {
+    tokens.insert(tokens.end(), stream.expected.tokens.begin(), stream.expected.tokens.end());
+  }
   std::uint64_t digest = request.cache_salt.size();
   std::vector<std::uint64_t> digests;
   for (std::int32_t i = 0; i < num_tokens; ++i) {
-    digest = mix(digest, i < num_prompt ? request.prompt[i] : stream.expected.tokens.at(i - num_prompt));
+    digest = mix(digest, tokens.at(i));
     if ((i + 1) % kBlockSize == 0) digests.push_back(digest);
   }
   return digests;
 }
 
 bool Ledger::may_fork(SequenceId sequence) const {
-  return promises_.at(by_sequence_.at(sequence)->request).request.num_sequences > 1;
+  return promises_.at(by_sequence_.at(sequence)->request).request.num_running() > 1;
+}
+
+std::int32_t Ledger::num_sequences(const Promise& promise, const Stream& stream) const {
+  if (!promise.request.beam) return 1;
+  const auto first = std::ranges::find_if(promise.streams, &Stream::is_live);
+  return &*first == &stream ? promise.request.beam->width : 0;
 }
 
 // The scheduler also counts tokens of events that a client did not wait for.
@@ -126,7 +148,9 @@ void Ledger::check(const SchedulerStats& stats) const {
                                 : stats.num_generated_tokens == num_tokens_received_,
             "generated tokens are miscounted");
   CHECK(stats.num_waiting >= 0 && stats.num_running >= 0 && stats.num_leaving >= 0);
-  CHECK_MSG(num_live() == stats.num_waiting + stats.num_running + stats.num_leaving,
+  std::int32_t num_sequences_live = 0;
+  for_each_live([&](const Promise& promise, const Stream& stream) { num_sequences_live += num_sequences(promise, stream); });
+  CHECK_MSG(num_sequences_live == stats.num_waiting + stats.num_running + stats.num_leaving,
             "scheduler and clients disagree on who is still there");
 }
 

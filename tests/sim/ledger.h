@@ -45,6 +45,8 @@ class Ledger {
   // Plans may name a sequence anew only with all its tokens, and only so often: once, and once more for each of its
   // preemptions and for each of the `num_losses` of replicas so far. Called once the turn's events are out.
   const Stream& admitted(const NewSequence& sequence, std::int32_t num_losses);
+  // A plan tells a beam of its next token.
+  void went_on(SequenceId beam, TokenId token) { beam_tokens_.at(beam).push_back(token); }
 
   void check(const SchedulerStats& stats) const;
 
@@ -55,6 +57,8 @@ class Ledger {
 
   const Promise& promise(RequestId id) const { return promises_.at(id); }
   std::int32_t num_live() const { return static_cast<std::int32_t>(live_.size()); }
+  // Sequences that the scheduler counts for a live stream: all beams stand for the first live choice.
+  std::int32_t num_sequences(const Promise& promise, const Stream& stream) const;
   // Of live streams, in the order of their requests.
   template <typename Visit>
   void for_each_live(Visit visit) const {
@@ -72,7 +76,8 @@ class Ledger {
   SchedulerConfig config_;
   std::int32_t max_context_tokens_;
   std::map<RequestId, Promise> promises_;
-  std::map<SequenceId, Stream*> by_sequence_;  // ids are given in the order of acceptance
+  std::map<SequenceId, Stream*> by_sequence_;  // ids are given in the order of acceptance; beams stand for the first
+  std::map<SequenceId, std::vector<TokenId>> beam_tokens_;  // as plans told them
   std::set<std::pair<RequestId, std::int32_t>> live_;
   std::uint64_t num_accepted_ = 0;
   std::uint64_t num_prompt_tokens_ = 0;

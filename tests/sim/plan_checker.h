@@ -21,11 +21,12 @@ inline std::uint64_t digest(const StepPlan& plan, std::uint64_t seed = 0) {
     d = mix(mix(mix(d, sequence.slot), sequence.sequence_id), sequence.sampling.seed);
     for (const TokenId token : sequence.tokens) d = mix(d, token);
     for (const BlockId block : sequence.blocks) d = mix(d, block);
-    d = mix(d, sequence.num_computed);
+    d = mix(mix(d, sequence.num_computed), sequence.is_beam ? 1 : 0);
   }
   for (const BlockCopy& copy : plan.block_copies) d = mix(mix(d, copy.source), copy.destination);
   for (const ScheduledSequence& scheduled : plan.scheduled) {
     d = mix(mix(mix(d, scheduled.slot), scheduled.num_tokens), scheduled.num_draft_tokens);
+    d = mix(d, scheduled.next_token.value_or(-1));
     for (const BlockId block : scheduled.new_blocks) d = mix(d, block);
   }
   return d;

@@ -12,8 +12,11 @@ class QueueChecker {
   // Replicas as the scheduler knows them at the end of a turn.
   using Replicas = std::map<ReplicaId, ReplicaInfo>;
 
-  static bool fits(const ReplicaInfo& info, const Promise& promise) {
-    return can_ever_fit(info, {promise.num_prompt_tokens(), promise.request.stop.max_tokens, promise.num_prompt_tokens()});
+  static bool fits(const SchedulerConfig& config, const ReplicaInfo& info, const Promise& promise) {
+    const Request& request = promise.request;
+    Demand demand{promise.num_prompt_tokens(), request.stop.max_tokens, promise.num_prompt_tokens()};
+    if (request.beam) demand.num_beams = request.num_running();
+    return can_ever_fit(info, demand) && demand.num_beams <= config.batch_sequences(info);
   }
 
   // With prefix caching a sequence may wait for a busy replica that has more of its prompt; and always for the prompt
@@ -28,9 +31,10 @@ class QueueChecker {
       CHECK_MSG(stats.num_running == 0, "a replica idles with sequences on it");
       if (may_wait_for_busy && any_busy) continue;
       std::int32_t num_misfits = 0;
-      ledger.for_each_live([&, &held = info](const Promise& promise, const Stream&) {
-        const bool may_wait_for_sibling = any_busy && promise.request.num_sequences > 1;
-        num_misfits += fits(held, promise) && !may_wait_for_sibling ? 0 : 1;
+      ledger.for_each_live([&, &held = info](const Promise& promise, const Stream& stream) {
+        const bool may_wait_for_sibling = any_busy && promise.request.num_running() > 1;
+        const bool must_run = fits(scheduler.config(), held, promise) && !may_wait_for_sibling;
+        num_misfits += must_run ? 0 : ledger.num_sequences(promise, stream);
       });
       CHECK_MSG(scheduler.stats().num_waiting <= num_misfits, "a replica idles while a sequence that fits it waits");
     }
@@ -39,10 +43,10 @@ class QueueChecker {
   // The first admission of a stream: everyone who could have gone there, should have, and still waits for its
   // first admission has been overtaken. That happens only to one that was left to another replica, whose
   // sequences then took the room.
-  void started(const Ledger& ledger, const Stream& started, const ReplicaInfo& info) {
+  void started(const SchedulerConfig& config, const Ledger& ledger, const Stream& started, const ReplicaInfo& info) {
     const Request& first = ledger.promise(started.request).request;
     ledger.for_each_live([&](const Promise& promise, const Stream& stream) {
-      if (stream.num_admissions > 0 || !comes_before(promise.request, first) || !fits(info, promise)) return;
+      if (stream.num_admissions > 0 || !comes_before(promise.request, first) || !fits(config, info, promise)) return;
       const std::int32_t num_overtakes = ++num_overtakes_[{stream.request, stream.index}];
       max_overtakes_ = std::max(max_overtakes_, num_overtakes);
       CHECK_MSG(num_overtakes <= kMaxOvertakes, "a sequence starves behind later ones");

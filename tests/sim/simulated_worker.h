@@ -3,6 +3,8 @@
 // the coordinator's side of it. A step is one call; when plans run and answers travel is up to the caller.
 #pragma once
 
+#include <cmath>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -85,6 +87,10 @@ class SimulatedWorker {
 
   SequenceResult compute(Row& row, const ScheduledSequence& scheduled) {
     NewSequence& sequence = row.sequence;
+    if (scheduled.next_token) {
+      CHECK_MSG(sequence.is_beam && sequence.num_computed == std::ssize(sequence.tokens), "a token that the worker draws itself");
+      sequence.tokens.push_back(*scheduled.next_token);
+    }
     const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
     CHECK_MSG(scheduled.num_tokens > 0 && scheduled.num_tokens <= num_tokens - sequence.num_computed,
               "scheduled tokens that are not there");
@@ -96,6 +102,11 @@ class SimulatedWorker {
                           .logprobs = {}};
     if (sequence.num_computed < num_tokens) {
       CHECK_MSG(scheduled.num_draft_tokens == 0, "guesses beyond tokens that are known");
+      return result;
+    }
+    if (sequence.is_beam) {
+      CHECK(scheduled.num_draft_tokens == 0);
+      tell_candidates(row, result);
       return result;
     }
     append_sample(row, result);
@@ -112,13 +123,33 @@ class SimulatedWorker {
     ++num_rows_;
   }
 
+  std::uint64_t attend(const Row& row) {
+    const auto num_tokens = static_cast<std::int32_t>(row.sequence.tokens.size());
+    std::uint64_t state = 0;
+    auto i = static_cast<std::int32_t>(first_visible(info_.attention_window, row.sequence.tokens.size() - 1));
+    for (; i < num_tokens; ++i) state = ToyModel::attend(state, kv_at(row, i));
+    return state;
+  }
+
+  void tell_candidates(Row& row, SequenceResult& result) {
+    const NewSequence& sequence = row.sequence;
+    const std::vector<float> logprobs = ToyModel::logprobs(attend(row), sequence.stop, sequence.num_prompt_tokens,
+                                                           static_cast<std::int32_t>(sequence.tokens.size()));
+    row.has_finished = logprobs.empty();
+    if (row.has_finished) result.finish_reason = FinishReason::kError;
+    std::vector<TokenLogprob>& told = result.candidates;
+    for (std::size_t token = 0; token < logprobs.size(); ++token) {
+      if (!std::isinf(logprobs[token])) told.push_back({static_cast<TokenId>(token), logprobs[token]});
+    }
+    std::ranges::stable_sort(told, std::greater(), &TokenLogprob::logprob);
+    const auto num_asked = static_cast<std::size_t>(sequence.sampling.num_logprobs);
+    if (told.size() > num_asked) told.resize(num_asked);
+  }
+
   void append_sample(Row& row, SequenceResult& result) {
     NewSequence& sequence = row.sequence;
     const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
-    std::uint64_t state = 0;
-    auto i = static_cast<std::int32_t>(first_visible(info_.attention_window, sequence.tokens.size() - 1));
-    for (; i < num_tokens; ++i) state = ToyModel::attend(state, kv_at(row, i));
-    const auto sample = ToyModel::sample(state, sequence.sampling.seed, sequence.stop,
+    const auto sample = ToyModel::sample(attend(row), sequence.sampling.seed, sequence.stop,
                                          sequence.num_prompt_tokens, num_tokens, info_.max_context_tokens);
     result.finish_reason = sample.finish_reason;
     row.has_finished = sample.finish_reason != FinishReason::kNone;

@@ -230,15 +230,22 @@ void Simulation::check_turn() {
       const std::uint64_t found = ledger_.prefixes(sequence.sequence_id, sequence.num_computed).back();
       CHECK_MSG(side->second.computed.contains(found), "a prefix was found that nobody has computed under this salt");
     }
-    if (stream.num_admissions == 1 && side != replicas_.end()) queue_.started(ledger_, stream, side->second.info);
+    if (stream.num_admissions == 1 && side != replicas_.end()) queue_.started(config_.scheduler, ledger_, stream, side->second.info);
   }
   scheduler.check_integrity();
   ledger_.check(scheduler.stats());
   membership_.check(core_, environment_.now);
   QueueChecker::Replicas replicas;
+  // Beams that were preempted as often as may be hold what they can ever need.
+  std::int32_t num_kept_for_beams = 0;
+  ledger_.for_each_live([&](const Promise& promise, const Stream& stream) {
+    if (!promise.request.beam) return;
+    num_kept_for_beams += ledger_.num_sequences(promise, stream) *
+                          blocks_for(promise.num_prompt_tokens() + promise.request.stop.max_tokens);
+  });
   for (const auto& [id, side] : replicas_) {
     replicas.emplace(id, side.info);
-    CHECK_MSG(scheduler.replica_stats(id).num_used_blocks <= side.plans.num_named_blocks(),
+    CHECK_MSG(scheduler.replica_stats(id).num_used_blocks <= side.plans.num_named_blocks() + num_kept_for_beams,
               "blocks are held that no plan has named");
   }
   QueueChecker::check_work_conserving(scheduler, ledger_, replicas, config_.scheduler.prefix_caching);
@@ -257,7 +264,13 @@ void Simulation::send(std::vector<Peer> peers, ToWorker message) {
     CHECK_MSG(core_.cluster().ranks(side->first) == peers, "a plan does not go to all ranks");
     side->second.plans.sent(*plan);
     membership_.sent_plan(side->first, environment_.now);
-    for (const NewSequence& sequence : plan->new_sequences) admissions_.emplace_back(side->first, sequence);
+    for (const NewSequence& sequence : plan->new_sequences) {
+      admissions_.emplace_back(side->first, sequence);
+      side->second.slots[sequence.slot] = sequence.sequence_id;
+    }
+    for (const ScheduledSequence& scheduled : plan->scheduled) {
+      if (scheduled.next_token) ledger_.went_on(side->second.slots.at(scheduled.slot), *scheduled.next_token);
+    }
     environment_.trace.line(environment_.now, "plan", "replica {} epoch {} step {}: {} sequences, {} new, {} released, {:x}",
                             side->first, plan->epoch, plan->step_id, plan->scheduled.size(), plan->new_sequences.size(),
                             plan->released.size(), sim::digest(*plan));
@@ -308,6 +321,10 @@ Request Simulation::draw_request() {
   request.stop.min_tokens = random.small(0, std::min(5, request.stop.max_tokens));
   if (random.chance(40)) request.stop.stop_token_ids = {random.small(0, 31), random.small(0, 31)};
   request.num_sequences = forks_ && random.chance(30) ? random.small(2, 4) : 1;
+  if (forks_ && random.chance(15)) {
+    request.num_sequences = random.small(1, 3);
+    request.beam = toy_beam_params(request.num_sequences, random.word());
+  }
   request.priority = random.chance(80) ? 0 : random.small(-1, 1);
   if (random.chance(15)) request.deadline = environment_.now + random.draw(0, 200'000);
   if (random.chance(15)) request.ttft_target_us = random.draw(1, 100'000);

@@ -55,6 +55,7 @@ class Simulation final : private EngineCore::Outlet {
     StepId next_answer = 1;
     std::set<std::uint64_t> computed = {};  // prefixes that answers have told of
     Epoch epoch = 0;
+    std::map<SlotId, SequenceId> slots = {};  // as the last plan left them
   };
 
   // The coordinator's process.

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "coordinator/request.h"
+#include "tests/sim/reference_beams.h"
 
 namespace caudal::sim {
 
@@ -43,6 +45,22 @@ struct ToyModel {
     const bool at_limit = num_generated >= stop.max_tokens || num_tokens + 1 >= max_context;
     return {token, at_limit ? FinishReason::kLength : FinishReason::kNone};
   }
+
+
+  // Of every token after `num_tokens`, banned ones at -infinity; finer than sums of them can be equal by chance.
+  // Empty: the logits were NaN.
+  static std::vector<float> logprobs(std::uint64_t state, const StopParams& stop, std::int32_t num_prompt,
+                                     std::int32_t num_tokens) {
+    const std::uint64_t noise = mix(state, static_cast<std::uint64_t>(num_tokens));
+    if (noise % 20011 == 0) return {};
+    std::vector<float> logprobs;
+    for (TokenId token = 0; token < kVocabulary; ++token) {
+      const bool is_banned = num_tokens + 1 - num_prompt < stop.min_tokens && std::ranges::count(stop.stop_token_ids, token) > 0;
+      const float logprob = -static_cast<float>(mix(noise, token) >> 40) / 4194304.0F;  // 0 .. 4
+      logprobs.push_back(is_banned ? -std::numeric_limits<float>::infinity() : logprob);
+    }
+    return logprobs;
+  }
 };
 
 struct Output {
@@ -77,6 +95,52 @@ inline Output expected_output(const Request& request, std::int32_t index, std::i
     output.tokens.push_back(sample.token);
   }
   return output;
+}
+
+// What the choices of a beam search have to be answered. A NaN in any beam fails all.
+inline std::vector<Output> expected_choices(const Request& request, std::int32_t max_context, std::int32_t window = 0) {
+  const auto num_prompt = static_cast<std::int32_t>(request.prompt.size());
+  bool failed = false;
+  const auto model = [&](const std::vector<TokenId>& generated) {
+    std::vector<TokenId> tokens = request.prompt;
+    tokens.insert(tokens.end(), generated.begin(), generated.end());
+    std::uint64_t kv = 0, state = 0;
+    const std::size_t first = first_visible(window, tokens.size() - 1);
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      kv = ToyModel::kv(kv, tokens[i]);
+      if (i >= first) state = ToyModel::attend(state, kv);
+    }
+    std::vector<float> logprobs =
+        ToyModel::logprobs(state, request.stop, num_prompt, static_cast<std::int32_t>(tokens.size()));
+    failed |= logprobs.empty();
+    return failed ? std::vector<float>() : logprobs;
+  };
+  const std::int32_t limit = std::min(request.stop.max_tokens, max_context - num_prompt);
+  const std::vector<ReferenceBeam> found = reference_beams(*request.beam, request.stop.stop_token_ids, limit, model);
+  std::vector<Output> outputs(static_cast<std::size_t>(request.num_sequences), Output{{}, FinishReason::kError});
+  for (std::size_t i = 0; i < outputs.size() && !failed; ++i) {
+    const ReferenceBeam& beam = found[std::min(i, found.size() - 1)];
+    outputs[i] = {beam.tokens, beam.finish_reason};
+  }
+  return outputs;
+}
+
+// By choice or sequence.
+inline std::vector<Output> expected_outputs(const Request& request, std::int32_t max_context, std::int32_t window = 0) {
+  if (request.beam) return expected_choices(request, max_context, window);
+  std::vector<Output> outputs;
+  for (std::int32_t index = 0; index < request.num_sequences; ++index) {
+    outputs.push_back(expected_output(request, index, max_context, window));
+  }
+  return outputs;
+}
+
+// A search for the toy worlds: of what a request may ask for. `word` is random.
+inline BeamParams toy_beam_params(std::int32_t num_choices, std::uint64_t word) {
+  constexpr double kPenalties[] = {-0.5, 0.0, 0.6, 1.0, 1.0, 1.8};
+  return {.width = num_choices + static_cast<std::int32_t>(word % 3),
+          .length_penalty = kPenalties[(word >> 8) % 6],
+          .early_stopping = static_cast<EarlyStopping>((word >> 16) % 3)};
 }
 
 }  // namespace caudal::sim

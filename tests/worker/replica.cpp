@@ -50,6 +50,10 @@ TestReplica::~TestReplica() {
   for (auto& rank : ranks_) rank->thread.join();
 }
 
+void TestReplica::clear() {
+  on_all_ranks([](int, Rank& rank) { rank.runner->clear(); });
+}
+
 StepResult TestReplica::run(const StepPlan& plan) {
   submit(plan);
   return collect();

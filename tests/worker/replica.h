@@ -28,6 +28,9 @@ class TestReplica {
   bool valid() const { return valid_; }
   const ReplicaInfo& info() const { return info_; }
 
+  // A new epoch: all sequences are forgotten.
+  void clear();
+
   // All ranks run the plan; expects that they agree on tokens, and returns what rank 0 says.
   StepResult run(const StepPlan& plan);
 

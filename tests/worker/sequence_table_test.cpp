@@ -173,5 +173,39 @@ TEST_F(Table, RefusesBrokenPlans) {
   }
 }
 
+NewSequence entering_beam(std::int32_t num_prompt_tokens) {
+  NewSequence beam = entering(0, num_prompt_tokens);
+  beam.is_beam = true;
+  return beam;
+}
+
+TEST_F(Table, ABeamGetsItsTokensWithItsWork) {
+  ASSERT_EQ(apply(plan({entering_beam(3)}, {{0, 3, {}}})).size(), 1U);
+  table_.advance(0, 3);
+  ScheduledSequence next{0, 1, {}};
+  next.next_token = 42;
+  const std::vector<ScheduledWork> work = apply(plan({}, {next}));
+  ASSERT_EQ(work.size(), 1U);
+  EXPECT_TRUE(work[0].samples);
+  EXPECT_EQ(table_.at(0).tokens.back(), 42);
+  EXPECT_EQ(table_.at(0).num_tokens(), 4);
+}
+
+TEST_F(Table, TokensForOthersOrTooEarlyBreakTheContract) {
+  ScheduledSequence next{0, 1, {}};
+  next.next_token = 42;
+  EXPECT_FALSE(SequenceTable(kLimits).apply(plan({entering(0, 3)}, {next})).ok()) << "it draws for itself";
+  EXPECT_FALSE(SequenceTable(kLimits).apply(plan({entering_beam(3)}, {next})).ok()) << "its tokens are not computed";
+  SequenceTable table(kLimits);
+  ASSERT_TRUE(table.apply(plan({entering_beam(3)}, {{0, 3, {}}})).ok());
+  table.advance(0, 3);
+  next.next_token = 100;
+  EXPECT_FALSE(table.apply(plan({}, {next})).ok()) << "no such token";
+  SequenceTable idle(kLimits);
+  ASSERT_TRUE(idle.apply(plan({entering_beam(3)}, {{0, 3, {}}})).ok());
+  idle.advance(0, 3);
+  EXPECT_FALSE(idle.apply(plan({}, {{0, 1, {}}})).ok()) << "nothing to compute";
+}
+
 }  // namespace
 }  // namespace caudal

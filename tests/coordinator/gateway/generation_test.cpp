@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json/serialize.hpp>
 #include <new>
 #include <random>
 
@@ -167,6 +168,30 @@ TEST_F(GenerationTest, BadWordsAreBannedWithAndWithoutASpace) {
   run(*intake.generation);
   const std::vector<std::vector<TokenId>> expected{{' ', 'x', 'y'}, {'x', 'y'}, {' ', 257}, {257}};
   for (const Request& request : service_.submitted()) EXPECT_EQ(request.sampling.bad_words, expected);
+}
+
+TEST_F(GenerationTest, BeamSearchAsksForBeamsAndTellsTheBest) {
+  Intake intake = take(Endpoint::kCompletions, R"({"prompt":"abc","use_beam_search":true,"n":2,"best_of":5,"length_penalty":0.5})");
+  ASSERT_FALSE(intake.error);
+  EXPECT_EQ(intake.generation->num_choices(), 2);
+  EXPECT_EQ(run(*intake.generation, 1), "Hello, world");
+  const Request request = service_.submitted().at(0);
+  EXPECT_EQ(request.num_sequences, 2);
+  EXPECT_EQ(request.num_running(), 5);
+  EXPECT_EQ(request.beam.value().length_penalty, 0.5);
+}
+
+// Each costs a candidate that a worker has to tell: with more the search could run dry.
+TEST_F(GenerationTest, BeamSearchBoundsWhatIsBanned) {
+  const auto body = [](int num_words) {
+    boost::json::array words(static_cast<std::size_t>(num_words), "xy");
+    return boost::json::serialize(boost::json::object{{"prompt", "a"}, {"use_beam_search", true}, {"n", 20}, {"bad_words", words}});
+  };
+  EXPECT_FALSE(take(Endpoint::kCompletions, body(21)).error) << "20 beams, 42 ways to say it, one stop token";
+  const Intake refused = take(Endpoint::kCompletions, body(22));
+  ASSERT_TRUE(refused.error);
+  EXPECT_EQ(refused.error->status, 400);
+  EXPECT_EQ(refused.error->param, "bad_words");
 }
 
 ChoiceDelta scored(std::int32_t choice, std::string text, std::vector<float> logprobs,

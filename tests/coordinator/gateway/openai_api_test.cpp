@@ -152,7 +152,35 @@ TEST(OpenAiApi, RefusesByName) {
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"best_of":2})", "best_of"},
       {Endpoint::kCompletions, R"({"prompt":"a","cache_salt":""})", "cache_salt"},
       {Endpoint::kCompletions, R"({"prompt":"a","cache_salt":5})", "cache_salt"},
-      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true})", "use_beam_search"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":1})", "use_beam_search"},
+      {Endpoint::kCompletions, R"({"prompt":"a","beam_width":4})", "beam_width"},
+      {Endpoint::kCompletions, R"({"prompt":"a","length_penalty":0.5})", "length_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","early_stopping":true})", "early_stopping"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"early_stopping":"soon"})", "early_stopping"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"early_stopping":1})", "early_stopping"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"length_penalty":11})", "length_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"length_penalty":"1"})", "length_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"beam_width":0})", "beam_width"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"beam_width":33})", "beam_width"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"best_of":33})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":33})", "n"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":4,"beam_width":3})", "beam_width"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":4,"best_of":3})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"beam_width":5,"best_of":4})", "beam_width"},
+      {Endpoint::kCompletions, R"({"prompt":["a","b","c","d","e"],"use_beam_search":true,"best_of":32})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"stream":true})", "stream"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"temperature":0.7})", "temperature"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"top_p":0.9})", "top_p"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"top_k":5})", "top_k"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"min_p":0.1})", "min_p"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"presence_penalty":1})", "presence_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"frequency_penalty":1})", "frequency_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"repetition_penalty":1.1})", "repetition_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"logit_bias":{"1":1}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"stop":"x"})", "stop"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"speculative":"auto"})", "speculative"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"stream":true})", "stream"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"best_of":4})", "best_of"},
       {Endpoint::kCompletions, R"({"prompt":"a","guided_json":{}})", "guided_json"},
       {Endpoint::kCompletions, R"({"prompt":"a","response_format":{"type":"json_object"}})", "response_format"},
       {Endpoint::kCompletions, R"({"prompt":"a","stream_options":{}})", "stream_options"},
@@ -194,6 +222,48 @@ TEST(OpenAiApi, RefusesByName) {
     ASSERT_FALSE(request.ok()) << bad.body;
     EXPECT_EQ(request.error().field, bad.field) << bad.body;
   }
+}
+
+TEST(OpenAiApi, BeamSearchTakesItsWidthWhereItFindsIt) {
+  struct {
+    Endpoint endpoint;
+    const char* body;
+    std::int32_t width, n;
+  } const cases[] = {
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true})", 1, 1},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":3})", 3, 3},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"best_of":5})", 5, 2},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"beam_width":32})", 32, 1},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"best_of":4,"beam_width":4})", 4, 2},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"beam_width":6})", 6, 2},
+  };
+  for (const auto& one : cases) {
+    const auto request = parse_text(one.endpoint, one.body);
+    ASSERT_TRUE(request.ok()) << one.body << request.error().message;
+    EXPECT_EQ(request.value().beam.value().width, one.width) << one.body;
+    EXPECT_EQ(request.value().num_sequences, one.n);
+    EXPECT_EQ(request.value().best_of, one.n) << "that many come back";
+  }
+  for (const auto& [text, rule] : {std::pair("true", EarlyStopping::kYes), {"false", EarlyStopping::kNo}, {"\"never\"", EarlyStopping::kNever}}) {
+    const std::string body = std::string(R"({"prompt":"a","use_beam_search":true,"n":2,"length_penalty":-0.5,"temperature":1,)") +
+                             R"("top_p":1,"top_k":-1,"speculative":"off","early_stopping":)" + text + "}";
+    const auto request = parse_text(Endpoint::kCompletions, body);
+    ASSERT_TRUE(request.ok()) << request.error().field;
+    EXPECT_EQ(request.value().beam->early_stopping, rule);
+    EXPECT_EQ(request.value().beam->length_penalty, -0.5);
+  }
+}
+
+TEST(OpenAiApi, AModelsSamplingDefaultsDoNotConcernBeams) {
+  SamplingParams defaults;
+  defaults.temperature = 0.6F;
+  defaults.repetition_penalty = 1.3F;
+  const auto value = parse_strict_json(R"({"prompt":"a","use_beam_search":true,"n":2,"logprobs":3})");
+  const auto request = parse_api_request(Endpoint::kCompletions, value.value(), {kVocab, defaults});
+  ASSERT_TRUE(request.ok());
+  EXPECT_TRUE(request.value().sampling.greedy());
+  EXPECT_FALSE(request.value().sampling.has_penalties());
+  EXPECT_EQ(request.value().sampling.num_logprobs, 3);
 }
 
 TEST(OpenAiApi, ListLimitsAreExact) {
@@ -349,6 +419,24 @@ TEST(ProtoJson, IsTheSameRequest) {
       "stop":["x"],"bad_words":["y"],"logit_bias":{"7":1.5},"stream":true,"user":"u","deadline_ms":5})");
   EXPECT_EQ(body.value(), expected.value());
   EXPECT_TRUE(parse(Endpoint::kChat, body.value()).ok());
+}
+
+TEST(ProtoJson, BeamSearchHasTheSameFields) {
+  gateway::CompletionRequest request;
+  request.add_prompt()->set_text("a");
+  request.mutable_parameters()->set_use_beam_search(true);
+  request.mutable_parameters()->set_beam_width(4);
+  request.mutable_parameters()->set_length_penalty(0.5);
+  request.mutable_parameters()->set_early_stopping(true);
+  const auto early = parse(Endpoint::kCompletions, proto_to_json(request).value());
+  ASSERT_TRUE(early.ok()) << early.error().field;
+  EXPECT_EQ(early.value().beam->width, 4);
+  EXPECT_EQ(early.value().beam->length_penalty, 0.5);
+  EXPECT_EQ(early.value().beam->early_stopping, EarlyStopping::kYes);
+  request.mutable_parameters()->set_early_stopping_mode("never");
+  EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(request).value()).value().beam->early_stopping, EarlyStopping::kNever);
+  request.mutable_parameters()->set_early_stopping_mode("soon");
+  EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(request).value()).error().field, "early_stopping");
 }
 
 TEST(ProtoJson, RefusesWhatJsonRefuses) {
