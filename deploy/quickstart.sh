@@ -13,6 +13,7 @@ host=127.0.0.1
 once=false
 prompt="What is 17 plus 25?"
 device=
+dtype=
 build="${CAUDAL_BUILD_DIR:-}"
 
 usage() {
@@ -24,6 +25,7 @@ Usage: deploy/quickstart.sh [options]
   --tensor-parallel N    worker processes per replica (default $tensor_parallel)
   --replicas N           replicas (default $replicas)
   --device cpu|cuda      what to compute on (default: cuda where a GPU and CUDA's compiler are found)
+  --dtype auto|bf16|f32  what to compute in (default: as the weights are stored; refused where the device cannot)
   --port P               HTTP port on $host (default $port)
   --prompt TEXT          the sample question
   --once                 end after the sample answer
@@ -32,7 +34,7 @@ TXT
 
 while [[ $# -gt 0 ]]; do
   case "$1" in
-    --model | --draft-model | --tensor-parallel | --replicas | --device | --port | --prompt)
+    --model | --draft-model | --tensor-parallel | --replicas | --device | --dtype | --port | --prompt)
       [[ $# -ge 2 ]] || { echo "$1 needs a value" >&2; exit 2; }
       case "$1" in
         --model) model=$2 ;;
@@ -40,6 +42,7 @@ while [[ $# -gt 0 ]]; do
         --tensor-parallel) tensor_parallel=$2 ;;
         --replicas) replicas=$2 ;;
         --device) device=$2 ;;
+        --dtype) dtype=$2 ;;
         --port) port=$2 ;;
         --prompt) prompt=$2 ;;
       esac
@@ -52,6 +55,9 @@ done
 
 if [[ -z "$draft_model" && "$model" == "$root/deploy/demo-model/model" ]]; then draft_model="$root/deploy/demo-model/draft"; fi
 [[ -d "$model" ]] || { echo "--model $model is not a directory" >&2; exit 2; }
+for count in "--replicas $replicas" "--tensor-parallel $tensor_parallel"; do
+  [[ "$count" =~ \ [1-9][0-9]*$ ]] || { echo "${count% *} must be a number of at least 1" >&2; exit 2; }
+done
 [[ "$port" =~ ^[0-9]+$ ]] && ((port >= 1 && port <= 65534)) || { echo "--port must be 1 to 65534" >&2; exit 2; }
 if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
   echo "port $port is in use; choose another with --port" >&2
@@ -75,6 +81,7 @@ case "$device" in
     export LD_LIBRARY_PATH="${libraries:+$libraries:}${LD_LIBRARY_PATH:-}" ;;
   *) echo "--device must be cpu or cuda" >&2; exit 2 ;;
 esac
+[[ -z "$dtype" ]] || workers+=("--worker-arg=--dtype=$dtype")
 "$root/deploy/bootstrap.sh"
 
 [[ -x "$build/bin/caudal-coordinator" ]] || echo "Building (the first time takes a few minutes) ..."
@@ -85,11 +92,12 @@ build_log=$(mktemp)
 answer_file=$(mktemp)
 pid=
 cleanup() {
+  trap '' INT TERM HUP  # streams that are under way get their last event; an impatient second Ctrl-C must not keep that from the rest
+  rm -f "$build_log" "$answer_file"
   if [[ -n "$pid" ]]; then
     kill -TERM "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
   fi
-  rm -f "$build_log" "$answer_file"
 }
 trap cleanup EXIT
 trap 'exit 130' INT
@@ -117,13 +125,23 @@ done
 
 # Quotes and backslashes escaped, control characters as blanks.
 json_string() { tr '\000-\037' ' ' <<<"$1" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/ *$//'; }
-body="{\"messages\":[{\"role\":\"user\",\"content\":\"$(json_string "$prompt")\"}],\"max_tokens\":64,\"temperature\":0,\"stream\":true}"
-echo
-echo "> $prompt"
-# Prints the text of each server-sent event as it arrives.
-curl -fsSN "$url/v1/chat/completions" -H 'Content-Type: application/json' -d "$body" |
-  sed -un 's/^data: .*"delta":{[^}]*"content":"\(\([^"\\]\|\\.\)*\)".*/\1/p' |
-  while IFS= read -r delta; do printf '%b' "$delta"; done
+# ask PATH BODY FIELD: prints the text of each server-sent event as it arrives; else keeps what the server said.
+ask() {
+  curl -sSN --fail-with-body "$url$1" -H 'Content-Type: application/json' -d "$2" | tee "$answer_file" |
+    sed -un "s/^data: .*\"$3\":\"\(\([^\"\\]\|\\\\.\)*\)\".*/\\1/p" |
+    while IFS= read -r delta; do printf '%b' "${delta//\\\"/\"}"; done
+}
+text=$(json_string "$prompt")
+options='"max_tokens":64,"temperature":0,"stream":true'
+answered=0
+printf '\n> %s\n' "$prompt"
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"$text\"}],$options}" content 2>/dev/null || answered=$?
+if ((answered != 0)) && grep -q 'chat template' "$answer_file"; then
+  echo "(a model without a chat template; it goes on with the text)"
+  answered=0
+  ask /v1/completions "{\"prompt\":\"$text\",$options}" text 2>/dev/null || answered=$?
+fi
+((answered == 0)) || { echo "the sample question was refused: $(cat "$answer_file")" >&2; ! $once || exit 1; }
 echo
 echo
 $once && exit 0

@@ -1,8 +1,11 @@
 """deploy/quickstart.sh as a new user runs it."""
 import contextlib
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import unittest
 import urllib.request
@@ -16,7 +19,10 @@ class Quickstart(unittest.TestCase):
     def setUp(self):
         self.mark = f"quickstart-{os.getpid()}-{self.id()}"
         # The same build as the other tests; a user's first run builds it.
-        self.env = dict(os.environ, CAUDAL_BUILD_DIR=os.environ["CAUDAL_BUILD"], **{MARK: self.mark})
+        self.files = tempfile.TemporaryDirectory()
+        self.addCleanup(self.files.cleanup)
+        self.env = dict(os.environ, CAUDAL_BUILD_DIR=os.environ["CAUDAL_BUILD"], TMPDIR=self.files.name,
+                        **{MARK: self.mark})
         self.shared_memory = shared_memory()
 
     def tearDown(self):
@@ -27,7 +33,7 @@ class Quickstart(unittest.TestCase):
         for pid in left:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-        self.assertEqual((left, shared_memory() - self.shared_memory), ([], set()))
+        self.assertEqual((left, shared_memory() - self.shared_memory, os.listdir(self.files.name)), ([], set(), []))
 
     def test_once(self):
         done = subprocess.run([QUICKSTART, "--once", "--port", str(free_port())], env=self.env, text=True,
@@ -50,13 +56,29 @@ class Quickstart(unittest.TestCase):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
             self.assertEqual(answer.status, 200)
         os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+        time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # and once more, from an impatient user
         self.assertEqual(process.wait(30), 130)
         process.stdout.close()
 
+    def test_a_model_without_a_chat_template_goes_on_with_the_text(self):
+        with tempfile.TemporaryDirectory() as folder:
+            model = pathlib.Path(folder) / "model"
+            shutil.copytree(ROOT / "deploy/demo-model/model", model)
+            (model / "chat_template.jinja").unlink()
+            done = subprocess.run([QUICKSTART, "--once", "--port", str(free_port()), "--model", str(model), "--dtype", "f32",
+                                   "--prompt", "Once upon a time"], env=self.env, text=True, capture_output=True,
+                                  timeout=900)
+        self.assertEqual(done.returncode, 0, done.stderr[-3000:])
+        self.assertIn("without a chat template", done.stdout)
+        self.assertIn("there was", done.stdout)
+
     def test_wrong_flags(self):
-        done = subprocess.run([QUICKSTART, "--nonsense"], env=self.env, text=True, capture_output=True)
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("--nonsense", done.stderr)
+        for flags, named in [(["--nonsense"], "--nonsense"), (["--replicas", "0"], "--replicas"),
+                             (["--tensor-parallel", "two"], "--tensor-parallel")]:
+            done = subprocess.run([QUICKSTART, *flags], env=self.env, text=True, capture_output=True)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(named, done.stderr)
 
 
 if __name__ == "__main__":
