@@ -125,8 +125,8 @@ void Engine::on_lost(const Cluster::Lost& lost) {
   published_.erase(lost.id);
 }
 
-void Engine::on_first_plan(Time queue_us) {
-  metrics_.queue_time(std::chrono::microseconds(queue_us));
+void Engine::on_first_plan(ReplicaId replica, Time queue_us) {
+  metrics_.queue_time(replica, std::chrono::microseconds(queue_us));
   monitor_.waited(queue_us);
 }
 

@@ -65,7 +65,7 @@ class Engine final : public RequestService, private EngineCore::Outlet {
   void on_lost(const Cluster::Lost& lost) override;
   void on_step(ReplicaId replica, const StepSample& sample) override { metrics_.step(replica, sample); }
   void on_stale_result() override { metrics_.stale_message(); }
-  void on_first_plan(Time queue_us) override;
+  void on_first_plan(ReplicaId replica, Time queue_us) override;
   void on_refused(RejectReason reason) override;
 
   const Time patience_us_;

@@ -131,7 +131,7 @@ void EngineCore::hand_out(TokenEvent event) {
   if (client == clients_.end() || client->second.finished[static_cast<std::size_t>(event.sequence_index)]) {
     return;  // cancelled meanwhile
   }
-  if (event.queue_us > 0) outlet_.on_first_plan(event.queue_us);
+  if (event.queue_us > 0) outlet_.on_first_plan(event.replica, event.queue_us);
   if (event.reject != RejectReason::kNone) outlet_.on_refused(event.reject);
   const std::shared_ptr<TokenSink> sink = client->second.sink;
   if (event.finish_reason != FinishReason::kNone) finish(client, event.sequence_index);

@@ -34,7 +34,7 @@ class EngineCore {
     virtual void on_lost(const Cluster::Lost& lost) = 0;
     virtual void on_step(ReplicaId replica, const StepSample& sample) = 0;  // a result was applied
     virtual void on_stale_result() = 0;
-    virtual void on_first_plan(Time queue_us) = 0;  // of a sequence
+    virtual void on_first_plan(ReplicaId replica, Time queue_us) = 0;  // of a sequence
     virtual void on_refused(RejectReason) {}        // a sequence ended with an error
   };
 

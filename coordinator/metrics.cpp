@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,7 @@ constexpr std::pair<FinishReason, const char*> kReasons[] = {{FinishReason::kSto
 
 // The series of one replica, found once and kept: a step must not look labels up.
 struct ReplicaSeries {
+  Histogram& queue_time;
   Gauge& running;
   Gauge& kv_usage;
   Gauge& kv_usage_old_name;
@@ -64,6 +66,14 @@ struct ReplicaSeries {
   Counter& draft_tokens;
   Counter& accepted_tokens;
   Gauge* cache_config;  // while the replica is up: its labels say how large the pool is, and a rejoin may change it
+};
+
+// What the gateways see of a replica; found when it is first seen.
+struct LatencySeries {
+  std::once_flag found;
+  Histogram* first_token = nullptr;
+  Histogram* token_gap = nullptr;
+  Histogram* end_to_end = nullptr;
 };
 
 }  // namespace
@@ -86,6 +96,7 @@ struct Metrics::Registry {
     return histograms(name, help).Add({}, buckets);
   }
   ReplicaSeries& of(ReplicaId replica);
+  const LatencySeries& latency_of(ReplicaId replica);
   void remove_cache_config(ReplicaId replica);
 
   const std::string model;
@@ -115,14 +126,15 @@ struct Metrics::Registry {
       counters("vllm:spec_decode_num_accepted_tokens_per_pos_total", "Tokens guessed right, by place in the draft.");
   Family<Gauge>& replica_up = gauges("caudal:replica_up", "1 while the replica serves.");
 
+  Family<Histogram>& queue_time = histograms("vllm:request_queue_time_seconds", "From submission to the first plan.");
+  Family<Histogram>& first_token = histograms("vllm:time_to_first_token_seconds", "From arrival to the first token.");
+  Family<Histogram>& token_gap = histograms("vllm:inter_token_latency_seconds", "Between tokens of a sequence.");
+  Family<Histogram>& end_to_end = histograms("vllm:e2e_request_latency_seconds", "From arrival to the last token.");
+
   // Of the cluster.
   Counter& stale_messages =
       counters("caudal:stale_messages_total", "Results of past epochs or plans, dropped.").Add({});
   Gauge& waiting = gauges("vllm:num_requests_waiting", "Sequences in the cluster's waiting queue.").Add({{"engine", "cluster"}});
-  Histogram& queue_time = histogram("vllm:request_queue_time_seconds", "From submission to the first plan.", kRequestTime);
-  Histogram& first_token = histogram("vllm:time_to_first_token_seconds", "From arrival to the first token.", kFirstToken);
-  Histogram& token_gap = histogram("vllm:inter_token_latency_seconds", "Between tokens of a sequence.", kTokenGap);
-  Histogram& end_to_end = histogram("vllm:e2e_request_latency_seconds", "From arrival to the last token.", kRequestTime);
   Histogram& request_prompt = histogram("vllm:request_prompt_tokens", "Prompt tokens per request.", kRequestTokens);
   Histogram& request_output = histogram("vllm:request_generation_tokens", "Generated tokens per request.", kRequestTokens);
   Histogram& request_n = histogram("vllm:request_params_n", "Sequences asked for per request.", kSequences);
@@ -138,6 +150,7 @@ struct Metrics::Registry {
   Family<Histogram>& http_time = histograms("http_request_duration_seconds", "From header read to answer written.", false);
 
   std::map<ReplicaId, ReplicaSeries> replicas;  // engine thread
+  std::array<LatencySeries, 4096> latencies;    // by replica, the last for all beyond; any thread
 };
 
 Metrics::Registry::Registry(const std::string& model_name) : model(model_name) {
@@ -148,7 +161,8 @@ ReplicaSeries& Metrics::Registry::of(ReplicaId replica) {
   const auto known = replicas.find(replica);
   if (known != replicas.end()) return known->second;
   const Labels labels{{"engine", std::to_string(replica)}};
-  ReplicaSeries series{running.Add(labels),
+  ReplicaSeries series{queue_time.Add(labels, kRequestTime),
+                       running.Add(labels),
                        kv_usage.Add(labels),
                        kv_usage_old_name.Add(labels),
                        prompt_tokens.Add(labels),
@@ -166,6 +180,18 @@ ReplicaSeries& Metrics::Registry::of(ReplicaId replica) {
                        accepted_tokens.Add(labels),
                        nullptr};
   return replicas.emplace(replica, series).first->second;
+}
+
+const LatencySeries& Metrics::Registry::latency_of(ReplicaId replica) {
+  const std::size_t place = std::min<std::size_t>(replica, latencies.size() - 1);
+  LatencySeries& series = latencies[place];
+  std::call_once(series.found, [&] {
+    const Labels labels{{"engine", std::to_string(place)}};
+    series.first_token = &first_token.Add(labels, kFirstToken);
+    series.token_gap = &token_gap.Add(labels, kTokenGap);
+    series.end_to_end = &end_to_end.Add(labels, kRequestTime);
+  });
+  return series;
 }
 
 void Metrics::Registry::remove_cache_config(ReplicaId replica) {
@@ -233,7 +259,7 @@ void Metrics::waiting(std::int32_t num_sequences) { registry_->waiting.Set(num_s
 
 void Metrics::stale_message() { registry_->stale_messages.Increment(); }
 
-void Metrics::queue_time(Seconds waited) { registry_->queue_time.Observe(waited.count()); }
+void Metrics::queue_time(ReplicaId replica, Seconds waited) { registry_->of(replica).queue_time.Observe(waited.count()); }
 
 void Metrics::queue_position(std::int32_t num_before) { registry_->queue_position.Observe(num_before); }
 
@@ -248,17 +274,20 @@ void Metrics::tenant(const std::string& name, std::int32_t num_waiting, std::uin
   tokens.Increment(std::max(static_cast<double>(num_generated_tokens) - tokens.Value(), 0.0));
 }
 
-void Metrics::first_token(Seconds since_arrival) { registry_->first_token.Observe(since_arrival.count()); }
+void Metrics::first_token(ReplicaId replica, Seconds since_arrival) {
+  registry_->latency_of(replica).first_token->Observe(since_arrival.count());
+}
 
-void Metrics::next_tokens(Seconds since_previous, std::int32_t num_tokens) {
-  for (std::int32_t i = 0; i < num_tokens; ++i) registry_->token_gap.Observe(since_previous.count() / num_tokens);
+void Metrics::next_tokens(ReplicaId replica, Seconds since_previous, std::int32_t num_tokens) {
+  Histogram& gap = *registry_->latency_of(replica).token_gap;
+  for (std::int32_t i = 0; i < num_tokens; ++i) gap.Observe(since_previous.count() / num_tokens);
 }
 
 void Metrics::request_finished(const RequestSample& sample) {
   for (const auto& [reason, name] : kReasons) {
     if (reason == sample.reason) registry_->finished.Add({{"finished_reason", name}}).Increment();
   }
-  registry_->end_to_end.Observe(sample.duration.count());
+  registry_->latency_of(sample.replica).end_to_end->Observe(sample.duration.count());
   registry_->request_prompt.Observe(static_cast<double>(sample.num_prompt_tokens));
   registry_->request_output.Observe(static_cast<double>(sample.num_generated_tokens));
   registry_->request_n.Observe(sample.num_sequences);

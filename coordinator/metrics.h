@@ -1,7 +1,7 @@
 // Prometheus metrics of the whole coordinator: small typed functions in, exposition text out.
 // Where a series means the same as in vLLM it has vLLM's name, so that routers, autoscalers and dashboards
 // written for it work unchanged; what vLLM has not starts with "caudal:". Any thread may call anything,
-// except that the functions that take a ReplicaId are the engine thread's.
+// except that the functions of the engine are the engine thread's.
 #pragma once
 
 #include <array>
@@ -30,6 +30,7 @@ struct StepSample {
 
 // One request that has ended, whatever the reason.
 struct RequestSample {
+  ReplicaId replica = 0;  // that computed its last tokens; 0 where there were none
   Seconds duration{};  // from arrival at the gateway to the last token
   std::int64_t num_prompt_tokens = 0;
   std::int64_t num_generated_tokens = 0;
@@ -52,18 +53,18 @@ class Metrics {
   void load(ReplicaId replica, std::int32_t num_running, double kv_usage);  // sequences; share of blocks, 0 to 1
   void preempted(ReplicaId replica, std::int32_t num_sequences);
   void prefix_cache(ReplicaId replica, std::int64_t num_queried, std::int64_t num_hit);  // tokens
+  void queue_time(ReplicaId replica, Seconds waited);
   // Engine, whole cluster: the waiting queue is one.
   void waiting(std::int32_t num_sequences);
   void stale_message();  // a result of a past epoch or plan was dropped
-  void queue_time(Seconds waited);
   void queue_position(std::int32_t num_before);  // sequences that waited when one more came
   void refused(std::string_view reason, std::int32_t num_sequences);  // of a fixed set of reasons; 0 shows the series
   // Of a configured tenant; "": all others together. `num_generated_tokens` is the total so far.
   void tenant(const std::string& name, std::int32_t num_waiting, std::uint64_t num_generated_tokens);
 
-  // Gateways.
-  void first_token(Seconds since_arrival);
-  void next_tokens(Seconds since_previous, std::int32_t num_tokens);  // observed once per token
+  // Gateways; any thread. By the replica that computed the tokens.
+  void first_token(ReplicaId replica, Seconds since_arrival);
+  void next_tokens(ReplicaId replica, Seconds since_previous, std::int32_t num_tokens);  // observed once per token
   void request_finished(const RequestSample& sample);
   void http_request(std::string_view handler, std::string_view method, int status, Seconds duration);
 

@@ -70,6 +70,7 @@ constexpr std::string_view reason_name(RejectReason reason) {
 struct TokenEvent {
   RequestId request_id = 0;
   std::int32_t sequence_index = 0;
+  ReplicaId replica = 0;  // that computed the tokens
   std::vector<TokenId> tokens;
   std::vector<std::vector<TokenLogprob>> logprobs;  // per token, or empty
   FinishReason finish_reason = FinishReason::kNone;

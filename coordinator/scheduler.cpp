@@ -314,6 +314,7 @@ void Scheduler::emit(Sequence& sequence, FinishReason finish_reason, SequenceRes
   TokenEvent event;
   event.request_id = sequence.request->request.id;
   event.sequence_index = sequence.index;
+  event.replica = sequence.residence.replica;
   event.finish_reason = finish_reason;
   event.queue_us = std::exchange(sequence.queue_us, 0);
   event.num_cached_tokens = std::exchange(sequence.num_cached_tokens, 0);

@@ -205,12 +205,13 @@ void Generation::apply(Part& part, const TokenEvent& event, Progress& progress) 
 
 void Generation::measure(Part& part, const TokenEvent& event) {
   if (event.tokens.empty()) return;
+  last_replica_ = event.replica;
   const auto now = Clock::now();
-  if (!first_token_seen_) context_.metrics.first_token(now - arrival_);
+  if (!first_token_seen_) context_.metrics.first_token(event.replica, now - arrival_);
   first_token_seen_ = true;
   auto& last = part.last_token[static_cast<std::size_t>(event.sequence_index)];
   const bool first = last == Clock::time_point{};
-  if (!first) context_.metrics.next_tokens(now - last, static_cast<std::int32_t>(event.tokens.size()));
+  if (!first) context_.metrics.next_tokens(event.replica, now - last, static_cast<std::int32_t>(event.tokens.size()));
   last = now;
 }
 
@@ -222,7 +223,7 @@ Generation::Part* Generation::part_of(RequestId id) {
 void Generation::record_end(FinishReason reason) {
   if (std::exchange(recorded_, true)) return;
   const Usage used = usage();
-  context_.metrics.request_finished({Clock::now() - arrival_, used.num_prompt_tokens, used.num_generated_tokens,
+  context_.metrics.request_finished({last_replica_, Clock::now() - arrival_, used.num_prompt_tokens, used.num_generated_tokens,
                                      request_.num_sequences, reason});
 }
 

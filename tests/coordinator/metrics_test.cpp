@@ -27,9 +27,9 @@ TEST(Metrics, SpeaksVllmsNames) {
   metrics.tenant("a", 4, 100);
   metrics.tenant("a", 5, 130);
   metrics.tenant("", 6, 7);
-  metrics.first_token(Seconds(0.03));
-  metrics.next_tokens(Seconds(0.06), 3);
-  metrics.request_finished({Seconds(1.5), 12, 34, 1, FinishReason::kLength});
+  metrics.first_token(3, Seconds(0.03));
+  metrics.next_tokens(3, Seconds(0.06), 3);
+  metrics.request_finished({3, Seconds(1.5), 12, 34, 1, FinishReason::kLength});
   metrics.http_request("/v1/completions", "POST", 200, Seconds(0.1));
   const std::string text = metrics.text();
   const char* const lines[] = {
@@ -44,9 +44,9 @@ TEST(Metrics, SpeaksVllmsNames) {
       "vllm:gpu_prefix_cache_queries_total{model_name=\"demo\",engine=\"3\"} 64",
       "vllm:request_success_total{model_name=\"demo\",finished_reason=\"length\"} 1",
       "vllm:request_success_total{model_name=\"demo\",finished_reason=\"stop\"} 0",
-      "vllm:time_to_first_token_seconds_bucket{model_name=\"demo\",le=\"0.04\"} 1",
-      "vllm:inter_token_latency_seconds_count{model_name=\"demo\"} 3",
-      "vllm:e2e_request_latency_seconds_sum{model_name=\"demo\"} 1.5",
+      "vllm:time_to_first_token_seconds_bucket{model_name=\"demo\",engine=\"3\",le=\"0.04\"} 1",
+      "vllm:inter_token_latency_seconds_count{model_name=\"demo\",engine=\"3\"} 3",
+      "vllm:e2e_request_latency_seconds_sum{model_name=\"demo\",engine=\"3\"} 1.5",
       "caudal:step_time_seconds_count{model_name=\"demo\",engine=\"3\"} 2",
       "caudal:batch_size_sum{model_name=\"demo\",engine=\"3\"} 8",
       "vllm:spec_decode_num_drafts_total{model_name=\"demo\",engine=\"3\"} 2",

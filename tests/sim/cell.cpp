@@ -146,7 +146,7 @@ class Cell final : private EngineCore::Outlet {
   void on_lost(const Cluster::Lost& lost) override { CHECK_MSG(false, lost.reason.c_str()); }
   void on_step(ReplicaId, const StepSample&) override {}
   void on_stale_result() override { CHECK_MSG(false, "a replica answered what was not asked"); }
-  void on_first_plan(Time) override {}
+  void on_first_plan(ReplicaId, Time) override {}
 
   const CellOptions& options_;
   const std::vector<TracedRequest>& requests_;

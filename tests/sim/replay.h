@@ -39,7 +39,7 @@ class OutputDigest final : public EngineCore::Outlet {
   void on_lost(const Cluster::Lost& lost) override { add(lost.id, 1); }
   void on_step(ReplicaId replica, const StepSample& sample) override { add(replica, sample.num_generated_tokens); }
   void on_stale_result() override { add(0, 2); }
-  void on_first_plan(Time queue_us) override { add(queue_us, 3); }
+  void on_first_plan(ReplicaId replica, Time queue_us) override { add(queue_us, 3 + 8 * replica); }
   void on_event(const TokenEvent& event) {
     add(event.request_id, static_cast<std::uint64_t>(event.finish_reason));
     for (const TokenId token : event.tokens) add(event.sequence_index, token);

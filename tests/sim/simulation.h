@@ -78,7 +78,7 @@ class Simulation final : private EngineCore::Outlet {
   void on_lost(const Cluster::Lost& lost) override;
   void on_step(ReplicaId replica, const StepSample& sample) override { output_.on_step(replica, sample); }
   void on_stale_result() override;
-  void on_first_plan(Time queue_us) override { output_.on_first_plan(queue_us); }
+  void on_first_plan(ReplicaId replica, Time queue_us) override { output_.on_first_plan(replica, queue_us); }
 
   void dispatch(const Event& event);
   SimulatedJob* job_of(const Event& event);
