@@ -128,10 +128,12 @@ struct Socket::Impl {
   void* context = nullptr;
   void* socket = nullptr;
   bool router = false;
+  bool deliver_malformed = false;
   std::string endpoint;
   std::thread zap;  // admits peers; ends when the context does
 
-  Impl(int type, const std::string& address, const SocketOptions& options) : context(zmq_ctx_new()), router(type == ZMQ_ROUTER) {
+  Impl(int type, const std::string& address, const SocketOptions& options)
+      : context(zmq_ctx_new()), router(type == ZMQ_ROUTER), deliver_malformed(options.deliver_malformed) {
     socket = zmq_socket(context, type);
     CHECK(socket != nullptr);
     set_int(socket, ZMQ_SNDHWM, options.high_water_mark);
@@ -227,7 +229,6 @@ std::optional<Socket::Message> Socket::receive() {
   for (int dropped = 0; dropped < kMaxDroppedInARow; ++dropped) {
     Message message;
     int frame = 0;
-    bool well_formed = true;
     for (bool more = true; more; ++frame) {
       zmq_msg_t part;
       zmq_msg_init(&part);
@@ -242,12 +243,16 @@ std::optional<Socket::Message> Socket::receive() {
         message.peer = std::move(text);
         continue;
       }
-      const bool delimiter = text.empty() && more;
-      message.delimited = message.delimited || delimiter;
-      if (!message.body.empty()) well_formed = false;
-      if (!delimiter && well_formed) message.body = std::move(text);
+      if (!message.body.empty()) {
+        message.malformed = true;
+      } else if (text.empty() && more) {
+        message.delimited = true;
+      } else {
+        message.body = std::move(text);
+      }
     }
-    if (well_formed && !message.body.empty()) return message;
+    message.malformed = message.malformed || message.body.empty();
+    if (!message.malformed || impl_->deliver_malformed) return message;
   }
   return std::nullopt;
 }

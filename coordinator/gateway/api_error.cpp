@@ -1,5 +1,7 @@
 #include "coordinator/gateway/api_error.h"
 
+#include <fmt/format.h>
+
 #include "coordinator/gateway/strict_json.h"
 
 namespace caudal {
@@ -28,6 +30,14 @@ ApiError invalid_request(const Error& error) {
 ApiError model_not_found() {
   return {404, "The requested model is not served here; GET /v1/models lists what is.", "invalid_request_error",
           "model", "model_not_found", false};
+}
+
+ApiError body_too_large(std::size_t limit) {
+  return {413, fmt::format("The body is larger than {} bytes.", limit), "invalid_request_error", "", "", false};
+}
+
+ApiError unknown_tag() {
+  return {404, "'tag': No request with this tag is running.", "invalid_request_error", "tag", "unknown_tag", false};
 }
 
 ApiError overloaded() { return server_error(503, "The server is at its limit; try again later.", "overloaded"); }

@@ -21,6 +21,8 @@ struct ApiError {
 
 ApiError invalid_request(const Error& error);  // 400
 ApiError model_not_found();                    // 404
+ApiError body_too_large(std::size_t limit);    // 413
+ApiError unknown_tag();                        // 404: nothing to cancel
 ApiError overloaded();
 ApiError internal_error();                         // 503
 ApiError slow_client();                        // 408

@@ -29,10 +29,6 @@ ApiError refuse(int status, const char* message, const char* field = "") {
   return error;
 }
 
-ApiError body_too_large(std::size_t limit) {
-  return refuse(413, fmt::format("The body is larger than {} bytes.", limit).c_str());
-}
-
 // The parser's verdict on bytes from outside; its own words stay inside.
 ApiError parser_error(beast::error_code ec, std::size_t max_body_bytes) {
   if (ec == http::error::body_limit) return body_too_large(max_body_bytes);

@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/wire_format_lite.h>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -150,6 +151,14 @@ bool parse_bounded(std::string_view bytes, pb::Message& message) {
   pb::io::CodedInputStream input(reinterpret_cast<const std::uint8_t*>(bytes.data()), static_cast<int>(bytes.size()));
   input.SetRecursionLimit(kMaxDepth);
   return message.ParseFromCodedStream(&input) && input.ConsumedEntireMessage();
+}
+
+std::uint64_t leading_tag(std::string_view bytes) {
+  constexpr std::uint32_t kTagField = pb::internal::WireFormatLite::MakeTag(
+      gateway::GatewayRequest::kTagFieldNumber, pb::internal::WireFormatLite::WIRETYPE_VARINT);
+  pb::io::CodedInputStream input(reinterpret_cast<const std::uint8_t*>(bytes.data()), static_cast<int>(bytes.size()));
+  std::uint64_t tag = 0;
+  return input.ReadTag() == kTagField && input.ReadVarint64(&tag) ? tag : 0;
 }
 
 }  // namespace caudal

@@ -21,4 +21,7 @@ Result<boost::json::value> proto_to_json(const google::protobuf::Message& reques
 // Parses a message of at most 32 levels. Nothing when it is malformed or its strings are not UTF-8.
 bool parse_bounded(std::string_view bytes, google::protobuf::Message& message);
 
+// The tag of a GatewayRequest that need not be whole: 0 unless it is the first field, where protobuf writes it.
+std::uint64_t leading_tag(std::string_view bytes);
+
 }  // namespace caudal

@@ -21,6 +21,7 @@ using FlightId = std::uint64_t;
 constexpr std::chrono::milliseconds kIdleWait{1000};
 constexpr std::chrono::milliseconds kRetryWait{2};  // while a client's queue is full
 constexpr int kMaxReceivedAtOnce = 64;               // then tokens get their turn
+constexpr std::size_t kAnsweredSizes = 4;            // times max_message_bytes; larger ones end the connection
 constexpr std::size_t kSpareNews = 1024;             // of flights that ended since the last look
 
 // How other threads tell the loop that a flight has news. Shared with the engine's sinks and the pool's jobs, which
@@ -92,8 +93,9 @@ class ZmqGateway::Loop {
 
   void run();
   void receive(const Socket::Message& message);
+  std::optional<ApiError> check_frames(const Socket::Message& message) const;
   void begin(const Socket::Message& message, gateway::GatewayRequest request);
-  void cancel(const Key& key);
+  void cancel(const Socket::Message& message, std::uint64_t tag);
   void advance(FlightId id);
   void start_generation(FlightId id, Flight& flight);
   void send(Flight& flight, std::string event);
@@ -140,14 +142,18 @@ void ZmqGateway::Loop::run() {
 
 void ZmqGateway::Loop::receive(const Socket::Message& message) {
   gateway::GatewayRequest request;
-  if (!parse_bounded(message.body, request)) {
-    reply(message, error_event(0, invalid_request({"The message is not a GatewayRequest.", ""})));
+  std::optional<ApiError> problem = check_frames(message);
+  if (!problem && !parse_bounded(message.body, request)) {
+    problem = invalid_request({"The message is not a GatewayRequest.", ""});
+  }
+  if (problem) {
+    reply(message, error_event(leading_tag(message.body), *problem));
     return;
   }
   switch (request.body_case()) {
     case gateway::GatewayRequest::kCompletion:
     case gateway::GatewayRequest::kChat: begin(message, std::move(request)); break;
-    case gateway::GatewayRequest::kCancel: cancel({message.peer, request.tag()}); break;
+    case gateway::GatewayRequest::kCancel: cancel(message, request.tag()); break;
     case gateway::GatewayRequest::kStatus: {
       const ServiceStatus status = context_.service.status();
       reply(message, status_event(request.tag(), status.ready && !draining_, context_.model));
@@ -159,6 +165,13 @@ void ZmqGateway::Loop::receive(const Socket::Message& message) {
     case gateway::GatewayRequest::BODY_NOT_SET:
       reply(message, error_event(request.tag(), invalid_request({"It is required.", "body"})));
   }
+}
+
+std::optional<ApiError> ZmqGateway::Loop::check_frames(const Socket::Message& message) const {
+  if (message.body.size() > config_.max_message_bytes) return body_too_large(config_.max_message_bytes);
+  if (message.body.empty()) return invalid_request({"The message is empty; it must be a GatewayRequest.", ""});
+  if (message.malformed) return invalid_request({"The message has more than one frame; a request is one.", ""});
+  return std::nullopt;
 }
 
 void ZmqGateway::Loop::begin(const Socket::Message& message, gateway::GatewayRequest request) {
@@ -199,9 +212,12 @@ void ZmqGateway::Loop::begin(const Socket::Message& message, gateway::GatewayReq
   flights_.emplace(id, std::move(flight));
 }
 
-void ZmqGateway::Loop::cancel(const Key& key) {
-  const auto known = by_key_.find(key);
-  if (known == by_key_.end()) return;
+void ZmqGateway::Loop::cancel(const Socket::Message& message, std::uint64_t tag) {
+  const auto known = by_key_.find({message.peer, tag});
+  if (known == by_key_.end()) {
+    reply(message, error_event(tag, unknown_tag()));
+    return;
+  }
   const auto flight = flights_.find(known->second);
   if (flight->second.ended) return;  // its last event is on its way
   if (flight->second.writer == nullptr) {
@@ -331,7 +347,8 @@ Result<std::unique_ptr<ZmqGateway>> ZmqGateway::start(const ZmqConfig& config, c
   SocketOptions options;
   options.high_water_mark = config.high_water_mark;
   options.most_unread = config.most_unread;
-  options.max_message_bytes = config.max_message_bytes;
+  options.max_message_bytes = kAnsweredSizes * config.max_message_bytes;
+  options.deliver_malformed = true;
   options.curve = config.curve;
   Result<std::unique_ptr<Socket>> socket = Socket::bind_router(config.endpoint, options);
   if (!socket) return socket.error();

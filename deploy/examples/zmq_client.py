@@ -60,9 +60,11 @@ class Client:
 
     def events(self, request):
         """Sends one request and yields its events; nothing else may be in flight."""
-        self.send(request)
+        tag = self.send(request)
         while True:
             event = self.receive()
+            if event.tag not in (0, tag):
+                continue  # of a request that was cancelled too late
             kind = event.WhichOneof("event")
             if kind == "error":
                 raise GatewayError(event.error)

@@ -31,7 +31,7 @@ class ZmqClient {
   ZmqClient(const ZmqClient&) = delete;
   ZmqClient& operator=(const ZmqClient&) = delete;
 
-  void send(const std::string& bytes) { zmq_send(socket_, bytes.data(), bytes.size(), 0); }
+  void send(const std::string& bytes, int flags = 0) { zmq_send(socket_, bytes.data(), bytes.size(), flags); }
   void send(const gateway::GatewayRequest& request) { send(request.SerializeAsString()); }
   gateway::GatewayEvent receive() {
     gateway::GatewayEvent event;
@@ -41,6 +41,21 @@ class ZmqClient {
       event.ParseFromArray(zmq_msg_data(&message), static_cast<int>(zmq_msg_size(&message)));
     }
     zmq_msg_close(&message);
+    return event;
+  }
+  // The next event of this request; an empty one when nothing comes any more.
+  gateway::GatewayEvent receive_of(std::uint64_t tag) {
+    gateway::GatewayEvent event;
+    do {
+      event = receive();
+    } while (event.event_case() != gateway::GatewayEvent::EVENT_NOT_SET && event.tag() != tag);
+    return event;
+  }
+  gateway::GatewayEvent receive_end_of(std::uint64_t tag) {
+    gateway::GatewayEvent event;
+    do {
+      event = receive_of(tag);
+    } while (event.has_delta());
     return event;
   }
 
@@ -56,6 +71,13 @@ gateway::GatewayRequest completion(std::uint64_t tag, bool stream = true) {
   auto* parameters = request.mutable_completion()->mutable_parameters();
   parameters->set_max_tokens(100);
   if (stream) parameters->set_stream(true);
+  return request;
+}
+
+gateway::GatewayRequest cancel(std::uint64_t tag) {
+  gateway::GatewayRequest request;
+  request.set_tag(tag);
+  request.mutable_cancel();
   return request;
 }
 
@@ -116,14 +138,8 @@ TEST_F(ZmqGatewayTest, Cancels) {
   client.send(request);
   ASSERT_TRUE(client.receive().has_accepted());
   ASSERT_TRUE(client.receive().has_delta());
-  gateway::GatewayRequest cancel;
-  cancel.set_tag(5);
-  cancel.mutable_cancel();
-  client.send(cancel);
-  gateway::GatewayEvent event;
-  do {
-    event = client.receive();
-  } while (event.has_delta());
+  client.send(cancel(5));
+  const gateway::GatewayEvent event = client.receive_end_of(5);
   ASSERT_TRUE(event.has_finished());
   EXPECT_EQ(event.finished().choices(0).finish_reason(), "abort");
   EXPECT_TRUE(service_.wait_for_cancel());
@@ -175,12 +191,54 @@ TEST_F(ZmqGatewayTest, BadRequestsAreRefusedByName) {
   EXPECT_EQ(event.load().refused(2).count(), 5U);
 }
 
-TEST_F(ZmqGatewayTest, AMessageOverTheLimitEndsOnlyItsConnection) {
+TEST_F(ZmqGatewayTest, AMessageOverTheLimitIsRefusedAndTheOthersGoOn) {
+  service_.set_script({.text = "x", .pause = std::chrono::milliseconds(1), .endless = true});
+  ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  gateway::GatewayRequest running = completion(1);
+  running.mutable_completion()->mutable_parameters()->set_max_tokens(1900);
+  client.send(running);
+  ASSERT_TRUE(client.receive().has_accepted());
+  gateway::GatewayRequest large = completion(2, false);
+  large.mutable_completion()->mutable_prompt(0)->set_text(std::string(390'000, 'x'));
+  client.send(large);
+  const gateway::GatewayEvent event = client.receive_of(2);
+  EXPECT_EQ(event.error().status(), 413);
+  EXPECT_NE(event.error().message().find("100000 bytes"), std::string::npos) << event.ShortDebugString();
+  client.send(cancel(1));
+  const gateway::GatewayEvent end = client.receive_end_of(1);
+  ASSERT_TRUE(end.has_finished());
+  EXPECT_GT(end.finished().usage().completion_tokens(), 0);
+}
+
+TEST_F(ZmqGatewayTest, WhatIsNoRequestIsAnswered) {
+  ZmqClient dealer(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  dealer.send(std::string());
+  EXPECT_NE(dealer.receive().error().message().find("empty"), std::string::npos);
+  dealer.send(completion(3).SerializeAsString(), ZMQ_SNDMORE);
+  dealer.send(completion(4));
+  const gateway::GatewayEvent frames = dealer.receive();
+  EXPECT_EQ(frames.tag(), 3U);
+  EXPECT_NE(frames.error().message().find("frame"), std::string::npos);
+  dealer.send(completion(5).SerializeAsString() + "\xff");
+  EXPECT_EQ(dealer.receive().tag(), 5U);
+  dealer.send(cancel(6));
+  const gateway::GatewayEvent unknown = dealer.receive();
+  EXPECT_EQ(unknown.tag(), 6U);
+  EXPECT_EQ(unknown.error().code(), "unknown_tag");
+  ZmqClient req(gateway_->zmq_endpoint(), ZMQ_REQ);
+  req.send(std::string());
+  EXPECT_EQ(req.receive().error().status(), 400);
+  req.send(cancel(1));
+  EXPECT_EQ(req.receive().error().status(), 404);
+  EXPECT_EQ(service_.num_running(), 0U);
+}
+
+TEST_F(ZmqGatewayTest, AMessageFarOverTheLimitEndsOnlyItsConnection) {
   service_.set_script({});
   ZmqClient good(gateway_->zmq_endpoint(), ZMQ_DEALER);
   {
     ZmqClient bad(gateway_->zmq_endpoint(), ZMQ_DEALER);
-    bad.send(std::string(200'000, 'x'));
+    bad.send(std::string(500'000, 'x'));
     good.send(completion(1, false));
     EXPECT_TRUE(good.receive().has_finished());
   }
