@@ -2,7 +2,8 @@
 # Makes a relocatable folder (or .tar.gz) of the built programs, the shared libraries they need and mpirun, for machines
 # on which nothing is installed. CUDA's own libraries stay out: the machine has its own, deploy/cuda-libs.sh finds them.
 #   deploy/bundle.sh [--build DIR] [--with-tests] OUTPUT
-# OUTPUT/bin has caudal-coordinator, caudal-worker and mpirun; they work from wherever the folder is moved to.
+# OUTPUT/bin has caudal-coordinator, caudal-worker and mpirun; they work from wherever the folder is moved to. With tests
+# of a build for GPUs, OUTPUT/tests/gpu.sh runs them.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 build="$root/build/release"
@@ -12,7 +13,7 @@ while [[ $# -gt 0 ]]; do
   case "$1" in
     --build) build=$2; shift 2 ;;
     --with-tests) tests=true; shift ;;
-    -h | --help) sed -n '2,5s/^# *//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,6s/^# *//p' "$0"; exit 0 ;;
     -*) echo "unknown option $1" >&2; exit 2 ;;
     *) output=$1; shift ;;
   esac
@@ -42,22 +43,30 @@ cp -rL "$plugins" "$folder/lib/openmpi"
 [[ -z $pmix ]] || cp -rL "$pmix" "$folder/lib/pmix"
 cp -rL /usr/share/openmpi "$folder/share/openmpi"
 : >"$folder/etc/openmpi/openmpi-mca-params.conf"
-programs=("$folder"/libexec/*)
+commands=(caudal-coordinator caudal-worker mpirun orted)
 if $tests; then
-  mkdir -p "$folder/tests"
-  cp "$build"/tests/* "$folder/tests/" 2>/dev/null || true
-  cp "$build"/bin/*bench* "$folder/libexec/" 2>/dev/null || true
-  programs+=("$folder"/tests/* "$folder"/libexec/*bench*)
+  mkdir -p "$folder/tests/reference"
+  find "$build/tests" -maxdepth 1 -type f -executable -exec cp {} "$folder/tests/" \;
+  cp "$root/tests/gpu.sh" "$folder/tests/"
+  cp -r "$root/tests/reference/models" "$folder/tests/reference/models"
+  mkdir -p "$folder/tests/bench"
+  cp -r "$root/tests/bench/models" "$folder/tests/bench/models"
+  for program in caudal-bench cuda_bench_attention cuda_bench_gap; do
+    [[ -x $build/bin/$program ]] || continue
+    cp "$build/bin/$program" "$folder/libexec/"
+    commands+=("$program")
+  done
 fi
 
 # --- What they load: everything but the C library (the machine's own must match its loader) and NVIDIA's ---
-skip='^(libc|libm|libdl|libpthread|librt|libresolv|libutil|ld-linux-x86-64)\.so|^lib(cuda|cudart|cublas|cublasLt|nccl|nvidia|nvrtc|nvJitLink)'
-{
-  find "$folder/lib" -name '*.so*' -type f
-  printf '%s\n' "${programs[@]}"
-} | xargs ldd 2>/dev/null | awk '/=> \// {print $3}' | sort -u | while IFS= read -r library; do
+nvidia='^lib(cuda|cudart|cublas|cublasLt|nccl|nvidia|nvrtc|nvJitLink)'
+skip="^(libc|libm|libdl|libpthread|librt|libresolv|libutil|ld-linux-x86-64)\\.so|$nvidia"
+loads() { find "$folder" -type f \( -executable -o -name '*.so*' \) -exec ldd {} + 2>/dev/null || true; }
+loads | awk '/=> \// {print $3}' | sort -u | while IFS= read -r library; do
   [[ $(basename "$library") =~ $skip ]] || cp -nL "$library" "$folder/lib/"
 done
+missing=$(loads | awk '/not found/ {print $1}' | sort -u | grep -vE "$nvidia" || true)
+[[ -z $missing ]] || { echo "not found on this machine:" $missing >&2; exit 1; }
 
 cp "$root"/deploy/cuda-libs.sh "$folder/deploy/"
 cp -r "$root/deploy/demo-model/model" "$folder/share/caudal/demo-model"
@@ -83,7 +92,7 @@ fi
 export LD_LIBRARY_PATH="$home/lib${cuda:+:$cuda}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 exec "$@"
 WRAPPER
-for program in caudal-coordinator caudal-worker mpirun orted; do
+for program in "${commands[@]}"; do
   printf '#!/bin/bash\nhere=$(cd "$(dirname "$(readlink -f "$0")")" \&\& pwd)\nexec "$here/caudal-env" "$here/../libexec/%s" "$@"\n' \
     "$program" | sed 's/\\&/\&/g' >"$folder/bin/$program"
 done

@@ -13,6 +13,19 @@ else()
   message(STATUS "No CUDA toolkit: the CUDA kernels are neither built nor tested")
 endif()
 
+# NVIDIA's Python packages have libraries by their full names only; CMAKE_PREFIX_PATH says where they are.
+if(CUDAToolkit_FOUND AND NOT TARGET CUDA::cublasLt)
+  find_library(CUBLASLT_LIBRARY NAMES libcublasLt.so.13)
+  find_path(CUBLASLT_INCLUDE_DIR cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  if(CUBLASLT_LIBRARY AND CUBLASLT_INCLUDE_DIR)
+    add_library(CUDA::cublasLt UNKNOWN IMPORTED)
+    set_target_properties(CUDA::cublasLt PROPERTIES
+      IMPORTED_LOCATION ${CUBLASLT_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${CUBLASLT_INCLUDE_DIR})
+  elseif(CAUDAL_CUDA)
+    message(FATAL_ERROR "CAUDAL_CUDA needs cuBLASLt 13: not in CUDA's folder, nor in one of CMAKE_PREFIX_PATH.")
+  endif()
+endif()
+
 # The sanitizers' presets run kernels under their own sanitizer. Plain builds of g++ 12 run them under each,
 # because clang's ThreadSanitizer misses races between fibers.
 if(CAUDAL_SANITIZE)
@@ -28,7 +41,8 @@ if(CAUDAL_SIMT AND CUDAToolkit_NVCC_EXECUTABLE AND CMAKE_CXX_COMPILER_ID STREQUA
   set(CAUDAL_NVCC ON)
   set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
   set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
-  set(CMAKE_CUDA_ARCHITECTURES 80-real 89-real 90a-real 90-virtual)
+  set(CAUDAL_CUDA_ARCHITECTURES "80-real;89-real;90a-real;90-virtual" CACHE STRING "GPUs to compile kernels for")
+  set(CMAKE_CUDA_ARCHITECTURES ${CAUDAL_CUDA_ARCHITECTURES})
   if(CCACHE)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
   endif()

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
@@ -12,7 +13,11 @@
 namespace caudal {
 namespace {
 
-const std::filesystem::path kModels = std::filesystem::path(CAUDAL_TEST_DATA) / "reference/models";
+// Where the tests were built, unless a bundle of them says where it is (deploy/bundle.sh).
+std::filesystem::path models() {
+  const char* bundled = std::getenv("CAUDAL_TEST_DATA");
+  return std::filesystem::path(bundled != nullptr ? bundled : CAUDAL_TEST_DATA) / "reference/models";
+}
 
 std::vector<float> floats(const StoredTensor& tensor) {
   std::vector<float> values(tensor.data.size() / sizeof(float));
@@ -24,14 +29,14 @@ std::vector<float> floats(const StoredTensor& tensor) {
 
 std::vector<std::string> fixture_names() {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(kModels))
+  for (const auto& entry : std::filesystem::directory_iterator(models()))
     if (std::filesystem::exists(entry.path() / "expected.json")) names.push_back(entry.path().filename().string());
   std::sort(names.begin(), names.end());
   return names;
 }
 
 Fixture load_fixture(const std::string& name) {
-  Fixture fixture{name, kModels / name, 0, {}};
+  Fixture fixture{name, models() / name, 0, {}};
   std::ifstream file(fixture.model_dir / "expected.json");
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const boost::json::value root = boost::json::parse(text);
