@@ -20,7 +20,9 @@ using GatherBytes = std::function<void(std::span<const std::byte> mine, std::spa
 // Memory of this rank that the others have mapped, and theirs mapped here.
 class PeerMemory {
  public:
-  static constexpr std::chrono::seconds kDeadline{60};  // for the slowest rank to come to a call
+  // For the slowest rank to come to a call. Ranks may have loaded their weights at different speeds; waits for a GPU
+  // (CudaContext), which name no rank, last longer.
+  static constexpr std::chrono::seconds kDeadline{100};
 
   // All ranks call it; all get an Error, and the same, when one of them cannot. `context` must outlive the memory.
   static Result<std::unique_ptr<PeerMemory>> share(cuda::CudaContext& context, int rank, int size, GatherBytes gather,
