@@ -60,6 +60,9 @@ std::optional<std::string> Cluster::why_refused(const Register& message) const {
     return fmt::format("control protocol {} is spoken here, not {}", kControlProtocolVersion,
                        message.protocol_version);
   }
+  if (!config_.model_digest.empty() && message.info.model_digest != config_.model_digest) {
+    return "the coordinator serves another model: the config.json of the two --model differ";
+  }
   if (message.info.vocab_size < config_.min_vocab_size) {
     return fmt::format("the model has {} tokens, the tokenizer {}", message.info.vocab_size, config_.min_vocab_size);
   }

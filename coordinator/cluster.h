@@ -28,6 +28,7 @@ struct ClusterConfig {
   Time step_timeout_us = 120'000'000;   // a plan unanswered for this long means a hung rank
   Time beat_interval_us = 500'000;      // between LeaseBeats
   Time registration_us = 60'000'000;    // all ranks must register within this of the first
+  std::string model_digest{};           // of the only model that may serve; empty: that of the first replica
   std::int32_t min_vocab_size = 0;      // the tokenizer's: a smaller model is refused
   Epoch first_epoch = 1;
 };

@@ -55,6 +55,9 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const KvBudget& budget,
                  flag};
   }
   const auto blocks_that_fit = static_cast<std::int64_t>(share > fixed ? (share - fixed) / plan.block_bytes : 0);
+  if (plan.num_blocks < 1 && blocks_that_fit > 0) {
+    return Error{fmt::format("--{} leaves no KV block of {}", flag, human(plan.block_bytes)), flag};
+  }
   if (plan.num_blocks < 1 || plan.num_blocks > blocks_that_fit) {
     return Error{fmt::format("--{} does not fit: weights {} and workspace {} leave room for {} KV blocks of {} in {}",
                              flag, human(plan.weights_bytes), human(plan.workspace_bytes), blocks_that_fit,

@@ -111,7 +111,7 @@ void Server::send_beat() {
 void Server::check_silence() {
   const Clock::time_point now = Clock::now();
   if (!welcomed_ && now - started_ > timing_.join_timeout) {
-    LOG_ERROR("the coordinator did not answer in {} ms", timing_.join_timeout.count());
+    LOG_ERROR("the coordinator did not answer in {} ms; is --coordinator its control endpoint?", timing_.join_timeout.count());
     end(kExitNoCoordinator);
   } else if (welcomed_ && now - heard_ > timing_.lease) {
     LOG_ERROR("the coordinator was silent for {} ms", timing_.lease.count());

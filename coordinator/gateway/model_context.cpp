@@ -8,6 +8,7 @@
 #include <iterator>
 #include <limits>
 
+#include "common/model_digest.h"
 #include "coordinator/gateway/strict_json.h"
 
 namespace caudal {
@@ -78,6 +79,8 @@ Result<void> read_sampling(const json::object& config, SamplingParams& sampling)
 Result<void> load_model_defaults(const std::filesystem::path& model_dir, ModelContext& model) {
   const Result<json::object> config = read_object(model_dir / "config.json");
   if (!config) return config.error();
+  std::ifstream text(model_dir / "config.json", std::ios::binary);
+  model.digest = model_digest(std::string(std::istreambuf_iterator<char>(text), {}));
   const Result<std::int32_t> vocab = positive_integer(config.value(), "vocab_size", "config.json");
   if (!vocab) return vocab.error();
   const Result<std::int32_t> context = positive_integer(config.value(), "max_position_embeddings", "config.json");

@@ -16,6 +16,7 @@ namespace caudal {
 
 struct ModelContext {
   std::string served_name;  // what clients call it
+  std::string digest;       // model_digest() of its config.json
   std::shared_ptr<const Tokenizer> tokenizer;
   // The checkpoint's chat template; empty when it has none (chat is then refused). Errors are the client's.
   std::function<Result<std::string>(const ChatInput&)> render_chat;

@@ -9,7 +9,7 @@
 namespace caudal {
 namespace {
 
-constexpr ClusterConfig kConfig{.lease_us = 1000,
+const ClusterConfig kConfig{.lease_us = 1000,
                                 .step_timeout_us = 5000,
                                 .beat_interval_us = 100,
                                 .registration_us = 3000,
@@ -169,6 +169,16 @@ TEST(Cluster, RefusesWhatDoesNotBelong) {
   wrong = registration("b", 0, 1);
   wrong.info.model_digest = "other";
   EXPECT_EQ(receivers<Refused>(cluster.on_register("p", wrong, 0)).size(), 1U);
+}
+
+TEST(Cluster, RefusesAnotherModelThanItsOwnFromTheFirstReplicaOn) {
+  ClusterConfig config = kConfig;
+  config.model_digest = "mine";
+  Cluster cluster(config);
+  EXPECT_EQ(receivers<Refused>(cluster.on_register("p", registration("a", 0, 1), 0)).size(), 1U);
+  Register right = registration("a", 0, 1);
+  right.info.model_digest = "mine";
+  EXPECT_EQ(receivers<Refused>(cluster.on_register("p", right, 0)).size(), 0U);
 }
 
 TEST(Cluster, AnIncompleteGroupIsDroppedInTime) {

@@ -2,7 +2,6 @@
 #include "worker/model/model_config.h"
 
 #include <fmt/format.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "common/model_digest.h"
 #include "worker/model/config_fields.h"
 
 namespace caudal {
@@ -184,12 +184,6 @@ void parse_dtype(ConfigFields& fields, ModelConfig& config) {
   if (name == "float32") config.dtype = DType::kF32;
 }
 
-std::string sha256_hex(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return fmt::format("{:02x}", fmt::join(digest, ""));
-}
-
 }  // namespace
 
 std::int64_t ModelConfig::default_context() const {
@@ -227,7 +221,7 @@ Result<ModelConfig> parse_model_config(std::string_view text) {
     parse_dtype(fields, config);
   }
   if (error) return *error;
-  config.digest = sha256_hex(text);
+  config.digest = model_digest(text);
   return config;
 }
 
