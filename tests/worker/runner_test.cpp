@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 
+#include "tests/sanitized.h"
 #include "tests/worker/fixture.h"
 #include "tests/worker/model/safetensors_file.h"
 #include "tests/worker/toy_scheduler.h"
@@ -57,6 +58,7 @@ std::vector<ToyRequest> mixed_requests(std::int32_t vocab_size) {
 }
 
 TEST(Runner, MixedBatchEqualsAloneChunkedAndSqueezed) {
+  if (kDevice == "simt" && test::kSanitized) GTEST_SKIP() << "long under emulation";
   if (kDevice == "cuda") GTEST_SKIP() << "the last bits of a GPU's results depend on the batch";
   const Fixture fixture = load_fixture("llama3_2");
   TestReplica replica(fixture.model_dir, 1, small_options(), kDevice);
