@@ -111,6 +111,12 @@ constexpr UnsupportedField kUnsupported[] = {
     {"logits_processors", ""},
     {"lora_request", ""},
     {"mm_processor_kwargs", ""},
+    {"messages", "", On::kCompletions},
+    {"tools", "[]", On::kCompletions},
+    {"tool_choice", "\"none\"", On::kCompletions},
+    {"max_completion_tokens", "", On::kCompletions},
+    {"prompt", "", On::kChat},
+    {"echo", "false", On::kChat},
 };
 
 }  // namespace

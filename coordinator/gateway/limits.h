@@ -38,6 +38,7 @@ std::span<const Parameter> parameters();
 struct UnsupportedField {
   std::string_view name;
   std::string_view neutral;  // JSON text of the one value that changes nothing, or ""
+  Parameter::On on = Parameter::On::kBoth;
 };
 
 std::span<const UnsupportedField> unsupported_fields();

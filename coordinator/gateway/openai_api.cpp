@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "coordinator/gateway/limits.h"
@@ -28,11 +29,18 @@ std::string type_problem(const Parameter& parameter) {
   return "It must be true or false";
 }
 
+// The bounds of integers are integers in people's eyes, although the table holds 2^63 for the largest one.
+std::string bound_text(const Parameter& parameter, double bound) {
+  if (parameter.type != Parameter::Type::kInteger) return fmt::format("{}", bound);
+  constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
+  return fmt::format("{}", bound >= static_cast<double>(kLargest) ? kLargest : static_cast<std::int64_t>(bound));
+}
+
 Error scalar_error(const Parameter& parameter) {
   std::string message = type_problem(parameter);
   if (parameter.type != Parameter::Type::kBoolean) {
-    message += fmt::format(" {} {} and at most {}", parameter.above_min ? "above" : "of at least", parameter.min,
-                           parameter.max);
+    message += fmt::format(" {} {} and at most {}", parameter.above_min ? "above" : "of at least",
+                           bound_text(parameter, parameter.min), bound_text(parameter, parameter.max));
   }
   return Error{message + ".", std::string(parameter.name)};
 }
@@ -229,11 +237,15 @@ Result<void> parse_stream_options(const json::object& body, ApiRequest& request)
 
 // --- Fields that must not be misunderstood ---
 
-Result<void> refuse_unsupported(const json::object& body) {
+Result<void> refuse_unsupported(const json::object& body, Endpoint endpoint) {
+  const auto other = endpoint == Endpoint::kChat ? Parameter::On::kCompletions : Parameter::On::kChat;
   for (const UnsupportedField& field : unsupported_fields()) {
+    if (field.on == other) continue;
     const json::value* value = present(body, field.name);
     if (value == nullptr || json::serialize(*value) == field.neutral) continue;
-    return Error{"It is not supported by this server.", std::string(field.name)};
+    const char* problem = field.on == Parameter::On::kBoth ? "It is not supported by this server."
+                                                           : "It is not supported by this endpoint.";
+    return Error{problem, std::string(field.name)};
   }
   const json::value* format = present(body, "response_format");
   if (format == nullptr) return {};
@@ -329,7 +341,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, const json::value& body,
   if (const auto done = parse_model(object, request); !done) return done.error();
   if (const auto done = parse_cache_salt(object, request); !done) return done.error();
   if (const auto done = parse_user(object, request); !done) return done.error();
-  if (const auto done = refuse_unsupported(object); !done) return done.error();
+  if (const auto done = refuse_unsupported(object, endpoint); !done) return done.error();
   if (const auto done = parse_scalars(object, request); !done) return done.error();
   if (endpoint == Endpoint::kChat) {
     if (const auto done = parse_chat_input(object, request.chat); !done) return done.error();

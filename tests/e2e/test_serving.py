@@ -90,6 +90,13 @@ class Serving(unittest.TestCase):
         while event.WhichOneof("event") == "delta":
             event = client.receive()
         self.assertEqual(event.finished.choices[0].finish_reason, "abort")
+        client.cancel(tag)
+        self.assertEqual(client.receive().error.code, "unknown_tag")
+        client.socket.send(b"")
+        self.assertEqual(client.receive().error.status, 400)
+        client.send(zmq_client.completion("x" * (9 << 20)))
+        self.assertEqual(client.receive().error.status, 413)
+        self.assertEqual(client.complete("Once", max_tokens=2).usage.completion_tokens, 2)
 
     def test_a_prompt_is_cached_for_those_with_its_salt(self):
         prompt = "One prompt that nobody else in these tests asks, so that it cannot be in the cache. " * 3
@@ -186,6 +193,12 @@ class Serving(unittest.TestCase):
                 self.assertEqual((status, answer["error"]["param"].split("[")[0]), (400, field), (body, answer))
             for garbage in (b"{", b"[]", b"\xff", b'{"prompt": NaN}', b"[" * 100000, b""):
                 self.assertEqual(self.cluster.request("POST", "/v1/completions", garbage)[0], 400, garbage[:20])
+            for garbage, field in ((b'{"prompt": "x", "temperature": NaN}', "temperature"),
+                                   (b'{"prompt": "x", "max_tokens": 1e400}', "max_tokens"),
+                                   (b'{"prompt": ["x", "\xff"]}', "prompt[1]"),
+                                   (b'{"prompt": "x", "tools": [{}]}', "tools")):
+                status, answer = self.cluster.request("POST", "/v1/completions", garbage)
+                self.assertEqual((status, json.loads(answer)["error"]["param"]), (400, field), garbage)
             self.assertEqual(self.cluster.request("POST", "/v1/completions", b"x" * (9 << 20))[0], 413)
             self.assertEqual(self.cluster.post("/v1/completions", {"model": "other", "prompt": "x"})[0], 404)
             self.assertEqual(self.cluster.get("/nowhere")[0], 404)

@@ -8,6 +8,7 @@
 #include <boost/json/serialize.hpp>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "coordinator/gateway/limits.h"
 #include "coordinator/gateway/proto_json.h"
@@ -264,6 +265,44 @@ TEST(OpenAiApi, AModelsSamplingDefaultsDoNotConcernBeams) {
   EXPECT_TRUE(request.value().sampling.greedy());
   EXPECT_FALSE(request.value().sampling.has_penalties());
   EXPECT_EQ(request.value().sampling.num_logprobs, 3);
+}
+
+TEST(OpenAiApi, FieldsOfTheOtherEndpointAreRefusedUnlessTheyChangeNothing) {
+  const std::tuple<Endpoint, const char*, const char*, bool> cases[] = {
+      {Endpoint::kCompletions, "tools", R"([{"type":"function","function":{"name":"f"}}])", false},
+      {Endpoint::kCompletions, "tools", "[]", true},
+      {Endpoint::kCompletions, "tool_choice", R"("required")", false},
+      {Endpoint::kCompletions, "tool_choice", R"("none")", true},
+      {Endpoint::kCompletions, "messages", R"([{"role":"user","content":"a"}])", false},
+      {Endpoint::kCompletions, "max_completion_tokens", "5", false},
+      {Endpoint::kCompletions, "functions", R"([{"name":"f"}])", false},
+      {Endpoint::kChat, "functions", R"([{"name":"f"}])", false},
+      {Endpoint::kChat, "functions", "[]", true},
+      {Endpoint::kChat, "prompt", R"("a")", false},
+      {Endpoint::kChat, "echo", "true", false},
+      {Endpoint::kChat, "echo", "false", true},
+      {Endpoint::kChat, "unheard_of", "true", true},
+  };
+  for (const auto& [endpoint, name, value, taken] : cases) {
+    json::object body = base(endpoint);
+    body[name] = parse_strict_json(value).value();
+    const auto request = parse(endpoint, json::value(body));
+    ASSERT_EQ(request.ok(), taken) << name << " " << value;
+    EXPECT_EQ(taken ? name : request.error().field, name);
+  }
+}
+
+TEST(OpenAiApi, RangesOfIntegersAreIntegers) {
+  for (const auto& [name, range] : {std::pair("seed", "at least -9223372036854775808 and at most 9223372036854775807."),
+                                    std::pair("priority", "at least -2147483648 and at most 2147483647."),
+                                    std::pair("tpot_target_ms", "above 0 and at most 86400000."),
+                                    std::pair("top_p", "above 0 and at most 1.")}) {
+    json::object body = base(Endpoint::kCompletions);
+    body[name] = "x";
+    const auto request = parse(Endpoint::kCompletions, json::value(body));
+    ASSERT_FALSE(request.ok());
+    EXPECT_NE(request.error().message.find(range), std::string::npos) << request.error().message;
+  }
 }
 
 TEST(OpenAiApi, ListLimitsAreExact) {

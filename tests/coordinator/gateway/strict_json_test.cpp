@@ -45,6 +45,37 @@ TEST(StrictJson, RefusesWhatCouldBeReadTwoWays) {
   }
 }
 
+TEST(StrictJson, NamesTheValueThatCannotBeRead) {
+  const std::string long_key(65, 'k');
+  const std::pair<std::string, std::string> cases[] = {
+      {R"({"temperature":NaN})", "temperature"},
+      {R"({"prompt":"a","temperature":-Infinity})", "temperature"},
+      {R"({"max_tokens":1e400})", "max_tokens"},
+      {R"({"max_tokens":1e99999999999})", "max_tokens"},
+      {R"({"messages":[{"role":"user","content":NaN}]})", "messages[0].content"},
+      {R"({"messages":[{},{"content":[{"type":"text","text":"a\u0000"}]}]})", "messages[1].content[0].text"},
+      {"{\"prompt\":\"\xff\"}", "prompt"},
+      {R"({"prompt":[1,[2,3],1e999]})", "prompt[2]"},
+      {R"({"a":{"b":[1]},"c":true,"d":null,"e":-1,"f":1.5,"g":18446744073709551615,"h":nul})", "h"},
+      {R"({"top_k"})", "top_k"},
+      {R"({"logit_bias":{"5":NaN}})", "logit_bias.5"},
+      {R"({"logit_bias":{"<b>":NaN}})", "logit_bias"},
+      {R"({"outer":{"":{"inner":NaN}}})", "outer"},
+      {R"({")" + long_key + R"(":NaN})", ""},
+      {R"({")" + long_key.substr(1) + R"(":NaN})", long_key.substr(1)},
+      {R"({"prompt":"a",})", ""},
+      {R"({"prompt":"a" "b":1})", ""},
+      {R"({"prompt":"a"} {})", ""},
+      {R"({"prompt":"a)", ""},
+      {"NaN", ""},
+  };
+  for (const auto& [text, path] : cases) {
+    const auto value = parse_strict_json(text);
+    ASSERT_FALSE(value.ok()) << text;
+    EXPECT_EQ(value.error().field, path) << text;
+  }
+}
+
 TEST(StrictJson, BoundsTheMembersOfAnObject) {
   const auto object = [](std::size_t num_members) {
     std::string text = "{";
