@@ -106,12 +106,14 @@ struct BlockCopy {
   BlockId destination = 0;
 };
 
-// Applied in this order: released, new_sequences, block_copies, scheduled.
+// Applied in this order: released, new_sequences, swapped_out, swapped_in, block_copies, scheduled.
 struct StepPlan {
   Epoch epoch = 0;
   StepId step_id = 0;
   std::vector<SlotId> released;
   std::vector<NewSequence> new_sequences;
+  std::vector<BlockCopy> swapped_out;  // of preempted sequences: from KV blocks to blocks of the host pool
+  std::vector<BlockCopy> swapped_in;   // of new sequences: from blocks of the host pool to KV blocks
   std::vector<BlockCopy> block_copies;
   std::vector<ScheduledSequence> scheduled;
 };
@@ -157,6 +159,8 @@ struct ReplicaInfo {
   std::string model_digest;  // of the model's config: a replica of another model is refused
   std::int32_t max_draft_tokens = 0;  // per sequence and step; 0 = does not speculate
   bool has_draft_model = false;
+  std::int32_t num_host_blocks = 0;   // in host memory, for the KV of preempted sequences
+  std::int64_t swap_block_ns = 0;     // measured: one block to the host pool and back; 0 = not
 };
 
 }  // namespace caudal

@@ -41,6 +41,8 @@ void to_proto(const ReplicaInfo& info, control::ReplicaInfo* out) {
   out->set_model_digest(info.model_digest);
   out->set_max_draft_tokens(info.max_draft_tokens);
   out->set_has_draft_model(info.has_draft_model);
+  out->set_num_host_blocks(info.num_host_blocks);
+  out->set_swap_block_ns(info.swap_block_ns);
 }
 
 ReplicaInfo from_proto(const control::ReplicaInfo& in) {
@@ -53,7 +55,9 @@ ReplicaInfo from_proto(const control::ReplicaInfo& in) {
           .attention_window = in.attention_window(),
           .model_digest = in.model_digest(),
           .max_draft_tokens = in.max_draft_tokens(),
-          .has_draft_model = in.has_draft_model()};
+          .has_draft_model = in.has_draft_model(),
+          .num_host_blocks = in.num_host_blocks(),
+          .swap_block_ns = in.swap_block_ns()};
 }
 
 void to_proto(const Register& message, control::Register* out) {
@@ -142,16 +146,30 @@ NewSequence from_proto(const control::NewSequence& in) {
           .is_beam = in.is_beam()};
 }
 
+template <typename Repeated>
+void to_proto(const std::vector<BlockCopy>& copies, Repeated* out) {
+  for (const BlockCopy& copy : copies) {
+    control::BlockCopy* added = out->Add();
+    added->set_source(copy.source);
+    added->set_destination(copy.destination);
+  }
+}
+
+template <typename Repeated>
+std::vector<BlockCopy> copies_from_proto(const Repeated& in) {
+  std::vector<BlockCopy> copies;
+  for (const auto& copy : in) copies.push_back({copy.source(), copy.destination()});
+  return copies;
+}
+
 void to_proto(const StepPlan& plan, control::StepPlan* out) {
   out->set_epoch(plan.epoch);
   out->set_step_id(plan.step_id);
   fill(out->mutable_released(), plan.released);
   for (const NewSequence& sequence : plan.new_sequences) to_proto(sequence, out->add_new_sequences());
-  for (const BlockCopy& copy : plan.block_copies) {
-    control::BlockCopy* added = out->add_block_copies();
-    added->set_source(copy.source);
-    added->set_destination(copy.destination);
-  }
+  to_proto(plan.swapped_out, out->mutable_swapped_out());
+  to_proto(plan.swapped_in, out->mutable_swapped_in());
+  to_proto(plan.block_copies, out->mutable_block_copies());
   for (const ScheduledSequence& scheduled : plan.scheduled) {
     control::ScheduledSequence* added = out->add_scheduled();
     added->set_slot(scheduled.slot);
@@ -167,7 +185,9 @@ Result<StepPlan> from_proto(const control::StepPlan& in) {
                 .step_id = in.step_id(),
                 .released = take<SlotId>(in.released()),
                 .new_sequences = {},
-                .block_copies = {},
+                .swapped_out = copies_from_proto(in.swapped_out()),
+                .swapped_in = copies_from_proto(in.swapped_in()),
+                .block_copies = copies_from_proto(in.block_copies()),
                 .scheduled = {}};
   for (const auto& sequence : in.new_sequences()) {
     const auto& sampling = sequence.sampling();
@@ -181,7 +201,6 @@ Result<StepPlan> from_proto(const control::StepPlan& in) {
     }
     plan.new_sequences.push_back(from_proto(sequence));
   }
-  for (const auto& copy : in.block_copies()) plan.block_copies.push_back({copy.source(), copy.destination()});
   for (const auto& scheduled : in.scheduled()) {
     plan.scheduled.push_back({.slot = scheduled.slot(),
                               .num_tokens = scheduled.num_tokens(),
@@ -287,8 +306,11 @@ Result<void> check(const StepPlan& plan) {
   for (const NewSequence& sequence : plan.new_sequences) {
     if (auto checked = check(sequence); !checked.ok()) return checked;
   }
-  for (const BlockCopy& copy : plan.block_copies) {
-    if (copy.source < 0 || copy.destination < 0) return Error{"negative block", "block_copies"};
+  for (const auto& [copies, field] : {std::pair(&plan.swapped_out, "swapped_out"), std::pair(&plan.swapped_in, "swapped_in"),
+                                      std::pair(&plan.block_copies, "block_copies")}) {
+    for (const BlockCopy& copy : *copies) {
+      if (copy.source < 0 || copy.destination < 0) return Error{"negative block", field};
+    }
   }
   for (const ScheduledSequence& scheduled : plan.scheduled) {
     if (scheduled.slot < 0 || scheduled.num_tokens < 1 || scheduled.num_draft_tokens < 0 ||
@@ -309,7 +331,8 @@ Result<void> check(const Register& message) {
   }
   if (info.attention_window < 0) return Error{"negative", "info.attention_window"};
   if (info.num_blocks < 1 || info.max_num_sequences < 1 || info.max_tokens_per_step < 1 ||
-      info.max_context_tokens < 1 || info.vocab_size < 1 || info.max_draft_tokens < 0) {
+      info.max_context_tokens < 1 || info.vocab_size < 1 || info.max_draft_tokens < 0 || info.num_host_blocks < 0 ||
+      info.swap_block_ns < 0) {
     return Error{"capacities must be positive", "info"};
   }
   return {};

@@ -51,6 +51,8 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
   group.info.max_num_sequences = std::min(group.info.max_num_sequences, message.info.max_num_sequences);
   group.info.max_tokens_per_step = std::min(group.info.max_tokens_per_step, message.info.max_tokens_per_step);
   group.info.max_draft_tokens = std::min(group.info.max_draft_tokens, message.info.max_draft_tokens);
+  group.info.num_host_blocks = std::min(group.info.num_host_blocks, message.info.num_host_blocks);
+  group.info.swap_block_ns = std::max(group.info.swap_block_ns, message.info.swap_block_ns);  // the slowest counts
   if (std::ranges::none_of(group.ranks, &Peer::empty)) complete(group, actions, now);
   return actions;
 }

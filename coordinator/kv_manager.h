@@ -37,7 +37,7 @@ struct BlockTable {
 // How much of a sequence a replica has already.
 struct CachedPrefix {
   std::int32_t num_tokens = 0;  // that need not be computed
-  std::int32_t num_blocks = 0;  // that are shared
+  std::int32_t num_blocks = 0;  // that are shared; more tokens than these hold are copied
   std::int32_t num_free = 0;    // of these: held by nobody. Whoever takes one takes it from the free ones.
 };
 

@@ -55,6 +55,12 @@ struct ReplicaSeries {
   Counter& prompt_tokens;
   Counter& generated_tokens;
   Counter& preemptions;
+  Gauge& swapped;
+  Gauge& host_usage;
+  Counter& sequences_out;
+  Counter& sequences_in;
+  Counter& blocks_out;
+  Counter& blocks_in;
   Counter& prefix_queries;
   Counter& prefix_queries_old_name;
   Counter& prefix_hits;
@@ -110,6 +116,11 @@ struct Metrics::Registry {
   Family<Counter>& prompt_tokens = counters("vllm:prompt_tokens_total", "Prompt tokens computed.");
   Family<Counter>& generated_tokens = counters("vllm:generation_tokens_total", "Tokens generated.");
   Family<Counter>& preemptions = counters("vllm:num_preemptions_total", "Sequences sent back to the queue.");
+  Family<Gauge>& swapped = gauges("vllm:num_requests_swapped", "Preempted sequences that wait with their KV in host memory.");
+  Family<Gauge>& host_usage = gauges("vllm:cpu_cache_usage_perc", "Share of the host memory's KV blocks in use, 0 to 1.");
+  Family<Counter>& swapped_sequences =
+      counters("caudal:swapped_sequences_total", "Preempted sequences copied to host memory (out), and back (in).");
+  Family<Counter>& swapped_blocks = counters("caudal:swapped_blocks_total", "KV blocks copied to host memory (out), and back (in).");
   Family<Counter>& prefix_queries = counters("vllm:prefix_cache_queries_total", "Tokens looked up in the prefix cache.");
   Family<Counter>& prefix_queries_old_name =
       counters("vllm:gpu_prefix_cache_queries_total", "The older name of vllm:prefix_cache_queries_total.");
@@ -161,6 +172,8 @@ ReplicaSeries& Metrics::Registry::of(ReplicaId replica) {
   const auto known = replicas.find(replica);
   if (known != replicas.end()) return known->second;
   const Labels labels{{"engine", std::to_string(replica)}};
+  const Labels out{{"engine", std::to_string(replica)}, {"direction", "out"}};
+  const Labels in{{"engine", std::to_string(replica)}, {"direction", "in"}};
   ReplicaSeries series{queue_time.Add(labels, kRequestTime),
                        running.Add(labels),
                        kv_usage.Add(labels),
@@ -168,6 +181,12 @@ ReplicaSeries& Metrics::Registry::of(ReplicaId replica) {
                        prompt_tokens.Add(labels),
                        generated_tokens.Add(labels),
                        preemptions.Add(labels),
+                       swapped.Add(labels),
+                       host_usage.Add(labels),
+                       swapped_sequences.Add(out),
+                       swapped_sequences.Add(in),
+                       swapped_blocks.Add(out),
+                       swapped_blocks.Add(in),
                        prefix_queries.Add(labels),
                        prefix_queries_old_name.Add(labels),
                        prefix_hits.Add(labels),
@@ -215,6 +234,7 @@ void Metrics::replica_joined(ReplicaId replica, const ReplicaInfo& info) {
 
 void Metrics::replica_lost(ReplicaId replica) {
   load(replica, 0, 0.0);
+  swapped(replica, {});
   registry_->remove_cache_config(replica);
   registry_->replica_up.Add({{"engine", std::to_string(replica)}}).Set(0);
 }
@@ -245,6 +265,16 @@ void Metrics::load(ReplicaId replica, std::int32_t num_running, double kv_usage)
 
 void Metrics::preempted(ReplicaId replica, std::int32_t num_sequences) {
   registry_->of(replica).preemptions.Increment(num_sequences);
+}
+
+void Metrics::swapped(ReplicaId replica, const SwapSample& sample) {
+  ReplicaSeries& series = registry_->of(replica);
+  series.swapped.Set(sample.num_swapped);
+  series.host_usage.Set(sample.host_usage);
+  series.sequences_out.Increment(static_cast<double>(sample.num_sequences_out));
+  series.sequences_in.Increment(static_cast<double>(sample.num_sequences_in));
+  series.blocks_out.Increment(static_cast<double>(sample.num_blocks_out));
+  series.blocks_in.Increment(static_cast<double>(sample.num_blocks_in));
 }
 
 void Metrics::prefix_cache(ReplicaId replica, std::int64_t num_queried, std::int64_t num_hit) {

@@ -28,6 +28,16 @@ struct StepSample {
   std::array<std::int32_t, kMaxDraftTokens> num_accepted_at{};  // of these, by place in the draft
 };
 
+// KV swap of a replica: now, and since the last sample.
+struct SwapSample {
+  std::int32_t num_swapped = 0;  // sequences
+  double host_usage = 0.0;       // share of the host blocks, 0 to 1
+  std::int64_t num_sequences_out = 0;
+  std::int64_t num_sequences_in = 0;
+  std::int64_t num_blocks_out = 0;
+  std::int64_t num_blocks_in = 0;
+};
+
 // One request that has ended, whatever the reason.
 struct RequestSample {
   ReplicaId replica = 0;  // that computed its last tokens; 0 where there were none
@@ -54,6 +64,9 @@ class Metrics {
   void preempted(ReplicaId replica, std::int32_t num_sequences);
   void prefix_cache(ReplicaId replica, std::int64_t num_queried, std::int64_t num_hit);  // tokens
   void queue_time(ReplicaId replica, Seconds waited);
+  // Preempted sequences that wait with their KV in host memory, the share of that memory in use, and what went out and
+  // came back since the last call.
+  void swapped(ReplicaId replica, const SwapSample& sample);
   // Engine, whole cluster: the waiting queue is one.
   void waiting(std::int32_t num_sequences);
   void stale_message();  // a result of a past epoch or plan was dropped

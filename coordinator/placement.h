@@ -7,6 +7,8 @@
 // computed there before; and kRunningTokens for every sequence that decodes beside it. So a prefix of n tokens
 // draws at most n * kNewTokenCost / kRunningTokens more sequences to its replica than the least loaded one
 // has: one hot prefix spreads over as many replicas as its load needs, and each of them caches it then.
+// A sequence whose KV is in the host memory of its replica belongs there, and goes only to another one that has
+// nothing else to do.
 // Both constants: tests/bench/placement_bench.cpp.
 #pragma once
 
@@ -22,8 +24,10 @@ struct Candidate {
   const Replica* replica = nullptr;
   Admission admission;
   std::int64_t load = 0;  // tokens
+  bool idle = false;
 
   void take(const Demand& demand);
+  bool is_home_of(const Sequence& sequence) const;
 };
 
 struct Placed {
@@ -44,8 +48,8 @@ class Placement {
   // to answer a plan before they can take it. Empty: no room anywhere.
   std::optional<Placed> choose(Sequence& sequence, const Demand& demand);
 
-  // Nobody may overtake this demand where it could ever fit. False: then nobody is left.
-  bool close(const Demand& demand);
+  // Nobody may overtake this sequence where it belongs and could ever fit. False: then nobody is left.
+  bool close(const Sequence& sequence, const Demand& demand);
 
  private:
   const PrefixCache& cache_;

@@ -54,7 +54,10 @@ CachedPrefix PrefixCache::probe(Sequence& sequence, const Replica& replica) cons
     const std::int32_t num_shared = sequence.num_tokens() - 1;
     return {.num_tokens = num_shared, .num_blocks = num_shared / kBlockSize, .num_free = 0};
   }
-  return enabled_ ? replica.kv.probe(prefix(sequence, replica)) : CachedPrefix{};
+  CachedPrefix cached = enabled_ ? replica.kv.probe(prefix(sequence, replica)) : CachedPrefix{};
+  const HostCopy& host = sequence.host;
+  if (host.exists() && host.replica == replica.id) cached.num_tokens = std::max(cached.num_tokens, host.num_tokens);
+  return cached;
 }
 
 std::optional<BlockCopy> PrefixCache::enter(Sequence& sequence, Replica& replica) const {

@@ -14,7 +14,7 @@ class PrefixCache {
   explicit PrefixCache(const SchedulerConfig& config)
       : enabled_(config.prefix_caching), key_(config.prefix_key) {}
 
-  // How much of the sequence is on the replica.
+  // How much of the sequence is on the replica, in its host memory included.
   CachedPrefix probe(Sequence& sequence, const Replica& replica) const;
 
   // Gives an entering sequence the blocks that are there; it goes on behind them. A fork's partly filled last

@@ -174,6 +174,7 @@ void Scheduler::replica_lost(ReplicaId id, Time now) {
   for (Sequence* sequence : replica->running) leave(*sequence, SequenceState::kLeaving);
   replica->running.clear();
   for (const PlanInFlight& plan : std::exchange(replica->in_flight, {})) answered(*replica, plan);
+  replica->host.drop_all();
 }
 
 void Scheduler::replica_forgotten(ReplicaId id, Time now) {
@@ -225,6 +226,7 @@ void Scheduler::end(Sequence& sequence) {
       return;
     case SequenceState::kWaiting:
       stop_waiting(sequence);
+      drop_host_copy(sequence);
       sequence.state = SequenceState::kEnded;
       return settle(sequence);
     case SequenceState::kEnded:
@@ -255,6 +257,7 @@ void Scheduler::settle(Sequence& sequence) {
   if (!residence.table.blocks.empty()) {
     Replica& replica = replicas_.at(residence.replica);
     replica.num_leaving_blocks -= residence.table.num_held();
+    if (sequence.state == SequenceState::kLeaving) swap_out(sequence, replica);
     replica.kv.release(residence.table);
     due_.insert(replica.id);
   }
@@ -365,6 +368,13 @@ ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
                      .num_prompt_tokens_computed = replica.num_prompt_tokens_computed,
                      .num_prefix_tokens_queried = replica.num_prefix_tokens_queried,
                      .num_prefix_tokens_hit = replica.num_prefix_tokens_hit,
+                     .num_host_blocks = replica.host.num_blocks(),
+                     .num_used_host_blocks = replica.host.num_blocks() - replica.host.num_free(),
+                     .num_swapped = replica.host.num_copies(),
+                     .num_sequences_swapped_out = replica.num_sequences_swapped_out,
+                     .num_sequences_swapped_in = replica.num_sequences_swapped_in,
+                     .num_blocks_swapped_out = replica.num_blocks_swapped_out,
+                     .num_blocks_swapped_in = replica.num_blocks_swapped_in,
                      .decode_us = replica.step_budget.decode_us(1),
                      .prompt_token_ns = replica.step_budget.prompt_token_ns()};
   for (const Sequence* sequence : replica.running) {

@@ -2,7 +2,8 @@
 // block of the cluster, says what each replica computes next, and takes in what came out. No clock, no
 // thread, no socket, no randomness: the same calls give the same plans, byte for byte.
 // One thread (the engine's). Files: scheduler.cpp (who is there), scheduler_plan.cpp, scheduler_apply.cpp,
-// scheduler_beams.cpp, scheduler_speculation.cpp, scheduler_check.cpp (the invariants). Contract of the step: common/types.h and coordinator/README.md.
+// scheduler_beams.cpp, scheduler_speculation.cpp, scheduler_swap.cpp, scheduler_check.cpp (the invariants). Contract of the
+// step: common/types.h and coordinator/README.md.
 #pragma once
 
 #include <deque>
@@ -119,6 +120,11 @@ class Scheduler {
   void admit(Draft& draft, Sequence& sequence);
   void copy_block(Draft& draft, const BlockCopy& copy);
   void enter(Draft& draft, const Sequence& sequence);
+
+  // Preempted sequences in host memory.
+  void swap_out(Sequence& sequence, Replica& replica);
+  void swap_in(Draft& draft, Sequence& sequence);
+  void drop_host_copy(Sequence& sequence);
 
   // apply()
   void deliver(Replica& replica, const PlannedSequence& planned, SequenceResult* result);

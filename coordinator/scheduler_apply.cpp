@@ -47,7 +47,7 @@ bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
     if (entry.slot >= 0 && entry.slot < replica->info.max_num_sequences) by_slot[entry.slot] = &entry;
   }
   observe_speculation(*replica, plan, result);
-  if (!result.sequences.empty()) replica->step_budget.observe(plan.load, result.compute_us);
+  if (!result.sequences.empty()) replica->step_budget.observe(plan.load, result.compute_us - plan.swap_us);
   events_.reserve(events_.size() + plan.sequences.size());
   for (const PlannedSequence& planned : plan.sequences) deliver(*replica, planned, by_slot[planned.slot]);
   replica->remove_departed();

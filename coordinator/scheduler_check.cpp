@@ -80,6 +80,7 @@ void Scheduler::check_sequence(const Sequence& sequence) const {
       CHECK((num_blocks > 0) == (residence.num_plans_in_flight > 0));
       break;
   }
+  CHECK_MSG(!sequence.host.exists() || sequence.state == SequenceState::kWaiting, "KV in host memory outlives its use");
   CHECK_MSG(sequence.num_preemptions <= config_.max_preemptions, "preempted too often");
   CHECK(residence.num_plans_in_flight >= 0 && residence.num_plans_in_flight <= config_.max_plans_in_flight);
 }
@@ -87,6 +88,8 @@ void Scheduler::check_sequence(const Sequence& sequence) const {
 void Scheduler::check_replica(const Replica& replica) const {
   const BlockPool& pool = replica.kv.pool();
   pool.check_integrity();
+  replica.host.check_integrity();
+  std::int32_t num_host_copies = 0;
   std::vector<std::int32_t> num_holders(pool.num_blocks(), 0);
   std::int32_t num_leaving_blocks = 0;
   std::int64_t num_uncomputed_tokens = 0;
@@ -94,6 +97,7 @@ void Scheduler::check_replica(const Replica& replica) const {
   for (const auto& [id, request] : requests_) {
     for (const Sequence& sequence : request.sequences) {
       const Residence& residence = sequence.residence;
+      num_host_copies += sequence.host.exists() && sequence.host.replica == replica.id ? 1 : 0;
       const bool is_running = sequence.state == SequenceState::kRunning;  // a beam may do so without blocks yet
       if ((residence.table.blocks.empty() && !is_running) || residence.replica != replica.id) continue;
       for (const BlockId block : residence.table.blocks) {
@@ -115,6 +119,8 @@ void Scheduler::check_replica(const Replica& replica) const {
               "reference count is not the number of holders");
   }
   CHECK(num_leaving_blocks == replica.num_leaving_blocks);
+  CHECK_MSG(num_host_copies == replica.host.num_copies(), "host memory keeps something for nobody, or nothing for somebody");
+  CHECK(replica.alive || num_host_copies == 0);
   CHECK(num_uncomputed_tokens == replica.num_uncomputed_tokens);
   for (const PlanInFlight& plan : replica.in_flight) num_plans -= plan.sequences.size();
   CHECK_MSG(num_plans == 0, "a plan in flight names a sequence that does not know");

@@ -191,7 +191,7 @@ void Scheduler::place_waiting() {
       placed_[chosen->candidate->replica->id].push_back(sequence);
       due_.insert(chosen->candidate->replica->id);
       if (PrefixCache::will_compute_for_siblings(*sequence, chosen->demand.cached)) computing.insert(sequence->request);
-    } else if (!placement.close(demand)) {
+    } else if (!placement.close(*sequence, demand)) {
       return;
     }
   }
@@ -214,6 +214,7 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
   residence.token_limit = token_limit(replica.info, demand);
   // All of what is known at once: a prompt that has begun never waits for blocks.
   CHECK(replica.kv.grow(residence.table, entry_tokens(replica.info, demand)));
+  swap_in(draft, sequence);
   replica.insert_running(sequence);
   replica.num_uncomputed_tokens += sequence.num_uncomputed();
 
@@ -258,6 +259,11 @@ std::optional<StepPlan> Scheduler::commit(Draft& draft) {
   draft.plan.epoch = replica.epoch;
   draft.plan.step_id = draft.record.step_id = ++replica.last_step_id;
   draft.plan.released = std::exchange(replica.to_release, {});
+  draft.plan.swapped_out = replica.host.take_due();
+  replica.num_blocks_swapped_out += draft.plan.swapped_out.size();
+  replica.num_blocks_swapped_in += draft.plan.swapped_in.size();
+  const std::int64_t num_swapped = std::ssize(draft.plan.swapped_out) + std::ssize(draft.plan.swapped_in);
+  draft.record.swap_us = num_swapped * replica.info.swap_block_ns / 2000;
   replica.in_flight.push_back(std::move(draft.record));
   due_.insert(replica.id);  // for the one after it
   return std::move(draft.plan);

@@ -25,6 +25,7 @@ struct PlanInFlight {
   StepLoad load{};
   std::vector<PlannedSequence> sequences;
   std::vector<BlockId> copied;  // sources of its copies, kept until it is answered
+  std::int64_t swap_us = 0;     // that its copies from and to the host take, as measured at start
 };
 
 struct Replica {
@@ -40,6 +41,7 @@ struct Replica {
   ReplicaInfo info;
   bool alive = true;
   KvManager kv;
+  HostPool host;                        // what preempted sequences have in host memory
   std::vector<Sequence*> running;       // in the order of their keys
   std::vector<SlotId> free_slots;       // may be given out again in the plan that releases them
   std::vector<SlotId> to_release;       // for the next plan
@@ -57,6 +59,10 @@ struct Replica {
   std::uint64_t num_prompt_tokens_computed = 0;  // of these
   std::uint64_t num_prefix_tokens_queried = 0;   // at admissions
   std::uint64_t num_prefix_tokens_hit = 0;       // of these
+  std::uint64_t num_sequences_swapped_out = 0;
+  std::uint64_t num_sequences_swapped_in = 0;
+  std::uint64_t num_blocks_swapped_out = 0;      // in plans
+  std::uint64_t num_blocks_swapped_in = 0;
 };
 
 }  // namespace caudal

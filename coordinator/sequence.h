@@ -9,6 +9,7 @@
 
 #include "coordinator/beam_group.h"
 #include "coordinator/draft_length.h"
+#include "coordinator/host_pool.h"
 #include "coordinator/kv_manager.h"
 #include "coordinator/queue_policy.h"
 #include "coordinator/request.h"
@@ -63,6 +64,7 @@ struct Sequence {
   DraftHistory drafts;
   BeamMove move;
   Residence residence;
+  HostCopy host;  // only while it waits
 
   // When it has to be looked at if it has not started: after this it is too late for the target or the deadline.
   std::optional<Time> alarm() const;

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "kernels/cpu/make_cpu.h"
+#include "kernels/cpu/memory.h"
 
 #ifdef CAUDAL_WITH_CUDA_AS
 #include "kernels/cuda/make_cuda.h"
@@ -22,5 +23,7 @@ Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
 #endif
   return Error{fmt::format("device must be " CAUDAL_DEVICES " in this build, not \"{}\"", options.device), "device"};
 }
+
+std::size_t free_host_bytes() { return host_memory().free_bytes; }
 
 }  // namespace caudal

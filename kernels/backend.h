@@ -96,6 +96,7 @@ struct DeviceInfo {
   std::string name;                   // "cpu: Intel Xeon, 2 threads, amx bf16"
   std::size_t total_memory_bytes = 0;
   std::size_t free_memory_bytes = 0;
+  bool is_host = false;  // its memory is the host's
 };
 
 // Ops that were recorded, to be queued again with one call.
@@ -143,6 +144,8 @@ class Backend {
 
   // Memory. allocate() ends in an Error, never in an exception, when the device has not enough.
   virtual Result<Buffer> allocate(std::size_t bytes) = 0;
+  // Host memory that the device copies from and to by itself (pinned, where that means something). Not of the plan.
+  virtual Result<Buffer> allocate_host(std::size_t bytes) = 0;
   // Rows of `destination` may be strided, those of the source follow one another. The source may be changed at once.
   virtual void copy_to_device(const void* source, const Tensor& destination) = 0;
   virtual void copy_to_host(const Tensor& source, void* destination) = 0;          // contiguous source
@@ -195,8 +198,9 @@ class Backend {
   // out[i] = x[rows[i]]. x [num_tokens, hidden], rows i32 [n], out [n, hidden]
   virtual void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) = 0;
 
-  // Copies whole blocks inside one cache tensor [num_blocks, 16, num_kv_heads, head_dim].
-  virtual void copy_blocks(std::span<const BlockCopy> copies, const Tensor& cache) = 0;
+  // Copies whole blocks from one cache tensor [num_blocks, 16, num_kv_heads, head_dim] to another, which differs in the
+  // number of blocks at most; or inside one. In order. Each may lie in memory of allocate_host().
+  virtual void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) = 0;
 
   // Draws one token per row of logits f32 [num_rows, >= vocab_size] (columns past vocab_size are padding).
   // Order: bias and bans, penalties, temperature, top-k, top-p, min-p; then one uniform number from
@@ -227,6 +231,9 @@ struct BackendOptions {
   int gpu = 0;               // cuda: which of the host's GPUs
   bool tf32 = false;         // cuda: f32 products may round their inputs to 19 bits (tensor cores)
 };
+
+// Host memory that this process may still take.
+std::size_t free_host_bytes();
 
 // An Error when the device is unknown or not usable on this machine.
 Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options);

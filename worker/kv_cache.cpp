@@ -19,8 +19,13 @@ std::string human(std::size_t bytes) {
 }  // namespace
 
 std::string MemoryPlan::describe() const {
-  return fmt::format("weights {}, workspace {}, KV {} in {} blocks of {} tokens", human(weights_bytes),
-                     human(workspace_bytes), human(kv_bytes()), num_blocks, kBlockSize);
+  std::string text = fmt::format("weights {}, workspace {}, KV {} in {} blocks of {} tokens", human(weights_bytes),
+                                 human(workspace_bytes), human(kv_bytes()), num_blocks, kBlockSize);
+  if (num_host_blocks > 0) {
+    const std::size_t host_bytes = host_block_bytes * static_cast<std::size_t>(num_host_blocks);
+    text += fmt::format(", and {} of host memory for {} swapped blocks", human(host_bytes), num_host_blocks);
+  }
+  return text;
 }
 
 std::size_t kv_block_bytes(const ModelConfig& config, const Partition& part, DType dtype) {
@@ -79,6 +84,7 @@ Result<KvCache> KvCache::create(Backend& backend, const ModelConfig& config, con
     cache.buffers_.push_back(std::move(buffer).value());
     return {};
   };
+  cache.num_blocks_ = num_blocks;
   cache.layers_.resize(static_cast<std::size_t>(config.num_layers));
   for (LayerCache& layer : cache.layers_) {
     if (Result<void> k = add(layer.k); !k) return k.error();
@@ -87,11 +93,31 @@ Result<KvCache> KvCache::create(Backend& backend, const ModelConfig& config, con
   return cache;
 }
 
-void KvCache::copy_blocks(Backend& backend, std::span<const BlockCopy> copies) const {
+Result<KvCache> KvCache::create_on_host(Backend& backend, const KvCache& device, std::int64_t num_blocks) {
+  KvCache cache;
+  cache.num_blocks_ = num_blocks;
+  if (num_blocks == 0) return cache;
+  const auto add = [&](const Tensor& like, Tensor& tensor) -> Result<void> {
+    const std::size_t block_bytes = like.rows(0, 1).bytes();
+    Result<Buffer> buffer = backend.allocate_host(block_bytes * static_cast<std::size_t>(num_blocks));
+    if (!buffer) return buffer.error();
+    tensor = buffer.value().tensor(like.dtype(), {num_blocks, like.dim(1), like.dim(2), like.dim(3)});
+    cache.buffers_.push_back(std::move(buffer).value());
+    return {};
+  };
+  cache.layers_.resize(device.layers_.size());
+  for (std::size_t i = 0; i < cache.layers_.size(); ++i) {
+    if (Result<void> k = add(device.layer(i).k, cache.layers_[i].k); !k) return k.error();
+    if (Result<void> v = add(device.layer(i).v, cache.layers_[i].v); !v) return v.error();
+  }
+  return cache;
+}
+
+void KvCache::copy_blocks(Backend& backend, std::span<const BlockCopy> copies, const KvCache& to) const {
   if (copies.empty()) return;
-  for (const LayerCache& layer : layers_) {
-    backend.copy_blocks(copies, layer.k);
-    backend.copy_blocks(copies, layer.v);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    backend.copy_blocks(copies, layers_[i].k, to.layers_[i].k);
+    backend.copy_blocks(copies, layers_[i].v, to.layers_[i].v);
   }
 }
 

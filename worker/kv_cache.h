@@ -40,10 +40,14 @@ struct MemoryPlan {
   std::size_t workspace_bytes = 0;
   std::size_t block_bytes = 0;
   std::int64_t num_blocks = 0;
+  std::size_t host_block_bytes = 0;  // of the host pool, which is not of the device's memory
+  std::int64_t num_host_blocks = 0;
 
   std::size_t kv_bytes() const { return block_bytes * static_cast<std::size_t>(num_blocks); }
   std::size_t total_bytes() const { return weights_bytes + workspace_bytes + kv_bytes(); }
-  std::string describe() const;  // "weights 494.0 MiB, workspace 120.3 MiB, KV 2.0 GiB in 10922 blocks of 16 tokens"
+  // "weights 494.0 MiB, workspace 120.3 MiB, KV 2.0 GiB in 10922 blocks of 16 tokens, and 512.0 MiB of host memory for
+  // 2730 swapped blocks"
+  std::string describe() const;
 };
 
 std::size_t kv_block_bytes(const ModelConfig& config, const Partition& part, DType dtype);
@@ -61,10 +65,16 @@ class KvCache {
   static Result<KvCache> create(Backend& backend, const ModelConfig& config, const Partition& part, DType dtype,
                                 std::int64_t num_blocks);
 
+  // Blocks of the same shape in host memory.
+  static Result<KvCache> create_on_host(Backend& backend, const KvCache& device, std::int64_t num_blocks);
+
+  std::int64_t num_blocks() const { return num_blocks_; }
   const LayerCache& layer(std::size_t i) const { return layers_[i]; }
-  void copy_blocks(Backend& backend, std::span<const BlockCopy> copies) const;
+  // In all layers, to another cache of the same shape or inside this one.
+  void copy_blocks(Backend& backend, std::span<const BlockCopy> copies, const KvCache& to) const;
 
  private:
+  std::int64_t num_blocks_ = 0;
   std::vector<Buffer> buffers_;
   std::vector<LayerCache> layers_;
 };

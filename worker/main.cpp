@@ -102,7 +102,8 @@ int serve(WorkerOptions options, const Job& job) {
   const std::unique_ptr<Communicator> group =
       or_give_up(make_communicator(options.device, *backend, job.replica, options.comm));
   const bool shared = options.device == "cpu" || options.gpu >= 0;  // all ranks of a host on one device
-  options.runner.kv.ranks_on_device = shared ? std::max(job.local_size, options.runner.kv.ranks_on_host) : 1;
+  options.runner.swap.ranks_on_host = std::max(job.local_size, options.runner.kv.ranks_on_host);
+  options.runner.kv.ranks_on_device = shared ? options.runner.swap.ranks_on_host : 1;
   const std::unique_ptr<Runner> runner =
       or_give_up(Runner::create(*backend, *group, options.model_dir, options.runner));
 

@@ -76,6 +76,10 @@ void add_capacity(CLI::App& app, WorkerOptions& options) {
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--num-blocks", runner.kv.num_blocks, "KV blocks of 16 tokens; instead of the share")
       ->check(CLI::Range(1, 1 << 30));
+  app.add_option("--swap-bytes", runner.swap.bytes,
+                 "Host memory of a rank for the KV of preempted sequences, as in 4GiB; 0 = none; if not given, as much as the "
+                 "KV cache, at most 4 GiB and an eighth of the host's free memory")
+      ->transform(CLI::AsSizeValue(false));
 }
 
 void add_process(CLI::App& app, WorkerOptions& options) {

@@ -35,6 +35,9 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   Result<KvCache> cache = KvCache::create(backend, start.config, start.part, start.dtype, start.memory.num_blocks);
   if (!cache) return cache.error();
   parts.cache = std::move(cache).value();
+  Result<KvCache> host_cache = KvCache::create_on_host(backend, parts.cache, start.memory.num_host_blocks);
+  if (!host_cache) return host_cache.error();
+  parts.host_cache = std::move(host_cache).value();
   Result<std::unique_ptr<Drafter>> drafter = Drafter::create(backend, group, start);
   if (!drafter) return drafter.error();
   parts.drafter = std::move(drafter).value();
@@ -42,7 +45,9 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
       backend, group, {*parts.decoder, *parts.uploader, parts.cache, parts.sampler->drawn()}, options.max_num_sequences);
   if (!graphs) return graphs.error();
   parts.graphs = std::move(graphs).value();
-  return std::unique_ptr<Runner>(new Runner(backend, std::move(parts), start.info));
+  ReplicaInfo info = start.info;
+  info.swap_block_ns = measure_swap_ns(backend, parts.cache, parts.host_cache);
+  return std::unique_ptr<Runner>(new Runner(backend, std::move(parts), info));
 }
 
 Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
@@ -54,7 +59,8 @@ Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
               .max_context_tokens = info.max_context_tokens,
               .num_blocks = info.num_blocks,
               .vocab_size = info.vocab_size,
-              .max_draft_tokens = info.max_draft_tokens}) {}
+              .max_draft_tokens = info.max_draft_tokens,
+              .num_host_blocks = info.num_host_blocks}) {}
 
 void Runner::clear() {
   steps_.clear();
@@ -76,7 +82,9 @@ Result<void> Runner::submit(const StepPlan& plan) {
   Result<std::vector<ScheduledWork>> work = table_.apply(plan);
   if (!work) return work.error();
   step.work = std::move(work).value();
-  parts_.cache.copy_blocks(backend_, plan.block_copies);
+  parts_.cache.copy_blocks(backend_, plan.swapped_out, parts_.host_cache);
+  parts_.host_cache.copy_blocks(backend_, plan.swapped_in, parts_.cache);
+  parts_.cache.copy_blocks(backend_, plan.block_copies, parts_.cache);
   for (const NewSequence& entered : plan.new_sequences) parts_.drafter->forget(entered.slot);
   const DraftTime drafting = parts_.drafter->propose(table_, step.work);
   step.result.draft_us = drafting.total_us;

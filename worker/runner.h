@@ -18,6 +18,7 @@
 #include "worker/model/decoder.h"
 #include "worker/sampler.h"
 #include "worker/sequence_table.h"
+#include "worker/swap.h"
 
 namespace caudal {
 
@@ -30,6 +31,7 @@ struct RunnerOptions {
   std::int32_t max_draft_tokens = kMaxDraftTokens;  // guesses per sequence and step; 0 = never guess
   std::filesystem::path draft_model_dir;            // a smaller model of the same vocabulary that guesses; or empty
   KvBudget kv;
+  SwapBudget swap;
 };
 
 class Runner {
@@ -75,6 +77,7 @@ class Runner {
     std::unique_ptr<BatchUploader> uploader;
     std::unique_ptr<Sampler> sampler;
     KvCache cache;
+    KvCache host_cache;  // of preempted sequences
     std::unique_ptr<Drafter> drafter;
     DecodeGraphs graphs;
   };

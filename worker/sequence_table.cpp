@@ -144,6 +144,11 @@ Result<void> SequenceTable::enter(const NewSequence& entering) {
 Result<void> SequenceTable::check_copies(const StepPlan& plan) const {
   for (const BlockCopy& copy : plan.block_copies)
     if (!blocks_exist({copy.source, copy.destination})) return broken("an unknown block is copied");
+  const auto on_host = [&](BlockId block) { return block >= 0 && block < limits_.num_host_blocks; };
+  for (const BlockCopy& copy : plan.swapped_out)
+    if (!blocks_exist({copy.source}) || !on_host(copy.destination)) return broken("an unknown block is swapped out");
+  for (const BlockCopy& copy : plan.swapped_in)
+    if (!on_host(copy.source) || !blocks_exist({copy.destination})) return broken("an unknown block is swapped in");
   return {};
 }
 

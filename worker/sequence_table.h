@@ -60,6 +60,7 @@ struct TableLimits {
   std::int32_t num_blocks = 0;
   std::int32_t vocab_size = 0;
   std::int32_t max_draft_tokens = 0;
+  std::int32_t num_host_blocks = 0;
 };
 
 // One scheduled sequence after the plan was applied: compute `num_tokens` from its num_computed on.

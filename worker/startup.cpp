@@ -100,6 +100,20 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
   return {};
 }
 
+// What the device takes of the host's memory is not free for the host pool.
+Result<void> plan_host_pool(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
+  const std::size_t taken = backend.info().is_host ? start.memory.total_bytes() : 0;
+  const std::size_t taken_by_all = taken * static_cast<std::size_t>(options.swap.ranks_on_host);
+  const std::size_t free_bytes = free_host_bytes();
+  const std::size_t block_bytes = kv_block_bytes(start.config, start.part, start.dtype);
+  Result<void> planned = plan_swap(options.swap, block_bytes, free_bytes - std::min(free_bytes, taken_by_all), start.memory);
+  if (!planned) return planned.error();
+  Result<std::int64_t> least = least_of_all(backend, group, start.memory.num_host_blocks);
+  if (!least) return least.error();
+  start.memory.num_host_blocks = least.value();
+  return {};
+}
+
 // A sequence cannot outgrow the whole cache. Who asked for a length gets it or an error.
 Result<std::int32_t> served_context(const RunnerOptions& options, const Startup& start) {
   const std::int64_t capacity = start.memory.num_blocks * kBlockSize;
@@ -147,6 +161,7 @@ Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::f
   }
   start.max_blocks_per_sequence = blocks_for(start.limits.max_context);
   if (Result<void> planned = plan_kv(backend, group, options, start); !planned) return planned.error();
+  if (Result<void> planned = plan_host_pool(backend, group, options, start); !planned) return planned.error();
   Result<std::int32_t> context = served_context(options, start);
   if (!context) return context.error();
 
@@ -161,6 +176,7 @@ Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::f
   start.info.model_digest = start.config.digest;
   start.info.max_draft_tokens = options.max_draft_tokens;
   start.info.has_draft_model = start.draft.has_value();
+  start.info.num_host_blocks = static_cast<std::int32_t>(start.memory.num_host_blocks);
   return start;
 }
 

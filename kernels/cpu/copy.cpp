@@ -70,15 +70,18 @@ void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, const Tensor& 
   });
 }
 
-void CpuBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& cache) {
-  Dim num_blocks("num_blocks"), block_size("block_size", kBlockSize), num_kv_heads("num_kv_heads"),
-      head_dim("head_dim");
-  Expect("copy_blocks").shape("cache", cache, {num_blocks, block_size, num_kv_heads, head_dim});
+void CpuBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) {
+  Dim sources("sources"), destinations("destinations"), block_size("block_size", kBlockSize),
+      num_kv_heads("num_kv_heads"), head_dim("head_dim");
+  Expect expect("copy_blocks");
+  expect.shape("from", from, {sources, block_size, num_kv_heads, head_dim});
+  expect.shape("to", to, {destinations, block_size, num_kv_heads, head_dim}).dtype("to", to, from.dtype());
   for (const BlockCopy& copy : copies) {  // in order: a copy may read what an earlier one wrote
-    CHECK(copy.source >= 0 && copy.source < *num_blocks);
-    CHECK(copy.destination >= 0 && copy.destination < *num_blocks);
-    if (copy.source == copy.destination) continue;
-    std::memcpy(row_address(cache, copy.destination), row_address(cache, copy.source), row_bytes(cache));
+    CHECK(copy.source >= 0 && copy.source < *sources);
+    CHECK(copy.destination >= 0 && copy.destination < *destinations);
+    std::byte* const source = row_address(from, copy.source);
+    std::byte* const destination = row_address(to, copy.destination);
+    if (source != destination) std::memcpy(destination, source, row_bytes(from));
   }
 }
 

@@ -38,9 +38,10 @@ DeviceInfo CpuBackend::info() const {
       fmt::format("cpu: {}, {} threads, {}", cpu_model(), context_->num_threads(), isa_name(context_->isa()));
   info.total_memory_bytes = memory.total_bytes;
   info.free_memory_bytes = memory.free_bytes;
+  info.is_host = true;
   return info;
 }
 
-Result<Buffer> CpuBackend::allocate(std::size_t bytes) { return allocate_host(bytes); }
+Result<Buffer> CpuBackend::allocate(std::size_t bytes) { return caudal::allocate_host(bytes); }
 
 }  // namespace caudal

@@ -78,6 +78,15 @@ Result<Buffer> CudaBackend::allocate(std::size_t bytes) {
                 [arena = arena_, at = *offset](void*) { arena->give(at); });
 }
 
+Result<Buffer> CudaBackend::allocate_host(std::size_t bytes) {
+  void* data = nullptr;
+  const cudaError_t status = cudaHostAlloc(&data, std::max<std::size_t>(bytes, 1), cudaHostAllocPortable);
+  if (status != cudaSuccess) {
+    return Error{fmt::format("{} MiB of host memory could not be pinned ({})", bytes >> 20, cudaGetErrorName(status)), ""};
+  }
+  return Buffer(data, bytes, [](void* p) { cudaFreeHost(p); });
+}
+
 std::size_t CudaBackend::workspace_bytes(const StepSizes& sizes) const {
   return kSmallBuffers + attention_bytes(sizes) + sampling_bytes(sizes) + recording_bytes(sizes);
 }

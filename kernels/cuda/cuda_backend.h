@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
   Result<void> health() const override;
 
   Result<Buffer> allocate(std::size_t bytes) override;
+  Result<Buffer> allocate_host(std::size_t bytes) override;
   void copy_to_device(const void* source, const Tensor& destination) override;
   void copy_to_host(const Tensor& source, void* destination) override;
   void zero(const Tensor& destination) override;
@@ -52,7 +53,7 @@ class CudaBackend final : public Backend {
                        const AttentionBatch& batch, const AttentionParams& params,
                        const Tensor& out) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) override;
-  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& cache) override;
+  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
   std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size,
                                      std::span<const SamplingRow> rows, const Tensor& tokens) override;
   std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override;

@@ -161,18 +161,32 @@ void CudaBackend::choose_linear(const Tensor& x, const Linear& weight, const Ten
   matmul_->choose(x, static_cast<const CudaLinear&>(weight), out);
 }
 
-// A copy may read what an earlier one wrote, so they stay in order; there are few (forked sequences).
-void CudaBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& cache) {
-  Dim num_blocks("num_blocks"), block_size("block_size", kBlockSize), num_kv_heads("num_kv_heads"),
-      head_dim("head_dim");
-  Expect("copy_blocks").shape("cache", cache, {num_blocks, block_size, num_kv_heads, head_dim});
+// A copy may read what an earlier one wrote, so they stay in order. Those inside a cache are few (forked sequences); of
+// those to and from the host, what is in a row on both sides goes at once.
+void CudaBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) {
+  Dim sources("sources"), destinations("destinations"), block_size("block_size", kBlockSize),
+      num_kv_heads("num_kv_heads"), head_dim("head_dim");
+  Expect expect("copy_blocks");
+  expect.shape("from", from, {sources, block_size, num_kv_heads, head_dim}).contiguous("from", from);
+  expect.shape("to", to, {destinations, block_size, num_kv_heads, head_dim}).contiguous("to", to);
+  expect.dtype("to", to, from.dtype());
   for (const BlockCopy& copy : copies) {
-    CHECK(copy.source >= 0 && copy.source < *num_blocks);
-    CHECK(copy.destination >= 0 && copy.destination < *num_blocks);
-    if (copy.source == copy.destination || !ready()) continue;
-    const Tensor from = cache.rows(copy.source, 1), to = cache.rows(copy.destination, 1);
-    context_->check(cudaMemcpyAsync(to.data(), from.data(), from.bytes(), cudaMemcpyDefault, context_->stream()),
-                    "copying a KV block");
+    CHECK(copy.source >= 0 && copy.source < *sources);
+    CHECK(copy.destination >= 0 && copy.destination < *destinations);
+  }
+  const bool is_fork = from.data() == to.data();
+  while (!copies.empty() && ready()) {
+    const BlockCopy first = copies.front();
+    std::int32_t run = 1;
+    const auto goes_on = [&](const BlockCopy& next) {
+      return next.source == first.source + run && next.destination == first.destination + run;
+    };
+    while (!is_fork && run < std::ssize(copies) && goes_on(copies[static_cast<std::size_t>(run)])) ++run;
+    copies = copies.subspan(static_cast<std::size_t>(run));
+    const Tensor source = from.rows(first.source, run), destination = to.rows(first.destination, run);
+    if (source.data() == destination.data()) continue;
+    context_->check(cudaMemcpyAsync(destination.data(), source.data(), source.bytes(), cudaMemcpyDefault, context_->stream()),
+                    "copying KV blocks");
   }
 }
 

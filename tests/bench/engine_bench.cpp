@@ -184,23 +184,33 @@ void first_token(InProcess& engine, int repeats) {
              1e3 * median(cold), 1e3 * median(cached), median(cold) / median(cached));
 }
 
-// A pool that just suffices, and one of 5 % less.
+// A pool that just suffices, and one of 5 % less, where preempted sequences are computed again or swapped. In turns.
 void smaller_pool(InProcess& engine, std::int32_t count, int repeats) {
   WorkloadOptions options;
   options.lengths = "sharegpt";
   options.num_requests = count;
   const std::vector<RequestShape> workload = make_workload(options).value();
   const std::int32_t enough = engine.run(workload, {}).most_used_blocks;
-  std::vector<double> full, small;
-  std::uint64_t num_preemptions = 0;
+  const std::int32_t less = enough * 95 / 100;
+  RunReport full, again, swapped;  // the last ones
+  std::vector<double> full_s, again_s, swapped_s;
   for (int i = 0; i < repeats; ++i) {
-    full.push_back(engine.run(workload, {}, Arrivals::kAtOnce, enough).seconds);
-    const RunReport report = engine.run(workload, {}, Arrivals::kAtOnce, enough * 95 / 100);
-    small.push_back(report.seconds);
-    num_preemptions = report.num_preemptions;
+    full = engine.run(workload, {}, Arrivals::kAtOnce, {enough, false});
+    again = engine.run(workload, {}, Arrivals::kAtOnce, {less, false});
+    swapped = engine.run(workload, {}, Arrivals::kAtOnce, {less, true});
+    full_s.push_back(full.seconds);
+    again_s.push_back(again.seconds);
+    swapped_s.push_back(swapped.seconds);
   }
-  fmt::print("5 % of {} blocks less: {:+.1f} % throughput, {} preemptions among {} requests\n", enough,
-             100 * (median(full) / median(small) - 1), num_preemptions, count);
+  const auto print = [&](const char* name, const RunReport& report, const std::vector<double>& seconds) {
+    fmt::print("5 % of {} blocks less, {:<17}{:+6.1f} % throughput; {} preemptions, {} swapped back, {:+} of {} steps, "
+               "{:+} of {} tokens computed\n",
+               enough, name, 100 * (median(full_s) / median(seconds) - 1), report.num_preemptions, report.num_swapped_in,
+               report.num_steps - full.num_steps, full.num_steps, report.num_computed - full.num_computed,
+               full.num_computed);
+  };
+  print("computed again:", again, again_s);
+  print("swapped:", swapped, swapped_s);
 }
 
 double percentile(std::vector<double> values, double share) {

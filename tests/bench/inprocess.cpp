@@ -69,13 +69,14 @@ Request InProcess::make_request(const RequestShape& shape, std::size_t index) co
 }
 
 RunReport InProcess::run(const std::vector<RequestShape>& workload, const SchedulerConfig& config, Arrivals arrivals,
-                         std::int32_t num_blocks) {
+                         const Pool& pool) {
   SchedulerConfig plain = config;
   plain.speculative = SpeculativeMode::kOff;  // random weights fall into loops, which are too easy to guess
   Scheduler scheduler(plain);
   runner_->clear();
   ReplicaInfo info = runner_->info();
-  if (num_blocks > 0) info.num_blocks = num_blocks;
+  if (pool.num_blocks > 0) info.num_blocks = pool.num_blocks;
+  if (!pool.swaps) info.num_host_blocks = 0;
   scheduler.replica_joined(0, next_epoch_++, info, now_us());
   RunReport report;
   report.first_token_s.resize(workload.size());
@@ -115,6 +116,8 @@ RunReport InProcess::run(const std::vector<RequestShape>& workload, const Schedu
   report.mean_batch = static_cast<double>(num_scheduled) / static_cast<double>(report.num_steps);
   report.unused_kv_share = waste.mean();
   report.num_preemptions = scheduler.stats().num_preemptions;
+  report.num_swapped_in = scheduler.replica_stats(0).num_sequences_swapped_in;
+  report.num_computed = static_cast<std::int64_t>(scheduler.replica_stats(0).num_tokens_computed);
   CHECK(scheduler.stats().num_finished == workload.size());
   return report;
 }

@@ -21,10 +21,18 @@ struct RunReport {
   double unused_kv_share = 0.0;        // of the tokens that allocated blocks could hold, averaged over steps
   std::int32_t most_used_blocks = 0;
   std::uint64_t num_preemptions = 0;
+  std::uint64_t num_swapped_in = 0;    // sequences that came back from host memory
+  std::int64_t num_computed = 0;       // tokens, those computed again included
   std::vector<double> first_token_s;   // per request, from its submission
 
   double output_tokens_per_s() const { return static_cast<double>(num_output_tokens) / seconds; }
   double total_tokens_per_s() const { return static_cast<double>(num_prompt_tokens + num_output_tokens) / seconds; }
+};
+
+// Of the runner's blocks.
+struct Pool {
+  std::int32_t num_blocks = 0;  // 0: all
+  bool swaps = true;            // preempted sequences to host memory
 };
 
 enum class Arrivals { kAtOnce, kOneByOne };  // one by one: the next when the last has ended
@@ -36,10 +44,9 @@ class InProcess {
   InProcess(const std::string& model_dir, LoadFormat format, std::int32_t max_num_sequences,
             std::int32_t max_tokens_per_step, std::int64_t num_blocks);
 
-  // With empty tables and caches. Padding is generated, but only what was asked for counts. `num_blocks`, if
-  // not 0, of the runner's are used.
+  // With empty tables and caches. Padding is generated, but only what was asked for counts.
   RunReport run(const std::vector<RequestShape>& workload, const SchedulerConfig& config,
-                Arrivals arrivals = Arrivals::kAtOnce, std::int32_t num_blocks = 0);
+                Arrivals arrivals = Arrivals::kAtOnce, const Pool& pool = {});
 
   // `num_streams` sequences decode; when all of them do, a prompt arrives. Milliseconds of every step: before, and
   // from there until the prompt's first token. As many steps before as `num_quiet`.

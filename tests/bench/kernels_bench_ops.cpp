@@ -136,7 +136,7 @@ void copy_blocks(benchmark::State& state) {
   std::vector<BlockCopy> copies;
   for (BlockId i = 0; i < num_copies; ++i) copies.push_back({2 * i, 2 * i + 1});
   const Tensor blocks = cache.tensor.reshaped({2 * num_copies, kBlockSize, kKvHeads, kHeadDim});
-  for (auto _ : state) device().copy_blocks(copies, blocks);
+  for (auto _ : state) device().copy_blocks(copies, blocks, blocks);
   report(state, cache.tensor.bytes());
 }
 

@@ -32,6 +32,8 @@ StepPlan sample_plan() {
                              .stop = {.max_tokens = 10, .min_tokens = 2, .stop_token_ids = {0, 2}},
                              .speculative = SpeculativeMode::kDraft,
                              .is_beam = true}},
+          .swapped_out = {{6, 1}},
+          .swapped_in = {{2, 7}, {3, 8}},
           .block_copies = {{4, 5}},
           .scheduled = {{.slot = 2, .num_tokens = 2, .new_blocks = {5}, .num_draft_tokens = 3},
                         {.slot = 0, .num_tokens = 1, .new_blocks = {}, .next_token = 0}}};
@@ -76,6 +78,12 @@ TEST(Wire, PlanRoundTrip) {
   EXPECT_EQ(sequence.speculative, SpeculativeMode::kDraft);
   ASSERT_EQ(back.block_copies.size(), 1U);
   EXPECT_EQ(back.block_copies[0].destination, 5);
+  ASSERT_EQ(back.swapped_out.size(), 1U);
+  EXPECT_EQ(back.swapped_out[0].source, 6);
+  EXPECT_EQ(back.swapped_out[0].destination, 1);
+  ASSERT_EQ(back.swapped_in.size(), 2U);
+  EXPECT_EQ(back.swapped_in[1].source, 3);
+  EXPECT_EQ(back.swapped_in[1].destination, 8);
   ASSERT_EQ(back.scheduled.size(), 2U);
   EXPECT_EQ(back.scheduled[0].num_tokens, 2);
   EXPECT_EQ(back.scheduled[0].new_blocks, (std::vector<BlockId>{5}));
@@ -133,7 +141,9 @@ TEST(Wire, RegisterRoundTrip) {
                                   .attention_window = 48,
                                   .model_digest = "d",
                                   .max_draft_tokens = 8,
-                                  .has_draft_model = true},
+                                  .has_draft_model = true,
+                                  .num_host_blocks = 12,
+                                  .swap_block_ns = 5'000'000'000},
                          .build_version = "1"};
   const auto decoded = decode_from_worker(encode(FromWorker(message)));
   ASSERT_TRUE(decoded.ok());
@@ -145,6 +155,8 @@ TEST(Wire, RegisterRoundTrip) {
   EXPECT_EQ(back.info.model_digest, "d");
   EXPECT_EQ(back.info.max_draft_tokens, 8);
   EXPECT_TRUE(back.info.has_draft_model);
+  EXPECT_EQ(back.info.num_host_blocks, 12);
+  EXPECT_EQ(back.info.swap_block_ns, 5'000'000'000);
   EXPECT_EQ(back.protocol_version, kControlProtocolVersion);
 }
 
@@ -163,6 +175,8 @@ TEST(Wire, RefusesWhatCannotBe) {
   EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].num_computed = 3; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].blocks = {-1}; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.block_copies[0].source = -1; }));
+  EXPECT_TRUE(refused([](StepPlan& p) { p.swapped_out[0].destination = -1; }));
+  EXPECT_TRUE(refused([](StepPlan& p) { p.swapped_in[1].source = -1; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].num_tokens = 0; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].new_blocks = {-7}; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].num_draft_tokens = -1; }));

@@ -20,6 +20,7 @@ TEST(Metrics, SpeaksVllmsNames) {
   metrics.load(3, 4, 0.25);
   metrics.preempted(3, 2);
   metrics.prefix_cache(3, 64, 48);
+  metrics.swapped(3, {2, 0.5, 3, 1, 40, 20});
   metrics.waiting(9);
   metrics.queue_position(3);
   metrics.refused("queue_full", 2);
@@ -40,6 +41,10 @@ TEST(Metrics, SpeaksVllmsNames) {
       "vllm:prompt_tokens_total{model_name=\"demo\",engine=\"3\"} 30",
       "vllm:generation_tokens_total{model_name=\"demo\",engine=\"3\"} 6",
       "vllm:num_preemptions_total{model_name=\"demo\",engine=\"3\"} 2",
+      "vllm:num_requests_swapped{model_name=\"demo\",engine=\"3\"} 2",
+      "vllm:cpu_cache_usage_perc{model_name=\"demo\",engine=\"3\"} 0.5",
+      "caudal:swapped_sequences_total{model_name=\"demo\",direction=\"out\",engine=\"3\"} 3",
+      "caudal:swapped_blocks_total{model_name=\"demo\",direction=\"in\",engine=\"3\"} 20",
       "vllm:prefix_cache_hits_total{model_name=\"demo\",engine=\"3\"} 48",
       "vllm:gpu_prefix_cache_queries_total{model_name=\"demo\",engine=\"3\"} 64",
       "vllm:request_success_total{model_name=\"demo\",finished_reason=\"length\"} 1",

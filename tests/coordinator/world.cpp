@@ -184,6 +184,8 @@ void World::join(Node& node) {
   node.info.max_tokens_per_step = draw(1, 80);
   node.info.max_draft_tokens = chance(70) ? draw(0, 8) : 0;
   node.info.has_draft_model = chance(50);
+  node.info.num_host_blocks = chance(75) ? draw(1, 14) : 0;
+  node.info.swap_block_ns = chance(75) ? 1 : draw(0, 4'000'000);  // else dearer than computing again, or unknown
   node.epoch = ++last_epoch_;
   node.computed.clear();
   node.worker.emplace(node.info);
@@ -211,7 +213,7 @@ bool World::plan(Node& node) {
   note_beams(node, *plan);
   for (const NewSequence& sequence : plan->new_sequences) {
     if (!sequence.is_beam) ++num_admissions_[sequence.sequence_id];
-    check_cached(node, sequence);
+    check_cached(node, sequence, *plan);
   }
   digest_ = mix(digest_, node.checker->trace_digest());
   node.plans.push_back(std::move(*plan));
@@ -280,7 +282,7 @@ void World::note_computed(Node& node, const StepResult& result) {
   }
 }
 
-void World::check_cached(const Node& node, const NewSequence& sequence) {
+void World::check_cached(const Node& node, const NewSequence& sequence, const StepPlan& plan) {
   const auto [request_id, index] = streams_.at(sequence.sequence_id - 1);
   Client& client = clients_.at(request_id);
   const bool is_stream = index < std::ssize(client.streams);
@@ -292,16 +294,21 @@ void World::check_cached(const Node& node, const NewSequence& sequence) {
     num_beam_moves_ += index > 0 ? 1 : 0;
     return;  // what it took over from whom the simulated worker compares with its tokens
   }
+  const auto comes_back = [&](const BlockCopy& copy) { return std::ranges::count(sequence.blocks, copy.destination) > 0; };
+  const bool is_swapped_in = std::ranges::any_of(plan.swapped_in, comes_back);
+  num_swapped_in_ += is_swapped_in ? 1 : 0;
   const bool forked = sequence.num_computed + 1 == std::ssize(client.request.prompt) && sequence.tokens == client.request.prompt;
   if (forked && client.request.num_sequences > 1) {
     ++num_forks_;
     return;
   }
-  num_tokens_hit_ += sequence.num_computed;
-  CHECK(config_.prefix_caching && sequence.num_computed % kBlockSize == 0);
+  if (!is_swapped_in) {
+    num_tokens_hit_ += sequence.num_computed;
+    CHECK(config_.prefix_caching && sequence.num_computed % kBlockSize == 0);
+  }
   std::uint64_t prefix = salt_digest(client.request);
-  for (std::int32_t i = 0; i < sequence.num_computed; ++i) prefix = mix(prefix, sequence.tokens[i]);
-  CHECK_MSG(node.computed.contains(prefix), "found what nobody with this salt has computed");
+  for (std::int32_t i = 0; i < sequence.num_computed / kBlockSize * kBlockSize; ++i) prefix = mix(prefix, sequence.tokens[i]);
+  CHECK_MSG(sequence.num_computed < kBlockSize || node.computed.contains(prefix), "found what nobody with this salt has computed");
 }
 
 bool World::fits(const Client& client, const ReplicaInfo& info) const {
@@ -358,15 +365,17 @@ void World::check() {
 }
 
 // After full rounds of planning, a replica without a plan has nobody left to work for, except whom a busy
-// replica with more of their prefix is to have, and who waits to be forked.
+// replica with more of their prefix or with their KV in host memory is to have, and who waits to be forked.
 void World::check_work_conserving() {
   const SchedulerStats stats = scheduler_.stats();
+  const bool any_swapped = std::ranges::any_of(
+      nodes_, [&](const Node& node) { return scheduler_.replica_stats(node.id).num_swapped > 0; });
   const bool any_busy = std::ranges::any_of(
       nodes_, [&](const Node& node) { return scheduler_.replica_stats(node.id).num_plans_in_flight > 0; });
   for (const Node& node : nodes_) {
     if (node.epoch == 0 || scheduler_.replica_stats(node.id).num_plans_in_flight > 0) continue;
     CHECK_MSG(scheduler_.replica_stats(node.id).num_running == 0, "a replica idles with sequences on it");
-    if ((config_.prefix_caching || forks_) && any_busy) continue;
+    if ((config_.prefix_caching || forks_ || any_swapped) && any_busy) continue;
     std::int32_t num_misfits = 0;
     for (const auto& [id, client] : clients_) {
       if (fits(client, node.info)) continue;

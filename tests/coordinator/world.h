@@ -29,6 +29,7 @@ class World {
   std::uint64_t num_searches() const { return num_searches_; }  // with beams, to their end
   std::uint64_t num_beam_moves() const { return num_beam_moves_; }  // beams that went on from another
   std::uint64_t num_tokens_hit() const { return num_tokens_hit_; }  // in prefix caches
+  std::uint64_t num_swapped_in() const { return num_swapped_in_; }  // sequences that came back from host memory
 
  private:
   struct Node {
@@ -86,7 +87,7 @@ class World {
   void receive(const TokenEvent& event);
   void note_beams(Node& node, const StepPlan& plan);
   void note_computed(Node& node, const StepResult& result);
-  void check_cached(const Node& node, const NewSequence& sequence);
+  void check_cached(const Node& node, const NewSequence& sequence, const StepPlan& plan);
   void check();
   void check_work_conserving();
 
@@ -109,6 +110,7 @@ class World {
   std::uint64_t num_forks_ = 0;
   std::uint64_t num_searches_ = 0;
   std::uint64_t num_beam_moves_ = 0;
+  std::uint64_t num_swapped_in_ = 0;
   std::uint64_t digest_ = 0;
 };
 

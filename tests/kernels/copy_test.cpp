@@ -54,11 +54,26 @@ TEST_P(CopyTest, BlocksAreCopiedInOrder) {
   OwnedMatrix cache = OwnedMatrix(dtype(), 4, kColumns).fill_normal(3);
   const OwnedMatrix before = cache;
   const std::array<BlockCopy, 3> copies{{{0, 1}, {1, 3}, {2, 2}}};
-  backend_->copy_blocks(copies, cache.tensor().reshaped({4, kBlockSize, 2, 8}));
+  const Tensor blocks = cache.tensor().reshaped({4, kBlockSize, 2, 8});
+  backend_->copy_blocks(copies, blocks, blocks);
   EXPECT_EQ(cache.row(0), before.row(0));
   EXPECT_EQ(cache.row(1), before.row(0));
   EXPECT_EQ(cache.row(2), before.row(2));
   EXPECT_EQ(cache.row(3), before.row(0));
+}
+
+// Out to a smaller pool in host memory, and back to other places; neighbours on both sides and not.
+TEST_P(CopyTest, BlocksGoToHostMemoryAndBack) {
+  constexpr std::int64_t kColumns = kBlockSize * 2 * 8;
+  OwnedMatrix cache = OwnedMatrix(dtype(), 6, kColumns).fill_normal(8);
+  const OwnedMatrix before = cache;
+  const Buffer memory = std::move(backend_->allocate_host(4 * kColumns * dtype_bytes(dtype()))).value();
+  const Tensor blocks = cache.tensor().reshaped({6, kBlockSize, 2, 8});
+  const Tensor host = memory.tensor(dtype(), {4, kBlockSize, 2, 8});
+  backend_->copy_blocks(std::array<BlockCopy, 4>{{{1, 0}, {2, 1}, {3, 2}, {5, 3}}}, blocks, host);
+  backend_->copy_blocks(std::array<BlockCopy, 3>{{{3, 0}, {0, 4}, {1, 5}}}, host, blocks);
+  const std::array<int, 6> expected{5, 1, 2, 3, 1, 2};
+  for (std::int64_t i = 0; i < 6; ++i) EXPECT_EQ(cache.row(i), before.row(expected[static_cast<std::size_t>(i)])) << i;
 }
 
 TEST_P(CopyTest, HostCopiesRoundTripAndZeroKeepsThePadding) {
@@ -83,7 +98,8 @@ TEST(CopyDeathTest, RefusesRowsAndBlocksOutside) {
   EXPECT_DEATH(backend->gather_rows(x.tensor(), rows.vector(), out.tensor()), "row < ");
   const OwnedMatrix cache(DType::kF32, 2, kBlockSize * 4);
   const std::array<BlockCopy, 1> copies{{{0, 2}}};
-  EXPECT_DEATH(backend->copy_blocks(copies, cache.tensor().reshaped({2, kBlockSize, 1, 4})), "destination");
+  const Tensor blocks = cache.tensor().reshaped({2, kBlockSize, 1, 4});
+  EXPECT_DEATH(backend->copy_blocks(copies, blocks, blocks), "destination");
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ class WaitingBackend final : public Backend {
   Result<void> prepare(const StepSizes& sizes, std::size_t bytes) override { return inner_->prepare(sizes, bytes); }
   Result<void> health() const override { return inner_->health(); }
   Result<Buffer> allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
+  Result<Buffer> allocate_host(std::size_t bytes) override { return inner_->allocate_host(bytes); }
   void synchronize() override {
     inner_->synchronize();
     const Result<void> health = inner_->health();
@@ -76,8 +77,8 @@ class WaitingBackend final : public Backend {
     inner_->gather_rows(x, rows, out);
     synchronize();
   }
-  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& cache) override {
-    inner_->copy_blocks(copies, cache);
+  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override {
+    inner_->copy_blocks(copies, from, to);
     synchronize();
   }
   std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,

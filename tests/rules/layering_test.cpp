@@ -98,6 +98,7 @@ TEST(Layering, TheSchedulerIsPure) {
   const std::vector<std::string> pure = {"coordinator/scheduler", "coordinator/sequence.h",
                                          "coordinator/draft_length", "coordinator/kv_manager", "coordinator/block_pool",
                                          "coordinator/placement",  "coordinator/admission",
+                                         "coordinator/host_pool",  "coordinator/swap_cost",
                                          "coordinator/queue_policy", "coordinator/waiting_queue",
                                          "coordinator/prefix",     "coordinator/request.h",
                                          "coordinator/step_budget", "coordinator/tenants", "coordinator/beam_"};

@@ -3,6 +3,8 @@
 POOL = "coordinator/block_pool.cpp"
 KV = "coordinator/kv_manager.cpp"
 PREFIX = "coordinator/prefix_cache.cpp"
+HOST = "coordinator/host_pool.cpp"
+SWAP = "coordinator/scheduler_swap.cpp"
 QUEUE = "coordinator/waiting_queue.cpp"
 ADMISSION = "coordinator/admission.cpp"
 SCHEDULER = "coordinator/scheduler.cpp"
@@ -52,6 +54,27 @@ MUTANTS = [
      [(PLAN, "  draft.record.copied.push_back(copy.source);\n  draft.replica.kv.keep(copy.source);\n", "")]),
     ("a fork takes one token more than its parent has computed",
      [(PREFIX, "residence.num_computed >= num_shared &&", "residence.num_computed >= num_shared - 1 &&")]),
+    # --- host memory ---
+    ("a block is copied out when it may have been reused",
+     [(PLAN, "draft.plan.swapped_out = replica.host.take_due();",
+       "if (replica.last_step_id % 2 == 0) draft.plan.swapped_out = replica.host.take_due();")]),
+    ("a sequence comes back without its blocks",
+     [(SWAP, "  draft.plan.swapped_in.insert(draft.plan.swapped_in.end(), copies.begin(), copies.end());\n", "")]),
+    ("one block too few comes back",
+     [(SWAP, "num_present = residence.num_computed / kBlockSize;", "num_present = residence.num_computed / kBlockSize + 1;")]),
+    ("a partly filled block stays behind",
+     [(HOST, "num_in_use = blocks_for(num_tokens);", "num_in_use = num_tokens / kBlockSize;")]),
+    ("one host block in five is never free again",
+     [(HOST, "if (*block != kNoBlock) free_.push_back(*block);",
+       "if (*block != kNoBlock && *block % 5 != 3) free_.push_back(*block);")]),
+    ("host blocks outlive their epoch", [(SCHEDULER, "  replica->host.drop_all();\n", "")]),
+    ("host blocks outlive a cancel", [(SCHEDULER, "      drop_host_copy(sequence);\n", "")]),
+    ("host blocks outlive the way to another replica",
+     [(SWAP, "host.num_tokens <= residence.num_computed) return drop_host_copy(sequence);",
+       "host.num_tokens <= residence.num_computed) return;")]),
+    ("a copy that was given up is still made",
+     [(HOST, "  std::erase_if(due_, [&](const BlockCopy& due) { return std::ranges::count(copy.blocks, due.destination) > 0; });\n",
+       "")]),
     # --- slots ---
     ("the worker is not told that a slot is free",
      [(SCHEDULER, "  if (residence.is_told) replica.to_release.push_back(residence.slot);\n", "")]),
@@ -125,7 +148,7 @@ MUTANTS = [
     ("running sequences are kept in the order of arrival here",
      [(PLAN, "replica.insert_running(sequence);", "replica.running.push_back(&sequence);")]),
     ("small sequences overtake one that waits for room",
-     [(PLAN, "    } else if (!placement.close(demand)) {\n      return;\n    }\n", "    }\n")]),
+     [(PLAN, "    } else if (!placement.close(*sequence, demand)) {\n      return;\n    }\n", "    }\n")]),
     ("a sequence resumes without what it generated",
      [(PLAN, "line.tokens = sequence.tokens;",
        "line.tokens.assign(sequence.tokens.begin(), sequence.tokens.begin() + demand.num_prompt_tokens);")]),

@@ -23,7 +23,9 @@ inline std::uint64_t digest(const StepPlan& plan, std::uint64_t seed = 0) {
     for (const BlockId block : sequence.blocks) d = mix(d, block);
     d = mix(mix(d, sequence.num_computed), sequence.is_beam ? 1 : 0);
   }
-  for (const BlockCopy& copy : plan.block_copies) d = mix(mix(d, copy.source), copy.destination);
+  for (const auto* copies : {&plan.swapped_out, &plan.swapped_in, &plan.block_copies}) {
+    for (const BlockCopy& copy : *copies) d = mix(mix(d, copy.source), copy.destination);
+  }
   for (const ScheduledSequence& scheduled : plan.scheduled) {
     d = mix(mix(mix(d, scheduled.slot), scheduled.num_tokens), scheduled.num_draft_tokens);
     d = mix(d, scheduled.next_token.value_or(-1));
@@ -42,9 +44,8 @@ class PlanChecker {
     CHECK_MSG(!plan.scheduled.empty(), "a plan without work");
     CHECK(unanswered_.size() < static_cast<std::size_t>(config_.max_plans_in_flight));
     for (const SlotId slot : plan.released) CHECK(tables_.erase(slot) == 1);
-    for (const NewSequence& sequence : plan.new_sequences) {
-      enter(sequence, plan.block_copies);
-    }
+    swap(plan);
+    for (const NewSequence& sequence : plan.new_sequences) enter(sequence, plan);
     Unanswered unanswered;
     for (const BlockCopy& copy : plan.block_copies) unanswered.named.insert(copy.source);
     std::int64_t num_tokens = 0;
@@ -110,23 +111,49 @@ class PlanChecker {
     std::map<SlotId, Work> work;
   };
 
-  // Whole blocks are found; what is computed behind them has been copied.
-  void enter(const NewSequence& sequence, const std::vector<BlockCopy>& copies) {
-    if (sequence.num_computed % kBlockSize != 0) {
-      const BlockId copied = sequence.blocks.at(sequence.num_computed / kBlockSize);
-      CHECK(std::ranges::count(copies, copied, &BlockCopy::destination) == 1);
+  // A host block is read once after it was written, each block is named once, and what is written is nobody's.
+  void swap(const StepPlan& plan) {
+    std::set<BlockId> host_blocks;
+    for (const BlockCopy& copy : plan.swapped_out) {
+      CHECK(copy.destination >= 0 && copy.destination < info_.num_host_blocks);
+      CHECK_MSG(host_blocks.insert(copy.destination).second, "two blocks are copied to one host block");
+      in_host_memory_.insert(copy.destination);
     }
-    const auto end_of_cached = sequence.blocks.begin() + sequence.num_computed / kBlockSize;
-    Table table{sequence.sequence_id, {sequence.blocks.begin(), end_of_cached}, sequence.num_computed};
-    hide(table);
-    for (const BlockId block : table.blocks) {
-      for (const Unanswered& plan : unanswered_) {
-        CHECK_MSG(!plan.written.contains(block), "a block is found while an unanswered plan writes it");
+    std::set<BlockId> blocks;
+    for (const BlockCopy& copy : plan.swapped_in) {
+      CHECK_MSG(in_host_memory_.erase(copy.source) == 1, "nothing was copied to a host block that is read");
+      CHECK_MSG(blocks.insert(copy.destination).second, "two host blocks are copied to one block");
+      check_unused(copy.destination);
+    }
+  }
+
+  // Whole blocks are found, or come back from the host; what is computed behind them has been copied either way.
+  void enter(const NewSequence& sequence, const StepPlan& plan) {
+    const auto is_copied = [](const std::vector<BlockCopy>& copies, BlockId block) {
+      return std::ranges::count(copies, block, &BlockCopy::destination) == 1;
+    };
+    const std::int32_t num_full = sequence.num_computed / kBlockSize;
+    if (sequence.num_computed % kBlockSize != 0) {
+      const BlockId partial = sequence.blocks.at(num_full);
+      CHECK(is_copied(plan.block_copies, partial) != is_copied(plan.swapped_in, partial));
+    }
+    const auto [entry, is_new] = tables_.emplace(sequence.slot, Table{sequence.sequence_id, {}, sequence.num_computed});
+    CHECK(is_new);
+    Table& table = entry->second;
+    const std::int32_t num_hidden = hidden_blocks(info_.attention_window, sequence.num_computed);
+    for (std::int32_t i = 0; i < std::ssize(sequence.blocks); ++i) {
+      const BlockId block = sequence.blocks[i];
+      if (i < num_hidden) {
+        table.blocks.push_back(kNoBlock);
+      } else if (i < num_full || is_copied(plan.swapped_in, block)) {
+        table.blocks.push_back(block);
+        for (const Unanswered& before : unanswered_) {
+          CHECK_MSG(!before.written.contains(block), "a block is found while an unanswered plan writes it");
+        }
+      } else {
+        hand_out(table, {block});
       }
     }
-    const auto [entry, is_new] = tables_.emplace(sequence.slot, std::move(table));
-    CHECK(is_new);
-    hand_out(entry->second, {end_of_cached, sequence.blocks.end()});
   }
 
   // What no later query sees is no longer in the table.
@@ -167,15 +194,19 @@ class PlanChecker {
     }
   }
 
+  void check_unused(BlockId block) const {
+    CHECK(block >= 0 && block < info_.num_blocks);
+    for (const auto& [slot, other] : tables_) {
+      CHECK_MSG(std::ranges::count(other.blocks, block) == 0, "a block is in two tables");
+    }
+    for (const Unanswered& plan : unanswered_) {
+      CHECK_MSG(!plan.named.contains(block), "a block was reused while an unanswered plan names it");
+    }
+  }
+
   void hand_out(Table& table, const std::vector<BlockId>& blocks) {
     for (const BlockId block : blocks) {
-      CHECK(block >= 0 && block < info_.num_blocks);
-      for (const auto& [slot, other] : tables_) {
-        CHECK_MSG(std::ranges::count(other.blocks, block) == 0, "a block is in two tables");
-      }
-      for (const Unanswered& plan : unanswered_) {
-        CHECK_MSG(!plan.named.contains(block), "a block was reused while an unanswered plan names it");
-      }
+      check_unused(block);
       table.blocks.push_back(block);
     }
   }
@@ -186,6 +217,7 @@ class PlanChecker {
   StepId last_step_id_ = 0;
   std::map<SlotId, Table> tables_;  // as the worker sees them after the last plan
   std::deque<Unanswered> unanswered_;
+  std::set<BlockId> in_host_memory_;  // host blocks that were written and not read since
   std::uint64_t digest_ = 0;
 };
 

@@ -1,5 +1,5 @@
 // SimulatedWorker: the worker's side of the StepPlan contract (common/types.h) over ToyModel: sequence
-// table, KV blocks, chunks, stop rules, drafts, skipping of slots that have finished. CHECKs that the plan keeps
+// table, KV blocks, host blocks, chunks, stop rules, drafts, skipping of slots that have finished. CHECKs that the plan keeps
 // the coordinator's side of it. A step is one call; when plans run and answers travel is up to the caller.
 #pragma once
 
@@ -20,6 +20,7 @@ class SimulatedWorker {
       : info_(info),
         table_(info.max_num_sequences),
         kv_(info.num_blocks * kBlockSize),
+        host_kv_(info.num_host_blocks * kBlockSize),
         num_tables_(info.num_blocks) {}
 
   StepResult run(const StepPlan& plan) {
@@ -34,9 +35,11 @@ class SimulatedWorker {
       for (const BlockId block : sequence.blocks) ++num_tables_.at(block);
       hide(*table_[sequence.slot]);
     }
+    for (const BlockCopy& copy : plan.swapped_out) copy_block(kv_, copy, host_kv_);
+    for (const BlockCopy& copy : plan.swapped_in) copy_block(host_kv_, copy, kv_);
     for (const BlockCopy& copy : plan.block_copies) {
       CHECK_MSG(num_tables_.at(copy.destination) == 1, "a copy overwrites somebody's block");
-      std::copy_n(kv_.begin() + copy.source * kBlockSize, kBlockSize, kv_.begin() + copy.destination * kBlockSize);
+      copy_block(kv_, copy, kv_);
     }
     for (const NewSequence& sequence : plan.new_sequences) check_cached(*table_[sequence.slot]);
     StepResult result{.epoch = plan.epoch, .step_id = plan.step_id, .sequences = {}};
@@ -61,6 +64,14 @@ class SimulatedWorker {
     bool has_finished = false;
     std::int64_t num_hidden = 0;  // leading blocks that it never reads again
   };
+
+  using Blocks = std::vector<std::uint64_t>;  // [number of blocks, 16]
+
+  static void copy_block(const Blocks& from, const BlockCopy& copy, Blocks& to) {
+    CHECK(copy.source >= 0 && (copy.source + 1) * kBlockSize <= std::ssize(from));
+    CHECK(copy.destination >= 0 && (copy.destination + 1) * kBlockSize <= std::ssize(to));
+    std::copy_n(from.begin() + copy.source * kBlockSize, kBlockSize, to.begin() + copy.destination * kBlockSize);
+  }
 
   void hide(Row& row, std::int64_t num_blocks) {
     for (; row.num_hidden < num_blocks; ++row.num_hidden) --num_tables_.at(row.sequence.blocks[row.num_hidden]);
@@ -178,7 +189,8 @@ class SimulatedWorker {
   ReplicaInfo info_;
   std::int32_t num_rows_ = 0;              // of the step
   std::vector<std::optional<Row>> table_;  // by slot
-  std::vector<std::uint64_t> kv_;          // [num_blocks, 16]
+  Blocks kv_;
+  Blocks host_kv_;
   std::vector<std::int32_t> num_tables_;   // that hold a block
 };
 

@@ -226,7 +226,7 @@ void Simulation::check_turn() {
     const Stream& stream = ledger_.admitted(sequence, static_cast<std::int32_t>(num_losses_));
     const auto side = replicas_.find(replica);
     // A block can be read by others only once an answer has confirmed it, and only under its salt (S4).
-    if (side != replicas_.end() && sequence.num_computed > 0 && !ledger_.may_fork(sequence.sequence_id)) {
+    if (side != replicas_.end() && sequence.num_computed >= kBlockSize && !ledger_.may_fork(sequence.sequence_id)) {
       const std::uint64_t found = ledger_.prefixes(sequence.sequence_id, sequence.num_computed).back();
       CHECK_MSG(side->second.computed.contains(found), "a prefix was found that nobody has computed under this salt");
     }
@@ -274,6 +274,11 @@ void Simulation::send(std::vector<Peer> peers, ToWorker message) {
     environment_.trace.line(environment_.now, "plan", "replica {} epoch {} step {}: {} sequences, {} new, {} released, {:x}",
                             side->first, plan->epoch, plan->step_id, plan->scheduled.size(), plan->new_sequences.size(),
                             plan->released.size(), sim::digest(*plan));
+    if (!plan->swapped_out.empty() || !plan->swapped_in.empty()) {
+      environment_.trace.line(environment_.now, "swap", "replica {} step {}: {} blocks out, {} in", side->first,
+                              plan->step_id, plan->swapped_out.size(), plan->swapped_in.size());
+    }
+    num_swapped_in_ += plan->swapped_in.empty() ? 0 : 1;
   } else {
     environment_.trace.line(environment_.now, "send", "message {} to {} ranks", message.index(), peers.size());
   }

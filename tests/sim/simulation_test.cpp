@@ -33,7 +33,8 @@ struct Options {
 };
 
 struct Totals {
-  std::uint64_t num_seeds = 0, num_steps = 0, num_finished = 0, num_preemptions = 0, num_losses = 0, num_stale = 0;
+  std::uint64_t num_seeds = 0, num_steps = 0, num_finished = 0, num_preemptions = 0, num_losses = 0, num_stale = 0,
+                num_swapped_in = 0;
   std::int32_t max_admissions = 0, max_overtakes = 0;
   std::uint64_t digest = 0;
 };
@@ -52,6 +53,7 @@ void run(std::uint64_t seed, const Options& options, Totals& totals) {
   totals.num_preemptions += stats.num_preemptions;
   totals.num_losses += simulation.num_losses();
   totals.num_stale += simulation.num_stale();
+  totals.num_swapped_in += simulation.num_swapped_in();
   totals.max_admissions = std::max(totals.max_admissions, simulation.max_admissions());
   totals.max_overtakes = std::max(totals.max_overtakes, simulation.max_overtakes());
   totals.digest = mix(totals.digest, simulation.digest());
@@ -60,7 +62,8 @@ void run(std::uint64_t seed, const Options& options, Totals& totals) {
 // A simulation in which nothing happens proves nothing.
 bool is_wild_enough(const Totals& totals) {
   return totals.num_finished > totals.num_seeds * 4 && totals.num_losses > totals.num_seeds &&
-         totals.num_preemptions > totals.num_seeds / 4 && totals.num_stale > totals.num_seeds;
+         totals.num_preemptions > totals.num_seeds / 4 && totals.num_stale > totals.num_seeds &&
+         totals.num_swapped_in > totals.num_seeds / 20;
 }
 
 int run_all(const Options& options) {
@@ -76,10 +79,10 @@ int run_all(const Options& options) {
     fmt::print("{:016x}\n", totals.digest);
     return 0;
   }
-  fmt::print("{} seeds, {} steps, {:.0f} s: {} sequences finished, {} preemptions, {} losses, {} stale results,\n"
+  fmt::print("{} seeds, {} steps, {:.0f} s: {} sequences finished, {} preemptions, {} swaps in, {} losses, {} stale results,\n"
              "at most {} admissions of a sequence beyond its losses, {} overtakes; trace {:016x}\n",
              totals.num_seeds, totals.num_steps, seconds(), totals.num_finished, totals.num_preemptions,
-             totals.num_losses, totals.num_stale, totals.max_admissions, totals.max_overtakes, totals.digest);
+             totals.num_swapped_in, totals.num_losses, totals.num_stale, totals.max_admissions, totals.max_overtakes, totals.digest);
   if (totals.num_seeds < 1000 || is_wild_enough(totals)) return 0;
   fmt::print("the clusters are too calm to prove anything\n");
   return 1;
