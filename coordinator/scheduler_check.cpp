@@ -44,6 +44,7 @@ void Scheduler::check_integrity() const {
                 seen.num_leaving == told.num_leaving,
             "a sequence is in no state or in two");
   for (const auto& [age, sequence] : waiting_.by_age()) CHECK(sequence->state == SequenceState::kWaiting);
+  waiting_.check_integrity();
   for (const auto& [name, tenant] : tenants_.all()) {
     std::int32_t num_requests = 0, num_waiting = 0;
     for (const auto& [id, request] : requests_) num_requests += request.tenant == &tenant ? 1 : 0;

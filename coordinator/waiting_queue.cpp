@@ -71,6 +71,13 @@ Sequence* WaitingQueue::find_alarm(Time now) const {
   return alarms_.begin()->second;
 }
 
+void WaitingQueue::check_integrity() const {
+  for (const auto& [at, sequence] : alarms_) {
+    CHECK_MSG(by_age_.contains(age(*sequence)), "an alarm outlives its sequence");
+    CHECK_MSG(sequence->alarm() == at.first, "an alarm at another time than the sequence asks for");
+  }
+}
+
 QueueWalk::~QueueWalk() {
   for (Sequence* sequence : shown_) queue_.link(*sequence);
 }

@@ -31,6 +31,9 @@ class WaitingQueue {
   // A sequence that never started and whose alarm (Sequence::alarm) is before `now`; nullptr: none.
   Sequence* find_alarm(Time now) const;
 
+  // CHECKs that alarms are those of waiting sequences, at the times they ask for.
+  void check_integrity() const;
+
  private:
   friend class QueueWalk;
   struct Lane {  // of one tenant in one rank
