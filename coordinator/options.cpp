@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 
+#include "common/installation.h"
 #include "common/socket.h"
 
 namespace caudal {
@@ -23,7 +24,9 @@ const std::map<std::string, SpeculativeMode> kSpeculativeModes = {{"off", Specul
 constexpr std::int32_t kMaxTenantWeight = 10'000;
 
 void add_serving(CLI::App& app, Options& options) {
-  app.add_option("--model", options.model_dir, "Hugging Face model directory")->check(CLI::ExistingDirectory);
+  app.add_option("--model", options.model_dir, "Hugging Face model directory")
+      ->transform(from_installation)
+      ->check(CLI::ExistingDirectory);
   app.add_option("--served-model-name", options.served_model_name, "Name that clients use (default: the directory's)");
   app.add_option("--host", options.host, "HTTP address; off loopback everybody who reaches it may use it")
       ->capture_default_str();

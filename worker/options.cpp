@@ -4,6 +4,8 @@
 
 #include <map>
 
+#include "common/installation.h"
+
 namespace caudal {
 namespace {
 
@@ -35,6 +37,7 @@ void add_seconds(CLI::App& app, const std::string& flag, std::chrono::millisecon
 void add_model(CLI::App& app, WorkerOptions& options) {
   app.add_option("--model", options.model_dir, "Hugging Face model directory")
       ->required()
+      ->transform(from_installation)
       ->check(CLI::ExistingDirectory);
   add_choice(app, "--load-format", options.runner.load_format, kLoadFormats, "safetensors",
              "safetensors, or dummy: random weights of the configured shape");

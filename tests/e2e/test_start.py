@@ -95,9 +95,9 @@ class Start(unittest.TestCase):
             first.rename(moved)
             with Cluster(wait=False) as cluster:  # only for its ports, its marks and its check of leftovers
                 cluster.stop()
-                cluster.command = [str(moved / "bin/caudal-coordinator"), "--config", "etc/caudal/coordinator.toml",
+                cluster.command = [str(moved / "bin/caudal-coordinator"), "--config", str(moved / "etc/caudal/coordinator.toml"),
                                    "--port", str(cluster.port), "--control", cluster.control, "--zmq", ""]
-                cluster.process = cluster.start(cluster.command, cwd=moved)
+                cluster.process = cluster.start(cluster.command, cwd="/")
                 cluster.wait_ready()
                 self.assertEqual(cluster.chat("What is 17 plus 25?"), "42")
 
