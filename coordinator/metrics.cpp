@@ -317,7 +317,9 @@ void Metrics::request_finished(const RequestSample& sample) {
   for (const auto& [reason, name] : kReasons) {
     if (reason == sample.reason) registry_->finished.Add({{"finished_reason", name}}).Increment();
   }
-  registry_->latency_of(sample.replica).end_to_end->Observe(sample.duration.count());
+  Histogram& end_to_end = sample.replica ? *registry_->latency_of(*sample.replica).end_to_end
+                                         : registry_->end_to_end.Add({{"engine", "cluster"}}, kRequestTime);
+  end_to_end.Observe(sample.duration.count());
   registry_->request_prompt.Observe(static_cast<double>(sample.num_prompt_tokens));
   registry_->request_output.Observe(static_cast<double>(sample.num_generated_tokens));
   registry_->request_n.Observe(sample.num_sequences);

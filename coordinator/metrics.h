@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -40,7 +41,7 @@ struct SwapSample {
 
 // One request that has ended, whatever the reason.
 struct RequestSample {
-  ReplicaId replica = 0;  // that computed its last tokens; 0 where there were none
+  std::optional<ReplicaId> replica;  // that computed its last tokens; none where there were none
   Seconds duration{};  // from arrival at the gateway to the last token
   std::int64_t num_prompt_tokens = 0;
   std::int64_t num_generated_tokens = 0;

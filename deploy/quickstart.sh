@@ -127,7 +127,7 @@ done
 json_string() { tr '\000-\037' ' ' <<<"$1" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/ *$//'; }
 # ask PATH BODY FIELD: prints the text of each server-sent event as it arrives; else keeps what the server said.
 ask() {
-  curl -sSN --fail-with-body "$url$1" -H 'Content-Type: application/json' -d "$2" | tee "$answer_file" |
+  curl -sN --fail-with-body "$url$1" -H 'Content-Type: application/json' -d "$2" | tee "$answer_file" |
     sed -un "s/^data: .*\"$3\":\"\(\([^\"\\]\|\\\\.\)*\)\".*/\\1/p" |
     while IFS= read -r delta; do printf '%b' "${delta//\\\"/\"}"; done
 }
@@ -135,13 +135,13 @@ text=$(json_string "$prompt")
 options='"max_tokens":64,"temperature":0,"stream":true'
 answered=0
 printf '\n> %s\n' "$prompt"
-ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"$text\"}],$options}" content 2>/dev/null || answered=$?
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"$text\"}],$options}" content || answered=$?
 if ((answered != 0)) && grep -q 'chat template' "$answer_file"; then
   echo "(a model without a chat template; it goes on with the text)"
   answered=0
-  ask /v1/completions "{\"prompt\":\"$text\",$options}" text 2>/dev/null || answered=$?
+  ask /v1/completions "{\"prompt\":\"$text\",$options}" text || answered=$?
 fi
-((answered == 0)) || { echo "the sample question was refused: $(cat "$answer_file")" >&2; ! $once || exit 1; }
+((answered == 0)) || { echo "no answer to the sample question (curl: $answered): $(cat "$answer_file")" >&2; ! $once || exit 1; }
 echo
 echo
 $once && exit 0

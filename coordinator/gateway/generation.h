@@ -88,7 +88,7 @@ class Generation {
   std::shared_ptr<TokenStream> stream_;           // shared with the engine, which holds it as a TokenSink
   std::size_t num_unfinished_ = 0;                // choices; 0 before start()
   bool first_token_seen_ = false;
-  ReplicaId last_replica_ = 0;
+  std::optional<ReplicaId> last_replica_;
   bool recorded_ = false;
 };
 

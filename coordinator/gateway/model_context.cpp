@@ -16,11 +16,13 @@ namespace {
 
 namespace json = boost::json;
 
-Result<json::object> read_object(const std::filesystem::path& path) {
-  const std::string name = path.filename().string();
+Result<std::string> read_text(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return Error{"The file cannot be read.", name};
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file) return Error{"The file cannot be read.", path.filename().string()};
+  return std::string((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+}
+
+Result<json::object> parse_object(const std::string& text, const std::string& name) {
   Result<json::value> value = parse_strict_json(text);
   if (!value) return Error{value.error().message, name};
   if (!value.value().is_object()) return Error{"It must hold a JSON object.", name};
@@ -77,10 +79,11 @@ Result<void> read_sampling(const json::object& config, SamplingParams& sampling)
 }  // namespace
 
 Result<void> load_model_defaults(const std::filesystem::path& model_dir, ModelContext& model) {
-  const Result<json::object> config = read_object(model_dir / "config.json");
+  const Result<std::string> config_text = read_text(model_dir / "config.json");
+  if (!config_text) return config_text.error();
+  model.digest = model_digest(config_text.value());
+  const Result<json::object> config = parse_object(config_text.value(), "config.json");
   if (!config) return config.error();
-  std::ifstream text(model_dir / "config.json", std::ios::binary);
-  model.digest = model_digest(std::string(std::istreambuf_iterator<char>(text), {}));
   const Result<std::int32_t> vocab = positive_integer(config.value(), "vocab_size", "config.json");
   if (!vocab) return vocab.error();
   const Result<std::int32_t> context = positive_integer(config.value(), "max_position_embeddings", "config.json");
@@ -92,7 +95,9 @@ Result<void> load_model_defaults(const std::filesystem::path& model_dir, ModelCo
   model.eos_token_ids = std::move(eos).value();
 
   if (!std::filesystem::exists(model_dir / "generation_config.json")) return {};
-  const Result<json::object> generation = read_object(model_dir / "generation_config.json");
+  const Result<std::string> generation_text = read_text(model_dir / "generation_config.json");
+  if (!generation_text) return generation_text.error();
+  const Result<json::object> generation = parse_object(generation_text.value(), "generation_config.json");
   if (!generation) return generation.error();
   Result<std::vector<TokenId>> more = token_ids(generation.value(), "eos_token_id", "generation_config.json");
   if (!more) return more.error();

@@ -8,6 +8,7 @@
 
 #include "common/check.h"
 #include "coordinator/scheduler.h"
+#include "tests/sim/instant_table.h"
 
 namespace caudal {
 namespace {
@@ -21,50 +22,24 @@ double cpu_now() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// Answers plans at once: one token each; ends sequences when told to.
-class InstantWorker {
- public:
-  explicit InstantWorker(std::int32_t num_slots) : table_(num_slots) {}
-
-  StepResult run(const StepPlan& plan, std::int32_t num_to_end) {
-    for (const NewSequence& s : plan.new_sequences) {
-      table_[s.slot] = {s.sequence_id, static_cast<std::int32_t>(s.tokens.size()), s.num_computed, false};
-    }
-    StepResult result{.epoch = plan.epoch, .step_id = plan.step_id, .sequences = {}};
-    for (const ScheduledSequence& s : plan.scheduled) {
-      Row& row = table_[s.slot];
-      if (row.has_ended) continue;
-      row.num_computed += s.num_tokens;
-      SequenceResult& entry = result.sequences.emplace_back();
-      entry.slot = s.slot;
-      entry.sequence_id = row.sequence;
-      entry.num_computed = row.num_computed;
-      if (row.num_computed < row.num_tokens) continue;
-      entry.tokens = {7};
-      row.num_tokens += 1;
-      if (num_to_end <= 0 || row.num_tokens < kPromptTokens + 100) continue;
-      --num_to_end;
-      row.has_ended = true;
-      entry.finish_reason = FinishReason::kStop;
-    }
-    return result;
+// Answers plans at once; the first `num_to_end` sequences that have said enough stop.
+StepResult answer(sim::InstantTable& table, const StepPlan& plan, std::int32_t num_to_end) {
+  StepResult result = table.run(plan);
+  for (SequenceResult& line : result.sequences) {
+    if (num_to_end <= 0) break;
+    if (line.tokens.empty() || line.num_computed < kPromptTokens + 99) continue;
+    --num_to_end;
+    table.end(line.slot);
+    line.finish_reason = FinishReason::kStop;
   }
-
- private:
-  struct Row {
-    SequenceId sequence;
-    std::int32_t num_tokens;
-    std::int32_t num_computed;
-    bool has_ended;
-  };
-  std::vector<Row> table_;
-};
+  return result;
+}
 
 class Cluster {
  public:
   Cluster(std::int32_t num_running, std::int32_t num_replicas)
       : scheduler_(config(num_running)),
-        workers_(num_replicas, InstantWorker(num_running)),
+        workers_(num_replicas, sim::InstantTable(num_running)),
         plans_(num_replicas) {
     for (std::int32_t i = 0; i < num_replicas; ++i) {
       const ReplicaInfo info{.num_blocks = num_running * 256,
@@ -95,7 +70,7 @@ class Cluster {
       spent += cpu_now() - start;
       if (plan) plans_[i].push_back(std::move(*plan));
       if (plans_[i].size() < 2) continue;
-      StepResult result = workers_[i].run(plans_[i].front(), num_to_end);
+      StepResult result = answer(workers_[i], plans_[i].front(), num_to_end);
       plans_[i].pop_front();
       start = cpu_now();
       CHECK(scheduler_.apply(i, std::move(result), 0));
@@ -120,7 +95,7 @@ class Cluster {
   }
 
   Scheduler scheduler_;
-  std::vector<InstantWorker> workers_;
+  std::vector<sim::InstantTable> workers_;
   std::vector<std::deque<StepPlan>> plans_;
   RequestId last_id_ = 0;
 };

@@ -31,6 +31,7 @@ TEST(Metrics, SpeaksVllmsNames) {
   metrics.first_token(3, Seconds(0.03));
   metrics.next_tokens(3, Seconds(0.06), 3);
   metrics.request_finished({3, Seconds(1.5), 12, 34, 1, FinishReason::kLength});
+  metrics.request_finished({std::nullopt, Seconds(0.25), 12, 0, 1, FinishReason::kError});
   metrics.http_request("/v1/completions", "POST", 200, Seconds(0.1));
   const std::string text = metrics.text();
   const char* const lines[] = {
@@ -52,6 +53,7 @@ TEST(Metrics, SpeaksVllmsNames) {
       "vllm:time_to_first_token_seconds_bucket{model_name=\"demo\",engine=\"3\",le=\"0.04\"} 1",
       "vllm:inter_token_latency_seconds_count{model_name=\"demo\",engine=\"3\"} 3",
       "vllm:e2e_request_latency_seconds_sum{model_name=\"demo\",engine=\"3\"} 1.5",
+      "vllm:e2e_request_latency_seconds_sum{model_name=\"demo\",engine=\"cluster\"} 0.25",
       "caudal:step_time_seconds_count{model_name=\"demo\",engine=\"3\"} 2",
       "caudal:batch_size_sum{model_name=\"demo\",engine=\"3\"} 8",
       "vllm:spec_decode_num_drafts_total{model_name=\"demo\",engine=\"3\"} 2",

@@ -48,6 +48,8 @@ class InstantTable {
     }
     return result;
   }
+  // From now on it is skipped, as after a stop token.
+  void end(SlotId slot) { rows_.at(slot).has_ended = true; }
   StepResult run(const StepPlan& plan) {
     StepWork nobody_asks;
     return run(plan, nobody_asks);
