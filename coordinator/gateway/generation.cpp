@@ -51,15 +51,19 @@ struct Generation::Part {
   std::vector<Clock::time_point> last_token;  // per sequence
 };
 
+std::int32_t served_context_tokens(const GenerationContext& context) {
+  const std::int32_t joined = context.service.status().max_context_tokens;
+  const std::int32_t of_model = context.model.max_context_tokens;
+  return joined > 0 ? std::min(joined, of_model) : of_model;
+}
+
 Generation::Generation(const GenerationContext& context, ApiRequest request, Clock::time_point arrival)
     : context_(context), request_(std::move(request)), arrival_(arrival) {}
 
 Generation::~Generation() { cancel(); }
 
 std::optional<ApiError> Generation::prepare() {
-  const std::int32_t joined = context_.service.status().max_context_tokens;
-  const std::int32_t of_model = context_.model.max_context_tokens;
-  const std::int32_t max_context = joined > 0 ? std::min(joined, of_model) : of_model;
+  const std::int32_t max_context = served_context_tokens(context_);
   parts_.resize(request_.endpoint == Endpoint::kChat ? 1 : request_.prompts.size());
   if (request_.best_of > request_.num_sequences) {
     best_of_.emplace(parts_.size(), request_.best_of, request_.num_sequences, request_.num_logprobs >= 0);

@@ -38,6 +38,9 @@ struct GenerationContext {
   Metrics& metrics;
 };
 
+// Tokens of prompt and output together: what the model allows, or less where a replica's cache holds less.
+std::int32_t served_context_tokens(const GenerationContext& context);
+
 class Generation {
  public:
   using Clock = std::chrono::steady_clock;

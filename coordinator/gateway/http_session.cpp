@@ -218,10 +218,10 @@ asio::awaitable<bool> HttpSession::dispatch(Exchange& exchange) {
   switch (match.route->id) {
     case RouteId::kChat: co_return co_await serve_generation(exchange, Endpoint::kChat);
     case RouteId::kCompletions: co_return co_await serve_generation(exchange, Endpoint::kCompletions);
-    case RouteId::kModels: co_return co_await answer(exchange, {}, models_json(context.model));
+    case RouteId::kModels: co_return co_await answer(exchange, {}, models_json(context.model, served_context_tokens(context)));
     case RouteId::kModel:
       if (match.name != context.model.served_name) co_return co_await answer_error(exchange, model_not_found());
-      co_return co_await answer(exchange, {}, model_json(context.model));
+      co_return co_await answer(exchange, {}, model_json(context.model, served_context_tokens(context)));
     case RouteId::kLive: co_return co_await answer(exchange, {}, R"({"status":"live"})");
     case RouteId::kVersion: co_return co_await answer(exchange, {}, R"({"version":")" CAUDAL_VERSION R"("})");
     case RouteId::kLoad: co_return co_await answer(exchange, {}, load_json(*context.service.load()));

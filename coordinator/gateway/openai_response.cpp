@@ -232,16 +232,16 @@ std::string OpenAiResponse::completion_logprobs(const ChoiceDelta& delta, std::s
                      scores, tops, offsets);
 }
 
-std::string model_json(const ModelContext& model) {
+std::string model_json(const ModelContext& model, std::int32_t max_context_tokens) {
   std::string name;
   append_json_string(name, model.served_name);
   return fmt::format(
       R"({{"id":{},"object":"model","created":{},"owned_by":"caudal","root":{},"parent":null,"max_model_len":{}}})", name,
-      model.created, name, model.max_context_tokens);
+      model.created, name, max_context_tokens);
 }
 
-std::string models_json(const ModelContext& model) {
-  return R"({"object":"list","data":[)" + model_json(model) + "]}";
+std::string models_json(const ModelContext& model, std::int32_t max_context_tokens) {
+  return R"({"object":"list","data":[)" + model_json(model, max_context_tokens) + "]}";
 }
 
 }  // namespace caudal

@@ -55,7 +55,7 @@ class OpenAiResponse {
   std::vector<Collected> choices_;
 };
 
-std::string model_json(const ModelContext& model);   // GET /v1/models/NAME
-std::string models_json(const ModelContext& model);  // GET /v1/models
+std::string model_json(const ModelContext& model, std::int32_t max_context_tokens);   // GET /v1/models/NAME
+std::string models_json(const ModelContext& model, std::int32_t max_context_tokens);  // GET /v1/models
 
 }  // namespace caudal

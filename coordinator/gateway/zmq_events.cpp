@@ -48,12 +48,12 @@ std::string aborted_event(std::uint64_t tag) {
   return event.SerializeAsString();
 }
 
-std::string status_event(std::uint64_t tag, bool ready, const ModelContext& model) {
+std::string status_event(std::uint64_t tag, bool ready, const GenerationContext& context) {
   gateway::GatewayEvent event;
   event.set_tag(tag);
   event.mutable_status()->set_ready(ready);
-  event.mutable_status()->set_model(model.served_name);
-  event.mutable_status()->set_max_context_tokens(model.max_context_tokens);
+  event.mutable_status()->set_model(context.model.served_name);
+  event.mutable_status()->set_max_context_tokens(served_context_tokens(context));
   return event.SerializeAsString();
 }
 

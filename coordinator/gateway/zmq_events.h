@@ -11,7 +11,7 @@ namespace caudal {
 
 std::string error_event(std::uint64_t tag, const ApiError& error);
 std::string aborted_event(std::uint64_t tag);  // cancelled before it started: finished without choices
-std::string status_event(std::uint64_t tag, bool ready, const ModelContext& model);
+std::string status_event(std::uint64_t tag, bool ready, const GenerationContext& context);
 
 class EventWriter {
  public:

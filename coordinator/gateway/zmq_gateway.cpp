@@ -156,7 +156,7 @@ void ZmqGateway::Loop::receive(const Socket::Message& message) {
     case gateway::GatewayRequest::kCancel: cancel(message, request.tag()); break;
     case gateway::GatewayRequest::kStatus: {
       const ServiceStatus status = context_.service.status();
-      reply(message, status_event(request.tag(), status.ready && !draining_, context_.model));
+      reply(message, status_event(request.tag(), status.ready && !draining_, context_));
       break;
     }
     case gateway::GatewayRequest::kLoad:

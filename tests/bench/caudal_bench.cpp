@@ -25,6 +25,7 @@ struct Flags {
   std::uint16_t port = 8000;
   std::string zmq = "tcp://127.0.0.1:8001";
   WorkloadOptions workload;
+  AskedLengths asked;
   std::int32_t num_warmups = 0;
   std::vector<std::string> goodput, metrics{"ttft", "tpot", "itl", "e2el"};
   std::string result_file;
@@ -42,7 +43,7 @@ void add_server_flags(CLI::App& app, Flags& flags) {
   app.add_option("--host", flags.host);
   app.add_option("--port", flags.port);
   app.add_option("--zmq", flags.zmq, "Endpoint of the ZeroMQ gateway");
-  app.add_option("--model", flags.load.model, "Asked from the server when absent")->capture_default_str();
+  app.add_option("--model", flags.load.model, "Default: the first one that the server names");
   app.add_option("--vocab-size", flags.load.vocab_size, "Prompts are token ids below this")
       ->check(CLI::PositiveNumber);
   app.add_option("--timeout", flags.timeout_s, "Seconds for one request")->check(CLI::Range(0.001, 1e6));
@@ -63,11 +64,11 @@ void add_workload_flags(CLI::App& app, Flags& flags) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--lengths", workload.lengths, "Default: fixed, or uniform with --random-range-ratio")
       ->check(CLI::IsMember({"fixed", "uniform", "exponential", "sharegpt"}));
-  app.add_option("--random-input-len", workload.mean_prompt_tokens)->check(CLI::PositiveNumber);
-  app.add_option("--random-output-len", workload.mean_output_tokens)->check(CLI::PositiveNumber);
+  app.add_option("--random-input-len", workload.mean_prompt_tokens, "Less by default when the context is short")->check(CLI::PositiveNumber);
+  app.add_option("--random-output-len", workload.mean_output_tokens, "As above")->check(CLI::PositiveNumber);
   app.add_option("--random-range-ratio", workload.range, "Lengths lie within this share of the means")
       ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--max-output-len", workload.max_output_tokens, "Cap of exponential and sharegpt")
+  app.add_option("--max-output-len", workload.max_output_tokens, "Cap of exponential and sharegpt; as above")
       ->check(CLI::Range(4, 1 << 20));
   app.add_option("--seed", workload.seed);
   app.add_option("--temperature", flags.load.temperature)->check(CLI::NonNegativeNumber);
@@ -83,7 +84,7 @@ void add_report_flags(CLI::App& app, Flags& flags) {
 }
 
 // What the flags say together.
-Result<void> complete(Flags& flags) {
+Result<void> complete(const CLI::App& app, Flags& flags) {
   for (const std::string& text : flags.goodput) {
     const Result<Limit> limit = parse_limit(text);
     if (!limit) return limit.error();
@@ -100,6 +101,9 @@ Result<void> complete(Flags& flags) {
   flags.report.burstiness = flags.workload.burstiness;
   flags.report.max_concurrency = flags.load.max_concurrency;
   flags.load.seed = flags.workload.seed;
+  const bool capped = flags.workload.lengths == "exponential" || flags.workload.lengths == "sharegpt";
+  flags.asked = {.prompt = app.count("--random-input-len") > 0,
+                 .output = app.count(capped ? "--max-output-len" : "--random-output-len") > 0};
   flags.load.timeout = std::chrono::milliseconds(std::llround(flags.timeout_s * 1e3));
   flags.load.interrupted = &interrupted;
   return {};
@@ -160,22 +164,28 @@ int report(const Flags& flags, const Outcome& outcome) {
   return report.failed == 0 ? 0 : 1;
 }
 
-Result<int> bench(Flags& flags) {
-  if (const Result<void> done = complete(flags); !done) return done.error();
+// The model and its context come from the server; the workload has to fit.
+Result<void> make_load(Flags& flags, const HttpTarget& target) {
+  const Result<ServedModel> model = flags.report.backend == "zmq" ? ask_model_zmq(flags.zmq, flags.load.model)
+                                                                  : ask_model_http(target, flags.load.model);
+  if (!model) return model.error();
+  flags.report.model = flags.load.model = model.value().name;
+  const Result<std::string> cut = fit_to_context(flags.asked, model.value().max_context_tokens, flags.workload);
+  if (!cut) return cut.error();
+  if (!cut.value().empty()) fmt::print(stderr, "{}\n", cut.value());
+  Result<std::vector<RequestShape>> requests = make_workload(flags.workload);
+  if (!requests) return requests.error();
+  flags.load.requests = std::move(requests).value();
+  return {};
+}
+
+Result<int> bench(const CLI::App& app, Flags& flags) {
+  if (const Result<void> done = complete(app, flags); !done) return done.error();
   const std::string url =
       flags.base_url.empty() ? fmt::format("http://{}:{}", flags.host, flags.port) : flags.base_url;
   const Result<HttpTarget> target = parse_base_url(url);
   if (!target) return target.error();
-  Result<std::vector<RequestShape>> requests = make_workload(flags.workload);
-  if (!requests) return requests.error();
-  flags.load.requests = std::move(requests).value();
-  if (flags.load.model.empty()) {
-    Result<std::string> model =
-        flags.report.backend == "zmq" ? ask_model_zmq(flags.zmq) : ask_model_http(target.value());
-    if (!model) return model.error();
-    flags.load.model = std::move(model).value();
-  }
-  flags.report.model = flags.load.model;
+  if (const Result<void> done = make_load(flags, target.value()); !done) return done.error();
   if (flags.num_warmups > 0) {
     if (const Result<void> done = warm_up(flags, target.value()); !done) return done.error();
   }
@@ -195,7 +205,7 @@ int main_of_bench(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   raise_file_limit();
   watch_interrupt();
-  const Result<int> code = bench(flags);
+  const Result<int> code = bench(app, flags);
   if (code) return code.value();
   fmt::print(stderr, "caudal-bench: {}{}{}\n", code.error().field, code.error().field.empty() ? "" : ": ",
              code.error().message);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "tests/bench/caudal_bench_fit.h"
 #include "tests/bench/caudal_bench_record.h"
 #include "tests/bench/workload.h"
 
@@ -67,10 +68,10 @@ struct HttpTarget {
   std::string base_path;  // before /v1
 };
 Result<HttpTarget> parse_base_url(std::string_view url);  // http://host[:port][/path]
-Result<std::string> ask_model_http(const HttpTarget& target);
+Result<ServedModel> ask_model_http(const HttpTarget& target, const std::string& wanted);
 Result<Outcome> run_http(const HttpTarget& target, const Load& load);
 
-Result<std::string> ask_model_zmq(const std::string& endpoint);
+Result<ServedModel> ask_model_zmq(const std::string& endpoint, const std::string& wanted);
 Result<Outcome> run_zmq(const std::string& endpoint, const Load& load);
 
 }  // namespace caudal::bench

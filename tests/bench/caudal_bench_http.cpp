@@ -194,7 +194,7 @@ Result<HttpTarget> parse_base_url(std::string_view url) {
   return target;
 }
 
-Result<std::string> ask_model_http(const HttpTarget& target) {
+Result<ServedModel> ask_model_http(const HttpTarget& target, const std::string& wanted) {
   asio::io_context io;
   const auto addresses = resolve(io, target);
   if (!addresses) return addresses.error();
@@ -210,7 +210,7 @@ Result<std::string> ask_model_http(const HttpTarget& target) {
     if (!failed) http::read(stream, buffer, answer, failed);
   }
   if (failed) return Error{fmt::format("{}:{}: {}", target.host, target.port, failed.message()), "base-url"};
-  return first_model(answer.body());
+  return find_model(answer.body(), wanted);
 }
 
 Result<Outcome> run_http(const HttpTarget& target, const Load& load) {

@@ -92,13 +92,4 @@ std::string completion_json(const CompletionBody& body, const std::vector<std::i
       body.ignore_eos);
 }
 
-Result<std::string> first_model(std::string_view models_json) {
-  boost::system::error_code failed;
-  const json::value models = json::parse(models_json, failed);
-  const json::value* model = failed ? nullptr : first_of(member(models, "data"));
-  const std::string_view name = model != nullptr ? text_of(member(*model, "id")) : std::string_view();
-  if (name.empty()) return Error{"the server names no model at /v1/models", "model"};
-  return std::string(name);
-}
-
 }  // namespace caudal::bench

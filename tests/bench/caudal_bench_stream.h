@@ -5,7 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "common/result.h"
 #include "tests/bench/caudal_bench_record.h"
 
 namespace caudal::bench {
@@ -47,8 +46,5 @@ struct CompletionBody {
   bool ignore_eos = true;
 };
 std::string completion_json(const CompletionBody& body, const std::vector<std::int32_t>& prompt);
-
-// The first model that GET /v1/models names.
-Result<std::string> first_model(std::string_view models_json);
 
 }  // namespace caudal::bench

@@ -105,7 +105,7 @@ class ZmqClient {
 
 }  // namespace
 
-Result<std::string> ask_model_zmq(const std::string& endpoint) {
+Result<ServedModel> ask_model_zmq(const std::string& endpoint, const std::string& wanted) {
   Result<std::unique_ptr<Socket>> socket = connect(endpoint, 1);
   if (!socket) return socket.error();
   gateway::GatewayRequest request;
@@ -117,7 +117,11 @@ Result<std::string> ask_model_zmq(const std::string& endpoint) {
   if (!answer || !event.ParseFromString(answer->body) || !event.has_status()) {
     return Error{fmt::format("no answer from {}", endpoint), "zmq"};
   }
-  return event.status().model();
+  const gateway::Status& status = event.status();
+  if (!wanted.empty() && status.model() != wanted) {
+    return Error{fmt::format("the server has no {}; it has {}", wanted, status.model()), "model"};
+  }
+  return ServedModel{status.model(), status.max_context_tokens()};
 }
 
 Result<Outcome> run_zmq(const std::string& endpoint, const Load& load) {

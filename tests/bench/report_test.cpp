@@ -167,10 +167,5 @@ TEST(CompletionJson, EscapesTheModel) {
   EXPECT_EQ(body.at("stream_options").at("include_usage"), true);
 }
 
-TEST(FirstModel, NeedsOne) {
-  EXPECT_EQ(first_model(R"({"data":[{"id":"m"},{"id":"n"}]})").value(), "m");
-  for (const char* bad : {"", "[]", R"({"data":[]})", R"({"data":[{"id":3}]})"}) EXPECT_FALSE(first_model(bad)) << bad;
-}
-
 }  // namespace
 }  // namespace caudal::bench

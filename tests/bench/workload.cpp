@@ -41,6 +41,9 @@ std::int32_t clamped(double tokens, std::int32_t low, std::int32_t high) {
   return static_cast<std::int32_t>(std::clamp(std::round(tokens), double(low), double(high)));
 }
 
+// ShareGPT's tails.
+constexpr std::int32_t kLongestTurn = 1024;
+
 using Draw = std::function<RequestShape(std::mt19937_64&)>;
 
 Draw lengths_of(const WorkloadOptions& options) {
@@ -68,8 +71,8 @@ Draw lengths_of(const WorkloadOptions& options) {
   }
   if (options.lengths == "sharegpt") {
     return [=](std::mt19937_64& random) {
-      const std::int32_t num_prompt_tokens = clamped(log_normal(random, 161.31, 1.1), 4, 1024);
-      return RequestShape{num_prompt_tokens, clamped(log_normal(random, 337.99, 0.9), 4, std::min(cap, 1024))};
+      const std::int32_t num_prompt_tokens = clamped(log_normal(random, 161.31, 1.1), 4, kLongestTurn);
+      return RequestShape{num_prompt_tokens, clamped(log_normal(random, 337.99, 0.9), 4, std::min(cap, kLongestTurn))};
     };
   }
   return nullptr;
@@ -89,6 +92,15 @@ Result<std::vector<RequestShape>> make_workload(const WorkloadOptions& options) 
     if (options.request_rate > 0.0) arrival += gamma(random, options.burstiness) / options.request_rate;
   }
   return requests;
+}
+
+RequestShape longest_request(const WorkloadOptions& options) {
+  const std::int32_t prompt = options.mean_prompt_tokens;
+  const std::int32_t cap = options.max_output_tokens;
+  if (options.lengths == "sharegpt") return {kLongestTurn, std::min(cap, kLongestTurn)};
+  if (options.lengths == "exponential") return {prompt, cap};
+  const double stretch = options.lengths == "uniform" ? 1.0 + options.range : 1.0;
+  return {clamped(prompt * stretch, 1, 1 << 20), clamped(options.mean_output_tokens * stretch, 1, 1 << 20)};
 }
 
 std::vector<std::int32_t> make_prompt(std::uint64_t seed, std::size_t index, std::int32_t num_tokens,

@@ -35,6 +35,9 @@ struct WorkloadOptions {
 
 Result<std::vector<RequestShape>> make_workload(const WorkloadOptions& options);
 
+// No request of make_workload() has a longer prompt or a longer output.
+RequestShape longest_request(const WorkloadOptions& options);
+
 // Token ids of a prompt: pseudo-random below vocab_size, different for every index.
 std::vector<std::int32_t> make_prompt(std::uint64_t seed, std::size_t index, std::int32_t num_tokens,
                                       std::int32_t vocab_size);

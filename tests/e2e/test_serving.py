@@ -3,13 +3,14 @@ import concurrent.futures
 import http.client
 import json
 import re
+import subprocess
 import sys
 import time
 import unittest
 
 import openai
 
-from cluster import Cluster, ROOT
+from cluster import BIN, Cluster, ROOT
 
 sys.path.insert(0, str(ROOT / "deploy/examples"))
 import zmq_client
@@ -62,6 +63,17 @@ class Serving(unittest.TestCase):
                      "vllm:kv_cache_usage_perc", "vllm:num_preemptions_total", "vllm:prompt_tokens_total",
                      "vllm:generation_tokens_total", "caudal:step_time_seconds_count", "caudal:batch_size_count"):
             self.assertIn("\n" + name, self.cluster.get("/metrics")[1], name)
+
+    def test_the_load_generator_with_its_defaults(self):
+        bench = [str(BIN / "caudal-bench"), "--port", str(self.cluster.port), "--num-prompts", "2"]
+        for arguments in ([], ["--backend", "zmq", "--zmq", self.cluster.zmq_endpoint]):
+            done = subprocess.run([*bench, *arguments], capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("up to 896 prompt and 128 output tokens instead of 1024", done.stderr)
+            self.assertRegex(done.stdout, r"Successful requests: +2 ")
+        done = subprocess.run([*bench, "--random-input-len", "1024"], capture_output=True, text=True, timeout=120)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("do not fit in the context of 1024 tokens", done.stderr)
 
     def test_http_and_zeromq_agree(self):
         client = zmq_client.Client(self.cluster.zmq_endpoint)

@@ -44,6 +44,9 @@ TEST_F(HttpServerTest, SmallRoutes) {
   EXPECT_EQ(parsed(get("/v1/models").body).at("data").at(0).at("id").as_string(), "byte-model");
   EXPECT_EQ(parsed(get("/v1/models/byte-model").body).at("id").as_string(), "byte-model");
   EXPECT_EQ(parsed(get("/v1/models/byte%2Dmodel?x=1").body).at("id").as_string(), "byte-model");
+  EXPECT_EQ(parsed(get("/v1/models").body).at("data").at(0).at("max_model_len"), 2000);
+  service_.set_max_context(512);  // the replicas' caches hold no more
+  EXPECT_EQ(parsed(get("/v1/models/byte-model").body).at("max_model_len"), 512);
   for (const char* name : {"other", "byte-model/", "byte%2", "byte-model%00"}) {
     EXPECT_EQ(get(std::string("/v1/models/") + name).status, 404) << name;
   }

@@ -87,13 +87,17 @@ class ScriptedService final : public RequestService {
     ServiceStatus status;
     status.ready = ready_;
     status.num_running = static_cast<std::int32_t>(running_.size());
-    status.max_context_tokens = 4096;
+    status.max_context_tokens = max_context_tokens_;
     return status;
   }
 
   std::shared_ptr<const LoadReport> load() const override {
     std::lock_guard lock(mutex_);
     return std::make_shared<LoadReport>(load_);
+  }
+  void set_max_context(std::int32_t num_tokens) {
+    std::lock_guard lock(mutex_);
+    max_context_tokens_ = num_tokens;
   }
   void set_load(LoadReport report) {
     std::lock_guard lock(mutex_);
@@ -204,6 +208,7 @@ class ScriptedService final : public RequestService {
   std::set<RequestId> cancelled_;
   RequestId last_id_ = 0;
   bool ready_ = true;
+  std::int32_t max_context_tokens_ = 4096;
   bool refuse_ = false;
   bool stopping_ = false;
   std::thread thread_;  // last

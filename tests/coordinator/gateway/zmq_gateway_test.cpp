@@ -176,6 +176,9 @@ TEST_F(ZmqGatewayTest, BadRequestsAreRefusedByName) {
   status.mutable_status();
   client.send(status);
   EXPECT_TRUE(client.receive().status().ready());
+  service_.set_max_context(512);
+  client.send(status);
+  EXPECT_EQ(client.receive().status().max_context_tokens(), 512);
   LoadReport report;
   report.num_waiting = 7;
   report.num_refused[static_cast<std::size_t>(RejectReason::kQueueFull)] = 5;
