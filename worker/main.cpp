@@ -12,6 +12,7 @@
 #include <random>
 
 #include "worker/comm/make.h"
+#include "worker/comm/refusal.h"
 #include "worker/options.h"
 
 namespace caudal {
@@ -32,16 +33,9 @@ struct Job {
   MPI_Comm replica = MPI_COMM_NULL;  // tensor_parallel_size neighbouring ranks
 };
 
-// mpirun ends the other ranks and passes the code on.
-[[noreturn]] void give_up(int code, const std::string& message) {
-  LOG_ERROR("{}", message);
-  MPI_Abort(MPI_COMM_WORLD, code);
-  std::_Exit(code);
-}
-
 template <typename T>
 T or_give_up(Result<T> result) {
-  if (!result) give_up(kExitCannotStart, result.error().message);
+  if (!result) refuse_to_start(result.error(), kExitCannotStart);
   return std::move(result).value();
 }
 
@@ -51,17 +45,18 @@ void handle_signals() {
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
   // Under mpirun a rank does not outlive it, also when mpirun is killed.
-  if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (under_mpirun()) prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
 Job join_job(const WorkerOptions& options) {
   Job job;
   MPI_Comm_rank(MPI_COMM_WORLD, &job.world_rank);
   MPI_Comm_size(MPI_COMM_WORLD, &job.world_size);
-  log_init(fmt::format("worker {}", job.world_rank), options.log_level);
   if (job.world_size % options.tensor_parallel_size != 0) {
-    give_up(kExitCannotStart, fmt::format("--tensor-parallel {} does not divide the {} ranks that mpirun started",
-                                          options.tensor_parallel_size, job.world_size));
+    refuse_to_start({fmt::format("--tensor-parallel {} does not divide the {} ranks that mpirun started",
+                                 options.tensor_parallel_size, job.world_size),
+                     "tensor-parallel"},
+                    kExitCannotStart);
   }
   MPI_Comm host = MPI_COMM_NULL;
   MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, job.world_rank, MPI_INFO_NULL, &host);
@@ -127,11 +122,23 @@ int serve(WorkerOptions options, const Job& job) {
 
 int main(int argc, char** argv) {
   caudal::WorkerOptions options;
-  if (const std::optional<int> code = caudal::parse_worker_options(argc, argv, options)) return *code;
+  const caudal::Result<std::optional<std::string>> parsed = caudal::parse_worker_options(argc, argv, options);
+  if (parsed && parsed.value()) {
+    fmt::print("{}", *parsed.value());
+    return 0;
+  }
+  if (!parsed && !caudal::under_mpirun()) {
+    fmt::print(stderr, "{}\nRun with --help for more information.\n", parsed.error().message);
+    return caudal::kExitCannotStart;
+  }
   // Ranks that wait poll. Where they share cores, with each other or the coordinator, they must let go of them.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", /*overwrite=*/0);
   int provided = MPI_THREAD_SINGLE;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+  int rank = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  caudal::log_init(fmt::format("worker {}", rank), options.log_level);
+  if (!parsed) caudal::refuse_to_start(parsed.error(), caudal::kExitCannotStart);
   caudal::handle_signals();  // after MPI, which may set its own
   const int code = caudal::serve(options, caudal::join_job(options));
   if (code != 0) std::_Exit(code);  // mpirun ends the other ranks and passes the code on

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <map>
+#include <sstream>
 
 #include "common/installation.h"
 
@@ -115,7 +116,7 @@ void add_process(CLI::App& app, WorkerOptions& options) {
 
 }  // namespace
 
-std::optional<int> parse_worker_options(int argc, char** argv, WorkerOptions& options) {
+Result<std::optional<std::string>> parse_worker_options(int argc, char** argv, WorkerOptions& options) {
   CLI::App app("Caudal worker: a rank of a replica; start it with mpirun.", "caudal-worker");
   app.set_version_flag("--version", CAUDAL_VERSION);
   app.set_config("--config", "", "TOML file with the same names as these options");
@@ -127,11 +128,13 @@ std::optional<int> parse_worker_options(int argc, char** argv, WorkerOptions& op
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
+    std::ostringstream said, wrong;
+    if (app.exit(error, said, wrong) == 0) return std::optional(said.str());
+    return Error{error.what(), "flags"};
   }
   if (options.device != "cpu" && app.count("--memory-fraction") == 0)
     options.runner.kv.memory_fraction = kGpuMemoryFraction;
-  return std::nullopt;
+  return std::optional<std::string>();
 }
 
 }  // namespace caudal

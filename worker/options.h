@@ -27,7 +27,7 @@ struct WorkerOptions {
   LogLevel log_level = LogLevel::kInfo;
 };
 
-// An exit code when there is nothing to run: 0 after --help or --version, 1 for wrong flags.
-std::optional<int> parse_worker_options(int argc, char** argv, WorkerOptions& options);
+// What --help or --version print, when there is nothing to run.
+Result<std::optional<std::string>> parse_worker_options(int argc, char** argv, WorkerOptions& options);
 
 }  // namespace caudal

@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 
 from cluster import BIN, Cluster, DEMO, free_port
@@ -39,6 +40,41 @@ class Start(unittest.TestCase):
             file = folder / "model.safetensors"
             file.write_bytes(file.read_bytes()[:-1000])
         self.refused("model.safetensors", model=self.model_copy(cut))
+
+    def job(self, *ranks):
+        """What mpirun says of ranks that cannot start, each given by its arguments, and how long it takes."""
+        root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+        command = ["mpirun", *root, "--quiet", "--oversubscribe", "--bind-to", "none"]
+        for arguments in ranks:
+            command += ["-np", "1", str(BIN / "caudal-worker"), "--coordinator", f"tcp://127.0.0.1:{free_port()}",
+                        "--tensor-parallel", "2", *arguments, ":"]
+        started = time.monotonic()
+        done = subprocess.run(command[:-1], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertLess(time.monotonic() - started, 30)
+        return [line for line in (done.stdout + done.stderr).splitlines() if " I worker" not in line]
+
+    def test_all_ranks_refuse_once(self):
+        bad = ["--model", str(self.edit_config(architectures=["GrokForCausalLM"]))]
+        for ranks, words in ([[bad] * 4, "LlamaForCausalLM"], [[["--bogus"]] * 2, "--"],
+                             [[["--model", str(DEMO)]] * 3, "does not divide the 3 ranks"]):
+            with self.subTest(words):
+                said = self.job(*ranks)
+                self.assertEqual(len(said), 1, said)
+                self.assertIn("E worker 0: ", said[0])
+                self.assertIn(words, said[0])
+
+    def test_a_rank_that_fails_alone_says_so(self):
+        bad = ["--model", str(self.edit_config(architectures=["GrokForCausalLM"]))]
+        said = self.job(["--model", str(DEMO)], bad)
+        self.assertEqual(len(said), 1, said)
+        self.assertIn("E worker 1: ", said[0])
+
+    def test_ranks_that_refuse_different_things_all_speak(self):
+        bad = ["--model", str(self.edit_config(architectures=["GrokForCausalLM"]))]
+        said = self.job(bad, ["--model", str(self.edit_config(num_attention_heads=None))])
+        self.assertEqual(len(said), 2, said)
+        self.assertRegex(said[1], r"E worker 0: worker 1 says: .*num_attention_heads")
 
     def test_header_past_the_end(self):
         def spoil(folder):
