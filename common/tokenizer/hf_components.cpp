@@ -186,7 +186,7 @@ SurroundingTokens read_template(const JsonNode& node) {
 }  // namespace
 
 void refuse_type(const JsonNode& node, std::string_view type, std::string_view known) {
-  node.at("type").fail(fmt::format("type '{}' is not supported; known: {}", type, known));
+  node.at("type").fail(fmt::format("'{}' is not supported; known: {}", type, known));
 }
 
 Normalizer read_normalizer(const JsonNode& node) {

@@ -93,7 +93,7 @@ Result<ModelContext> load_model_context(const std::filesystem::path& model_dir, 
   model.created = std::time(nullptr);
   if (const Result<void> loaded = load_model_defaults(model_dir, model); !loaded) return loaded.error();
   Result<std::unique_ptr<Tokenizer>> tokenizer = load_tokenizer(model_dir);
-  if (!tokenizer) return tokenizer.error();
+  if (!tokenizer) return Error{tokenizer.error().message, ""};  // which names file and field
   model.tokenizer = std::move(tokenizer).value();
   const auto eos = model.tokenizer->named_tokens().eos;
   if (model.eos_token_ids.empty() && eos) model.eos_token_ids.push_back(*eos);
@@ -101,7 +101,8 @@ Result<ModelContext> load_model_context(const std::filesystem::path& model_dir, 
   if (chat_template) {
     model.render_chat = make_renderer(std::move(chat_template).value(), model.tokenizer);
   } else {
-    LOG_WARNING("no usable chat template ({}): chat requests are refused", chat_template.error().message);
+    LOG_WARNING("no usable chat template ({}: {}): chat requests are refused", chat_template.error().field,
+                chat_template.error().message);
   }
   return model;
 }

@@ -23,8 +23,11 @@ Result<std::string> read_text(const std::filesystem::path& path) {
 }
 
 Result<json::object> parse_object(const std::string& text, const std::string& name) {
-  Result<json::value> value = parse_strict_json(text);
-  if (!value) return Error{value.error().message, name};
+  Result<json::value> value = parse_strict_json(text, "file");
+  if (!value) {
+    const Error& error = value.error();
+    return Error{error.message, error.field.empty() ? name : fmt::format("{}: {}", name, error.field)};
+  }
   if (!value.value().is_object()) return Error{"It must hold a JSON object.", name};
   return std::move(value).value().get_object();
 }
@@ -52,27 +55,40 @@ Result<std::vector<TokenId>> token_ids(const json::object& object, std::string_v
   return ids;
 }
 
-Result<void> read_number(const json::object& object, std::string_view name, float& target) {
+// What a sampling default may be, both ends included.
+struct Range {
+  float least = 0.0F;
+  float most = std::numeric_limits<float>::max();
+};
+constexpr float kAboveZero = std::numeric_limits<float>::min();
+
+Result<void> read_number(const json::object& object, std::string_view name, Range range, float& target) {
   const json::value* value = present(object, name);
   if (value == nullptr) return {};
-  if (!value->is_number()) return Error{"It must be a number.", fmt::format("generation_config.json: {}", name)};
-  target = value->to_number<float>();
+  const std::string field = fmt::format("generation_config.json: {}", name);
+  if (!value->is_number()) return Error{"It must be a number.", field};
+  const auto number = value->to_number<float>();
+  if (!(number >= range.least && number <= range.most)) return Error{"It is out of range.", field};
+  target = number;
   return {};
 }
 
 Result<void> read_sampling(const json::object& config, SamplingParams& sampling) {
-  if (const auto done = read_number(config, "temperature", sampling.temperature); !done) return done.error();
-  if (const auto done = read_number(config, "top_p", sampling.top_p); !done) return done.error();
-  if (const auto done = read_number(config, "min_p", sampling.min_p); !done) return done.error();
-  if (const auto done = read_number(config, "repetition_penalty", sampling.repetition_penalty); !done) {
-    return done.error();
+  auto top_k = static_cast<float>(sampling.top_k);
+  struct Default {
+    std::string_view name;
+    Range range;
+    float& target;
+  };
+  const Default defaults[] = {{"temperature", {}, sampling.temperature},
+                              {"top_p", {kAboveZero, 1.0F}, sampling.top_p},
+                              {"min_p", {0.0F, 1.0F}, sampling.min_p},
+                              {"repetition_penalty", {kAboveZero}, sampling.repetition_penalty},
+                              {"top_k", {-1.0F, 1e9F}, top_k}};
+  for (const Default& one : defaults) {
+    if (const auto done = read_number(config, one.name, one.range, one.target); !done) return done.error();
   }
-  float top_k = static_cast<float>(sampling.top_k);
-  if (const auto done = read_number(config, "top_k", top_k); !done) return done.error();
-  sampling.top_k = static_cast<std::int32_t>(std::max(top_k, 0.0F));
-  const bool valid = sampling.temperature >= 0 && sampling.top_p > 0 && sampling.top_p <= 1 && sampling.min_p >= 0 &&
-                     sampling.min_p <= 1 && sampling.repetition_penalty > 0;
-  if (!valid) return Error{"A sampling default is out of range.", "generation_config.json"};
+  sampling.top_k = static_cast<std::int32_t>(std::max(top_k, 0.0F));  // 0 and -1 turn it off
   return {};
 }
 

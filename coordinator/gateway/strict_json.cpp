@@ -136,7 +136,7 @@ const char* describe(const json::error_code& ec) {
 
 }  // namespace
 
-Result<json::value> parse_strict_json(std::string_view text) {
+Result<json::value> parse_strict_json(std::string_view text, std::string_view what) {
   json::parse_options options;
   options.max_depth = kMaxJsonDepth;
   json::basic_parser<Handler> parser(options);
@@ -146,12 +146,12 @@ Result<json::value> parse_strict_json(std::string_view text) {
   if (ec) {
     const char* why = parser.handler().problem != nullptr ? parser.handler().problem : describe(ec);
     const bool in_a_value = ec != json::error::incomplete && ec != json::error::too_deep;
-    return Error{fmt::format("The body is not valid JSON near byte {}: {}.", num_read, why),
+    return Error{fmt::format("The {} is not valid JSON near byte {}: {}.", what, num_read, why),
                  in_a_value ? parser.handler().place.path() : ""};
   }
   json::value value = parser.handler().stack.release();
   if (count_members(value) != parser.handler().num_members) {
-    return Error{"The body is not valid JSON: an object has the same key twice.", ""};
+    return Error{fmt::format("The {} is not valid JSON: an object has the same key twice.", what), ""};
   }
   return value;
 }

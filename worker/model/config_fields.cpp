@@ -21,7 +21,9 @@ const boost::json::value* ConfigFields::require(std::string_view name) {
 }
 
 void ConfigFields::fail(std::string_view name, const std::string& what) {
-  if (!error_) error_ = Error{fmt::format("config.json: \"{}\" {}", name, what), std::string(name)};
+  if (error_) return;
+  const std::string path = fmt::format("{}{}{}", section_, section_.empty() ? "" : ".", name);
+  error_ = Error{fmt::format("config.json: \"{}\" {}", path, what), path};
 }
 
 std::int64_t ConfigFields::count(std::string_view name) {

@@ -15,8 +15,9 @@ namespace caudal {
 
 class ConfigFields {
  public:
-  // `error` is shared by all objects of one file. `object` must outlive this.
-  ConfigFields(const boost::json::object& object, std::optional<Error>& error) : object_(object), error_(error) {}
+  // `error` is shared by all objects of one file, `section` is the field that holds this one. `object` must outlive this.
+  ConfigFields(const boost::json::object& object, std::optional<Error>& error, std::string_view section = "")
+      : object_(object), error_(error), section_(section) {}
 
   // Absent and null are the same.
   bool has(std::string_view name) const { return find(name) != nullptr; }
@@ -32,7 +33,7 @@ class ConfigFields {
   const boost::json::object* object_or_null(std::string_view name);
   const boost::json::array* array_or_null(std::string_view name);
 
-  void fail(std::string_view name, const std::string& what);  // `config.json: "name" what`
+  void fail(std::string_view name, const std::string& what);  // `config.json: "section.name" what`
   bool failed() const { return error_.has_value(); }
 
  private:
@@ -41,6 +42,7 @@ class ConfigFields {
 
   const boost::json::object& object_;
   std::optional<Error>& error_;
+  const std::string section_;
 };
 
 }  // namespace caudal

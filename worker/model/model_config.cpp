@@ -147,9 +147,9 @@ void parse_rope(ConfigFields& fields, std::optional<Error>& error, ModelConfig& 
   const boost::json::object* object = fields.object_or_null(section);
   if (object == nullptr) return;
 
-  ConfigFields scaling(*object, error);
+  ConfigFields scaling(*object, error, section);
   rope.theta = scaling.positive_or("rope_theta", rope.theta);
-  if (scaling.positive_or("partial_rotary_factor", 1.0) != 1.0) fields.fail("partial_rotary_factor", "must be 1");
+  if (scaling.positive_or("partial_rotary_factor", 1.0) != 1.0) scaling.fail("partial_rotary_factor", "must be 1");
   const std::string type = scaling.text_or(scaling.has("rope_type") ? "rope_type" : "type", "default");
   if (type == "default") return;
   rope.original_max_position = scaling.count_or("original_max_position_embeddings", config.max_position);
@@ -173,7 +173,7 @@ void parse_rope(ConfigFields& fields, std::optional<Error>& error, ModelConfig& 
     rope.scaling = RopeScaling::kYarn;
     parse_yarn(scaling, rope);
   } else {
-    fields.fail(section, "has an unknown rope_type; known are default, linear, dynamic, llama3, yarn");
+    scaling.fail("rope_type", "is unknown; known are default, linear, dynamic, llama3, yarn");
   }
 }
 
@@ -207,7 +207,8 @@ std::int64_t ModelConfig::longest_context() const {
 Result<ModelConfig> parse_model_config(std::string_view text) {
   boost::system::error_code code;
   const boost::json::value root = boost::json::parse(text, code);
-  if (code || !root.is_object()) return Error{"config.json: is not a JSON object", "config.json"};
+  if (code) return Error{"config.json: is not valid JSON: " + code.message(), "config.json"};
+  if (!root.is_object()) return Error{"config.json: is not a JSON object", "config.json"};
 
   std::optional<Error> error;
   ConfigFields fields(root.get_object(), error);

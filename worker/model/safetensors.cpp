@@ -114,14 +114,15 @@ Result<StoredTensors> parse_safetensors(std::span<const std::byte> image, const 
   const auto refuse = [&](const std::string& what) { return Error{fmt::format("{}: {}", file_name, what), file_name}; };
   if (image.size() < 8) return refuse("is too short to be a safetensors file");
   const std::uint64_t header_bytes = little_endian_u64(image.data());
-  if (header_bytes > kMostHeaderBytes) return refuse("header is longer than 100 MB");
-  if (header_bytes > image.size() - 8) return refuse("header ends past the end of the file");
+  if (header_bytes > image.size() - 8)
+    return refuse(fmt::format("its header, of {} bytes, ends past the end of the file", header_bytes));
+  if (header_bytes > kMostHeaderBytes) return refuse("its header is longer than 100 MB");
   const std::string_view text(reinterpret_cast<const char*>(image.data()) + 8, header_bytes);
   const std::span<const std::byte> data = image.subspan(8 + header_bytes);
 
   boost::system::error_code code;
   const boost::json::value header = boost::json::parse(text, code);
-  if (code || !header.is_object()) return refuse("header is not a JSON object");
+  if (code || !header.is_object()) return refuse("its header is not a JSON object");
   StoredTensors tensors;
   for (const auto& [key, value] : header.get_object()) {
     if (key == "__metadata__") continue;
@@ -143,11 +144,15 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path)
   const std::string name = path.filename().string();
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat status {};
-  if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size == 0) {
+  if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
     if (fd >= 0) close(fd);
     return Error{fmt::format("{}: cannot be read", name), name};
   }
   const auto bytes = static_cast<std::size_t>(status.st_size);
+  if (bytes == 0) {  // cannot be mapped
+    close(fd);
+    return Error{fmt::format("{}: is empty", name), name};
+  }
   void* address = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
   close(fd);
   if (address == MAP_FAILED) return Error{fmt::format("{}: cannot be mapped", name), name};

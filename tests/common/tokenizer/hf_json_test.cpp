@@ -60,7 +60,7 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
   };
   const std::vector<Case> cases = {
       {"model is missing", [](auto& root) { root.erase("model"); }},
-      {"model.type type 'Unigram' is not supported; known: BPE",
+      {"model.type 'Unigram' is not supported; known: BPE",
        [](auto& root) { model(root)["type"] = "Unigram"; }},
       {"model.vocab must be an object", [](auto& root) { model(root)["vocab"] = 1; }},
       {"model.vocab.x must be an integer", [](auto& root) { model(root)["vocab"].as_object()["x"] = -1; }},
@@ -80,7 +80,7 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
       {"model.end_of_word_suffix is not supported",
        [](auto& root) { model(root)["end_of_word_suffix"] = "</w>"; }},
       {"model.byte_fallback must be true or false", [](auto& root) { model(root)["byte_fallback"] = "yes"; }},
-      {"normalizer.type type 'Lowercase' is not supported; known: Sequence, NFC",
+      {"normalizer.type 'Lowercase' is not supported; known: Sequence, NFC",
        [](auto& root) {
          root["normalizer"] = {{"type", "Lowercase"}};
        }},
@@ -96,11 +96,11 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
        [](auto& root) {
          root["pre_tokenizer"].at("pretokenizers").as_array()[0].as_object()["behavior"] = "x";
        }},
-      {"pre_tokenizer.type type 'BertPreTokenizer' is not supported",
+      {"pre_tokenizer.type 'BertPreTokenizer' is not supported",
        [](auto& root) {
          root["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
        }},
-      {"decoder.type type 'WordPiece' is not supported",
+      {"decoder.type 'WordPiece' is not supported",
        [](auto& root) {
          root["decoder"] = {{"type", "WordPiece"}};
        }},
@@ -108,7 +108,7 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
        [](auto& root) {
          root["decoder"] = {{"type", "Strip"}, {"content", "ab"}, {"start", 1}, {"stop", 0}};
        }},
-      {"post_processor.type type 'BertProcessing'",
+      {"post_processor.type 'BertProcessing'",
        [](auto& root) {
          root["post_processor"] = {{"type", "BertProcessing"}};
        }},

@@ -125,6 +125,22 @@ TEST(ModelConfig, WrongValuesAreRefused) {
     config[field] = value;
     EXPECT_EQ(refused(config).field, field) << boost::json::serialize(value);
   }
+  const std::vector<std::pair<std::string, boost::json::object>> scalings = {
+      {"factor", {{"type", "linear"}}},
+      {"factor", {{"type", "linear"}, {"factor", "4"}}},
+      {"factor", {{"rope_type", "dynamic"}, {"factor", 0}}},
+      {"factor", {{"rope_type", "yarn"}, {"factor", 1e30}}},
+      {"low_freq_factor", {{"rope_type", "llama3"}, {"factor", 8.0}}},
+      {"rope_type", {{"rope_type", "longrope"}, {"factor", 8.0}}}};
+  for (const auto& [field, scaling] : scalings) {
+    for (const std::string section : {"rope_scaling", "rope_parameters"}) {
+      boost::json::object config = base_config("LlamaForCausalLM");
+      config[section] = scaling;
+      const Error error = refused(config);
+      EXPECT_EQ(error.field, section + "." + field);
+      EXPECT_TRUE(error.message.starts_with("config.json: \"" + error.field + "\" ")) << error.message;
+    }
+  }
   boost::json::object longrope = base_config("LlamaForCausalLM");
   longrope["rope_scaling"] = {{"type", "longrope"}, {"factor", 4.0}};
   EXPECT_NE(refused(longrope).message.find("yarn"), std::string::npos);

@@ -115,6 +115,12 @@ TEST(Checkpoint, RefusesDamagedIndexes) {
     EXPECT_EQ(checkpoint.error().field, "model.safetensors.index.json") << what;
     EXPECT_EQ(checkpoint.error().message.find(dir.path().string()), std::string::npos) << "a path in the message";
   }
+  const TemporaryDir hollow;
+  hollow.write("model.safetensors", "");
+  EXPECT_EQ(Checkpoint::open(hollow.path()).error().message, "model.safetensors: is empty");
+  hollow.write("model.safetensors", std::string("\0\0\0\0\0\1\0\0", 8) + std::string(100, 'x'));
+  EXPECT_EQ(Checkpoint::open(hollow.path()).error().message,
+            "model.safetensors: its header, of 1099511627776 bytes, ends past the end of the file");
   const TemporaryDir empty;
   EXPECT_EQ(Checkpoint::open(empty.path()).error().field, "model.safetensors");
 }
