@@ -6,7 +6,6 @@
 #include <chrono>
 
 #include "common/log.h"
-#include "worker/comm/host_exchange.h"
 
 namespace caudal {
 namespace {
@@ -47,8 +46,6 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
     LOG_INFO("decode steps run without graphs: the ranks' messages cannot be recorded");
     return graphs;
   }
-  Result<std::unique_ptr<HostExchange>> exchange = HostExchange::create(backend, group, 1);
-  if (!exchange) return exchange.error();
   const auto begin = std::chrono::steady_clock::now();
   graphs.uploader_ = &parts.uploader;
   std::string why;
@@ -66,8 +63,9 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
     if (!recording) why = recording.error().message;
     // A step must be padded alike on every rank.
     const std::int32_t mine = recording.ok() ? 1 : 0;
-    const std::span<const std::int32_t> all = exchange.value()->gather({&mine, 1});
-    if (std::ranges::find(all, 0) != all.end()) break;
+    const Result<std::span<const std::int32_t>> all = group.host().gather({&mine, 1});
+    if (!all) return all.error();
+    if (std::ranges::find(all.value(), 0) != all.value().end()) break;
     graphs.graphs_.push_back({size, std::move(recording).value(), logits});
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;

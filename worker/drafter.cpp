@@ -16,9 +16,7 @@ bool guesses(const ScheduledWork& item) { return item.max_drafts > 0; }
 }  // namespace
 
 Result<std::unique_ptr<Drafter>> Drafter::create(Backend& backend, Communicator& group, const Startup& start) {
-  Result<std::unique_ptr<HostExchange>> exchange = HostExchange::create(backend, group, 2 * start.limits.max_rows);
-  if (!exchange) return exchange.error();
-  std::unique_ptr<Drafter> drafter(new Drafter(group, start.limits.max_rows, std::move(exchange).value()));
+  std::unique_ptr<Drafter> drafter(new Drafter(group, start.limits.max_rows));
   if (!start.draft || group.rank() != 0) return drafter;
   Result<std::unique_ptr<DraftModel>> model = DraftModel::create(backend, *start.draft, start.memory.num_blocks);
   if (!model) return model.error();
@@ -26,11 +24,12 @@ Result<std::unique_ptr<Drafter>> Drafter::create(Backend& backend, Communicator&
   return drafter;
 }
 
-DraftTime Drafter::propose(const SequenceTable& table, std::vector<ScheduledWork>& work) {
-  if (std::none_of(work.begin(), work.end(), guesses)) return {};
+Result<DraftTime> Drafter::propose(const SequenceTable& table, std::vector<ScheduledWork>& work) {
+  if (std::none_of(work.begin(), work.end(), guesses)) return DraftTime();
   limit_to_rows(work);
   const DraftTime time = group_.rank() == 0 ? guess(table, work) : DraftTime();
-  if (group_.size() > 1) share(work);
+  if (group_.size() == 1) return time;
+  if (Result<void> shared = share(work); !shared) return shared.error();
   return time;
 }
 
@@ -64,7 +63,7 @@ DraftTime Drafter::guess(const SequenceTable& table, std::vector<ScheduledWork>&
   return model_ && !tasks.empty() ? model_->propose(tasks) : DraftTime();
 }
 
-void Drafter::share(std::vector<ScheduledWork>& work) {
+Result<void> Drafter::share(std::vector<ScheduledWork>& work) {
   told_.clear();
   for (const ScheduledWork& item : work) {
     if (!guesses(item)) continue;
@@ -72,13 +71,14 @@ void Drafter::share(std::vector<ScheduledWork>& work) {
     told_.insert(told_.end(), item.drafts.begin(), item.drafts.end());
     told_.resize(told_.size() + static_cast<std::size_t>(item.max_drafts) - item.drafts.size());
   }
-  exchange_->broadcast(told_, 0);
+  if (Result<void> shared = group_.host().broadcast(told_, 0); !shared) return shared.error();
   auto next = told_.begin();
   for (ScheduledWork& item : work) {
     if (!guesses(item)) continue;
     item.drafts.assign(next + 1, next + 1 + *next);
     next += 1 + item.max_drafts;
   }
+  return {};
 }
 
 }  // namespace caudal

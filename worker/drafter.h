@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "worker/comm/host_exchange.h"
+#include "worker/comm/communicator.h"
 #include "worker/draft_model.h"
 #include "worker/sequence_table.h"
 
@@ -18,27 +18,23 @@ class Drafter {
  public:
   // Loads the draft model, if `start` has one. max_drafts of a step stay within its rows of logits.
   static Result<std::unique_ptr<Drafter>> create(Backend& backend, Communicator& group, const Startup& start);
-  static std::size_t device_bytes(int ranks, std::int64_t max_rows) {
-    return HostExchange::device_bytes(ranks, 2 * max_rows);
-  }
 
-  // Fills in the drafts of every item that may have some. What the draft model took, on rank 0.
-  DraftTime propose(const SequenceTable& table, std::vector<ScheduledWork>& work);
+  // Fills in the drafts of every item that may have some. What the draft model took, on rank 0; an Error when a rank is
+  // lost.
+  Result<DraftTime> propose(const SequenceTable& table, std::vector<ScheduledWork>& work);
 
   // Another sequence enters the slot.
   void forget(SlotId slot);
   void clear();
 
  private:
-  Drafter(Communicator& group, std::int64_t max_rows, std::unique_ptr<HostExchange> exchange)
-      : group_(group), max_rows_(max_rows), exchange_(std::move(exchange)) {}
+  Drafter(Communicator& group, std::int64_t max_rows) : group_(group), max_rows_(max_rows) {}
   void limit_to_rows(std::vector<ScheduledWork>& work) const;
   DraftTime guess(const SequenceTable& table, std::vector<ScheduledWork>& work);
-  void share(std::vector<ScheduledWork>& work);
+  Result<void> share(std::vector<ScheduledWork>& work);
 
   Communicator& group_;
   std::int64_t max_rows_;
-  std::unique_ptr<HostExchange> exchange_;
   std::unique_ptr<DraftModel> model_;  // null: none, or not rank 0
   std::vector<std::int32_t> told_;     // per item: how many, then the tokens, padded to max_drafts
 };

@@ -103,7 +103,7 @@ int serve(WorkerOptions options, const Job& job) {
       or_give_up(Runner::create(*backend, *group, options.model_dir, options.runner));
 
   StepQueues queues;
-  const std::unique_ptr<StepLoop> loop = or_give_up(StepLoop::create(*backend, *group, *runner, queues));
+  StepLoop loop(*group, *runner, queues);
   Register registration;
   registration.replica_key = share_replica_key(job.replica, group->rank());
   registration.rank = static_cast<std::uint32_t>(group->rank());
@@ -114,7 +114,9 @@ int serve(WorkerOptions options, const Job& job) {
   server.start([pinned = cores.first_core >= 0] {
     if (pinned) use_all_cores();
   });
-  return server.finish(loop->run());
+  const int code = server.finish(loop.run());
+  if (backend->queues()) LOG_INFO("{} steps were submitted while the device was still at the one before", loop.num_overlaps());
+  return code;
 }
 
 }  // namespace

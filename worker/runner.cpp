@@ -86,9 +86,10 @@ Result<void> Runner::submit(const StepPlan& plan) {
   parts_.host_cache.copy_blocks(backend_, plan.swapped_in, parts_.cache);
   parts_.cache.copy_blocks(backend_, plan.block_copies, parts_.cache);
   for (const NewSequence& entered : plan.new_sequences) parts_.drafter->forget(entered.slot);
-  const DraftTime drafting = parts_.drafter->propose(table_, step.work);
-  step.result.draft_us = drafting.total_us;
-  step.result.draft_pass_us = drafting.pass_us;
+  const Result<DraftTime> drafting = parts_.drafter->propose(table_, step.work);
+  if (!drafting) return drafting.error();
+  step.result.draft_us = drafting.value().total_us;
+  step.result.draft_pass_us = drafting.value().pass_us;
   if (!step.work.empty()) compute(step);
   promise(step.work);
   steps_.push_back(std::move(step));

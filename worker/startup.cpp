@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "worker/comm/host_exchange.h"
 #include "worker/decode_graphs.h"
 
 namespace caudal {
@@ -48,12 +47,11 @@ Result<void> choose_weights(const Backend& backend, const std::filesystem::path&
 }
 
 // The least of a number over the ranks of a group.
-Result<std::int64_t> least_of_all(Backend& backend, Communicator& group, std::int64_t number) {
-  Result<std::unique_ptr<HostExchange>> exchange = HostExchange::create(backend, group, 1);
-  if (!exchange) return exchange.error();
+Result<std::int64_t> least_of_all(Communicator& group, std::int64_t number) {
   const auto mine = static_cast<std::int32_t>(std::min<std::int64_t>(number, 0x7FFFFFFF));
-  const std::span<const std::int32_t> all = exchange.value()->gather({&mine, 1});
-  return std::int64_t{*std::min_element(all.begin(), all.end())};
+  const Result<std::span<const std::int32_t>> all = group.host().gather({&mine, 1});
+  if (!all) return all.error();
+  return std::int64_t{*std::ranges::min_element(all.value())};
 }
 
 Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
@@ -76,8 +74,7 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
       .weights_bytes = decoder_parameters(start.config, start.part).device_bytes(start.dtype),
       .workspace_bytes = Decoder::workspace_bytes(start.config, start.part, start.dtype, limits) +
                          BatchUploader::device_bytes(limits.max_tokens, sequences, start.max_blocks_per_sequence) +
-                         Sampler::device_bytes(limits.max_rows) +
-                         Drafter::device_bytes(group.size(), limits.max_rows) + backend.workspace_bytes(start.sizes),
+                         Sampler::device_bytes(limits.max_rows) + backend.workspace_bytes(start.sizes),
       .block_bytes = kv_block_bytes(start.config, start.part, start.dtype),
       .most_useful_blocks = start.max_blocks_per_sequence * sequences};
   const bool drafts = start.draft && group.rank() == 0;
@@ -94,7 +91,7 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
   }
   if (!memory) return memory.error();
   start.memory = memory.value();
-  Result<std::int64_t> least = least_of_all(backend, group, start.memory.num_blocks);
+  Result<std::int64_t> least = least_of_all(group, start.memory.num_blocks);
   if (!least) return least.error();
   start.memory.num_blocks = least.value();
   return {};
@@ -108,7 +105,7 @@ Result<void> plan_host_pool(Backend& backend, Communicator& group, const RunnerO
   const std::size_t block_bytes = kv_block_bytes(start.config, start.part, start.dtype);
   Result<void> planned = plan_swap(options.swap, block_bytes, free_bytes - std::min(free_bytes, taken_by_all), start.memory);
   if (!planned) return planned.error();
-  Result<std::int64_t> least = least_of_all(backend, group, start.memory.num_host_blocks);
+  Result<std::int64_t> least = least_of_all(group, start.memory.num_host_blocks);
   if (!least) return least.error();
   start.memory.num_host_blocks = least.value();
   return {};

@@ -14,28 +14,14 @@ namespace {
 // How late the end of a step may be noticed while no plan is there.
 constexpr std::chrono::microseconds kGlance{20};
 
-// What ranks compare: a plan's epoch and step, as numbers a communicator carries.
-using PlanName = std::array<std::int32_t, 4>;
-
 std::int32_t half(std::uint64_t number, int shift) {
   return static_cast<std::int32_t>(static_cast<std::uint32_t>(number >> shift));
 }
-PlanName name_of(const StepPlan& plan) {
-  return {half(plan.epoch, 32), half(plan.epoch, 0), half(plan.step_id, 32), half(plan.step_id, 0)};
-}
-std::uint64_t whole(const std::int32_t* halves) {
-  return std::uint64_t{static_cast<std::uint32_t>(halves[0])} << 32 | static_cast<std::uint32_t>(halves[1]);
+std::uint64_t whole(std::int32_t high, std::int32_t low) {
+  return std::uint64_t{static_cast<std::uint32_t>(high)} << 32 | static_cast<std::uint32_t>(low);
 }
 
 }  // namespace
-
-Result<std::unique_ptr<StepLoop>> StepLoop::create(Backend& backend, Communicator& group, Runner& runner,
-                                                   StepQueues& queues) {
-  Result<std::unique_ptr<HostExchange>> exchange =
-      HostExchange::create(backend, group, static_cast<std::int64_t>(PlanName().size()));
-  if (!exchange) return exchange.error();
-  return std::unique_ptr<StepLoop>(new StepLoop(group, runner, queues, std::move(exchange).value()));
-}
 
 int StepLoop::run() {
   for (;;) {
@@ -46,31 +32,47 @@ int StepLoop::run() {
 }
 
 int StepLoop::take(const StepPlan& plan) {
-  Agreement agreement = Agreement::kAllTheSame;
-  do {
-    if (group_.size() > 1) agreement = compare(plan);
-  } while (agreement == Agreement::kOthersAreOld);  // they take their next one
-  if (agreement == Agreement::kOutOfStep) return fail(plan.epoch, kExitOutOfStep, "ranks hold plans of different steps");
-  return agreement == Agreement::kAllTheSame ? submit(plan) : 0;
+  const PlanName mine{plan.epoch, plan.step_id, runner_.num_in_flight() > 0};
+  if (group_.size() == 1) return submit(plan, mine.in_flight);
+  for (;;) {
+    const Result<std::vector<PlanName>> names = exchange(mine);
+    if (!names) return fail(plan.epoch, kExitStepFailed, names.error().message);
+    switch (compare(names.value(), mine)) {
+      case Agreement::kAllTheSame: return submit(plan, std::ranges::all_of(names.value(), &PlanName::in_flight));
+      case Agreement::kMineIsOld: return 0;
+      case Agreement::kOthersAreOld: break;  // they take their next one
+      case Agreement::kOutOfStep: return fail(plan.epoch, kExitOutOfStep, "ranks hold plans of different steps");
+    }
+  }
+}
+
+// Waits for the other ranks to hold a plan, and for no device. A plan that another rank will never get is of an epoch
+// that ends; the next one may be long in coming.
+Result<std::vector<StepLoop::PlanName>> StepLoop::exchange(const PlanName& mine) {
+  const std::array<std::int32_t, 5> told = {half(mine.epoch, 32), half(mine.epoch, 0), half(mine.step, 32),
+                                            half(mine.step, 0), mine.in_flight ? 1 : 0};
+  const auto epoch_ended = [&] { return mine.epoch != queues_.epoch; };
+  const Result<std::span<const std::int32_t>> all = group_.host().gather(told, epoch_ended);
+  if (!all) return all.error();
+  std::vector<PlanName> names;
+  for (auto rest = all.value(); !rest.empty(); rest = rest.subspan(told.size()))
+    names.push_back({whole(rest[0], rest[1]), whole(rest[2], rest[3]), rest[4] != 0});
+  return names;
 }
 
 // Links may break between two ranks' receipt of a plan, and a new epoch reaches them one after the other. All
 // ranks see the same names and come to fitting conclusions: an older epoch gives way to a newer.
-StepLoop::Agreement StepLoop::compare(const StepPlan& mine) {
-  const PlanName name = name_of(mine);
-  const std::span<const std::int32_t> names = exchange_->gather(name);
-  Epoch newest = 0;
-  for (std::size_t i = 0; i < names.size(); i += name.size()) newest = std::max(newest, whole(&names[i]));
+StepLoop::Agreement StepLoop::compare(std::span<const PlanName> names, const PlanName& mine) {
+  const Epoch newest = std::ranges::max(names, {}, &PlanName::epoch).epoch;
   bool others_are_old = false;
   std::optional<StepId> step;
-  for (std::size_t i = 0; i < names.size(); i += name.size()) {
-    const StepId this_step = whole(&names[i + 2]);
-    if (whole(&names[i]) != newest) {
+  for (const PlanName& name : names) {
+    if (name.epoch != newest) {
       others_are_old = true;
-    } else if (step.value_or(this_step) != this_step) {
+    } else if (step.value_or(name.step) != name.step) {
       return Agreement::kOutOfStep;
     } else {
-      step = this_step;
+      step = name.step;
     }
   }
   if (mine.epoch != newest) return Agreement::kMineIsOld;
@@ -93,7 +95,9 @@ std::optional<StepPlan> StepLoop::wait_for_plan() {
   return std::nullopt;
 }
 
-int StepLoop::submit(const StepPlan& plan) {
+// `all_in_flight`: no rank has collected the step ahead. Only then do all know the same of it, and whether the plan may
+// overlap with it is answered alike.
+int StepLoop::submit(const StepPlan& plan, bool all_in_flight) {
   if (plan.epoch != epoch_) {
     runner_.clear();
     epoch_ = plan.epoch;
@@ -101,13 +105,13 @@ int StepLoop::submit(const StepPlan& plan) {
   }
   if (plan.step_id != last_step_ + 1)
     return fail(plan.epoch, kExitOutOfStep, fmt::format("step {} came after step {}", plan.step_id, last_step_));
-  // Ranks must know the same when they submit, and have just waited for each other to compare plans.
-  const bool may_overlap = runner_.num_in_flight() > 0 && group_.size() == 1 && runner_.may_overlap(plan);
-  if (runner_.num_in_flight() > 0 && !may_overlap)
+  const bool overlaps = runner_.num_in_flight() > 0 && all_in_flight && runner_.may_overlap(plan);
+  if (runner_.num_in_flight() > 0 && !overlaps)
     if (const int code = answer(); code != 0) return code;
   if (Result<void> submitted = runner_.submit(plan); !submitted)
     return fail(plan.epoch, kExitStepFailed, submitted.error().message);
   last_step_ = plan.step_id;
+  num_overlaps_ += overlaps ? 1 : 0;
   return runner_.num_in_flight() > 1 ? answer() : 0;
 }
 

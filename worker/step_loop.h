@@ -3,13 +3,14 @@
 #pragma once
 
 #include <atomic>
-#include <memory>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "common/queue.h"
 #include "common/socket.h"
 #include "common/wire.h"
-#include "worker/comm/host_exchange.h"
+#include "worker/comm/communicator.h"
 #include "worker/runner.h"
 
 namespace caudal {
@@ -25,32 +26,39 @@ struct StepQueues {
 
 class StepLoop {
  public:
-  static Result<std::unique_ptr<StepLoop>> create(Backend& backend, Communicator& group, Runner& runner,
-                                                  StepQueues& queues);
+  StepLoop(Communicator& group, Runner& runner, StepQueues& queues)
+      : group_(group), runner_(runner), queues_(queues) {}
 
   // Until the plans are closed (0) or nothing more can be computed (an exit code of common/wire.h; a Failed
   // is among the answers then).
   int run();
 
- private:
-  StepLoop(Communicator& group, Runner& runner, StepQueues& queues, std::unique_ptr<HostExchange> exchange)
-      : group_(group), runner_(runner), queues_(queues), exchange_(std::move(exchange)) {}
+  // Steps that were submitted before the one ahead was collected; the same on all ranks.
+  std::uint64_t num_overlaps() const { return num_overlaps_; }
 
+ private:
+  // What ranks tell each other before a step.
+  struct PlanName {
+    Epoch epoch = 0;
+    StepId step = 0;
+    bool in_flight = false;  // this rank has not collected the step before
+  };
   enum class Agreement { kAllTheSame, kMineIsOld, kOthersAreOld, kOutOfStep };
-  Agreement compare(const StepPlan& mine);
+  static Agreement compare(std::span<const PlanName> names, const PlanName& mine);
+  Result<std::vector<PlanName>> exchange(const PlanName& mine);
   std::optional<StepPlan> next_plan();
   std::optional<StepPlan> wait_for_plan();
   int take(const StepPlan& plan);
-  int submit(const StepPlan& plan);
+  int submit(const StepPlan& plan, bool all_in_flight);
   int answer();
   int fail(Epoch epoch, int exit_code, const std::string& reason);
 
   Communicator& group_;
   Runner& runner_;
   StepQueues& queues_;
-  std::unique_ptr<HostExchange> exchange_;
   Epoch epoch_ = 0;       // of the runner's table
   StepId last_step_ = 0;  // in that epoch
+  std::uint64_t num_overlaps_ = 0;
 };
 
 }  // namespace caudal

@@ -19,7 +19,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options
 namespace caudal::cuda {
 namespace {
 
-// For buffers nobody plans: the numbers that ranks tell each other at start and before steps.
+// For buffers nobody plans: biases that cuBLASLt wants in f32.
 constexpr std::size_t kSmallBuffers = std::size_t{1} << 20;
 
 Error no_memory(std::size_t bytes, cudaError_t status) {

@@ -135,6 +135,12 @@ void CudaContext::set_watch(const void* who, Watch watch) {
   }
 }
 
+void CudaContext::glance() {
+  if (failure_) return;
+  if (const cudaError_t status = cudaStreamQuery(stream_); status != cudaErrorNotReady) check(status, "the step");
+  look();
+}
+
 void CudaContext::synchronize() {
   if (failure_ || !check(cudaEventRecord(all_done_, stream_), "recording an event")) return;
   wait(all_done_);

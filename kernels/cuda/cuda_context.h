@@ -45,6 +45,9 @@ class CudaContext {
   void set_watch(const void* who, Watch watch);
   void set_deadline(std::chrono::milliseconds deadline) { deadline_ = deadline; }
 
+  // Looks without waiting: failure() tells what has gone wrong on the device, or of what is watched, so far.
+  void glance();
+
   // Until all queued work, or what was queued before the event, is done, failed, or past the deadline.
   void synchronize();
   void wait(cudaEvent_t event);

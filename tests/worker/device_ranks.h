@@ -15,11 +15,8 @@ inline std::unique_ptr<Communicator> through_the_host(Backend& backend, std::uni
 }
 
 inline std::unique_ptr<Communicator> over_nccl(Backend& backend, std::unique_ptr<Communicator> local) {
-  const TellAll tell_all = [&](std::span<std::byte> bytes) {
-    local->broadcast(Tensor(bytes.data(), DType::kI32, {std::ssize(bytes) / 4}), 0);
-  };
   cuda::CudaContext& context = static_cast<cuda::CudaBackend&>(backend).context();
-  return std::move(make_nccl_communicator(context, local->rank(), local->size(), tell_all)).value();
+  return std::move(make_nccl_communicator(context, std::move(local))).value();
 }
 
 inline void expect_same(const ToyRun& run, const ToyRun& plain) {

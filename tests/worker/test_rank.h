@@ -20,11 +20,11 @@ struct TestRank {
     options.max_tokens_per_step = 64;
     options.kv.num_blocks = 8;
     runner = std::move(Runner::create(*backend, *group, load_fixture("qwen2").model_dir, options)).value();
-    loop = std::move(StepLoop::create(*backend, *group, *runner, queues)).value();
+    loop = std::make_unique<StepLoop>(*group, *runner, queues);
   }
 
-  std::unique_ptr<Communicator> group;
   std::unique_ptr<Backend> backend;
+  std::unique_ptr<Communicator> group;
   std::unique_ptr<Runner> runner;
   StepQueues queues;
   std::unique_ptr<StepLoop> loop;

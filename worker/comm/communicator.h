@@ -7,6 +7,7 @@
 
 #include "common/result.h"
 #include "kernels/tensor.h"
+#include "worker/comm/host_exchange.h"
 
 namespace caudal {
 
@@ -19,6 +20,9 @@ class Communicator {
 
   // Whether calls only queue work on the backend's stream, so that they can be part of a recording.
   virtual bool queues() const { return false; }
+
+  // Between the ranks' hosts: it waits for no device, and no collective for it.
+  virtual HostExchange& host() = 0;
 
   // tensor (f32, bf16 or f16, contiguous) becomes the sum over ranks, added in f32 in rank order.
   virtual void all_reduce(const Tensor& tensor) = 0;

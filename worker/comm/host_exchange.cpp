@@ -1,36 +1,39 @@
 #include "worker/comm/host_exchange.h"
 
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <thread>
+
 namespace caudal {
 
-Result<std::unique_ptr<HostExchange>> HostExchange::create(Backend& backend, Communicator& group,
-                                                           std::int64_t capacity) {
-  Result<Buffer> memory = backend.allocate(device_bytes(group.size(), capacity));
-  if (!memory) return memory.error();
-  return std::unique_ptr<HostExchange>(new HostExchange(backend, group, std::move(memory).value()));
+Result<std::span<const std::int32_t>> HostExchange::gather(std::span<const std::int32_t> mine,
+                                                           const std::function<bool()>& patient) {
+  using Clock = std::chrono::steady_clock;
+  tell(mine);
+  Clock::time_point give_up = Clock::now() + deadline_;
+  while (const std::optional<int> rank = awaited()) {
+    if (device_.look)
+      if (const std::optional<Error> failure = device_.look()) return *failure;
+    if (patient && patient()) give_up = Clock::now() + deadline_;
+    if (Clock::now() > give_up) {
+      const Error lost{fmt::format("rank {} of the replica is lost: it did not come to an exchange within {} ms", *rank,
+                                   deadline_.count()),
+                       "device"};
+      if (device_.fail) device_.fail(lost);
+      return lost;
+    }
+    std::this_thread::yield();
+  }
+  return std::span<const std::int32_t>(gathered_);
 }
 
-std::span<const std::int32_t> HostExchange::gather(std::span<const std::int32_t> mine) {
-  const auto n = static_cast<std::int64_t>(mine.size());
-  auto* device = static_cast<std::int32_t*>(memory_.data());
-  const Tensor one(device, DType::kI32, {1, n}), all(device + n, DType::kI32, {1, group_.size() * n});
-  CHECK(one.bytes() + all.bytes() <= memory_.bytes());
-  backend_.copy_to_device(mine.data(), one);
-  backend_.synchronize();
-  group_.all_gather_columns(one, all);
-  gathered_.resize(static_cast<std::size_t>(all.elements()));
-  backend_.copy_to_host(all, gathered_.data());
-  backend_.synchronize();
-  return gathered_;
-}
-
-void HostExchange::broadcast(std::span<std::int32_t> numbers, int root) {
-  const Tensor tensor = memory_.tensor(DType::kI32, {static_cast<std::int64_t>(numbers.size())});
-  if (group_.rank() == root) backend_.copy_to_device(numbers.data(), tensor);
-  backend_.synchronize();
-  group_.broadcast(tensor, root);
-  if (group_.rank() == root) return;
-  backend_.copy_to_host(tensor, numbers.data());
-  backend_.synchronize();
+Result<void> HostExchange::broadcast(std::span<std::int32_t> numbers, int root) {
+  const Result<std::span<const std::int32_t>> all = gather(numbers);
+  if (!all) return all.error();
+  const std::size_t begin = static_cast<std::size_t>(root) * numbers.size();
+  std::ranges::copy(all.value().subspan(begin, numbers.size()), numbers.begin());
+  return {};
 }
 
 }  // namespace caudal

@@ -1,39 +1,54 @@
-// HostExchange: a few numbers of the host told to the other ranks, over whatever the group's communicator
-// runs on. Goes through device memory, since that is what communicators carry.
+// HostExchange: a few numbers told between the hosts of a group's ranks, past their devices: ranks agree on a step while
+// the devices are still at the one before. No device waits for an exchange, so an exchange may wait while devices wait
+// for each other. Belongs to a communicator; the step thread's.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
-#include <memory>
+#include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
-#include "kernels/backend.h"
-#include "worker/comm/communicator.h"
+#include "common/result.h"
 
 namespace caudal {
 
 class HostExchange {
  public:
-  // For at most `capacity` numbers per rank in one call.
-  static std::size_t device_bytes(int ranks, std::int64_t capacity) {
-    return static_cast<std::size_t>((ranks + 1) * capacity) * sizeof(std::int32_t);
-  }
-  static Result<std::unique_ptr<HostExchange>> create(Backend& backend, Communicator& group, std::int64_t capacity);
+  // For the slowest rank to come.
+  static constexpr std::chrono::milliseconds kDeadline{100'000};
 
-  // Everybody's numbers, rank after rank: [ranks * mine.size()]. Lives until the next call.
-  std::span<const std::int32_t> gather(std::span<const std::int32_t> mine);
+  virtual ~HostExchange() = default;
 
-  // The root's numbers replace everybody's.
-  void broadcast(std::span<std::int32_t> numbers, int root);
+  // A device whose failure ends a wait for other ranks, and to which a lost rank is a failure.
+  struct Device {
+    std::function<std::optional<Error>()> look;
+    std::function<void(const Error&)> fail;
+  };
+  void set_device(Device device) { device_ = std::move(device); }
+
+  // All ranks call it, with as many numbers each. Everybody's, rank after rank, until the next call. An Error names a
+  // rank that did not come in time; while `patient` is true, time does not count.
+  Result<std::span<const std::int32_t>> gather(std::span<const std::int32_t> mine,
+                                               const std::function<bool()>& patient = {});
+
+  // The root's numbers replace everybody's. All ranks wait for each other.
+  Result<void> broadcast(std::span<std::int32_t> numbers, int root);
+
+ protected:
+  explicit HostExchange(std::chrono::milliseconds deadline) : deadline_(deadline) {}
+
+  // Begins to tell the others `mine` and to hear theirs.
+  virtual void tell(std::span<const std::int32_t> mine) = 0;
+  // A rank that is not there yet; none when gathered_ holds everybody's numbers.
+  virtual std::optional<int> awaited() = 0;
+
+  std::vector<std::int32_t> gathered_;
 
  private:
-  HostExchange(Backend& backend, Communicator& group, Buffer memory)
-      : backend_(backend), group_(group), memory_(std::move(memory)) {}
-
-  Backend& backend_;
-  Communicator& group_;
-  Buffer memory_;
-  std::vector<std::int32_t> gathered_;
+  std::chrono::milliseconds deadline_;
+  Device device_;
 };
 
 }  // namespace caudal

@@ -1,7 +1,11 @@
 // Ranks show each other their tensors by address. A collective is: show, meet, read what others show,
-// meet again (nobody may write while someone still reads), write the own result.
+// meet again (nobody may write while someone still reads), write the own result. Numbers of the hosts are put into one of
+// two places in turn: nobody can be two exchanges ahead of a rank that still reads.
 #include "worker/comm/local.h"
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <barrier>
 #include <cstring>
 
@@ -11,19 +15,58 @@ namespace caudal {
 namespace {
 
 struct LocalGroup {
-  explicit LocalGroup(int size) : shown(static_cast<std::size_t>(size)), meeting(size) {}
+  explicit LocalGroup(int size) : shown(static_cast<std::size_t>(size)), meeting(size), told(static_cast<std::size_t>(size)) {}
+
+  // What a rank told the others.
+  struct Told {
+    std::array<std::vector<std::int32_t>, 2> numbers;
+    std::atomic<std::uint64_t> rounds{0};  // exchange n is in numbers[n % 2] once this is n + 1
+  };
 
   std::vector<const std::byte*> shown;  // [size], rank r writes its own between meetings
   std::barrier<> meeting;
+  std::vector<Told> told;  // [size]
+};
+
+class LocalExchange final : public HostExchange {
+ public:
+  LocalExchange(LocalGroup& group, int rank, std::chrono::milliseconds deadline)
+      : HostExchange(deadline), group_(group), rank_(static_cast<std::size_t>(rank)) {}
+
+ private:
+  void tell(std::span<const std::int32_t> mine) override {
+    group_.told[rank_].numbers[round_ % 2].assign(mine.begin(), mine.end());
+    group_.told[rank_].rounds.store(round_ + 1, std::memory_order_release);
+  }
+  std::optional<int> awaited() override {
+    const auto late = std::ranges::find_if(group_.told, [this](const LocalGroup::Told& told) {
+      return told.rounds.load(std::memory_order_acquire) <= round_;
+    });
+    if (late != group_.told.end()) return static_cast<int>(late - group_.told.begin());
+    gathered_.clear();
+    for (const LocalGroup::Told& told : group_.told) {
+      const std::vector<std::int32_t>& theirs = told.numbers[round_ % 2];
+      gathered_.insert(gathered_.end(), theirs.begin(), theirs.end());
+    }
+    ++round_;
+    return std::nullopt;
+  }
+
+  LocalGroup& group_;  // its communicator's
+  std::size_t rank_;
+  std::uint64_t round_ = 0;
 };
 
 class LocalCommunicator final : public Communicator {
  public:
-  LocalCommunicator(std::shared_ptr<LocalGroup> group, int rank) : group_(std::move(group)), rank_(rank) {}
+  LocalCommunicator(std::shared_ptr<LocalGroup> group, int rank, std::chrono::milliseconds deadline)
+      : group_(std::move(group)), rank_(rank), exchange_(*group_, rank, deadline) {}
 
   int rank() const override { return rank_; }
   int size() const override { return static_cast<int>(group_->shown.size()); }
   bool queues() const override { return size() == 1; }  // there is nothing to do
+
+  HostExchange& host() override { return exchange_; }
 
   void all_reduce(const Tensor& tensor) override {
     CHECK(tensor.contiguous());
@@ -62,16 +105,17 @@ class LocalCommunicator final : public Communicator {
 
   std::shared_ptr<LocalGroup> group_;  // with the other ranks of the group
   int rank_;
+  LocalExchange exchange_;
   std::vector<std::byte> scratch_;
 };
 
 }  // namespace
 
-std::vector<std::unique_ptr<Communicator>> make_local_group(int size) {
+std::vector<std::unique_ptr<Communicator>> make_local_group(int size, std::chrono::milliseconds deadline) {
   CHECK(size >= 1);
   auto group = std::make_shared<LocalGroup>(size);
   std::vector<std::unique_ptr<Communicator>> ranks;
-  for (int r = 0; r < size; ++r) ranks.push_back(std::make_unique<LocalCommunicator>(group, r));
+  for (int r = 0; r < size; ++r) ranks.push_back(std::make_unique<LocalCommunicator>(group, r, deadline));
   return ranks;
 }
 

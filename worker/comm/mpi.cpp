@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "worker/comm/mpi_exchange.h"
 #include "worker/comm/ordered_sum.h"
 
 namespace caudal {
@@ -16,13 +17,14 @@ constexpr std::size_t kShortBytes = 32 * 1024;
 
 class MpiCommunicator final : public Communicator {
  public:
-  explicit MpiCommunicator(MPI_Comm group) : group_(group) {
+  MpiCommunicator(MPI_Comm group, std::chrono::milliseconds deadline) : group_(group), exchange_(group, deadline) {
     MPI_Comm_rank(group_, &rank_);
     MPI_Comm_size(group_, &size_);
   }
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  HostExchange& host() override { return exchange_; }
 
   void all_reduce(const Tensor& tensor) override {
     CHECK(tensor.contiguous());
@@ -94,6 +96,7 @@ class MpiCommunicator final : public Communicator {
   }
 
   MPI_Comm group_;
+  MpiExchange exchange_;
   int rank_ = 0;
   int size_ = 1;
   std::vector<std::byte> received_;                        // kept between calls, as all below
@@ -104,8 +107,8 @@ class MpiCommunicator final : public Communicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm group) {
-  return std::make_unique<MpiCommunicator>(group);
+std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm group, std::chrono::milliseconds deadline) {
+  return std::make_unique<MpiCommunicator>(group, deadline);
 }
 
 }  // namespace caudal

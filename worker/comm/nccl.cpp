@@ -5,9 +5,12 @@
 #include <fmt/core.h>
 #include <nccl.h>
 
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <thread>
+
+#include "worker/comm/device_watch.h"
 
 namespace caudal {
 namespace {
@@ -26,16 +29,20 @@ ncclDataType_t type_of(DType dtype) {
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(cuda::CudaContext& context, int rank, int size) : context_(context), rank_(rank), size_(size) {}
+  NcclCommunicator(cuda::CudaContext& context, std::unique_ptr<Communicator> host)
+      : context_(context), host_(std::move(host)), rank_(host_->rank()), size_(host_->size()) {
+    watch_device(host_->host(), context_);
+  }
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
   ~NcclCommunicator() override;
 
-  Result<void> meet(const TellAll& tell_all);
+  Result<void> meet();
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   bool queues() const override { return true; }
+  HostExchange& host() override { return host_->host(); }
   void all_reduce(const Tensor& tensor) override;
   void all_gather_columns(const Tensor& input, const Tensor& output) override;
   void broadcast(const Tensor& tensor, int root) override;
@@ -46,6 +53,7 @@ class NcclCommunicator final : public Communicator {
   std::optional<Error> look() const;
 
   cuda::CudaContext& context_;
+  std::unique_ptr<Communicator> host_;
   int rank_, size_;
   ncclComm_t comm_ = nullptr;
   void* scratch_ = nullptr;  // kGatherBytes on the device: parts of ranks before they stand side by side
@@ -75,13 +83,16 @@ std::optional<Error> NcclCommunicator::look() const {
   return Error{fmt::format("NCCL: a rank of the replica is lost: {}", ncclGetErrorString(state)), "device"};
 }
 
-Result<void> NcclCommunicator::meet(const TellAll& tell_all) {
+Result<void> NcclCommunicator::meet() {
   ncclUniqueId id{};
   if (rank_ == 0) {
     if (const ncclResult_t made = ncclGetUniqueId(&id); made != ncclSuccess)
       return Error{fmt::format("NCCL cannot be used: {}", ncclGetErrorString(made)), "device"};
   }
-  tell_all(std::as_writable_bytes(std::span(id.internal)));
+  std::array<std::int32_t, sizeof id.internal / sizeof(std::int32_t)> told{};
+  std::memcpy(told.data(), id.internal, sizeof id.internal);
+  if (Result<void> shared = host().broadcast(told, 0); !shared) return shared.error();
+  std::memcpy(id.internal, told.data(), sizeof id.internal);
   if (!context_.check(cudaMalloc(&scratch_, kGatherBytes), "allocating memory for NCCL")) return *context_.failure();
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
@@ -144,10 +155,10 @@ void NcclCommunicator::broadcast(const Tensor& tensor, int root) {
 
 }  // namespace
 
-Result<std::unique_ptr<Communicator>> make_nccl_communicator(cuda::CudaContext& context, int rank, int size,
-                                                             const TellAll& tell_all) {
-  auto communicator = std::make_unique<NcclCommunicator>(context, rank, size);
-  if (Result<void> met = communicator->meet(tell_all); !met) return met.error();
+Result<std::unique_ptr<Communicator>> make_nccl_communicator(cuda::CudaContext& context,
+                                                             std::unique_ptr<Communicator> host) {
+  auto communicator = std::make_unique<NcclCommunicator>(context, std::move(host));
+  if (Result<void> met = communicator->meet(); !met) return met.error();
   return std::unique_ptr<Communicator>(std::move(communicator));
 }
 

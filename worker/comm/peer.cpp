@@ -5,6 +5,8 @@
 #include <atomic>
 #include <vector>
 
+#include "worker/comm/device_watch.h"
+
 namespace caudal {
 namespace {
 
@@ -14,11 +16,14 @@ constexpr std::uint32_t kGivesUp = 0xFFFFFFFF;
 class PeerCommunicator final : public Communicator {
  public:
   PeerCommunicator(cuda::CudaContext& context, std::unique_ptr<PeerMemory> memory, std::unique_ptr<Communicator> other)
-      : context_(context), memory_(std::move(memory)), other_(std::move(other)) {}
+      : context_(context), memory_(std::move(memory)), other_(std::move(other)) {
+    watch_device(other_->host(), context_);
+  }
 
   int rank() const override { return other_->rank(); }
   int size() const override { return other_->size(); }
   bool queues() const override { return other_->queues(); }
+  HostExchange& host() override { return other_->host(); }
 
   void all_reduce(const Tensor& tensor) override {
     if (tensor.bytes() > cuda::kMostPeerBytes) return other_->all_reduce(tensor);

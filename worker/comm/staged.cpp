@@ -12,6 +12,7 @@ class StagedCommunicator final : public Communicator {
 
   int rank() const override { return host_->rank(); }
   int size() const override { return host_->size(); }
+  HostExchange& host() override { return host_->host(); }
 
   void all_reduce(const Tensor& tensor) override {
     if (size() == 1 || tensor.elements() == 0) return;

@@ -4,9 +4,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "worker/comm/communicator.h"
@@ -68,6 +71,22 @@ inline std::string check_broadcast(Communicator& group, int root) {
   std::vector<std::int32_t> numbers(33, group.rank());
   group.broadcast(Tensor(numbers.data(), DType::kI32, {33}), root);
   return numbers == std::vector<std::int32_t>(33, root) ? "" : "broadcast differs\n";
+}
+
+// Rounds of different length, the first ranks slower than the last.
+inline std::string check_host(Communicator& group) {
+  std::string wrong;
+  for (std::int32_t round = 1; round <= 30; ++round) {
+    std::this_thread::sleep_for(std::chrono::microseconds(50 * (group.size() - group.rank())));
+    std::vector<std::int32_t> mine(static_cast<std::size_t>(round), 100 * round + group.rank()), wanted;
+    for (std::int32_t r = 0; r < group.size(); ++r) wanted.insert(wanted.end(), mine.size(), 100 * round + r);
+    const Result<std::span<const std::int32_t>> all = group.host().gather(mine);
+    if (!all || !std::ranges::equal(all.value(), wanted)) wrong += fmt::format("gather of {} numbers differs\n", round);
+    const std::int32_t root = round % group.size();
+    if (!group.host().broadcast(mine, root).ok() || mine.back() != 100 * round + root)
+      wrong += fmt::format("broadcast of {} numbers differs\n", round);
+  }
+  return wrong;
 }
 
 inline std::string check_all(Communicator& group) {

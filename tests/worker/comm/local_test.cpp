@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "tests/worker/comm/communicator_cases.h"
-#include "worker/comm/host_exchange.h"
 #include "worker/comm/ordered_sum.h"
 
 namespace caudal {
@@ -46,26 +45,37 @@ TEST(OrderedSum, AnyCutHasTheSameBits) {
   EXPECT_EQ(whole, pieces);
 }
 
+// More rounds than there are places for the numbers, and ranks of different speed.
 TEST(HostExchange, GathersAndTells) {
-  std::vector<std::unique_ptr<Communicator>> groups = make_local_group(2);
-  std::vector<std::vector<std::int32_t>> gathered(2), told = {{7, 8}, {0, 0}};
-  {
-    std::vector<std::jthread> ranks;
-    for (std::size_t r = 0; r < 2; ++r) {
-      ranks.emplace_back([&, r] {
-        const std::unique_ptr<Backend> backend = std::move(make_backend({.num_threads = 1, .max_isa = ""})).value();
-        const auto exchange = std::move(HostExchange::create(*backend, *groups[r], 2)).value();
-        const std::vector<std::int32_t> mine = {static_cast<std::int32_t>(r), 40};
-        const std::span<const std::int32_t> all = exchange->gather(mine);
-        gathered[r].assign(all.begin(), all.end());
-        exchange->broadcast(told[r], 0);
-      });
+  for (const int size : {1, 2, 3}) {
+    std::vector<std::unique_ptr<Communicator>> groups = make_local_group(size);
+    std::vector<std::string> wrong(groups.size());
+    {
+      std::vector<std::jthread> ranks;
+      for (std::size_t r = 0; r < groups.size(); ++r) ranks.emplace_back([&, r] { wrong[r] = check_host(*groups[r]); });
     }
+    for (const std::string& what : wrong) EXPECT_EQ(what, "");
   }
-  for (std::size_t r = 0; r < 2; ++r) {
-    EXPECT_EQ(gathered[r], (std::vector<std::int32_t>{0, 40, 1, 40}));
-    EXPECT_EQ(told[r], (std::vector<std::int32_t>{7, 8}));
-  }
+}
+
+TEST(HostExchange, ARankThatDoesNotComeIsNamed) {
+  std::vector<std::unique_ptr<Communicator>> groups = make_local_group(2, std::chrono::milliseconds(30));
+  std::string told;
+  int patience = 3;
+  groups[0]->host().set_device({.look = [] { return std::nullopt; }, .fail = [&](const Error& lost) { told = lost.message; }});
+  const std::vector<std::int32_t> mine = {1};
+  const auto patient = [&] { return patience > 0 && patience-- > 0; };
+  EXPECT_EQ(groups[0]->host().gather(mine, patient).error().message,
+            "rank 1 of the replica is lost: it did not come to an exchange within 30 ms");
+  EXPECT_EQ(patience, 0);
+  EXPECT_EQ(told, "rank 1 of the replica is lost: it did not come to an exchange within 30 ms");
+}
+
+TEST(HostExchange, AFailureOfTheDeviceEndsTheWait) {
+  std::vector<std::unique_ptr<Communicator>> groups = make_local_group(2);
+  groups[0]->host().set_device({.look = [] { return Error{"planted", "device"}; }, .fail = {}});
+  std::vector<std::int32_t> numbers = {1};
+  EXPECT_EQ(groups[0]->host().broadcast(numbers, 1).error().message, "planted");
 }
 
 }  // namespace

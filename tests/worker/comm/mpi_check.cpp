@@ -30,7 +30,7 @@ void print_times(Communicator& group) {
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
   const std::unique_ptr<caudal::Communicator> group = caudal::make_mpi_communicator(MPI_COMM_WORLD);
-  const std::string wrong = caudal::check_all(*group);
+  const std::string wrong = caudal::check_all(*group) + caudal::check_host(*group);
   fmt::print(stderr, "{}", wrong);
   if (argc > 1 && std::string(argv[1]) == "--times") caudal::print_times(*group);
   MPI_Finalize();

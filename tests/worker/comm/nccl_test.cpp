@@ -6,12 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <barrier>
-#include <cstring>
 #include <thread>
 
 #include "kernels/cuda/fake/device.h"
 #include "tests/worker/comm/communicator_cases.h"
 #include "worker/comm/gpu_group.h"
+#include "worker/comm/local.h"
 
 namespace caudal {
 namespace {
@@ -23,17 +23,13 @@ void on_ranks(int size, Body body) {
   settings.devices = size;
   fake::reset(settings);
   std::barrier<> meeting(size);
-  std::vector<std::byte> told;
+  std::vector<std::unique_ptr<Communicator>> hosts = make_local_group(size);
   std::vector<std::jthread> ranks;
   for (int r = 0; r < size; ++r) {
     ranks.emplace_back([&, r] {
       const std::unique_ptr<cuda::CudaContext> context = std::move(cuda::CudaContext::create(r)).value();
-      const TellAll tell_all = [&](std::span<std::byte> bytes) {
-        if (r == 0) told.assign(bytes.begin(), bytes.end());
-        meeting.arrive_and_wait();
-        std::memcpy(bytes.data(), told.data(), bytes.size());
-      };
-      Result<std::unique_ptr<Communicator>> made = make_nccl_communicator(*context, r, size, tell_all);
+      Result<std::unique_ptr<Communicator>> made =
+          make_nccl_communicator(*context, std::move(hosts[static_cast<std::size_t>(r)]));
       EXPECT_TRUE(made.ok());
       meeting.arrive_and_wait();  // nobody leaves before all have met
       ASSERT_TRUE(made.ok()) << made.error().message;
@@ -48,6 +44,7 @@ class Waiting final : public Communicator {
   Waiting(cuda::CudaContext& context, Communicator& inner) : context_(context), inner_(inner) {}
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
+  HostExchange& host() override { return inner_.host(); }
   void all_reduce(const Tensor& tensor) override {
     inner_.all_reduce(tensor);
     context_.synchronize();
@@ -71,7 +68,7 @@ TEST(Nccl, Collectives) {
     std::vector<std::string> wrong(static_cast<std::size_t>(size));
     on_ranks(size, [&](int r, cuda::CudaContext& context, Communicator& group) {
       Waiting waiting(context, group);
-      wrong[static_cast<std::size_t>(r)] = check_all(waiting);
+      wrong[static_cast<std::size_t>(r)] = check_all(waiting) + check_host(waiting);
       EXPECT_FALSE(context.failure()) << context.failure()->message;
     });
     for (const std::string& what : wrong) EXPECT_EQ(what, "");

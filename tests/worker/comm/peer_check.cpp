@@ -27,6 +27,7 @@ class OnDevice final : public Communicator {
   OnDevice(Backend& backend, Communicator& inner) : backend_(backend), inner_(inner) {}
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
+  HostExchange& host() override { return inner_.host(); }
 
   void all_reduce(const Tensor& tensor) override {
     const Buffer memory = place(tensor);

@@ -1,0 +1,19 @@
+// A GPU and an exchange between hosts know of each other's failures.
+#pragma once
+
+#include "kernels/cuda/cuda_context.h"
+#include "worker/comm/host_exchange.h"
+
+namespace caudal {
+
+// `context` must outlive the exchange.
+inline void watch_device(HostExchange& exchange, cuda::CudaContext& context) {
+  exchange.set_device({.look =
+                           [&context] {
+                             context.glance();
+                             return context.failure();
+                           },
+                       .fail = [&context](const Error& lost) { context.fail(lost.message); }});
+}
+
+}  // namespace caudal
