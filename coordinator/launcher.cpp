@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -34,20 +33,6 @@ constexpr auto kSettled = 60s;         // a replica that ran this long starts ov
 constexpr auto kOrderlyExit = 4s;      // after the coordinator's Shutdown messages
 constexpr auto kTerminateExit = 4s;    // after SIGTERM to mpirun
 constexpr int kExitCannotRun = 1;      // a worker's code for bad flags, model or memory
-
-// Those this process may use.
-struct Cores {
-  int first = 0;
-  int count = 1;
-};
-
-Cores usable_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return {};
-  int first = 0;
-  while (!CPU_ISSET(static_cast<std::size_t>(first), &set)) ++first;
-  return {first, CPU_COUNT(&set)};
-}
 
 // One replica's mpirun, seen from the launcher child.
 struct Job {
@@ -100,27 +85,6 @@ struct Job {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
 };
-
-std::vector<std::string> mpirun_command(const LaunchConfig& config, const std::string& endpoint, int replica,
-                                        const std::string& hosts) {
-  std::vector<std::string> command = {"mpirun", "--quiet", "--oversubscribe", "--bind-to", "none"};
-  if (geteuid() == 0) command.emplace_back("--allow-run-as-root");
-  if (!hosts.empty()) command.insert(command.end(), {"--host", hosts});
-  command.insert(command.end(), {"-np", std::to_string(config.tensor_parallel_size), config.worker_path,
-                                 "--coordinator", endpoint, "--tensor-parallel",
-                                 std::to_string(config.tensor_parallel_size)});
-  if (hosts.empty() && config.num_replicas > 1) {
-    // Several replicas share this host: each gets its own cores, and its share of the memory.
-    const int ranks = config.num_replicas * config.tensor_parallel_size;
-    const Cores cores = usable_cores();
-    const int threads = std::max(1, cores.count / ranks);
-    const int first_core = cores.first + replica * config.tensor_parallel_size * threads % cores.count;
-    command.insert(command.end(), {"--threads", std::to_string(threads), "--first-core", std::to_string(first_core),
-                                   "--ranks-on-host", std::to_string(ranks)});
-  }
-  command.insert(command.end(), config.worker_args.begin(), config.worker_args.end());
-  return command;
-}
 
 // The launcher child's life: start, watch, restart, end.
 class Supervisor {
@@ -271,6 +235,7 @@ Result<std::vector<std::string>> assign_hosts(const std::string& hostfile_text, 
 }
 
 Result<Launcher> Launcher::fork_child(LaunchConfig config) {
+  if (const Result<void> checked = check_operator_args(config); !checked) return checked.error();
   std::vector<std::string> hosts(static_cast<std::size_t>(config.num_replicas));
   if (!config.hostfile.empty()) {
     std::ifstream file(config.hostfile);

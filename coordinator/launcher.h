@@ -8,16 +8,9 @@
 #include <vector>
 
 #include "common/result.h"
+#include "coordinator/mpirun_command.h"
 
 namespace caudal {
-
-struct LaunchConfig {
-  int num_replicas = 1;
-  int tensor_parallel_size = 1;
-  std::string worker_path;               // the caudal-worker executable
-  std::vector<std::string> worker_args;  // after --coordinator and --tensor-parallel
-  std::string hostfile;                  // Open MPI format ("host slots=N" lines); empty = this host
-};
 
 // Which hosts the ranks of each replica use, as mpirun's --host argument ("a:2,b:2"), filling the hosts'
 // slots in order. An Error when they are too few. `hostfile_text` as in Open MPI; a host without slots has 1.

@@ -65,7 +65,7 @@ LaunchConfig launch_config(const Options& options) {
   if (!options.draft_model_dir.empty())
     config.worker_args.insert(config.worker_args.end(), {"--draft-model", options.draft_model_dir});
   if (!options.curve_keys.empty()) config.worker_args.insert(config.worker_args.end(), {"--curve-keys", options.curve_keys});
-  config.worker_args.insert(config.worker_args.end(), options.worker_args.begin(), options.worker_args.end());
+  config.operator_args = options.worker_args;
   return config;
 }
 

@@ -66,7 +66,8 @@ void add_launching(CLI::App& app, Options& options) {
   app.add_option("--draft-model", options.draft_model_dir,
                  "Directory of a smaller model with the same vocabulary that launched workers guess tokens with")
       ->check(CLI::ExistingDirectory);
-  app.add_option("--worker-arg", options.worker_args, "Handed to launched workers, as in --worker-arg=--dtype=f32")
+  app.add_option("--worker-arg", options.worker_args,
+                 "Handed to launched workers, as in --worker-arg=--dtype=f32 or --worker-arg=--threads=4")
       ->take_all();
 }
 

@@ -1,5 +1,7 @@
 #include "coordinator/launcher.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <unistd.h>
@@ -104,6 +106,50 @@ TEST(Launcher, ReplicasOfOneHostShareItsMemoryAndEndWithTheLauncher) {
     }
   }
   EXPECT_EQ(mpirun.starts().size(), 2U);
+}
+
+std::string command_of(const LaunchConfig& config, int replica, const std::string& hosts = "") {
+  return fmt::format("{} ", fmt::join(mpirun_command(config, "tcp://h:1", replica, hosts), " "));
+}
+
+std::size_t count_of(const std::string& text, const std::string& word) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++count;
+  return count;
+}
+
+TEST(MpirunCommand, TheOperatorsShareOfTheHostWins) {
+  for (const std::vector<std::string>& given :
+       {std::vector<std::string>{"--threads=3"}, {"--threads", "3"}, {"--threads=3", "--dtype=f32"}}) {
+    LaunchConfig config = launch_config(2);
+    config.operator_args = given;
+    const std::string first = command_of(config, 0), second = command_of(config, 1);
+    EXPECT_EQ(count_of(second, "--threads"), 1U) << second;
+    EXPECT_EQ(count_of(second, "--ranks-on-host 2 "), 1U) << second;
+    const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    if (first.find("--first-core 0 ") == std::string::npos) continue;  // cores were taken from this process
+    EXPECT_NE(second.find(fmt::format("--first-core {} ", 3 % cores)), std::string::npos) << second;
+  }
+  LaunchConfig config = launch_config(2);
+  config.operator_args = {"--first-core=4", "--ranks-on-host=8"};
+  EXPECT_EQ(count_of(command_of(config, 1), "--first-core"), 1U);
+  EXPECT_EQ(count_of(command_of(config, 1), "--ranks-on-host"), 1U);
+}
+
+TEST(MpirunCommand, ReplicasWithHostsOfTheirOwnShareNothing) {
+  EXPECT_EQ(count_of(command_of(launch_config(2), 1, "one:1"), "--threads"), 0U);
+  EXPECT_EQ(count_of(command_of(launch_config(1), 0), "--threads"), 0U);
+}
+
+TEST(Launcher, WhatTheCoordinatorSetsIsNotSetTwice) {
+  for (const char* argument : {"--model=other", "--tensor-parallel=4", "--coordinator"}) {
+    LaunchConfig config = launch_config(1);
+    config.worker_args = {"--model", "one"};
+    config.operator_args = {"--dtype=f32", argument};
+    const auto launcher = Launcher::fork_child(config);
+    ASSERT_FALSE(launcher.ok()) << argument;
+    EXPECT_EQ(launcher.error().field, "worker-arg");
+  }
 }
 
 TEST(Launcher, AMissingHostfileIsAnError) {
