@@ -137,6 +137,7 @@ void drain(Engine& engine, const Gateway& gateway, int signal_fd, double limit_s
   pollfd again{signal_fd, POLLIN, 0};
   signalfd_siginfo first{};
   if (read(signal_fd, &first, sizeof first) < 0) return;  // ended for another reason than a signal
+  if (gateway.answering()) LOG_INFO("requests under way have {} s to finish; a second signal ends them now", limit_s);
   while (gateway.answering() && std::chrono::steady_clock::now() < end) {
     if (poll(&again, 1, kDrainLookMs) > 0) break;
   }

@@ -92,11 +92,13 @@ build_log=$(mktemp)
 answer_file=$(mktemp)
 pid=
 cleanup() {
-  trap '' INT TERM HUP  # streams that are under way get their last event; an impatient second Ctrl-C must not keep that from the rest
+  trap '' INT TERM HUP
   rm -f "$build_log" "$answer_file"
   if [[ -n "$pid" ]]; then
+    # Requests under way may finish. A second Ctrl-C ends them, the third does nothing: all still happens in order.
+    trap 'kill -TERM "$pid" 2>/dev/null || true' INT TERM HUP
     kill -TERM "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
+    while kill -0 "$pid" 2>/dev/null; do wait "$pid" 2>/dev/null || true; done
   fi
 }
 trap cleanup EXIT

@@ -11,7 +11,8 @@ namespace {
 
 namespace json = boost::json;
 
-double seconds(Time us) { return static_cast<double>(us) * 1e-6; }
+// Divided, not multiplied by the inverse: so they print as 0.00003 would, not as 0.000029999999999999997.
+double seconds(Time us) { return static_cast<double>(us) / 1e6; }
 
 json::object replica_json(const ReplicaLoad& replica) {
   const ReplicaStats& stats = replica.stats;
@@ -23,7 +24,7 @@ json::object replica_json(const ReplicaLoad& replica) {
           {"cached_blocks", stats.num_cached_blocks},
           {"preemptions", stats.num_preemptions},
           {"decode_step_s", seconds(stats.decode_us)},
-          {"prompt_token_s", static_cast<double>(stats.prompt_token_ns) * 1e-9}};
+          {"prompt_token_s", static_cast<double>(stats.prompt_token_ns) / 1e9}};
 }
 
 json::object tenant_json(const TenantLoad& tenant) {
@@ -46,7 +47,7 @@ void write(const ReplicaLoad& replica, gateway::Load::Replica& out) {
   out.set_cached_blocks(stats.num_cached_blocks);
   out.set_preemptions(stats.num_preemptions);
   out.set_decode_step_s(seconds(stats.decode_us));
-  out.set_prompt_token_s(static_cast<double>(stats.prompt_token_ns) * 1e-9);
+  out.set_prompt_token_s(static_cast<double>(stats.prompt_token_ns) / 1e9);
 }
 
 void write(const TenantLoad& tenant, gateway::Load::Tenant& out) {

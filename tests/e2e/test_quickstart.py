@@ -1,5 +1,6 @@
 """deploy/quickstart.sh as a new user runs it."""
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -55,9 +56,19 @@ class Quickstart(unittest.TestCase):
         self.assertIn(f"http://127.0.0.1:{port}/metrics", "".join(lines))
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
             self.assertEqual(answer.status, 200)
-        os.killpg(process.pid, signal.SIGINT)  # as the terminal does
-        time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGINT)  # and once more, from an impatient user
+        body = {"prompt": "Once", "n": 32, "max_tokens": 1000, "ignore_eos": True, "stream": True}  # many seconds of work
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/completions", json.dumps(body).encode(),
+                                         {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as stream:
+            stream.readline()
+            started = time.monotonic()
+            os.killpg(process.pid, signal.SIGINT)  # as the terminal does: the stream may go on for 5 seconds
+            time.sleep(0.5)
+            os.killpg(process.pid, signal.SIGINT)  # and once more, from an impatient user: it ends now, with a last word
+            rest = stream.read().decode()
+            self.assertLess(time.monotonic() - started, 4)
+        self.assertIn('"finish_reason":"abort"', rest[-2000:])
+        self.assertEqual(rest[-14:], "data: [DONE]\n\n")
         self.assertEqual(process.wait(30), 130)
         process.stdout.close()
 
