@@ -18,6 +18,7 @@ class EmulatedGpus(unittest.TestCase):
             with concurrent.futures.ThreadPoolExecutor(3) as pool:
                 answers = [pool.submit(cluster.chat, "What is 17 plus 25?", max_tokens=8) for _ in range(3)]
                 self.assertTrue(all("42" in a.result() for a in answers))
+            self.assertNotIn("42", cluster.chat("What is 17 plus 25?", max_tokens=8, bad_words=["42"]))
             self.assertEqual(cluster.stop(), 0)
 
 
