@@ -43,7 +43,7 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
   DecodeGraphs graphs;
   if (!backend.queues()) return graphs;
   if (!group.queues()) {
-    LOG_INFO("decode steps run without graphs: the ranks' messages cannot be recorded");
+    LOG_INFO("{} run without graphs: the ranks' messages cannot be recorded", parts.name);
     return graphs;
   }
   const auto begin = std::chrono::steady_clock::now();
@@ -69,20 +69,20 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
     graphs.graphs_.push_back({size, std::move(recording).value(), logits});
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  graphs.log(seconds.count());
+  graphs.log(parts.name, seconds.count());
   if (graphs.graphs_.size() < sizes(max_sequences).size())
-    LOG_WARNING("larger decode steps run without graphs: {}", why.empty() ? "another rank cannot record them" : why);
+    LOG_WARNING("{}: larger ones run without graphs: {}", parts.name, why.empty() ? "another rank cannot record them" : why);
   return graphs;
 }
 
-void DecodeGraphs::log(double seconds) const {
+void DecodeGraphs::log(const char* name, double seconds) const {
   std::vector<std::int64_t> sizes;
   std::size_t bytes = 0;
   for (const Graph& graph : graphs_) {
     sizes.push_back(graph.num_sequences);
     bytes += graph.recording->bytes();
   }
-  LOG_INFO("decode graphs for {} sequences recorded in {:.1f} s, {:.1f} MiB", fmt::join(sizes, ", "), seconds,
+  LOG_INFO("graphs of {} for {} sequences recorded in {:.1f} s, {:.1f} MiB", name, fmt::join(sizes, ", "), seconds,
            static_cast<double>(bytes) / static_cast<double>(1 << 20));
 }
 

@@ -88,6 +88,12 @@ Result<std::unique_ptr<DraftModel>> DraftModel::create(Backend& backend, const D
   Result<KvCache> cache = KvCache::create(backend, start.config, start.part, start.dtype, num_blocks);
   if (!cache) return cache.error();
   model->cache_ = std::move(cache).value();
+  Result<DecodeGraphs> graphs = DecodeGraphs::record(
+      backend, *model->alone_,
+      {*model->decoder_, *model->uploader_, model->cache_, model->sampler_->drawn(), "the draft model's passes"},
+      start.max_sequences);
+  if (!graphs) return graphs.error();
+  model->graphs_ = std::move(graphs).value();
   return model;
 }
 
@@ -161,14 +167,20 @@ std::vector<DraftTask*> DraftModel::catch_up(std::span<DraftTask> tasks) {
 // One pass; the row of logits that each of `drawing` has gives its next guess.
 void DraftModel::draw(std::vector<BatchItem>& items, std::span<DraftTask* const> drawing) {
   if (items.empty()) return;
-  const Batch batch = make_batch(items);
-  const DeviceBatch device = uploader_->upload(batch);
-  const Tensor hidden = decoder_->forward(device, cache_);
+  const Tensor logits = logits_of(make_batch(items));
   if (drawing.empty()) return backend_.synchronize();
   std::vector<Draw> draws;
   for (const DraftTask* task : drawing) draws.push_back({task->sequence, *task->drafts});
-  const std::vector<SamplingOutput> drawn = sampler_->sample(decoder_->logits(hidden, device.logit_rows), draws);
+  const std::vector<SamplingOutput> drawn = sampler_->sample(logits, draws);
   for (std::size_t i = 0; i < drawing.size(); ++i) drawing[i]->drafts->push_back(drawn[i].token);
+}
+
+// f32 [num_rows, padded vocabulary], empty when no row is wanted.
+Tensor DraftModel::logits_of(const Batch& batch) {
+  if (graphs_.hold(batch)) return graphs_.run(batch);
+  const DeviceBatch device = uploader_->upload(batch);
+  const Tensor hidden = decoder_->forward(device, cache_);
+  return batch.logit_rows.empty() ? Tensor() : decoder_->logits(hidden, device.logit_rows);
 }
 
 }  // namespace caudal

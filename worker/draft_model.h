@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "worker/batch.h"
+#include "worker/decode_graphs.h"
 #include "worker/kv_cache.h"
 #include "worker/model/decoder.h"
 #include "worker/sampler.h"
@@ -75,6 +76,7 @@ class DraftModel {
   std::int32_t num_followed(const DraftTask& task);
   std::vector<DraftTask*> catch_up(std::span<DraftTask> tasks);
   void draw(std::vector<BatchItem>& items, std::span<DraftTask* const> drawing);
+  Tensor logits_of(const Batch& batch);
 
   Backend& backend_;
   std::unique_ptr<Communicator> alone_;
@@ -84,6 +86,7 @@ class DraftModel {
   std::unique_ptr<BatchUploader> uploader_;
   std::unique_ptr<Sampler> sampler_;
   KvCache cache_;
+  DecodeGraphs graphs_;
   std::unordered_map<SlotId, Followed> followed_;
 };
 

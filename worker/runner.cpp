@@ -42,7 +42,8 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   if (!drafter) return drafter.error();
   parts.drafter = std::move(drafter).value();
   Result<DecodeGraphs> graphs = DecodeGraphs::record(
-      backend, group, {*parts.decoder, *parts.uploader, parts.cache, parts.sampler->drawn()}, options.max_num_sequences);
+      backend, group, {*parts.decoder, *parts.uploader, parts.cache, parts.sampler->drawn(), "decode steps"},
+      options.max_num_sequences);
   if (!graphs) return graphs.error();
   parts.graphs = std::move(graphs).value();
   ReplicaInfo info = start.info;

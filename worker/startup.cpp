@@ -65,10 +65,11 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
                             .num_heads = start.part.heads.count,
                             .num_kv_heads = start.part.kv_heads.count,
                             .head_dim = start.config.head_dim}}};
-  if (DecodeGraphs::wanted(backend, group)) {
-    start.sizes.recorded_ops =
-        std::ssize(DecodeGraphs::sizes(sequences)) * (1 + Decoder::most_ops(start.config, start.part));
-  }
+  const bool drafts = start.draft && group.rank() == 0;
+  if (DecodeGraphs::wanted(backend, group))
+    start.sizes.recorded_ops = DecodeGraphs::most_ops(start.config, start.part, sequences);
+  if (drafts && backend.queues())
+    start.sizes.recorded_ops += DecodeGraphs::most_ops(start.draft->config, start.draft->part, sequences);
   if (start.draft) start.sizes = start.draft->at_least(start.sizes);
   MemoryNeeds needs{
       .weights_bytes = decoder_parameters(start.config, start.part).device_bytes(start.dtype),
@@ -77,7 +78,6 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
                          Sampler::device_bytes(limits.max_rows) + backend.workspace_bytes(start.sizes),
       .block_bytes = kv_block_bytes(start.config, start.part, start.dtype),
       .most_useful_blocks = start.max_blocks_per_sequence * sequences};
-  const bool drafts = start.draft && group.rank() == 0;
   if (drafts) {
     needs.weights_bytes += start.draft->weights_bytes();
     needs.workspace_bytes += start.draft->workspace_bytes();

@@ -15,7 +15,7 @@
 namespace caudal::cuda {
 namespace {
 
-constexpr std::size_t kMostPlans = 3;  // of a step: with and without a sliding window, and a draft model's
+constexpr std::size_t kMostPlans = 4;  // of a step: with and without a sliding window, of a model and its draft model
 
 AttentionShape shape_of(const Tensor& q, const Tensor& k_cache) {
   return {.num_heads = static_cast<int>(q.dim(1)),

@@ -105,6 +105,46 @@ TEST_F(DecodeGraphsTest, StayWithinTheMemoryPlan) {
   EXPECT_EQ(fake::counters().device_bytes, before);
 }
 
+class DraftGraphsTest : public DecodeGraphsTest {
+ protected:
+  // The model guesses for itself: nearly every guess is right, when it is computed right.
+  ToyRun run_with_draft(int ranks, const JoinRanks& join, int num_draft_tokens, long& launches) const {
+    RunnerOptions with_draft = options(DTypeChoice::kF32);
+    with_draft.draft_model_dir = fixture_.model_dir;
+    TestReplica replica(fixture_.model_dir, ranks, with_draft, "simt", join);
+    if (!replica.valid()) return {};
+    std::vector<ToyRequest> requests = requests_of(fixture_);
+    for (ToyRequest& request : requests) request.speculative = SpeculativeMode::kDraft;
+    const long before = fake::counters().graph_launches;
+    ToyRun run = generate(replica, requests, {.max_running = 7, .num_draft_tokens = num_draft_tokens});
+    launches = fake::counters().graph_launches - before;
+    return run;
+  }
+};
+
+// Without graphs of its own, because the first recording fails and that is the draft model's, it guesses the same.
+TEST_F(DraftGraphsTest, GuessWhatPlainPassesGuess) {
+  long with = 0, without = 0;
+  const ToyRun graphs = run_with_draft(2, over_nccl, 3, with);
+  fake::settings().fail_call = "cudaStreamBeginCapture";
+  const ToyRun plain = run_with_draft(2, over_nccl, 3, without);
+  EXPECT_TRUE(fake::settings().fail_call.empty()) << "it has failed";
+  expect_same(graphs, plain);
+  EXPECT_EQ(graphs.num_drafted, plain.num_drafted);
+  EXPECT_EQ(graphs.num_accepted, plain.num_accepted);
+  EXPECT_GT(graphs.num_accepted, graphs.num_drafted / 2);
+  EXPECT_GT(with, without + 5);
+}
+
+// Graphs as large as planned, of both models, have room: also those that are recorded last, for full plain steps.
+TEST_F(DraftGraphsTest, StandInTheMemoryPlan) {
+  long small = 0, large = 0;
+  const ToyRun run = run_with_draft(1, {}, 0, small);
+  fake::settings().graph_node_bytes = 16 << 10;
+  expect_same(run_with_draft(1, {}, 0, large), run);
+  EXPECT_EQ(large, small);
+}
+
 // A kernel that dies while a pass is recorded is no reason to go on without graphs.
 TEST_F(DecodeGraphsTest, ADeadDeviceEndsTheStart) {
   const std::unique_ptr<Backend> backend = std::move(make_backend({.device = "simt", .max_isa = ""})).value();
