@@ -115,6 +115,7 @@ int serve(WorkerOptions options, const Job& job) {
     if (pinned) use_all_cores();
   });
   const int code = server.finish(loop.run());
+  if (!server.refusal().empty()) refuse_to_start({server.refusal(), ""}, code);
   if (backend->queues()) LOG_INFO("{} steps were submitted while the device was still at the one before", loop.num_overlaps());
   return code;
 }

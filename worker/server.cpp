@@ -85,7 +85,7 @@ void Server::on_message(StepPlan message) {
 }
 
 void Server::on_message(const Refused& message) {
-  LOG_ERROR("refused by the coordinator: {}", message.reason);
+  refusal_ = fmt::format("refused by the coordinator: {}", message.reason);
   end(kExitRefused);
 }
 
@@ -111,7 +111,8 @@ void Server::send_beat() {
 void Server::check_silence() {
   const Clock::time_point now = Clock::now();
   if (!welcomed_ && now - started_ > timing_.join_timeout) {
-    LOG_ERROR("the coordinator did not answer in {} ms; is --coordinator its control endpoint?", timing_.join_timeout.count());
+    refusal_ = fmt::format("the coordinator did not answer in {} ms; is --coordinator its control endpoint?",
+                           timing_.join_timeout.count());
     end(kExitNoCoordinator);
   } else if (welcomed_ && now - heard_ > timing_.lease) {
     LOG_ERROR("the coordinator was silent for {} ms", timing_.lease.count());
@@ -130,6 +131,7 @@ void Server::end(int code) {
 // A step thread inside a collective whose other ranks are gone does not come back; nothing can interrupt it.
 void Server::cut_off_if_late() {
   if (!ending_ || step_ended_ || Clock::now() < cut_off_at_) return;
+  if (!refusal_.empty()) LOG_ERROR("{}", refusal_);
   LOG_WARNING("the step thread does not come back; ending without it");
   std::_Exit(exit_code_);
 }

@@ -31,6 +31,9 @@ class Server {
   // Called by the step thread when its loop has returned `step_code`: sends what waits and ends the link.
   // The exit code of the process.
   int finish(int step_code);
+  // After finish(): why the coordinator did not take this rank in, empty when it did. For the caller to log: all ranks
+  // of a job mostly get the same.
+  const std::string& refusal() const { return refusal_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -63,6 +66,7 @@ class Server {
   bool ending_ = false;
   Clock::time_point cut_off_at_;
   int exit_code_ = 0;
+  std::string refusal_;
 };
 
 }  // namespace caudal

@@ -41,7 +41,7 @@ class Start(unittest.TestCase):
             file.write_bytes(file.read_bytes()[:-1000])
         self.refused("model.safetensors", model=self.model_copy(cut))
 
-    def job(self, *ranks):
+    def job(self, *ranks, code=1):
         """What mpirun says of ranks that cannot start, each given by its arguments, and how long it takes."""
         root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
         command = ["mpirun", *root, "--quiet", "--oversubscribe", "--bind-to", "none"]
@@ -50,7 +50,7 @@ class Start(unittest.TestCase):
                         "--tensor-parallel", "2", *arguments, ":"]
         started = time.monotonic()
         done = subprocess.run(command[:-1], capture_output=True, text=True, timeout=60)
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.returncode, code)
         self.assertLess(time.monotonic() - started, 30)
         return [line for line in (done.stdout + done.stderr).splitlines() if " I worker" not in line]
 
@@ -63,6 +63,11 @@ class Start(unittest.TestCase):
                 self.assertEqual(len(said), 1, said)
                 self.assertIn("E worker 0: ", said[0])
                 self.assertIn(words, said[0])
+
+    def test_all_ranks_miss_the_coordinator_once(self):
+        said = self.job(*[["--model", str(DEMO), "--join-timeout-s", "1"]] * 2, code=10)
+        self.assertEqual(len(said), 1, said)
+        self.assertIn("E worker 0: the coordinator did not answer in 1000 ms", said[0])
 
     def test_a_rank_that_fails_alone_says_so(self):
         bad = ["--model", str(self.edit_config(architectures=["GrokForCausalLM"]))]

@@ -102,6 +102,7 @@ TEST_F(Link, RefusedEnds) {
   receive<Register>();
   send(Refused{"another model"});
   EXPECT_EQ(exit_code(), kExitRefused);
+  EXPECT_EQ(server_->refusal(), "refused by the coordinator: another model");
 }
 
 TEST_F(Link, SilenceEndsTheLease) {
@@ -123,6 +124,7 @@ TEST_F(Link, NoCoordinatorEnds) {
   timing.join_timeout = 200ms;
   start(timing);
   EXPECT_EQ(exit_code(), kExitNoCoordinator);
+  EXPECT_NE(server_->refusal().find("did not answer in 200 ms"), std::string::npos);
 }
 
 TEST_F(Link, StopSignalSaysGoodbye) {
