@@ -1,10 +1,13 @@
 // The queues between threads. All shared mutexes of the project live in this file (design section 8).
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <iterator>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -78,16 +81,17 @@ class Queue {
     return take(lock);
   }
 
-  // Everything that waits, oldest first; waits up to `timeout` for the first item.
+  // What waits, oldest first, at most `most`; waits up to `timeout` for the first item.
   template <typename Rep, typename Period>
-  std::vector<T> drain_for(std::chrono::duration<Rep, Period> timeout) {
+  std::vector<T> drain_for(std::chrono::duration<Rep, Period> timeout,
+                           std::size_t most = std::numeric_limits<std::size_t>::max()) {
     std::vector<T> drained;
     {
       std::unique_lock lock(mutex_);
       not_empty_.wait_for(lock, timeout, [&] { return closed_ || !items_.empty(); });
-      drained.reserve(items_.size());
-      for (T& item : items_) drained.push_back(std::move(item));
-      items_.clear();
+      const auto end = items_.begin() + static_cast<std::ptrdiff_t>(std::min(most, items_.size()));
+      drained.assign(std::move_iterator(items_.begin()), std::move_iterator(end));
+      items_.erase(items_.begin(), end);
     }
     not_full_.notify_all();
     return drained;

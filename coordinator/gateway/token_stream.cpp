@@ -15,7 +15,9 @@ void TokenStream::wake_once() {
 
 std::vector<TokenEvent> TokenStream::drain() {
   woken_.store(false);  // first: an event that comes from here on wakes again
-  return events_.drain_for(std::chrono::seconds(0));
+  std::vector<TokenEvent> events = events_.drain_for(std::chrono::seconds(0), kMostAtOnce);
+  if (events.size() == kMostAtOnce) wake_once();
+  return events;
 }
 
 }  // namespace caudal

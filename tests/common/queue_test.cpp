@@ -20,6 +20,10 @@ TEST(Queue, KeepsOrderAndBound) {
   EXPECT_TRUE(queue.try_push(3));
   EXPECT_EQ(queue.drain_for(0ms), (std::vector<int>{2, 3}));
   EXPECT_EQ(queue.pop_for(1ms), std::nullopt);
+  EXPECT_TRUE(queue.try_push(4));
+  EXPECT_TRUE(queue.try_push(5));
+  EXPECT_EQ(queue.drain_for(0ms, 1), (std::vector<int>{4}));
+  EXPECT_EQ(queue.drain_for(0ms, 2), (std::vector<int>{5}));
 }
 
 TEST(Queue, ARefusedItemIsLeftToItsOwner) {

@@ -366,5 +366,23 @@ TEST(TokenStream, WakesOncePerDrainAndOverflows) {
   EXPECT_EQ(num_wakes, 2);
 }
 
+TEST(TokenStream, ABacklogComesInPartsAndEachWakes) {
+  int num_wakes = 0;
+  TokenStream stream(1000, [&] { ++num_wakes; });
+  constexpr auto kMost = static_cast<int>(TokenStream::kMostAtOnce);
+  for (int i = 0; i <= kMost; ++i) {
+    TokenEvent event;
+    event.sequence_index = i;
+    stream.on_event(std::move(event));
+  }
+  EXPECT_EQ(num_wakes, 1);
+  EXPECT_EQ(std::ssize(stream.drain()), kMost);
+  EXPECT_EQ(num_wakes, 2);
+  const std::vector<TokenEvent> rest = stream.drain();
+  ASSERT_EQ(rest.size(), 1U);
+  EXPECT_EQ(rest.front().sequence_index, kMost);
+  EXPECT_EQ(num_wakes, 2);
+}
+
 }  // namespace
 }  // namespace caudal
