@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs everything that this machine can run: all tests on the release
-# build, unit tests and a cluster of two ranks under the sanitizers, and a build by the other compiler. Says what
-# failed first, and what was skipped and why. --quick: only the release build and its tests.
+# build (g++), then unit tests and a cluster of two ranks under the sanitizers (address: clang). Says what failed
+# first, and what was skipped and why. --quick: only the release build and its tests.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -55,11 +55,11 @@ run test-release ctest --test-dir build/release --output-on-failure -j "$jobs"
 grep -E 'tests passed|Skipped|Not Run' "$build/test-release.log" | sort -u || true
 run hardening tests/rules/hardening.sh build/release/bin/caudal-coordinator build/release/bin/caudal-worker
 
-# The same code with other eyes. What a sanitizer or a compiler objects to, it objects to on every machine.
+# The same code with other eyes: sanitizers, and with asan the other compiler. sanitize PRESET LABEL TARGET...
 sanitize() {
   say "building ($1)"
   configure "$1"
-  compile "$1" --target "$2_tests" caudal-coordinator caudal-worker
+  compile "$1" --target "${@:3}"
   say "testing ($1)"
   run "test-$1" ctest --test-dir "build/$1" --output-on-failure -j "$jobs" -L "$2|sanitize"
   grep -E 'tests passed' "$build/test-$1.log"
@@ -88,13 +88,10 @@ refuses_without_gpu() {
 }
 
 if $quick; then
-  say "skipped: sanitizers and clang (--quick)"
+  say "skipped: sanitizers, clang and the build for GPUs (--quick)"
 else
-  sanitize asan unit
-  sanitize tsan threaded
-  say "building (clang)"
-  configure clang
-  compile clang
+  sanitize asan unit all  # all: clang must build everything, too
+  sanitize tsan threaded threaded_tests caudal-coordinator caudal-worker
   build_cuda
 fi
 

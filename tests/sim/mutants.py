@@ -69,8 +69,8 @@ class Build:
         return str(folder / "sim")
 
 
-def hunt(build, name, edits, cap):
-    """Seconds to find and the CHECK that found it; None when it got away."""
+def hunt(build, edits, cap):
+    """Seconds to find and the CHECK that found it, or no seconds and how it got away."""
     by_file = {}
     for path, old, new in edits:
         by_file.setdefault(path, []).append((old, new))
@@ -80,16 +80,16 @@ def hunt(build, name, edits, cap):
             objects = [build.compile(path, mutated(path, pairs), folder) for path, pairs in by_file.items()]
             program = build.link(objects, folder)
         except subprocess.CalledProcessError as error:
-            raise RuntimeError(f"{name} does not build:\n{error.stderr[-2000:]}") from error
+            return None, f"MISSED: does not build\n{error.stderr[-2000:]}"
         start = time.monotonic()
         try:
             # A corrupt state may also loop or eat memory; both count once the limits end it.
             done = subprocess.run(["prlimit", "--as=4000000000", "--core=0", program], capture_output=True, text=True,
                                   timeout=cap)
         except subprocess.TimeoutExpired:
-            return None
+            return None, f"MISSED in {cap} s"
         if done.returncode == 0:
-            return None
+            return None, "MISSED by all seeds"
         found = re.search(r"CHECK\(.*|what\(\):.*|terminate called.*|.*_S_.*|.*Assertion.*", done.stderr)
         reason = found.group(0) if found else f"exit {done.returncode}"
         return time.monotonic() - start, reason.split("failed: ")[-1]
@@ -112,12 +112,12 @@ def main():
     missed = []
     print(f"{'bug put back':62} {'seconds':>8}  found by")
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        hunts = [(name, pool.submit(hunt, build, name, edits, arguments.cap)) for name, edits in chosen]
+        hunts = [(name, pool.submit(hunt, build, edits, arguments.cap)) for name, edits in chosen]
         for name, future in hunts:
-            found = future.result()
-            if found is None:
+            seconds, reason = future.result()
+            if seconds is None:
                 missed.append(name)
-            print(f"{name:62} " + (f"{found[0]:8.2f}  {found[1]}" if found else "   MISSED"), flush=True)
+            print(f"{name:62} {'' if seconds is None else f'{seconds:.2f}':>8}  {reason}", flush=True)
     print(f"{len(chosen) - len(missed)} of {len(chosen)} found")
     return 1 if missed else 0
 

@@ -43,11 +43,14 @@ class QueueChecker {
 
   // The first admission of a stream: everyone who could have gone there, should have, and still waits for its
   // first admission has been overtaken. That happens only to one that was left to another replica, whose
-  // sequences then took the room.
-  void started(const SchedulerConfig& config, const Ledger& ledger, const Stream& started, const ReplicaInfo& info) {
+  // sequences then took the room; and by turn, to one of a higher priority. Where there is one replica, equals go in order.
+  void started(const SchedulerConfig& config, const Ledger& ledger, const Stream& started, const ReplicaInfo& info,
+               std::size_t num_replicas) {
     const Request& first = ledger.promise(started.request).request;
     ledger.for_each_live([&](const Promise& promise, const Stream& stream) {
       if (stream.num_admissions > 0 || !comes_before(promise.request, first) || !fits(config, info, promise)) return;
+      const bool are_equal = promise.request.priority == first.priority && promise.request.num_running() == 1;
+      CHECK_MSG(num_replicas > 1 || !are_equal, "a sequence is overtaken by its equal on the only replica");
       const std::int32_t num_overtakes = ++num_overtakes_[{stream.request, stream.index}];
       max_overtakes_ = std::max(max_overtakes_, num_overtakes);
       CHECK_MSG(num_overtakes <= kMaxOvertakes, "a sequence starves behind later ones");

@@ -230,7 +230,9 @@ void Simulation::check_turn() {
       const std::uint64_t found = ledger_.prefixes(sequence.sequence_id, sequence.num_computed).back();
       CHECK_MSG(side->second.computed.contains(found), "a prefix was found that nobody has computed under this salt");
     }
-    if (stream.num_admissions == 1 && side != replicas_.end()) queue_.started(config_.scheduler, ledger_, stream, side->second.info);
+    if (stream.num_admissions == 1 && side != replicas_.end()) {
+      queue_.started(config_.scheduler, ledger_, stream, side->second.info, replicas_.size());
+    }
   }
   scheduler.check_integrity();
   ledger_.check(scheduler.stats());

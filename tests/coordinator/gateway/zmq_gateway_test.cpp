@@ -201,6 +201,7 @@ TEST_F(ZmqGatewayTest, AMessageOverTheLimitIsRefusedAndTheOthersGoOn) {
   running.mutable_completion()->mutable_parameters()->set_max_tokens(1900);
   client.send(running);
   ASSERT_TRUE(client.receive().has_accepted());
+  ASSERT_TRUE(client.receive().has_delta());
   gateway::GatewayRequest large = completion(2, false);
   large.mutable_completion()->mutable_prompt(0)->set_text(std::string(390'000, 'x'));
   client.send(large);
