@@ -5,10 +5,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <fstream>
 
+#include "common/command_line.h"
 #include "tests/bench/caudal_bench_client.h"
 #include "tests/bench/caudal_bench_report.h"
 
@@ -35,56 +35,56 @@ struct Flags {
   ReportOptions report;
 };
 
-void add_server_flags(CLI::App& app, Flags& flags) {
+void add_server_flags(CommandLine& line, Flags& flags) {
   flags.report.backend = "http";
   flags.load.vocab_size = 2000;
-  app.add_option("--backend", flags.report.backend, "Which gateway")->check(CLI::IsMember({"http", "zmq"}));
-  app.add_option("--base-url", flags.base_url, "http://host:port, instead of --host and --port");
-  app.add_option("--host", flags.host);
-  app.add_option("--port", flags.port);
-  app.add_option("--zmq", flags.zmq, "Endpoint of the ZeroMQ gateway");
-  app.add_option("--model", flags.load.model, "Default: the first one that the server names");
-  app.add_option("--vocab-size", flags.load.vocab_size, "Prompts are token ids below this")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--timeout", flags.timeout_s, "Seconds for one request")->check(CLI::Range(0.001, 1e6));
+  line.add("--backend", flags.report.backend, "Which gateway").one_of({"http", "zmq"});
+  line.add("--base-url", flags.base_url, "http://host:port, instead of --host and --port");
+  line.add("--host", flags.host);
+  line.add("--port", flags.port);
+  line.add("--zmq", flags.zmq, "Endpoint of the ZeroMQ gateway");
+  line.add("--model", flags.load.model, "Default: the first one that the server names");
+  line.add("--vocab-size", flags.load.vocab_size, "Prompts are token ids below this")
+      .positive();
+  line.add("--timeout", flags.timeout_s, "Seconds for one request").within(0.001, 1e6);
 }
 
-void add_workload_flags(CLI::App& app, Flags& flags) {
+void add_workload_flags(CommandLine& line, Flags& flags) {
   WorkloadOptions& workload = flags.workload;
   workload.num_requests = 100;
   workload.mean_prompt_tokens = 1024;
-  app.add_option("--num-prompts", workload.num_requests)->check(CLI::PositiveNumber);
-  app.add_option("--num-warmups", flags.num_warmups, "Requests sent before, all at once, that are not reported")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--request-rate", flags.report.request_rate, "Requests per second; inf = all at once")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--burstiness", workload.burstiness, "Shape of the gamma-distributed gaps; 1 = Poisson arrivals")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--max-concurrency", flags.load.max_concurrency, "Requests under way; 0 = no limit")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--lengths", workload.lengths, "Default: fixed, or uniform with --random-range-ratio")
-      ->check(CLI::IsMember({"fixed", "uniform", "exponential", "sharegpt"}));
-  app.add_option("--random-input-len", workload.mean_prompt_tokens, "Less by default when the context is short")->check(CLI::PositiveNumber);
-  app.add_option("--random-output-len", workload.mean_output_tokens, "As above")->check(CLI::PositiveNumber);
-  app.add_option("--random-range-ratio", workload.range, "Lengths lie within this share of the means")
-      ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--max-output-len", workload.max_output_tokens, "Cap of exponential and sharegpt; as above")
-      ->check(CLI::Range(4, 1 << 20));
-  app.add_option("--seed", workload.seed);
-  app.add_option("--temperature", flags.load.temperature)->check(CLI::NonNegativeNumber);
-  app.add_flag("--ignore-eos,!--no-ignore-eos", flags.load.ignore_eos, "Generate as many tokens as asked for");
+  line.add("--num-prompts", workload.num_requests).positive();
+  line.add("--num-warmups", flags.num_warmups, "Requests sent before, all at once, that are not reported")
+      .not_negative();
+  line.add("--request-rate", flags.report.request_rate, "Requests per second; inf = all at once")
+      .positive();
+  line.add("--burstiness", workload.burstiness, "Shape of the gamma-distributed gaps; 1 = Poisson arrivals")
+      .positive();
+  line.add("--max-concurrency", flags.load.max_concurrency, "Requests under way; 0 = no limit")
+      .not_negative();
+  line.add("--lengths", workload.lengths, "Default: fixed, or uniform with --random-range-ratio")
+      .one_of({"fixed", "uniform", "exponential", "sharegpt"});
+  line.add("--random-input-len", workload.mean_prompt_tokens, "Less by default when the context is short").positive();
+  line.add("--random-output-len", workload.mean_output_tokens, "As above").positive();
+  line.add("--random-range-ratio", workload.range, "Lengths lie within this share of the means")
+      .within(0.0, 1.0);
+  line.add("--max-output-len", workload.max_output_tokens, "Cap of exponential and sharegpt; as above")
+      .within(4, 1 << 20);
+  line.add("--seed", workload.seed);
+  line.add("--temperature", flags.load.temperature).not_negative();
+  line.add_switch("--ignore-eos,!--no-ignore-eos", flags.load.ignore_eos, "Generate as many tokens as asked for");
 }
 
-void add_report_flags(CLI::App& app, Flags& flags) {
-  app.add_option("--goodput", flags.goodput, "Limits in milliseconds: ttft:200 tpot:50 e2el:2000");
-  app.add_option("--percentile-metrics", flags.metrics, "Of ttft, tpot, itl, e2el")->delimiter(',');
-  app.add_option("--metric-percentiles", flags.report.percentiles)->delimiter(',')->check(CLI::Range(0.0, 100.0));
-  app.add_option("--save-result", flags.result_file, "Write the JSON here");
-  app.add_flag("--disable-tqdm", flags.no_progress, "No progress bar");
+void add_report_flags(CommandLine& line, Flags& flags) {
+  line.add("--goodput", flags.goodput, "Limits in milliseconds: ttft:200 tpot:50 e2el:2000");
+  line.add("--percentile-metrics", flags.metrics, "Of ttft, tpot, itl, e2el").separated_by(',');
+  line.add("--metric-percentiles", flags.report.percentiles).separated_by(',').within(0.0, 100.0);
+  line.add("--save-result", flags.result_file, "Write the JSON here");
+  line.add_switch("--disable-tqdm", flags.no_progress, "No progress bar");
 }
 
 // What the flags say together.
-Result<void> complete(const CLI::App& app, Flags& flags) {
+Result<void> complete(const CommandLine& line, Flags& flags) {
   for (const std::string& text : flags.goodput) {
     const Result<Limit> limit = parse_limit(text);
     if (!limit) return limit.error();
@@ -102,8 +102,8 @@ Result<void> complete(const CLI::App& app, Flags& flags) {
   flags.report.max_concurrency = flags.load.max_concurrency;
   flags.load.seed = flags.workload.seed;
   const bool capped = flags.workload.lengths == "exponential" || flags.workload.lengths == "sharegpt";
-  flags.asked = {.prompt = app.count("--random-input-len") > 0,
-                 .output = app.count(capped ? "--max-output-len" : "--random-output-len") > 0};
+  flags.asked = {.prompt = line.given("--random-input-len"),
+                 .output = line.given(capped ? "--max-output-len" : "--random-output-len")};
   flags.load.timeout = std::chrono::milliseconds(std::llround(flags.timeout_s * 1e3));
   flags.load.interrupted = &interrupted;
   return {};
@@ -179,8 +179,8 @@ Result<void> make_load(Flags& flags, const HttpTarget& target) {
   return {};
 }
 
-Result<int> bench(const CLI::App& app, Flags& flags) {
-  if (const Result<void> done = complete(app, flags); !done) return done.error();
+Result<int> bench(const CommandLine& line, Flags& flags) {
+  if (const Result<void> done = complete(line, flags); !done) return done.error();
   const std::string url =
       flags.base_url.empty() ? fmt::format("http://{}:{}", flags.host, flags.port) : flags.base_url;
   const Result<HttpTarget> target = parse_base_url(url);
@@ -196,16 +196,15 @@ Result<int> bench(const CLI::App& app, Flags& flags) {
 }
 
 int main_of_bench(int argc, char** argv) {
-  CLI::App app{"Puts load on a gateway and reports throughput and latency as `vllm bench serve` does."};
-  app.option_defaults()->always_capture_default();
+  CommandLine line("Puts load on a gateway and reports throughput and latency as `vllm bench serve` does.");
   Flags flags;
-  add_server_flags(app, flags);
-  add_workload_flags(app, flags);
-  add_report_flags(app, flags);
-  CLI11_PARSE(app, argc, argv);
+  add_server_flags(line, flags);
+  add_workload_flags(line, flags);
+  add_report_flags(line, flags);
+  if (const auto code = line.parse_or_say(argc, argv)) return *code;
   raise_file_limit();
   watch_interrupt();
-  const Result<int> code = bench(app, flags);
+  const Result<int> code = bench(line, flags);
   if (code) return code.value();
   fmt::print(stderr, "caudal-bench: {}{}{}\n", code.error().field, code.error().field.empty() ? "" : ": ",
              code.error().message);

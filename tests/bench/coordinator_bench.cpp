@@ -5,11 +5,11 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
 #include <thread>
 
+#include "common/command_line.h"
 #include "common/log.h"
 #include "coordinator/engine.h"
 #include "tests/bench/fake_workers.h"
@@ -126,13 +126,13 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   caudal::bench::Options options;
-  CLI::App app("Tokens per second of one coordinator, against fake workers over real ZeroMQ links");
-  app.add_option("--workers", options.num_workers, "Replicas")->check(CLI::Range(1, 4096))->capture_default_str();
-  app.add_option("--batch", options.batch, "Sequences on each")->check(CLI::Range(1, 4096))->capture_default_str();
-  app.add_option("--input-len", options.num_prompt_tokens, "Prompt tokens")->check(CLI::Range(1, 2048))->capture_default_str();
-  app.add_option("--output-len", options.num_output_tokens, "Output tokens")->check(CLI::Range(1, 2000))->capture_default_str();
-  app.add_option("--warmup-s", options.warmup_s, "Seconds before measuring")->capture_default_str();
-  app.add_option("--seconds", options.seconds, "Seconds of measuring")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  caudal::CommandLine line("Tokens per second of one coordinator, against fake workers over real ZeroMQ links");
+  line.add("--workers", options.num_workers, "Replicas").within(1, 4096);
+  line.add("--batch", options.batch, "Sequences on each").within(1, 4096);
+  line.add("--input-len", options.num_prompt_tokens, "Prompt tokens").within(1, 2048);
+  line.add("--output-len", options.num_output_tokens, "Output tokens").within(1, 2000);
+  line.add("--warmup-s", options.warmup_s, "Seconds before measuring");
+  line.add("--seconds", options.seconds, "Seconds of measuring");
+  if (const auto code = line.parse_or_say(argc, argv)) return *code;
   return caudal::bench::run(options);
 }

@@ -4,7 +4,6 @@
 #include <cuda_runtime_api.h>
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -12,6 +11,7 @@
 #include <functional>
 #include <thread>
 
+#include "common/command_line.h"
 #include "common/log.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "worker/comm/local.h"
@@ -161,13 +161,13 @@ class GapBench {
 
 int main(int argc, char** argv) {
   caudal::bench::Options options;
-  CLI::App app("The host gap between decode steps.", "cuda_bench_gap");
-  app.add_option("--model", options.model, "Directory with a config.json; the weights are random")->required();
-  app.add_option("--device", options.device)->capture_default_str();
-  app.add_option("--batch", options.batch)->check(CLI::Range(1, 4096))->capture_default_str();
-  app.add_option("--context", options.context)->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  app.add_option("--steps", options.steps)->check(CLI::Range(1, 100000))->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  caudal::CommandLine line("The host gap between decode steps.", "cuda_bench_gap");
+  line.add("--model", options.model, "Directory with a config.json; the weights are random").required();
+  line.add("--device", options.device);
+  line.add("--batch", options.batch).within(1, 4096);
+  line.add("--context", options.context).within(1, 1 << 20);
+  line.add("--steps", options.steps).within(1, 100000);
+  if (const auto code = line.parse_or_say(argc, argv)) return *code;
   caudal::log_init("gap", caudal::LogLevel::kInfo);
   caudal::bench::GapBench(options).run();
   return 0;

@@ -2,11 +2,11 @@
 // against static batching, in one run. Prints a table; `engine_bench --help` lists the suites.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <span>
 
+#include "common/command_line.h"
 #include "tests/bench/inprocess.h"
 #include "tests/bench/paired.h"
 
@@ -270,22 +270,22 @@ int main(int argc, char** argv) {
   std::vector<int> shares{0, 25, 50, 75};
   double itl_factor = 1.4;
   WorkloadOptions custom;
-  CLI::App app("Benchmarks of scheduler and runner in one process");
-  app.add_option("suite", suite,
+  caudal::CommandLine line("Benchmarks of scheduler and runner in one process");
+  line.add("suite", suite,
                  "decode, prefill, static-literal, static-fair, paging, prefix-cache, first-token, pool, itl or throughput")
-      ->required();
-  app.add_option("--model", model, "Model directory; weights are random unless --checkpoint");
-  app.add_flag("--checkpoint", checkpoint, "Load the weights");
-  app.add_option("--num-prompts", count, "Requests");
-  app.add_option("--repeats", repeats, "Turns of measurement and yardstick; medians are printed");
-  app.add_option("--itl-factor", itl_factor, "itl: the target, in quiet steps");
-  app.add_option("--shared", shares, "prefix-cache: percent of a prompt that all have in common")->check(CLI::Range(0, 99));
-  app.add_option("--num-blocks", num_blocks, "KV blocks");
-  app.add_option("--lengths", custom.lengths, "throughput: fixed, uniform, exponential or sharegpt");
-  app.add_option("--input-len", custom.mean_prompt_tokens, "throughput: prompt tokens");
-  app.add_option("--output-len", custom.mean_output_tokens, "throughput: output tokens");
+      .required();
+  line.add("--model", model, "Model directory; weights are random unless --checkpoint");
+  line.add_switch("--checkpoint", checkpoint, "Load the weights");
+  line.add("--num-prompts", count, "Requests");
+  line.add("--repeats", repeats, "Turns of measurement and yardstick; medians are printed");
+  line.add("--itl-factor", itl_factor, "itl: the target, in quiet steps");
+  line.add("--shared", shares, "prefix-cache: percent of a prompt that all have in common").within(0, 99);
+  line.add("--num-blocks", num_blocks, "KV blocks");
+  line.add("--lengths", custom.lengths, "throughput: fixed, uniform, exponential or sharegpt");
+  line.add("--input-len", custom.mean_prompt_tokens, "throughput: prompt tokens");
+  line.add("--output-len", custom.mean_output_tokens, "throughput: output tokens");
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // lines show at once in a file, too
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = line.parse_or_say(argc, argv)) return *code;
 
   const auto format = checkpoint ? caudal::LoadFormat::kSafetensors : caudal::LoadFormat::kDummy;
   InProcess engine(model, format, kMaxSequences, kMaxTokensPerStep, num_blocks);

@@ -2,10 +2,10 @@
 // without a network. All ways take turns, so that they see the same machine; medians of their rates are compared.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 
+#include "common/command_line.h"
 #include "common/log.h"
 #include "common/tokenizer/tokenizer.h"
 #include "coordinator/scheduler.h"
@@ -179,13 +179,13 @@ int main(int argc, char** argv) {
   std::vector<std::int32_t> streams = {1, 2, 4, 8, 16, 32, 64};
   int repeats = 5;
   Workload stories;
-  CLI::App app("Speculative against plain decoding");
-  app.add_option("--model", model, "Model directory")->capture_default_str();
-  app.add_option("--draft-model", draft, "Draft model directory")->capture_default_str();
-  app.add_option("--streams", streams, "Sequences at a time")->delimiter(',');
-  app.add_option("--repeats", repeats, "Turns of each way")->capture_default_str();
-  app.add_option("--temperature", stories.temperature, "0 = greedy")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  CommandLine line("Speculative against plain decoding");
+  line.add("--model", model, "Model directory");
+  line.add("--draft-model", draft, "Draft model directory");
+  line.add("--streams", streams, "Sequences at a time").separated_by(',');
+  line.add("--repeats", repeats, "Turns of each way");
+  line.add("--temperature", stories.temperature, "0 = greedy");
+  if (const auto code = line.parse_or_say(argc, argv)) return *code;
   log_init("bench", LogLevel::kWarning);
 
   const auto tokenizer = or_exit(load_tokenizer(model));

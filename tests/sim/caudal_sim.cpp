@@ -3,10 +3,10 @@
 // flags; tests/sim/STUDY.md has a study made with it.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 
+#include "common/command_line.h"
 #include "tests/sim/cell.h"
 
 namespace caudal::sim {
@@ -34,30 +34,30 @@ struct Flags {
   double slo_tpot_ms = 100.0;
 };
 
-void parse(CLI::App& app, Flags& flags) {
-  app.add_option("--gpus", flags.num_gpus, "devices in the whole cluster");
-  app.add_option("--cells", flags.num_cells, "coordinators, each with an equal share of the devices and requests");
-  app.add_option("--simulate-cells", flags.simulated_cells, "only so many of them; 0 = all. Totals are scaled up");
-  app.add_option("--tensor-parallel", flags.tensor_parallel, "devices per replica");
-  app.add_option("--model", flags.model, "llama-3.1-8b-bf16, llama-3.1-70b-fp8, qwen3-0.6b-bf16");
-  app.add_option("--device", flags.device, "h200, cpu");
-  app.add_option("--step-table", flags.step_table, "measured step times instead of the roofline (step_time.h)");
-  auto* trace = app.add_option("--trace", flags.trace, "CSV of ARRIVAL_S,PROMPT,OUTPUT[,GROUP]");
-  app.add_option("--workload", flags.workload.workload, "azure-conversation, azure-code or PROMPTxOUTPUT")->excludes(trace);
-  app.add_option("--rate", flags.workload.rate, "requests per second, whole cluster");
-  app.add_option("--rate-per-gpu", flags.rate_per_gpu, "the same per device");
-  app.add_option("--seconds", flags.workload.seconds, "of arrivals");
-  app.add_option("--groups", flags.workload.num_groups, "groups of requests that begin alike; 0 = none");
-  app.add_option("--shared-tokens", flags.shared_tokens, "with which they begin");
-  app.add_option("--seed", flags.workload.seed, "of the requests");
-  app.add_option("--warmup", flags.warmup_s, "seconds of arrivals that are not judged");
-  app.add_option("--drain", flags.drain_s, "seconds to go on after the last arrival");
-  app.add_option("--max-sequences", flags.max_sequences, "running on a replica");
-  app.add_option("--max-tokens-per-step", flags.max_tokens_per_step, "the budget of a step");
-  app.add_option("--network-us", flags.network_us, "one way between coordinator and replica");
-  app.add_option("--prefix-caching", flags.prefix_caching, "true or false");
-  app.add_option("--slo-ttft-ms", flags.slo_ttft_ms, "goodput: time to first token");
-  app.add_option("--slo-tpot-ms", flags.slo_tpot_ms, "goodput: time per output token");
+void parse(CommandLine& line, Flags& flags) {
+  line.add("--gpus", flags.num_gpus, "devices in the whole cluster");
+  line.add("--cells", flags.num_cells, "coordinators, each with an equal share of the devices and requests");
+  line.add("--simulate-cells", flags.simulated_cells, "only so many of them; 0 = all. Totals are scaled up");
+  line.add("--tensor-parallel", flags.tensor_parallel, "devices per replica");
+  line.add("--model", flags.model, "llama-3.1-8b-bf16, llama-3.1-70b-fp8, qwen3-0.6b-bf16");
+  line.add("--device", flags.device, "h200, cpu");
+  line.add("--step-table", flags.step_table, "measured step times instead of the roofline (step_time.h)");
+  const CommandLine::Option trace = line.add("--trace", flags.trace, "CSV of ARRIVAL_S,PROMPT,OUTPUT[,GROUP]");
+  line.add("--workload", flags.workload.workload, "azure-conversation, azure-code or PROMPTxOUTPUT").excludes(trace);
+  line.add("--rate", flags.workload.rate, "requests per second, whole cluster");
+  line.add("--rate-per-gpu", flags.rate_per_gpu, "the same per device");
+  line.add("--seconds", flags.workload.seconds, "of arrivals");
+  line.add("--groups", flags.workload.num_groups, "groups of requests that begin alike; 0 = none");
+  line.add("--shared-tokens", flags.shared_tokens, "with which they begin");
+  line.add("--seed", flags.workload.seed, "of the requests");
+  line.add("--warmup", flags.warmup_s, "seconds of arrivals that are not judged");
+  line.add("--drain", flags.drain_s, "seconds to go on after the last arrival");
+  line.add("--max-sequences", flags.max_sequences, "running on a replica");
+  line.add("--max-tokens-per-step", flags.max_tokens_per_step, "the budget of a step");
+  line.add("--network-us", flags.network_us, "one way between coordinator and replica");
+  line.add("--prefix-caching", flags.prefix_caching, "true or false");
+  line.add("--slo-ttft-ms", flags.slo_ttft_ms, "goodput: time to first token");
+  line.add("--slo-tpot-ms", flags.slo_tpot_ms, "goodput: time per output token");
 }
 
 double percentile(std::vector<double>& values, double share) {
@@ -192,8 +192,8 @@ int run(Flags flags) {
 
 int main(int argc, char** argv) {
   caudal::sim::Flags flags;
-  CLI::App app{"Simulates a cluster on the shipped scheduler"};
-  caudal::sim::parse(app, flags);
-  CLI11_PARSE(app, argc, argv);
+  caudal::CommandLine line("Simulates a cluster on the shipped scheduler");
+  caudal::sim::parse(line, flags);
+  if (const auto code = line.parse_or_say(argc, argv)) return *code;
   return caudal::sim::run(std::move(flags));
 }
