@@ -103,7 +103,7 @@ struct DeviceInfo {
 class Recording {
  public:
   virtual ~Recording() = default;
-  // On what the recorded tensors hold now. `batch` has as many rows as the recorded one, in the same places.
+  // On what the recorded tensors hold now. `batch` has as many rows and sequences as the recorded one, in the same places.
   virtual void run(const AttentionBatch& batch) = 0;
   virtual std::size_t bytes() const = 0;  // device memory held
 };
@@ -155,12 +155,15 @@ class Backend {
   // Whether ops are queued, so that the host can prepare what comes next while the device works.
   virtual bool queues() const { return false; }
 
-  // Runs `ops` and records them: a step of one new token per sequence. An Error when that cannot be; the ops then run
-  // one by one as before. Padding is recorded with: rows past query_start.back() belong to no sequence, and their
+  // Runs `ops` and records them: a step of at most `tokens` new tokens per sequence. An Error when that cannot be; the ops
+  // then run one by one as before. Padding is recorded with: rows past query_start.back() belong to no sequence, and their
   // cache_slot is below zero. Rotation, cache and attention pass them over.
-  virtual Result<std::unique_ptr<Recording>> record(const std::function<void()>&) {
+  virtual Result<std::unique_ptr<Recording>> record(std::int64_t, const std::function<void()>&) {
     return Error{"this device records nothing", "device"};
   }
+
+  // The most tokens per sequence that record() takes with such heads.
+  virtual std::int64_t most_recorded_tokens(const HeadSizes&) const { return 0; }
 
   // weight [out_features, in_features], bias [out_features] or empty. What is owned is kept or freed as the device
   // likes; views may be freed after synchronize().

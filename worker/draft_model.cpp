@@ -90,8 +90,7 @@ Result<std::unique_ptr<DraftModel>> DraftModel::create(Backend& backend, const D
   model->cache_ = std::move(cache).value();
   Result<DecodeGraphs> graphs = DecodeGraphs::record(
       backend, *model->alone_,
-      {*model->decoder_, *model->uploader_, model->cache_, model->sampler_->drawn(), "the draft model's passes"},
-      start.max_sequences);
+      {*model->decoder_, *model->uploader_, model->cache_, model->sampler_->drawn()}, start.guessing());
   if (!graphs) return graphs.error();
   model->graphs_ = std::move(graphs).value();
   return model;
@@ -177,7 +176,7 @@ void DraftModel::draw(std::vector<BatchItem>& items, std::span<DraftTask* const>
 
 // f32 [num_rows, padded vocabulary], empty when no row is wanted.
 Tensor DraftModel::logits_of(const Batch& batch) {
-  if (graphs_.hold(batch)) return graphs_.run(batch);
+  if (const std::optional<Tensor> logits = graphs_.run(batch)) return *logits;
   const DeviceBatch device = uploader_->upload(batch);
   const Tensor hidden = decoder_->forward(device, cache_);
   return batch.logit_rows.empty() ? Tensor() : decoder_->logits(hidden, device.logit_rows);

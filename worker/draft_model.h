@@ -30,6 +30,10 @@ struct DraftStartup {
   std::int64_t max_sequences = 0;
   std::int64_t max_blocks_per_sequence = 0;
 
+  // The passes that guess a token and do nothing more.
+  PassBounds guessing() const {
+    return {.max_tokens = max_sequences, .max_sequences = max_sequences, .new_tokens = 1, .name = "guesses"};
+  }
   std::size_t weights_bytes() const;
   std::size_t workspace_bytes() const;
   std::size_t block_bytes() const;  // of its KV, per block

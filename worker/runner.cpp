@@ -41,11 +41,13 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   Result<std::unique_ptr<Drafter>> drafter = Drafter::create(backend, group, start);
   if (!drafter) return drafter.error();
   parts.drafter = std::move(drafter).value();
-  Result<DecodeGraphs> graphs = DecodeGraphs::record(
-      backend, group, {*parts.decoder, *parts.uploader, parts.cache, parts.sampler->drawn(), "decode steps"},
-      options.max_num_sequences);
+  const PassParts pass{*parts.decoder, *parts.uploader, parts.cache, parts.sampler->drawn()};
+  Result<DecodeGraphs> graphs = DecodeGraphs::record(backend, group, pass, start.decode);
   if (!graphs) return graphs.error();
   parts.graphs = std::move(graphs).value();
+  Result<DecodeGraphs> guess_graphs = DecodeGraphs::record(backend, group, pass, start.guesses);
+  if (!guess_graphs) return guess_graphs.error();
+  parts.guess_graphs = std::move(guess_graphs).value();
   ReplicaInfo info = start.info;
   info.swap_block_ns = measure_swap_ns(backend, parts.cache, parts.host_cache);
   return std::unique_ptr<Runner>(new Runner(backend, std::move(parts), info));
@@ -133,7 +135,8 @@ void Runner::compute(Step& step) {
 
 // f32 [num_rows, padded vocabulary], empty when no row is wanted.
 Tensor Runner::logits_of(const Batch& batch) {
-  if (parts_.graphs.hold(batch)) return parts_.graphs.run(batch);
+  for (const DecodeGraphs* graphs : {&parts_.graphs, &parts_.guess_graphs})
+    if (const std::optional<Tensor> logits = graphs->run(batch)) return *logits;
   const DeviceBatch device = parts_.uploader->upload(batch);
   const auto in_flight = [](TokenId token) { return token < 0; };
   if (std::ranges::any_of(batch.token_ids, in_flight)) backend_.take_drawn(parts_.sampler->drawn(), device.token_ids);

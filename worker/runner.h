@@ -80,6 +80,7 @@ class Runner {
     KvCache host_cache;  // of preempted sequences
     std::unique_ptr<Drafter> drafter;
     DecodeGraphs graphs;
+    DecodeGraphs guess_graphs;
   };
 
   using Clock = std::chrono::steady_clock;

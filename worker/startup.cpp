@@ -54,6 +54,22 @@ Result<std::int64_t> least_of_all(Communicator& group, std::int64_t number) {
   return std::int64_t{*std::ranges::min_element(all.value())};
 }
 
+// Guessing pays in small batches: large ones have no graphs for it.
+constexpr std::int64_t kMostGuessTokens = 64;
+
+// Which passes of the model are recorded, where they can be.
+void choose_graphs(const Backend& backend, const RunnerOptions& options, Startup& start) {
+  const std::int64_t sequences = options.max_num_sequences;
+  start.decode = {.max_tokens = sequences, .max_sequences = sequences, .new_tokens = 1, .name = "decode steps"};
+  const std::int64_t new_tokens =
+      std::min<std::int64_t>(1 + options.max_draft_tokens, backend.most_recorded_tokens(start.sizes.heads.front()));
+  if (new_tokens < 2) return;
+  start.guesses = {.max_tokens = std::min<std::int64_t>(start.limits.max_rows, kMostGuessTokens),
+                   .max_sequences = sequences,
+                   .new_tokens = new_tokens,
+                   .name = "decode steps with guesses"};
+}
+
 Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
   const StepLimits& limits = start.limits;
   const std::int64_t sequences = options.max_num_sequences;
@@ -66,10 +82,15 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
                             .num_kv_heads = start.part.kv_heads.count,
                             .head_dim = start.config.head_dim}}};
   const bool drafts = start.draft && group.rank() == 0;
-  if (DecodeGraphs::wanted(backend, group))
-    start.sizes.recorded_ops = DecodeGraphs::most_ops(start.config, start.part, sequences);
-  if (drafts && backend.queues())
-    start.sizes.recorded_ops += DecodeGraphs::most_ops(start.draft->config, start.draft->part, sequences);
+  choose_graphs(backend, options, start);
+  if (DecodeGraphs::wanted(backend, group)) {
+    for (const PassBounds& bounds : {start.decode, start.guesses})
+      start.sizes.recorded_ops += DecodeGraphs::most_ops(start.config, start.part, bounds);
+  }
+  if (drafts && backend.queues()) {
+    start.sizes.recorded_ops +=
+        DecodeGraphs::most_ops(start.draft->config, start.draft->part, start.draft->guessing());
+  }
   if (start.draft) start.sizes = start.draft->at_least(start.sizes);
   MemoryNeeds needs{
       .weights_bytes = decoder_parameters(start.config, start.part).device_bytes(start.dtype),

@@ -37,7 +37,8 @@ class CudaBackend final : public Backend {
   void zero(const Tensor& destination) override;
   void synchronize() override { context_->synchronize(); }
   bool queues() const override { return true; }
-  Result<std::unique_ptr<Recording>> record(const std::function<void()>& ops) override;
+  Result<std::unique_ptr<Recording>> record(std::int64_t tokens, const std::function<void()>& ops) override;
+  std::int64_t most_recorded_tokens(const HeadSizes& heads) const override;
 
   Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
   void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token,
@@ -75,6 +76,7 @@ class CudaBackend final : public Backend {
 
   // What record() is at. Launches are as large as any plan needs; plans are placed in the first of two runs.
   struct RecordingState {
+    int tokens = 1;  // new ones per sequence, at the most
     bool capturing = false;
     std::vector<PlacedPlan*> plans;
   };

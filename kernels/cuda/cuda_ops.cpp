@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <limits>
 
 #include "kernels/bf16.h"
 #include "kernels/cuda/cuda_backend.h"
@@ -223,6 +224,14 @@ void CudaBackend::prepare_attention(const StepSizes& sizes) {
     plan_words_ = std::max(plan_words_, max_plan_words(geometry, sizes.max_sequences, sizes.max_tokens));
   }
   grow(attention_workspace_, workspace);
+}
+
+// Those whose attention is all the decode kernel's; the plain kernel takes any number.
+std::int64_t CudaBackend::most_recorded_tokens(const HeadSizes& heads) const {
+  const AttentionShape shape = shape_of(heads);
+  if (!on_tensor_cores(shape)) return std::numeric_limits<int>::max();
+  const AttentionGeometry geometry = attention_geometry(shape, attention_device());
+  return geometry.decode_max_pairs / geometry.group();
 }
 
 CudaBackend::PlacedPlan& CudaBackend::plan_for(const AttentionGeometry& geometry, std::int32_t window) {

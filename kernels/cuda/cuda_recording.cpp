@@ -21,6 +21,11 @@ struct GraphExecDeleter {
 };
 using GraphExec = std::unique_ptr<CUgraphExec_st, GraphExecDeleter>;
 
+// For any plan of at most `tokens` new ones per sequence.
+AttentionGrid grid_for(const AttentionGeometry& geometry, int tokens) {
+  return AttentionGrid::capture(geometry, tokens * geometry.group());
+}
+
 std::size_t free_memory() {
   std::size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
@@ -31,8 +36,8 @@ std::size_t free_memory() {
 
 class CudaBackend::Graph final : public Recording {
  public:
-  Graph(CudaBackend& backend, GraphExec exec, std::vector<PlacedPlan*> plans, std::size_t bytes)
-      : backend_(backend), exec_(std::move(exec)), plans_(std::move(plans)), bytes_(bytes) {
+  Graph(CudaBackend& backend, GraphExec exec, const RecordingState& state, std::size_t bytes)
+      : backend_(backend), exec_(std::move(exec)), tokens_(state.tokens), plans_(state.plans), bytes_(bytes) {
     for (const PlacedPlan* plan : plans_) places_.push_back(plan->words.data());
   }
 
@@ -40,7 +45,7 @@ class CudaBackend::Graph final : public Recording {
     for (std::size_t i = 0; i < plans_.size(); ++i) {
       if (!backend_.ready() || !backend_.place(*plans_[i], batch)) return;
       CHECK(plans_[i]->words.data() == places_[i]);
-      CHECK(AttentionGrid::capture(*plans_[i]->geometry, plans_[i]->geometry->group()).covers(plans_[i]->grid));
+      CHECK(grid_for(*plans_[i]->geometry, tokens_).covers(plans_[i]->grid));
     }
     backend_.run([&](cudaStream_t stream) {
       backend_.context_->check(cudaGraphLaunch(exec_.get(), stream), "launching a recorded step");
@@ -51,6 +56,7 @@ class CudaBackend::Graph final : public Recording {
  private:
   CudaBackend& backend_;
   GraphExec exec_;
+  int tokens_;
   std::vector<PlacedPlan*> plans_;
   std::vector<const void*> places_;
   std::size_t bytes_;
@@ -60,22 +66,22 @@ std::size_t CudaBackend::recording_bytes(const StepSizes& sizes) {
   return static_cast<std::size_t>(sizes.recorded_ops) * kBytesPerRecordedOp;
 }
 
-// Launches for any plan of one new token per sequence.
 AttentionGrid CudaBackend::recorded_grid(PlacedPlan& plan) {
   const AttentionGeometry& geometry = *plan.geometry;
-  if (geometry.group() > geometry.decode_max_pairs) {
-    context_->fail(fmt::format("{} query heads per KV head are too many for recorded attention", geometry.group()));
+  if (recording_->tokens * geometry.group() > geometry.decode_max_pairs) {
+    context_->fail(fmt::format("{} tokens with {} query heads per KV head are too many for recorded attention",
+                               recording_->tokens, geometry.group()));
     return {};
   }
   std::vector<PlacedPlan*>& plans = recording_->plans;
   if (std::ranges::find(plans, &plan) == plans.end()) plans.push_back(&plan);
-  return AttentionGrid::capture(geometry, geometry.group());
+  return grid_for(geometry, recording_->tokens);
 }
 
 // The first run loads kernels, chooses products and takes what memory they want; the second is captured.
-Result<std::unique_ptr<Recording>> CudaBackend::record(const std::function<void()>& ops) {
+Result<std::unique_ptr<Recording>> CudaBackend::record(std::int64_t tokens, const std::function<void()>& ops) {
   if (!ready()) return *context_->failure();
-  RecordingState state;
+  RecordingState state{.tokens = static_cast<int>(tokens), .capturing = false, .plans = {}};
   recording_ = &state;
   ops();
   context_->synchronize();
@@ -107,7 +113,7 @@ Result<std::unique_ptr<Recording>> CudaBackend::capture(const std::function<void
                  "device"};
   }
   recordings_bytes_ += bytes;
-  return std::unique_ptr<Recording>(new Graph(*this, std::move(exec), state.plans, bytes));
+  return std::unique_ptr<Recording>(new Graph(*this, std::move(exec), state, bytes));
 }
 
 }  // namespace caudal::cuda

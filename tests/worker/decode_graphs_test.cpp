@@ -31,6 +31,7 @@ class DecodeGraphsTest : public testing::Test {
     options.max_num_sequences = 8;
     options.max_tokens_per_step = 256;
     options.kv.num_blocks = 128;
+    options.max_draft_tokens = 0;
     return options;
   }
   // What comes out, and how many steps were one launch.
@@ -110,6 +111,7 @@ class DraftGraphsTest : public DecodeGraphsTest {
   // The model guesses for itself: nearly every guess is right, when it is computed right.
   ToyRun run_with_draft(int ranks, const JoinRanks& join, int num_draft_tokens, long& launches) const {
     RunnerOptions with_draft = options(DTypeChoice::kF32);
+    with_draft.max_draft_tokens = 3;
     with_draft.draft_model_dir = fixture_.model_dir;
     TestReplica replica(fixture_.model_dir, ranks, with_draft, "simt", join);
     if (!replica.valid()) return {};
@@ -143,6 +145,36 @@ TEST_F(DraftGraphsTest, StandInTheMemoryPlan) {
   fake::settings().graph_node_bytes = 16 << 10;
   expect_same(run_with_draft(1, {}, 0, large), run);
   EXPECT_EQ(large, small);
+}
+
+// Steps that check guesses, of sequences with different numbers of them, against steps queued op by op.
+TEST_F(DecodeGraphsTest, HoldGuesses) {
+  for (const DTypeChoice dtype : {DTypeChoice::kF32, DTypeChoice::kBF16}) {
+    RunnerOptions guessing = options(dtype);
+    guessing.max_tokens_per_step = 512;  // of all prompts and the guesses behind them
+    guessing.max_draft_tokens = kMaxDraftTokens;  // attention's graph has two tiles of rows, plain steps most often one
+    std::vector<ToyRequest> requests = requests_of(fixture_);
+    for (ToyRequest& request : requests) {
+      std::vector<TokenId>& prompt = request.prompt;
+      prompt.resize(std::min<std::size_t>(prompt.size(), 20));
+      for (std::size_t i = 0, once = prompt.size(); i < once; ++i) prompt.push_back(prompt[i]);  // something to look back at
+      request.speculative = SpeculativeMode::kNgram;
+    }
+    std::vector<ToyRun> runs;
+    std::vector<long> launches;
+    for (const JoinRanks& join : {JoinRanks(), JoinRanks(through_the_host)}) {
+      TestReplica replica(fixture_.model_dir, 1, guessing, "simt", join);
+      ASSERT_TRUE(replica.valid());
+      const long before = fake::counters().graph_launches;
+      runs.push_back(generate(replica, requests, {.max_running = 7, .num_draft_tokens = kMaxDraftTokens}));
+      launches.push_back(fake::counters().graph_launches - before);
+    }
+    expect_same(runs[0], runs[1]);
+    EXPECT_EQ(runs[0].num_drafted, runs[1].num_drafted);
+    EXPECT_GT(runs[0].num_drafted, 5);
+    EXPECT_EQ(launches[0], runs[0].num_steps - 1) << "all but the prompts'";
+    EXPECT_EQ(launches[1], 0);
+  }
 }
 
 // A kernel that dies while a pass is recorded is no reason to go on without graphs.
