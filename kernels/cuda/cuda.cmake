@@ -74,6 +74,7 @@ function(caudal_add_emulated_kernels target mode)
   add_library(${target}_options INTERFACE)  # linked last, so that these win over the project's
   target_compile_options(${target}_options INTERFACE ${options})
   add_library(${target} STATIC ${ARGN})
+  set_target_properties(${target} PROPERTIES UNITY_BUILD OFF)  # files of one kernel each, with names of their own
   target_link_libraries(${target} PUBLIC caudal_options caudal_simt_${mode} PRIVATE ${target}_options)
 endfunction()
 
