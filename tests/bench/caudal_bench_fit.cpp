@@ -5,17 +5,14 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "tests/bench/caudal_bench_json.h"
+
 namespace caudal::bench {
 namespace {
 
 namespace json = boost::json;
 
 constexpr std::int32_t kLeastCap = 4;  // of --max-output-len
-
-const json::value* member(const json::value& value, std::string_view key) {
-  const json::object* object = value.if_object();
-  return object != nullptr ? object->if_contains(key) : nullptr;
-}
 
 bool has_cap(const WorkloadOptions& options) {
   return options.lengths == "exponential" || options.lengths == "sharegpt";

@@ -5,15 +5,12 @@
 
 #include <boost/json.hpp>
 
+#include "tests/bench/caudal_bench_json.h"
+
 namespace caudal::bench {
 namespace {
 
 namespace json = boost::json;
-
-const json::value* member(const json::value& value, std::string_view key) {
-  const json::object* object = value.if_object();
-  return object != nullptr ? object->if_contains(key) : nullptr;
-}
 
 const json::value* first_of(const json::value* list) {
   const json::array* array = list != nullptr ? list->if_array() : nullptr;

@@ -14,14 +14,14 @@ const Cost kFree = [](std::int32_t rows) { return 10000 + rows; };          // w
 const Cost kBusy = [](std::int32_t rows) { return 10 + 1000 * rows; };      // computes all the time
 const Cost kKnee = [](std::int32_t rows) { return rows <= 32 ? 10000 : 10000 * rows / 32; };
 
-ReplicaInfo replica() {
+ReplicaInfo drafting_replica() {
   ReplicaInfo info;
   info.max_draft_tokens = 8;
   return info;
 }
 
 DraftLength with_costs(const Cost& cost, std::int64_t pass_us = 0) {
-  DraftLength length(replica());
+  DraftLength length(drafting_replica());
   for (std::int32_t rows = 1; rows <= 1024; ++rows) length.observe_step(rows, cost(rows));
   for (std::int32_t n = 1; n <= 128; ++n) length.observe_pass(n, pass_us);
   return length;
@@ -84,7 +84,7 @@ TEST(DraftLength, LearnsFromGuessesAndTriesAgain) {
 
 // Whatever the costs: what has not been measured is tried a few times at the most when it does not pay.
 TEST(DraftLength, FindsOutWhatItCosts) {
-  DraftLength length(replica());
+  DraftLength length(drafting_replica());
   const DecodeBatch batch{.num_plain = 0, .num_speculating = 16};
   std::int32_t num_bad = 0;
   for (int i = 0; i < 500; ++i) {
@@ -98,7 +98,7 @@ TEST(DraftLength, FindsOutWhatItCosts) {
 
 // One slow step must not end guessing for good.
 TEST(DraftLength, AHiccupIsMeasuredAgain) {
-  DraftLength length(replica());
+  DraftLength length(drafting_replica());
   const DecodeBatch alone{.num_plain = 0, .num_speculating = 1};
   const auto cost = [](std::int32_t rows) { return 1000 + rows; };
   for (std::int32_t rows = 2; rows <= 9; ++rows) length.observe_step(rows, 100000);
@@ -117,7 +117,7 @@ TEST(DraftLength, AHiccupIsMeasuredAgain) {
 
 TEST(DraftLength, NothingWithoutDraftsOrMeasurements) {
   DraftHistory history;
-  EXPECT_EQ(DraftLength(replica()).step({.num_plain = 0, .num_speculating = 1}).choose(history, false), 0);
+  EXPECT_EQ(DraftLength(drafting_replica()).step({.num_plain = 0, .num_speculating = 1}).choose(history, false), 0);
   DraftLength none{ReplicaInfo{}};
   none.observe_step(1, 1000);
   EXPECT_FALSE(none.step({.num_plain = 0, .num_speculating = 1}).ever_pays());

@@ -9,7 +9,7 @@
 namespace caudal {
 namespace {
 
-ReplicaInfo replica(std::int32_t num_blocks = 100) {
+ReplicaInfo replica_of(std::int32_t num_blocks = 100) {
   return {.num_blocks = num_blocks,
           .max_num_sequences = 8,
           .max_tokens_per_step = 64,
@@ -54,18 +54,18 @@ TEST(WaitingQueue, OnlyWhatNeverStartedExpires) {
 }
 
 TEST(Admission, KnowsWhatCanNeverFit) {
-  EXPECT_TRUE(can_ever_fit(replica(3), demand(32, 16)));
-  EXPECT_FALSE(can_ever_fit(replica(3), demand(32, 17)));
-  EXPECT_TRUE(can_ever_fit(replica(), demand(255)));
-  EXPECT_FALSE(can_ever_fit(replica(), demand(256))) << "no room for a single new token";
-  EXPECT_EQ(token_limit(replica(), demand(200, 1 << 30)), 256);
-  EXPECT_EQ(token_limit(replica(), demand(200, 1)), 201);
+  EXPECT_TRUE(can_ever_fit(replica_of(3), demand(32, 16)));
+  EXPECT_FALSE(can_ever_fit(replica_of(3), demand(32, 17)));
+  EXPECT_TRUE(can_ever_fit(replica_of(), demand(255)));
+  EXPECT_FALSE(can_ever_fit(replica_of(), demand(256))) << "no room for a single new token";
+  EXPECT_EQ(token_limit(replica_of(), demand(200, 1 << 30)), 256);
+  EXPECT_EQ(token_limit(replica_of(), demand(200, 1)), 201);
 }
 
 TEST(Admission, TakesWholeSequencesWhileEverythingLasts) {
   const SchedulerConfig config;
-  const ReplicaInfo small = replica(5);
-  const ReplicaInfo large = replica();
+  const ReplicaInfo small = replica_of(5);
+  const ReplicaInfo large = replica_of();
   Admission blocks(config, small, {.num_running = 1, .num_free_blocks = 4, .num_tokens_left = 64});
   EXPECT_FALSE(blocks.admits(demand(64))) << "a block stays for the running one";
   ASSERT_TRUE(blocks.admits(demand(17)));
@@ -81,7 +81,7 @@ TEST(Admission, TakesWholeSequencesWhileEverythingLasts) {
 
 TEST(Admission, CutsPromptsOnlyWhenItMay) {
   SchedulerConfig config;
-  const ReplicaInfo info = replica();
+  const ReplicaInfo info = replica_of();
   const Occupancy occupancy{.num_running = 0, .num_free_blocks = 99, .num_tokens_left = 40};
   EXPECT_EQ(Admission(config, info, occupancy).chunk(50), 40);
   config.chunked_prefill = false;
@@ -94,7 +94,7 @@ TEST(Admission, StaticBatchesWaitForTheLastOne) {
   SchedulerConfig config;
   config.batching = BatchingMode::kStatic;
   config.static_batch_size = 2;
-  const ReplicaInfo info = replica();
+  const ReplicaInfo info = replica_of();
   const auto admission = [&](std::int32_t num_running, bool batch_is_open) {
     return Admission(config, info, {num_running, 99, 64, batch_is_open});
   };
@@ -110,7 +110,7 @@ TEST(Admission, StaticBatchesWaitForTheLastOne) {
 
 TEST(Admission, CachedBlocksCostOnlyWhatNobodyHoldsYet) {
   const SchedulerConfig config;
-  const ReplicaInfo info = replica();
+  const ReplicaInfo info = replica_of();
   const Admission left(config, info, {.num_running = 0, .num_free_blocks = 2, .num_tokens_left = 64});
   Demand wanted = demand(64);
   EXPECT_FALSE(left.admits(wanted));
@@ -125,8 +125,8 @@ TEST(Admission, CachedBlocksCostOnlyWhatNobodyHoldsYet) {
 class PlacementTest : public testing::Test {
  protected:
   PlacementTest() {
-    for (ReplicaId id = 1; id <= 2; ++id) replicas_.emplace_back(id, 1, replica());
-    replicas_.emplace_back(3, 1, replica(2));
+    for (ReplicaId id = 1; id <= 2; ++id) replicas_.emplace_back(id, 1, replica_of());
+    replicas_.emplace_back(3, 1, replica_of(2));
     sequence_.request = &request_;
   }
 

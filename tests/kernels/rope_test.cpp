@@ -5,14 +5,14 @@
 namespace caudal {
 namespace {
 
-struct Shape {
+struct Heads {
   std::int64_t num_heads, num_kv_heads, head_dim;
 };
 constexpr std::int64_t kBlocks = 3, kMaxPosition = 50;
 
 // All tensors of one call. Tokens get positions 0, 7, 14, ... and slots that go down through the cache.
 struct Case {
-  Case(DType dtype, Shape shape, std::int64_t num_tokens, bool with_norm)
+  Case(DType dtype, Heads shape, std::int64_t num_tokens, bool with_norm)
       : shape(shape),
         qkv(dtype, num_tokens, (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim, 4),
         positions(DType::kI32, 1, num_tokens),
@@ -75,7 +75,7 @@ struct Case {
     return rows;
   }
 
-  Shape shape;
+  Heads shape;
   OwnedMatrix qkv, positions, slots, cos_sin, q_norm, k_norm, k_cache, v_cache;
   RopeCacheArgs args;
 };
@@ -96,7 +96,7 @@ void expect_near(const OwnedMatrix& actual, const std::vector<reference::Row>& e
 }
 
 TEST_P(RopeTest, MatchesFloat64) {
-  for (const Shape shape : {Shape{1, 1, 2}, Shape{3, 1, 14}, Shape{14, 2, 64}, Shape{4, 4, 128}}) {
+  for (const Heads shape : {Heads{1, 1, 2}, Heads{3, 1, 14}, Heads{14, 2, 64}, Heads{4, 4, 128}}) {
     for (const bool with_norm : {false, true}) {
       Case c(dtype(), shape, 9, with_norm);
       const std::vector<reference::Row> expected = c.expected();
@@ -107,7 +107,7 @@ TEST_P(RopeTest, MatchesFloat64) {
 }
 
 TEST_P(RopeTest, WritesKAndVToTheirSlotsAndNowhereElse) {
-  const Shape shape{3, 2, 64};
+  const Heads shape{3, 2, 64};
   Case c(dtype(), shape, 5, false);
   const OwnedMatrix k_before = c.k_cache, v_before = c.v_cache;
   backend_->rope_and_cache(c.args);

@@ -7,7 +7,7 @@
 namespace caudal {
 namespace {
 
-constexpr int kTag = 7;
+constexpr int kExchangeTag = 7;
 
 }  // namespace
 
@@ -36,8 +36,8 @@ void MpiExchange::tell(std::span<const std::int32_t> mine) {
   for (int r = 0; r < size_; ++r) {
     if (r == rank_) continue;
     MPI_Request* requests = &requests_[2 * static_cast<std::size_t>(r)];
-    MPI_Irecv(part_of(r), count, MPI_INT32_T, r, kTag, group_, &requests[0]);
-    MPI_Isend(part_of(rank_), count, MPI_INT32_T, r, kTag, group_, &requests[1]);
+    MPI_Irecv(part_of(r), count, MPI_INT32_T, r, kExchangeTag, group_, &requests[0]);
+    MPI_Isend(part_of(rank_), count, MPI_INT32_T, r, kExchangeTag, group_, &requests[1]);
   }
 }
 

@@ -17,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kTag = 1;                    // nothing else is sent point to point over MPI_COMM_WORLD
+constexpr int kRefusalTag = 1;             // of nothing else on MPI_COMM_WORLD
 constexpr std::size_t kMaxBytes = 4000;    // below Open MPI's eager limits: sent without the receiver's help
 constexpr auto kMeeting = 1s;              // for other ranks to come to the same end
 constexpr auto kLeave = 5s;                // for the first rank to end the job
@@ -49,7 +49,7 @@ class Meeting {
     sends_.resize(static_cast<std::size_t>(size_), MPI_REQUEST_NULL);
     for (int to = 0; to < size_; ++to) {
       if (to == rank_) continue;
-      MPI_Isend(bytes_.data(), static_cast<int>(bytes_.size()), MPI_BYTE, to, kTag, MPI_COMM_WORLD,
+      MPI_Isend(bytes_.data(), static_cast<int>(bytes_.size()), MPI_BYTE, to, kRefusalTag, MPI_COMM_WORLD,
                 &sends_[static_cast<std::size_t>(to)]);
     }
   }
@@ -76,12 +76,12 @@ class Meeting {
   bool receive() {
     int found = 0;
     MPI_Status status;
-    MPI_Iprobe(MPI_ANY_SOURCE, kTag, MPI_COMM_WORLD, &found, &status);
+    MPI_Iprobe(MPI_ANY_SOURCE, kRefusalTag, MPI_COMM_WORLD, &found, &status);
     if (found == 0) return false;
     int count = 0;
     MPI_Get_count(&status, MPI_BYTE, &count);
     std::string bytes(static_cast<std::size_t>(count), '\0');
-    MPI_Recv(bytes.data(), count, MPI_BYTE, status.MPI_SOURCE, kTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    MPI_Recv(bytes.data(), count, MPI_BYTE, status.MPI_SOURCE, kRefusalTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     refusals_[status.MPI_SOURCE] = from_bytes(bytes);
     return true;
   }

@@ -152,13 +152,13 @@ Value default_value(Evaluator&, const Value& input, const Arguments& arguments) 
   return missing ? bound.value(0, "") : input;
 }
 
-constexpr NamedFunction kFilters[] = {
+constexpr NamedFunction kNumberFilters[] = {
     {"abs", absolute}, {"int", to_int},      {"float", to_float},        {"round", round},
     {"sum", sum},      {"d", default_value}, {"default", default_value},
 };
 
 }  // namespace
 
-std::span<const NamedFunction> number_filters() { return kFilters; }
+std::span<const NamedFunction> number_filters() { return kNumberFilters; }
 
 }  // namespace caudal::jinja

@@ -237,7 +237,7 @@ Value batch(Evaluator& evaluator, const Value& input, const Arguments& arguments
   return generator(std::move(rows));
 }
 
-constexpr NamedFunction kFilters[] = {
+constexpr NamedFunction kSequenceFilters[] = {
     {"length", count},
     {"count", count},
     {"first", first},
@@ -260,6 +260,6 @@ constexpr NamedFunction kFilters[] = {
 
 }  // namespace
 
-std::span<const NamedFunction> sequence_filters() { return kFilters; }
+std::span<const NamedFunction> sequence_filters() { return kSequenceFilters; }
 
 }  // namespace caudal::jinja

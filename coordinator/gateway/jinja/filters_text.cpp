@@ -197,7 +197,7 @@ Value wordcount(Evaluator& evaluator, const Value& input, const Arguments& argum
   return words;
 }
 
-constexpr NamedFunction kFilters[] = {
+constexpr NamedFunction kTextFilters[] = {
     {"upper", converted<to_upper>},
     {"lower", converted<to_lower>},
     {"capitalize", converted<capitalize>},
@@ -217,6 +217,6 @@ constexpr NamedFunction kFilters[] = {
 
 }  // namespace
 
-std::span<const NamedFunction> text_filters() { return kFilters; }
+std::span<const NamedFunction> text_filters() { return kTextFilters; }
 
 }  // namespace caudal::jinja

@@ -181,7 +181,7 @@ bool less(const Value& a, const Value& b, Budget& budget) {
   const Sequence* y = b.as_sequence();
   if (x && y && x->kind == y->kind && x->indexable() && x->kind != SequenceKind::range) {
     for (size_t i = 0; i < x->items.size() && i < y->items.size(); ++i) {
-      if (!equals(x->items[i], y->items[i], budget)) return less(x->items[i], y->items[i], budget);
+      if (!equals(x->items[i], y->items[i], budget)) return jinja::less(x->items[i], y->items[i], budget);
     }
     return x->items.size() < y->items.size();
   }

@@ -54,12 +54,12 @@ Group* map_group(int file) {
 }
 
 // Threads of one process share one mapping. Groups are few and small: they stay until the process ends.
-struct Registry {
+struct Communicators {
   std::mutex mutex;
   std::map<std::string, Group*> groups;  // by what an id says: the path of the file
 };
-Registry& registry() {
-  static Registry& one = *new Registry;
+Communicators& communicators() {
+  static Communicators& one = *new Communicators;
   return one;
 }
 
@@ -132,8 +132,8 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
 // Others may not be there yet: the answer is "in progress" until they are.
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id, int rank, ncclConfig_t* config) {
   if (config->blocking != 0 || size > static_cast<int>(kMostRanks)) return ncclInvalidUsage;
-  const std::lock_guard lock(registry().mutex);
-  Group*& group = registry().groups[id.internal];
+  const std::lock_guard lock(communicators().mutex);
+  Group*& group = communicators().groups[id.internal];
   if (group == nullptr) {
     const int file = open(id.internal, O_RDWR | O_CLOEXEC);
     if (file >= 0) group = map_group(file);

@@ -19,12 +19,12 @@ WarpRendezvous& rendezvous_of(Warp& warp, std::uint32_t mask) {
 }
 
 void check_call(const WarpRendezvous& r, const Warp& warp, const Collective& call, unsigned lane) {
-  const std::string name = op_name(call.op);
-  if ((r.mask >> lane & 1) == 0) fail(name + ": calling lane is not in the mask", call.loc);
-  if (call.aligned && warp.live != ~0U) fail(name + " needs all 32 lanes (partial warp or exited lanes)", call.loc);
+  const auto name = [&] { return std::string(op_name(call.op)); };
+  if ((r.mask >> lane & 1) == 0) fail(name() + ": calling lane is not in the mask", call.loc);
+  if (call.aligned && warp.live != ~0U) fail(name() + " needs all 32 lanes (partial warp or exited lanes)", call.loc);
   if (r.arrived_mask == 0) return;
   if (r.op != call.op || (call.aligned && !(r.loc == call.loc))) {
-    fail("warp divergence: this lane calls " + name + ", another lane " + op_name(r.op) + " at " + at(r.loc), call.loc);
+    fail("warp divergence: this lane calls " + name() + ", another lane " + op_name(r.op) + " at " + at(r.loc), call.loc);
   }
 }
 

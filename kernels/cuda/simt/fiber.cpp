@@ -19,7 +19,7 @@ namespace {
 // ThreadSanitizer: blocks run one after the other alternate between two sets of fibers, so that a race between
 // blocks is seen although one OS thread runs them all.
 thread_local std::unique_ptr<BlockState> states[2];
-thread_local int state_index = 0;
+constinit thread_local BlockState* used_state = nullptr;
 
 void exit_thread(BlockState& s, Fiber& f) {
   finish_copies(f, f.copy_group + 1);
@@ -94,20 +94,27 @@ bool BlockState::async_is_early() {
 }
 
 BlockState& state() {
-  std::unique_ptr<BlockState>& s = states[state_index];
-  if (!s) s = std::make_unique<BlockState>();
-  return *s;
+  if (used_state == nullptr) use_state(0);
+  return *used_state;
 }
-void use_state(int index) { state_index = index; }
+void use_state(int index) {
+  std::unique_ptr<BlockState>& s = states[index];
+  if (!s) s = std::make_unique<BlockState>();
+  used_state = s.get();
+}
 
 Fiber& self() {
   if (current == nullptr) throw Error("device function called outside a kernel");
   return *static_cast<Fiber*>(current);
 }
 
-HostScope::HostScope() { tsan::switch_to(state().host.ids.self); }
+HostScope::HostScope() {
+  if constexpr (kTsan) tsan::switch_to(state().host.ids.self);
+}
 HostScope::~HostScope() {
-  if (current != nullptr) tsan::switch_to(static_cast<Fiber*>(current)->ids.self);
+  if constexpr (kTsan) {
+    if (current != nullptr) tsan::switch_to(static_cast<Fiber*>(current)->ids.self);
+  }
 }
 
 IdentityScope::IdentityScope(void*& identity, void* pc) : back_(tsan::current()), entered_(pc != nullptr) {

@@ -26,7 +26,9 @@ struct Loc {
   const char* file = "?";
   int line = 0;
   static constexpr Loc here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) { return {f, l}; }
-  bool operator==(const Loc& other) const { return line == other.line && std::strcmp(file, other.file) == 0; }
+  bool operator==(const Loc& other) const {
+    return line == other.line && (file == other.file || std::strcmp(file, other.file) == 0);
+  }
 };
 
 struct Error : std::runtime_error {

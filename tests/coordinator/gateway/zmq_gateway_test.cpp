@@ -20,7 +20,7 @@ class ZmqClient {
     zmq_setsockopt(socket_, ZMQ_LINGER, &zero, sizeof(zero));
     zmq_setsockopt(socket_, ZMQ_RCVHWM, &high_water_mark, sizeof(high_water_mark));
     if (high_water_mark < 1000) zmq_setsockopt(socket_, ZMQ_RCVBUF, &high_water_mark, sizeof(high_water_mark));
-    const int timeout_ms = 20'000;  // only where a test fails
+    const int timeout_ms = 5000;
     zmq_setsockopt(socket_, ZMQ_RCVTIMEO, &timeout_ms, sizeof(timeout_ms));
     zmq_connect(socket_, endpoint.c_str());
   }
