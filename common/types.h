@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/block_size.h"
+
 namespace caudal {
 
 using TokenId = std::int32_t;
@@ -20,7 +22,6 @@ using ReplicaId = std::uint32_t;
 using StepId = std::uint64_t;  // rises by one per plan of a replica epoch, from 1
 using Epoch = std::uint64_t;   // issued by the coordinator when a replica joins; never reused
 
-inline constexpr int kBlockSize = 16;      // tokens per KV block
 inline constexpr int kMaxDraftTokens = 8;  // guesses for one sequence in one step, at the most
 inline constexpr int kMaxCandidates = 64;  // next tokens of a beam that a worker tells, at the most
 

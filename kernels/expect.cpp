@@ -10,13 +10,13 @@ void Expect::fail(const char* name, const Tensor& tensor, const std::string& mes
   check_failed(__FILE__, __LINE__, op_, text.c_str());
 }
 
-Expect& Expect::shape(const char* name, const Tensor& tensor,
-                      std::initializer_list<std::reference_wrapper<Dim>> dims) {
+Expect& Expect::shape(const char* name, const Tensor& tensor, std::initializer_list<DimRef> dims) {
   if (tensor.rank() != static_cast<int>(dims.size())) {
     fail(name, tensor, fmt::format("expected {} dimensions", dims.size()));
   }
   int i = 0;
-  for (Dim& dim : dims) {
+  for (const DimRef& ref : dims) {
+    Dim& dim = ref.dim;
     const std::int64_t actual = tensor.dim(i++);
     if (dim.value_ < 0) dim.value_ = actual;
     if (dim.value_ != actual) fail(name, tensor, fmt::format("expected {} = {}", dim.name_, dim.value_));

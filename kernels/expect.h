@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <string>
 
 #include "kernels/tensor.h"
 
@@ -26,12 +27,17 @@ class Dim {
   std::int64_t value_ = -1;
 };
 
+// A list of these is a list of references.
+struct DimRef {
+  DimRef(Dim& of) : dim(of) {}  // implicit: dimensions are written as they are
+  Dim& dim;
+};
+
 class Expect {
  public:
   explicit Expect(const char* op) : op_(op) {}
 
-  Expect& shape(const char* name, const Tensor& tensor,
-                std::initializer_list<std::reference_wrapper<Dim>> dims);
+  Expect& shape(const char* name, const Tensor& tensor, std::initializer_list<DimRef> dims);
   Expect& dtype(const char* name, const Tensor& tensor, DType expected);
   Expect& float_dtype(const char* name, const Tensor& tensor);  // f32 or bf16
   Expect& contiguous(const char* name, const Tensor& tensor);

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "common/result.h"
-#include "kernels/tensor.h"
+#include "kernels/buffer.h"
 
 namespace caudal {
 

@@ -16,8 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/backend.h"
 #include "kernels/cuda/attention_plan.h"
+#include "kernels/op_args.h"
 
 namespace caudal::cuda {
 

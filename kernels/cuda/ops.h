@@ -6,7 +6,7 @@
 
 #include <driver_types.h>
 
-#include "kernels/backend.h"
+#include "kernels/op_args.h"
 #include "kernels/tensor.h"
 
 namespace caudal::cuda {

@@ -5,7 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "kernels/backend.h"
+#include "kernels/op_args.h"
 
 namespace caudal::cuda {
 

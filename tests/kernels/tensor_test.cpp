@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/buffer.h"
+
 namespace caudal {
 namespace {
 
