@@ -5,7 +5,8 @@
 //
 // Numerics: activations, weights and KV have one dtype (bf16, f32, or f16 where computes_in() says so); sums,
 // norms, softmax and logits are f32. On the CPU, a row of a result depends on that row's inputs only, never on what else is in the batch,
-// how a prompt was chunked or how many threads run (design section 10).
+// how a prompt was chunked or how many threads run (design section 10). A GPU promises that with
+// BackendOptions::deterministic only.
 #pragma once
 
 #include <cstddef>
@@ -90,6 +91,8 @@ struct StepSizes {
   std::int64_t max_sequences = 0;
   std::int64_t vocab_size = 0;
   std::int64_t recorded_ops = 0;  // of all recordings together
+  std::size_t row_in_bytes = 0;   // of the widest row that a matrix product reads
+  std::size_t row_out_bytes = 0;  // and of the widest that one writes
   std::vector<HeadSizes> heads;
 };
 
@@ -201,6 +204,7 @@ struct BackendOptions {
   std::string max_isa;       // cpu: "" = best; "amx", "avx512", "avx2" cap it (tests, and machines that differ)
   int gpu = 0;               // cuda: which of the host's GPUs
   bool tf32 = false;         // cuda: f32 products may round their inputs to 19 bits (tensor cores)
+  bool deterministic = false;  // cuda: rows depend on their own inputs only, as they always do on the CPU; slower
 };
 
 // Host memory that this process may still take.

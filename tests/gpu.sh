@@ -98,6 +98,7 @@ else
 fi
 run worker_on_device 90 "${with[@]}" "$tests/worker_device_test" --gtest_brief=1
 run runner_on_device 60 "${with[@]}" "$tests/worker_runner_device_test" --gtest_brief=1
+run deterministic_on_device 60 "${with[@]}" "$tests/worker_deterministic_test" --gtest_brief=1
 
 # Ranks that are processes: through the host and over peer memory, on one GPU; as a worker chooses where there are more.
 ranks() { "${with[@]}" mpirun --oversubscribe --bind-to none -np "$1" "$tests/peer_check" "${@:2}"; }

@@ -32,6 +32,7 @@ StepSizes DraftStartup::at_least(StepSizes sizes) const {
                          .num_kv_heads = part.kv_heads.count,
                          .head_dim = config.head_dim});
   sizes.vocab_size = std::max(sizes.vocab_size, part.vocabulary.count);
+  Decoder::widen(sizes, config, part, dtype);
   return sizes;
 }
 

@@ -93,6 +93,8 @@ int serve(WorkerOptions options, const Job& job) {
   backend_options.first_core = cores.first_core;
   backend_options.gpu = options.gpu >= 0 ? options.gpu : job.local_rank;
   backend_options.tf32 = options.tf32;
+  backend_options.deterministic = options.deterministic;
+  options.comm.ordered_sums = options.deterministic;
   const std::unique_ptr<Backend> backend = or_give_up(make_backend(backend_options));
   const std::unique_ptr<Communicator> group =
       or_give_up(make_communicator(options.device, *backend, job.replica, options.comm));

@@ -77,10 +77,13 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
                  .max_sequences = limits.max_rows,
                  .vocab_size = start.part.size * start.part.vocabulary.count,
                  .recorded_ops = 0,
+                 .row_in_bytes = 0,
+                 .row_out_bytes = 0,
                  .heads = {{.dtype = start.dtype,
                             .num_heads = start.part.heads.count,
                             .num_kv_heads = start.part.kv_heads.count,
                             .head_dim = start.config.head_dim}}};
+  Decoder::widen(start.sizes, start.config, start.part, start.dtype);
   const bool drafts = start.draft && group.rank() == 0;
   choose_graphs(backend, options, start);
   if (DecodeGraphs::wanted(backend, group)) {

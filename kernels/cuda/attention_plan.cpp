@@ -125,7 +125,7 @@ class Planner {
     const std::int64_t share = ceil_div(total * geometry_.shape.num_kv_heads, 2 * geometry_.prefill_workers);
     const std::int64_t cap = std::max(share, kMinPrefillKeys);
     for (const Rows& rows : prefill_) {
-      std::int64_t parts = rows.keys() * 2 > cap * 3 ? ceil_div(rows.keys(), cap) : 1;
+      std::int64_t parts = rows.keys() * 2 > cap * 3 && !geometry_.whole_rows ? ceil_div(rows.keys(), cap) : 1;
       const std::int64_t step = ceil_div(ceil_div(rows.keys(), parts), kPrefillStep) * kPrefillStep;
       parts = ceil_div(rows.keys(), step);
       if (partial_rows_ + parts * rows.piece.num_pairs > geometry_.max_partial_rows) parts = 1;
@@ -202,12 +202,14 @@ std::int64_t max_prefill_parts(const AttentionGeometry& geometry) {
 
 }  // namespace
 
-AttentionGeometry attention_geometry(const AttentionShape& shape, const AttentionDevice& device) {
+AttentionGeometry attention_geometry(const AttentionShape& shape, const AttentionDevice& device, bool whole_rows) {
   CHECK(shape.num_kv_heads > 0 && shape.num_heads % shape.num_kv_heads == 0);
   const int head_dim = shape.head_dim;
   AttentionGeometry geometry;
   geometry.shape = shape;
-  geometry.hopper = device.compute_capability == 90 && (head_dim == 64 || head_dim == 128 || head_dim == 256);
+  geometry.whole_rows = whole_rows;
+  geometry.hopper =
+      !whole_rows && device.compute_capability == 90 && (head_dim == 64 || head_dim == 128 || head_dim == 256);
   // Blocks of the decode kernel with one row tile take up to 76 KiB of an SM at every head size
   // (attention_decode.cu).
   const int blocks_per_sm = std::clamp(device.shared_bytes_per_sm / (76 << 10), 1, 3);
@@ -215,6 +217,11 @@ AttentionGeometry attention_geometry(const AttentionShape& shape, const Attentio
   geometry.decode_workers = std::max(1, device.num_sms * blocks_per_sm / shape.num_kv_heads);
   geometry.prefill_rows = geometry.hopper ? 128 : 64;
   geometry.prefill_workers = device.num_sms * (geometry.hopper ? 1 : std::min(blocks_per_sm, 2));
+  if (whole_rows) {
+    geometry.decode_max_pairs = 0;
+    geometry.decode_workers = 1;
+    return geometry;  // and no partial results
+  }
   // Every decode worker leaves at most two partial results.
   geometry.max_partial_rows = 2 * geometry.decode_workers * geometry.decode_max_pairs +
                               static_cast<int>(max_prefill_parts(geometry)) * geometry.prefill_rows;
@@ -228,9 +235,10 @@ std::size_t attention_workspace_bytes(const AttentionGeometry& geometry) {
   return rows * (static_cast<std::size_t>(geometry.shape.head_dim) + 2) * sizeof(float);
 }
 
-AttentionGrid AttentionGrid::capture(const AttentionGeometry& geometry, int max_pairs) {
-  CHECK(max_pairs <= geometry.decode_max_pairs);
-  const int row_tiles = max_pairs > 16 ? 2 : 1;
+AttentionGrid AttentionGrid::capture(const AttentionGeometry& geometry, int max_tokens) {
+  CHECK(geometry.recordable(max_tokens));
+  if (geometry.whole_rows) return {0, geometry.prefill_workers, 0, 0};
+  const int row_tiles = max_tokens * geometry.group() > 16 ? 2 : 1;
   return {row_tiles, 0, geometry.decode_workers - 1, row_tiles};
 }
 

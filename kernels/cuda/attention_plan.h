@@ -45,11 +45,15 @@ struct AttentionGeometry {
   int prefill_rows = 0;      // pairs per tile
   int prefill_workers = 0;   // blocks
   int max_partial_rows = 0;  // per KV head, room in the workspace
+  bool whole_rows = false;   // one kernel takes all keys of a row, in one order whatever else is in the batch
 
   int group() const { return shape.num_heads / shape.num_kv_heads; }
+  // Whether a recorded launch can be large enough for any batch of at most `tokens` new ones per sequence.
+  bool recordable(int tokens) const { return whole_rows || tokens * group() <= decode_max_pairs; }
 };
 
-AttentionGeometry attention_geometry(const AttentionShape& shape, const AttentionDevice& device);
+// whole_rows: everything goes to the mma.sync prefill kernel and nothing is split.
+AttentionGeometry attention_geometry(const AttentionShape& shape, const AttentionDevice& device, bool whole_rows = false);
 std::size_t attention_workspace_bytes(const AttentionGeometry& geometry);
 
 // Keys [kv_begin, kv_end) for pairs [first_pair, first_pair + num_pairs) of a sequence. Read by the kernels
@@ -95,8 +99,8 @@ struct AttentionGrid {
   int merges = 0;
   int merge_slices = 0;  // of 16 pairs
 
-  // For a graph of decode steps of at most `max_pairs` pairs per sequence.
-  static AttentionGrid capture(const AttentionGeometry& geometry, int max_pairs);
+  // For a graph of decode steps of at most `max_tokens` new tokens per sequence.
+  static AttentionGrid capture(const AttentionGeometry& geometry, int max_tokens);
   bool covers(const AttentionGrid& other) const;
 };
 

@@ -62,15 +62,19 @@ struct Prefill {
     }
   }
 
-  // Keys past the piece's end are zero: weights of zero must not meet what an unused slot holds.
+  // Steps begin at multiples of kKeys, wherever the piece does: a row's keys are then added in the same groups, whichever
+  // rows it shares a tile with.
+  __device__ __forceinline__ int first_key() const { return piece.kv_begin / kKeys * kKeys; }
+
+  // Keys outside the piece are zero: weights of zero must not meet what an unused slot holds.
   __device__ __forceinline__ void load_keys(T* to, const void* cache, int tile) {
-    const int key0 = piece.kv_begin + tile * kKeys;
+    const int key0 = first_key() + tile * kKeys;
     const int* table = args.block_table + static_cast<size_t>(piece.sequence) * args.block_table_stride;
 #pragma unroll
     for (int j = 0; j < kKeys * kChunks / kThreads; ++j) {
       const int i = static_cast<int>(threadIdx.x) + j * kThreads, token = i / kChunks,
                 column = i % kChunks * 8;
-      const bool valid = key0 + token < piece.kv_end;
+      const bool valid = key0 + token >= piece.kv_begin && key0 + token < piece.kv_end;
       const int block = valid ? table[(key0 + token) / kPage] : 0;
       const size_t from =
           (static_cast<size_t>(block * kPage + token % kPage) * args.num_kv_heads + kv_head) * kHeadDim +
@@ -120,7 +124,7 @@ struct Prefill {
   // Scores to weights, packed as operands; the sums so far are scaled to the new maximum.
   __device__ __forceinline__ void soften(float (&scores)[kKeys / 8][4], int tile,
                                          uint32_t (&weights)[kKeys / 16][4]) {
-    const int key0 = piece.kv_begin + tile * kKeys;
+    const int key0 = first_key() + tile * kKeys;
     float correction[2];
     softmax_tiles<kKeys / 8>(args, scores, key0 + lane % 4 * 2, whole.cut(key0, kKeys), limits, rows,
                              correction);
@@ -135,6 +139,8 @@ struct Prefill {
     limits[0] = key_limits(args, piece, warp * 16 + lane / 4);
     limits[1] = key_limits(args, piece, warp * 16 + lane / 4 + 8);
     whole = tile_limits(args, piece, warp * 16, warp * 16 + 15);
+    for (KeyLimits& row : limits) row.first = max(row.first, piece.kv_begin);
+    whole.first = max(whole.first, piece.kv_begin);
 #pragma unroll
     for (int n = 0; n < kHeadDim / 8; ++n) {
 #pragma unroll
@@ -143,7 +149,7 @@ struct Prefill {
   }
 
   __device__ __forceinline__ void run() {
-    const int tiles = (piece.kv_end - piece.kv_begin + kKeys - 1) / kKeys;
+    const int tiles = (piece.kv_end - first_key() + kKeys - 1) / kKeys;
     clear();
     load_query();
     load_keys(shared.k, args.k_cache, 0);

@@ -35,11 +35,12 @@ Error no_memory(std::size_t bytes, cudaError_t status) {
 Result<std::unique_ptr<Backend>> CudaBackend::create(const BackendOptions& options) {
   Result<std::unique_ptr<CudaContext>> context = CudaContext::create(options.gpu);
   if (!context) return context.error();
-  std::unique_ptr<CudaBackend> backend(new CudaBackend(std::move(context).value()));
+  std::unique_ptr<CudaBackend> backend(new CudaBackend(std::move(context).value(), options.deterministic));
   Result<Buffer> workspace = backend->allocate_directly(Matmul::kWorkspaceBytes);
   if (!workspace) return workspace.error();
   Result<std::unique_ptr<Matmul>> matmul =
-      Matmul::create(*backend->context_, std::move(workspace).value(), options.tf32);
+      Matmul::create(*backend->context_, std::move(workspace).value(),
+                     {.tf32 = options.tf32, .whole_sums = options.deterministic});
   if (!matmul) return matmul.error();
   backend->matmul_ = std::move(matmul).value();
   return std::unique_ptr<Backend>(std::move(backend));
@@ -50,8 +51,9 @@ CudaBackend::~CudaBackend() { context_->synchronize(); }
 DeviceInfo CudaBackend::info() const {
   const cudaDeviceProp& properties = context_->properties();
   DeviceInfo info;
-  info.name = fmt::format("cuda: {} {} (compute capability {}.{}, {} multiprocessors)", context_->device(),
-                          properties.name, properties.major, properties.minor, properties.multiProcessorCount);
+  info.name = fmt::format("cuda: {} {} (compute capability {}.{}, {} multiprocessors{})", context_->device(),
+                          properties.name, properties.major, properties.minor, properties.multiProcessorCount,
+                          deterministic_ ? ", deterministic" : "");
   cudaMemGetInfo(&info.free_memory_bytes, &info.total_memory_bytes);
   return info;
 }
@@ -88,7 +90,8 @@ Result<Buffer> CudaBackend::allocate_host(std::size_t bytes) {
 }
 
 std::size_t CudaBackend::workspace_bytes(const StepSizes& sizes) const {
-  return kSmallBuffers + attention_bytes(sizes) + sampling_bytes(sizes) + recording_bytes(sizes);
+  return kSmallBuffers + attention_bytes(sizes) + sampling_bytes(sizes) + recording_bytes(sizes) +
+         (deterministic_ ? tile_bytes(sizes) : 0);
 }
 
 // The driver takes the memory of recordings itself: room for it is left beside the arena.
@@ -100,6 +103,7 @@ Result<void> CudaBackend::prepare(const StepSizes& sizes, std::size_t plan_bytes
   arena_ = std::make_shared<Arena>(memory_.bytes());
   prepare_attention(sizes);
   prepare_sampling(sizes);
+  if (deterministic_) prepare_tiles(sizes);
   return health();
 }
 

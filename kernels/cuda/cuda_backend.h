@@ -81,7 +81,8 @@ class CudaBackend final : public Backend {
     std::vector<PlacedPlan*> plans;
   };
 
-  explicit CudaBackend(std::unique_ptr<CudaContext> context) : context_(std::move(context)) {}
+  CudaBackend(std::unique_ptr<CudaContext> context, bool deterministic)
+      : context_(std::move(context)), deterministic_(deterministic) {}
   Result<Buffer> allocate_directly(std::size_t bytes);
   // At least `bytes` behind `buffer`; what it held is lost. Grown only by steps larger than prepare() was told.
   bool grow(Buffer& buffer, std::size_t bytes);
@@ -91,7 +92,11 @@ class CudaBackend final : public Backend {
   std::size_t attention_bytes(const StepSizes& sizes) const;
   void prepare_attention(const StepSizes& sizes);
   std::size_t sampling_bytes(const StepSizes& sizes) const;
-  static std::size_t recording_bytes(const StepSizes& sizes);
+  std::size_t recording_bytes(const StepSizes& sizes) const;
+  static std::size_t tile_bytes(const StepSizes& sizes);
+  void prepare_tiles(const StepSizes& sizes);
+  void linear_in_tiles(const Tensor& x, const CudaLinear& weight, const Tensor& out);
+  void copy_rows(const Tensor& from, const Tensor& to);
   void prepare_sampling(const StepSizes& sizes);
   std::size_t queue_draws(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
                           const Tensor& tokens, std::byte* host);
@@ -103,6 +108,7 @@ class CudaBackend final : public Backend {
   void run(const std::function<void(cudaStream_t)>& launch);
 
   std::unique_ptr<CudaContext> context_;
+  const bool deterministic_;
   Buffer memory_;  // the arena's, while there is one
   std::shared_ptr<Arena> arena_;  // with the buffers that came from it
   std::unique_ptr<Matmul> matmul_;
@@ -111,6 +117,7 @@ class CudaBackend final : public Backend {
   std::size_t plan_words_ = 0;  // most that a plan of a step has
   Buffer attention_workspace_;
   Buffer sampling_;
+  Buffer tile_in_, tile_out_;  // of products, when deterministic
   RecordingState* recording_ = nullptr;  // while record() runs
   std::size_t recordings_planned_ = 0, recordings_bytes_ = 0;
 };

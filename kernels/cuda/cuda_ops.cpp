@@ -155,11 +155,14 @@ void CudaBackend::linear(const Tensor& x, const Linear& weight, const Tensor& ou
   Expect expect("linear");
   expect.shape("x", x, {num_tokens, in}).dtype("x", x, packed.weight().dtype()).shape("out", out, {num_tokens, outs});
   if (out.dtype() != DType::kF32) expect.dtype("out", out, x.dtype());
-  if (*num_tokens > 0) matmul_->run(x, packed, out);
+  if (*num_tokens == 0) return;
+  deterministic_ ? linear_in_tiles(x, packed, out) : matmul_->run(x, packed, out);
 }
 
 void CudaBackend::choose_linear(const Tensor& x, const Linear& weight, const Tensor& out) {
-  matmul_->choose(x, static_cast<const CudaLinear&>(weight), out);
+  const auto& packed = static_cast<const CudaLinear&>(weight);
+  // Nothing is chosen by its time, which may be another on another day: one product asks the library.
+  deterministic_ ? linear_in_tiles(x.rows(0, 1), packed, out.rows(0, 1)) : matmul_->choose(x, packed, out);
 }
 
 // A copy may read what an earlier one wrote, so they stay in order. Those inside a cache are few (forked sequences); of
@@ -194,7 +197,7 @@ void CudaBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& f
 const AttentionGeometry& CudaBackend::geometry_of(const AttentionShape& shape) {
   for (const AttentionGeometry& known : geometries_)
     if (same(known.shape, shape)) return known;
-  return geometries_.emplace_back(attention_geometry(shape, attention_device()));
+  return geometries_.emplace_back(attention_geometry(shape, attention_device(), deterministic_));
 }
 
 AttentionDevice CudaBackend::attention_device() const {
@@ -208,7 +211,7 @@ std::size_t CudaBackend::attention_bytes(const StepSizes& sizes) const {
   std::size_t workspace = 0, words = 0;
   for (const HeadSizes& heads : sizes.heads) {
     if (!on_tensor_cores(shape_of(heads))) continue;
-    const AttentionGeometry geometry = attention_geometry(shape_of(heads), attention_device());
+    const AttentionGeometry geometry = attention_geometry(shape_of(heads), attention_device(), deterministic_);
     workspace = std::max(workspace, attention_workspace_bytes(geometry));
     words = std::max(words, max_plan_words(geometry, sizes.max_sequences, sizes.max_tokens));
   }
@@ -226,12 +229,12 @@ void CudaBackend::prepare_attention(const StepSizes& sizes) {
   grow(attention_workspace_, workspace);
 }
 
-// Those whose attention is all the decode kernel's; the plain kernel takes any number.
+// Those whose attention is all the decode kernel's; the plain kernel and whole rows take any number.
 std::int64_t CudaBackend::most_recorded_tokens(const HeadSizes& heads) const {
   const AttentionShape shape = shape_of(heads);
   if (!on_tensor_cores(shape)) return std::numeric_limits<int>::max();
-  const AttentionGeometry geometry = attention_geometry(shape, attention_device());
-  return geometry.decode_max_pairs / geometry.group();
+  const AttentionGeometry geometry = attention_geometry(shape, attention_device(), deterministic_);
+  return geometry.whole_rows ? std::numeric_limits<int>::max() : geometry.decode_max_pairs / geometry.group();
 }
 
 CudaBackend::PlacedPlan& CudaBackend::plan_for(const AttentionGeometry& geometry, std::int32_t window) {

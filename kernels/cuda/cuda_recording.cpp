@@ -21,11 +21,6 @@ struct GraphExecDeleter {
 };
 using GraphExec = std::unique_ptr<CUgraphExec_st, GraphExecDeleter>;
 
-// For any plan of at most `tokens` new ones per sequence.
-AttentionGrid grid_for(const AttentionGeometry& geometry, int tokens) {
-  return AttentionGrid::capture(geometry, tokens * geometry.group());
-}
-
 std::size_t free_memory() {
   std::size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
@@ -45,7 +40,7 @@ class CudaBackend::Graph final : public Recording {
     for (std::size_t i = 0; i < plans_.size(); ++i) {
       if (!backend_.ready() || !backend_.place(*plans_[i], batch)) return;
       CHECK(plans_[i]->words.data() == places_[i]);
-      CHECK(grid_for(*plans_[i]->geometry, tokens_).covers(plans_[i]->grid));
+      CHECK(AttentionGrid::capture(*plans_[i]->geometry, tokens_).covers(plans_[i]->grid));
     }
     backend_.run([&](cudaStream_t stream) {
       backend_.context_->check(cudaGraphLaunch(exec_.get(), stream), "launching a recorded step");
@@ -62,20 +57,21 @@ class CudaBackend::Graph final : public Recording {
   std::size_t bytes_;
 };
 
-std::size_t CudaBackend::recording_bytes(const StepSizes& sizes) {
-  return static_cast<std::size_t>(sizes.recorded_ops) * kBytesPerRecordedOp;
+std::size_t CudaBackend::recording_bytes(const StepSizes& sizes) const {
+  const std::size_t nodes_per_op = deterministic_ ? 3 : 1;  // products go by tiles, the last of them through copies
+  return static_cast<std::size_t>(sizes.recorded_ops) * nodes_per_op * kBytesPerRecordedOp;
 }
 
 AttentionGrid CudaBackend::recorded_grid(PlacedPlan& plan) {
   const AttentionGeometry& geometry = *plan.geometry;
-  if (recording_->tokens * geometry.group() > geometry.decode_max_pairs) {
+  if (!geometry.recordable(recording_->tokens)) {
     context_->fail(fmt::format("{} tokens with {} query heads per KV head are too many for recorded attention",
                                recording_->tokens, geometry.group()));
     return {};
   }
   std::vector<PlacedPlan*>& plans = recording_->plans;
   if (std::ranges::find(plans, &plan) == plans.end()) plans.push_back(&plan);
-  return grid_for(geometry, recording_->tokens);
+  return AttentionGrid::capture(geometry, recording_->tokens);
 }
 
 // The first run loads kernels, chooses products and takes what memory they want; the second is captured.

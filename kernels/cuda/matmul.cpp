@@ -81,7 +81,7 @@ struct Matmul::Plan {
   }
 
   // What the library would take, best first; at most `most`.
-  cublasStatus_t propose(cublasLtHandle_t handle, const Shape& shape, int most,
+  cublasStatus_t propose(cublasLtHandle_t handle, const Shape& shape, bool whole_sums, int most,
                          std::vector<cublasLtMatmulAlgo_t>& proposals) const {
     cublasLtMatmulPreference_t raw = nullptr;
     if (const cublasStatus_t made = cublasLtMatmulPreferenceCreate(&raw); made != CUBLAS_STATUS_SUCCESS) return made;
@@ -89,7 +89,8 @@ struct Matmul::Plan {
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
       cublasLtMatmulPreferenceSetAttribute(raw, attribute, &value, sizeof value);
     };
-    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{kWorkspaceBytes});
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{whole_sums ? 0 : kWorkspaceBytes});
+    if (whole_sums) prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE});
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, shape.weight_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, shape.x_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, shape.out_alignment);
@@ -112,8 +113,8 @@ struct Matmul::Plan {
   }
 };
 
-Result<std::unique_ptr<Matmul>> Matmul::create(CudaContext& context, Buffer workspace, bool tf32) {
-  std::unique_ptr<Matmul> matmul(new Matmul(context, std::move(workspace), tf32));
+Result<std::unique_ptr<Matmul>> Matmul::create(CudaContext& context, Buffer workspace, const MatmulOptions& options) {
+  std::unique_ptr<Matmul> matmul(new Matmul(context, std::move(workspace), options));
   if (const cublasStatus_t status = cublasLtCreate(&matmul->handle_); status != CUBLAS_STATUS_SUCCESS)
     return Error{fmt::format("cuBLASLt cannot be used: {}", cublasLtGetStatusString(status)), "device"};
   context.check(cudaEventCreateWithFlags(&matmul->begin_, cudaEventDefault), "making an event");
@@ -122,8 +123,8 @@ Result<std::unique_ptr<Matmul>> Matmul::create(CudaContext& context, Buffer work
   return matmul;
 }
 
-Matmul::Matmul(CudaContext& context, Buffer workspace, bool tf32)
-    : context_(context), workspace_(std::move(workspace)), tf32_(tf32) {}
+Matmul::Matmul(CudaContext& context, Buffer workspace, const MatmulOptions& options)
+    : context_(context), workspace_(std::move(workspace)), options_(options) {}
 
 Matmul::~Matmul() {
   plans_.clear();
@@ -149,7 +150,7 @@ const Matmul::Plan* Matmul::plan_for(const Shape& shape) {
   std::unique_ptr<Plan>& plan = plans_[shape];
   if (plan) return plan.get();
   plan = std::make_unique<Plan>();
-  cublasStatus_t status = plan->describe(shape, tf32_) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+  cublasStatus_t status = plan->describe(shape, options_.tf32) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
   Shape of_class = shape;
   of_class.rows = row_class(shape.rows);
   const auto chosen = chosen_.find(of_class);
@@ -158,7 +159,7 @@ const Matmul::Plan* Matmul::plan_for(const Shape& shape) {
     return plan.get();
   }
   std::vector<cublasLtMatmulAlgo_t> proposals;
-  if (status == CUBLAS_STATUS_SUCCESS) status = plan->propose(handle_, shape, 1, proposals);
+  if (status == CUBLAS_STATUS_SUCCESS) status = plan->propose(handle_, shape, options_.whole_sums, 1, proposals);
   if (status == CUBLAS_STATUS_SUCCESS) {
     plan->algorithm = proposals.front();
     return plan.get();
@@ -180,8 +181,8 @@ void Matmul::choose(const Tensor& x, const CudaLinear& linear, const Tensor& out
     std::vector<cublasLtMatmulAlgo_t> proposals;
     const bool known = chosen_.contains(of_class);
     // Without a proposal the first step that needs one says what is missing.
-    if (!known && plan.describe(shape, tf32_) &&
-        plan.propose(handle_, shape, kMostProposals, proposals) == CUBLAS_STATUS_SUCCESS) {
+    if (!known && plan.describe(shape, options_.tf32) &&
+        plan.propose(handle_, shape, options_.whole_sums, kMostProposals, proposals) == CUBLAS_STATUS_SUCCESS) {
       std::size_t best = 0;
       float best_ms = std::numeric_limits<float>::infinity();
       for (std::size_t i = 0; proposals.size() > 1 && i < proposals.size(); ++i) {

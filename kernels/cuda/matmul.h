@@ -33,12 +33,17 @@ class CudaLinear final : public Linear {
   std::vector<Buffer> memory_;
 };
 
+struct MatmulOptions {
+  bool tf32 = false;        // f32 products may round their inputs to 19 bits
+  bool whole_sums = false;  // no sum is cut into parts that are added later (split-K)
+};
+
 class Matmul {
  public:
   static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // what cuBLAS advises for Hopper
 
-  // workspace: kWorkspaceBytes on the device. tf32: f32 products may round their inputs to 19 bits.
-  static Result<std::unique_ptr<Matmul>> create(CudaContext& context, Buffer workspace, bool tf32);
+  // workspace: kWorkspaceBytes on the device.
+  static Result<std::unique_ptr<Matmul>> create(CudaContext& context, Buffer workspace, const MatmulOptions& options);
   ~Matmul();
 
   // x [rows, in], out [rows, out], either with strided rows; out has x's dtype or f32.
@@ -61,7 +66,7 @@ class Matmul {
   };
   struct Plan;
 
-  Matmul(CudaContext& context, Buffer workspace, bool tf32);
+  Matmul(CudaContext& context, Buffer workspace, const MatmulOptions& options);
   static Shape shape_of(const Tensor& x, const CudaLinear& weight, const Tensor& out);
   const Plan* plan_for(const Shape& shape);
   cublasStatus_t launch(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Tensor& x,
@@ -71,7 +76,7 @@ class Matmul {
 
   CudaContext& context_;
   Buffer workspace_;
-  bool tf32_;
+  MatmulOptions options_;
   cublasLtHandle_t handle_ = nullptr;
   std::map<Shape, cublasLtMatmulAlgo_t> chosen_;  // of each class of rows, by its largest number that was asked for
   std::map<Shape, std::unique_ptr<Plan>> plans_;  // of exact numbers of rows

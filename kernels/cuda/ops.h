@@ -19,6 +19,8 @@ void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_
 void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out, cudaStream_t stream);
 // token_ids[i] = drawn[-1 - token_ids[i]] where it is below zero. i32 [num_rows] and [num_tokens]
 void take_drawn(const Tensor& drawn, const Tensor& token_ids, cudaStream_t stream);
+// out[i] = the sum over r of parts[r][i], in f32 and in the order of r. parts [num_parts, n], out [n]
+void sum_rows(const Tensor& parts, const Tensor& out, cudaStream_t stream);
 // copies i32 [n, 2] on the device: source and destination block, applied in order; cache [num_blocks, 16,
 // num_kv_heads, head_dim]
 void copy_blocks(const Tensor& copies, const Tensor& cache, cudaStream_t stream);

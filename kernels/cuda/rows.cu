@@ -82,6 +82,22 @@ __global__ void __launch_bounds__(kThreads) take_drawn_kernel(const __grid_const
   p.token_ids[i] = p.drawn[row];
 }
 
+template <class T>
+struct SumRowsParams {
+  const T* parts;
+  T* out;
+  std::int64_t num_parts, n;
+};
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) sum_rows_kernel(const __grid_constant__ SumRowsParams<T> p) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= p.n) return;
+  float sum = to_float(p.parts[i]);
+  for (std::int64_t r = 1; r < p.num_parts; ++r) sum += to_float(p.parts[r * p.n + i]);
+  p.out[i] = from_float<T>(sum);
+}
+
 struct BlockCopyParams {
   const std::int32_t* copies;  // [n, 2]
   uint4* cache;
@@ -130,6 +146,20 @@ void take_drawn(const Tensor& drawn, const Tensor& token_ids, cudaStream_t strea
   // 12 bytes per token at the most.
   simt::launch(take_drawn_kernel, dim3(static_cast<unsigned>(ceil_div(*num_tokens, kThreads))), kThreads, 0, stream,
                params);
+}
+
+void sum_rows(const Tensor& parts, const Tensor& out, cudaStream_t stream) {
+  Dim num_parts("num_parts"), n("n");
+  Expect expect("sum_rows");
+  expect.shape("parts", parts, {num_parts, n}).contiguous("parts", parts).shape("out", out, {n});
+  expect.dtype("out", out, parts.dtype());
+  if (*n == 0) return;
+  dispatch_float(parts.dtype(), [&](auto type) {
+    using T = typename decltype(type)::type;
+    const SumRowsParams<T> params{parts.as<T>(), out.as<T>(), *num_parts, *n};
+    // Reads every part and writes one: bytes = (num_parts + 1) * out.bytes().
+    simt::launch(sum_rows_kernel<T>, dim3(static_cast<unsigned>(ceil_div(*n, kThreads))), kThreads, 0, stream, params);
+  });
 }
 
 void copy_blocks(const Tensor& copies, const Tensor& cache, cudaStream_t stream) {

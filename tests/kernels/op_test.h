@@ -87,13 +87,6 @@ class OwnedMatrix {
   TestBytes bytes_;
 };
 
-// For tests of what only the CPU promises: a row's bits do not depend on the rows beside it. GPU kernels and libraries
-// cut their work by the whole batch.
-#define SKIP_UNLESS_CPU()                             \
-  if (kTestDevice != std::string_view("cpu")) {       \
-    GTEST_SKIP() << "only the CPU promises this";     \
-  }
-
 inline bool same_bits(const Tensor& a, const Tensor& b) {
   if (a.dim(0) != b.dim(0) || a.row_elements() != b.row_elements() || a.dtype() != b.dtype()) return false;
   const std::size_t bytes = static_cast<std::size_t>(a.row_elements()) * dtype_bytes(a.dtype());
@@ -121,8 +114,9 @@ inline void expect_close(const OwnedMatrix& actual, const std::vector<std::vecto
 }
 
 // `target` is a cap on the CPU's instruction sets ("" = its best), or the device of the build's other backend.
-inline std::unique_ptr<Backend> make_test_backend(const std::string& target, int num_threads) {
+inline std::unique_ptr<Backend> make_test_backend(const std::string& target, int num_threads, bool deterministic = false) {
   BackendOptions options;
+  options.deterministic = deterministic;
   options.num_threads = num_threads;
   const bool cpu = kTestDevice == std::string_view("cpu") || target.empty();
   (cpu ? options.max_isa : options.device) = target;
@@ -135,6 +129,10 @@ inline std::unique_ptr<Backend> make_test_backend(const std::string& target, int
 class OpTest : public testing::TestWithParam<std::tuple<DType, const char*>> {
  protected:
   DType dtype() const { return std::get<0>(GetParam()); }
+  // For tests of rows whose bits must not depend on the rows beside them: GPUs promise that only when asked to.
+  std::unique_ptr<Backend> make_deterministic(int num_threads) const {
+    return make_test_backend(std::get<1>(GetParam()), num_threads, true);
+  }
   std::unique_ptr<Backend> backend_ = make_test_backend(std::get<1>(GetParam()), 2);
   std::unique_ptr<Backend> one_thread_ = make_test_backend(std::get<1>(GetParam()), 1);
 };

@@ -106,14 +106,7 @@ class GroupOverlap : public testing::Test {
       const StepResult &a = std::get<StepResult>(some[i]), &b = std::get<StepResult>(others[i]);
       EXPECT_EQ(a.step_id, b.step_id);
       ASSERT_EQ(a.sequences.size(), b.sequences.size()) << i;
-      for (std::size_t s = 0; s < a.sequences.size(); ++s) {
-        EXPECT_EQ(a.sequences[s].tokens, b.sequences[s].tokens) << i;
-        EXPECT_EQ(a.sequences[s].finish_reason, b.sequences[s].finish_reason) << i;
-        ASSERT_EQ(a.sequences[s].logprobs.size(), b.sequences[s].logprobs.size()) << i;
-        for (std::size_t t = 0; t < a.sequences[s].logprobs.size(); ++t)
-          for (std::size_t n = 0; n < a.sequences[s].logprobs[t].size(); ++n)
-            EXPECT_EQ(a.sequences[s].logprobs[t][n].logprob, b.sequences[s].logprobs[t][n].logprob) << i;
-      }
+      for (std::size_t s = 0; s < a.sequences.size(); ++s) expect_same_answer(a.sequences[s], b.sequences[s], i);
     }
   }
 

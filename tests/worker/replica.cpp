@@ -11,7 +11,7 @@
 namespace caudal {
 
 TestReplica::TestReplica(const std::filesystem::path& model_dir, int ranks, const RunnerOptions& options,
-                         const std::string& device, const JoinRanks& join) {
+                         const std::string& device, const JoinRanks& join, bool deterministic) {
   log_init("test", LogLevel::kWarning);
   std::vector<std::unique_ptr<Communicator>> groups = make_local_group(ranks);
   for (std::unique_ptr<Communicator>& group : groups) {
@@ -19,6 +19,7 @@ TestReplica::TestReplica(const std::filesystem::path& model_dir, int ranks, cons
     BackendOptions one_thread;
     one_thread.num_threads = 1;
     one_thread.device = device;
+    one_thread.deterministic = deterministic;
     rank->backend = std::move(make_backend(one_thread)).value();
     rank->group = std::move(group);
     rank->thread = std::thread([r = rank.get()] {

@@ -22,7 +22,7 @@ class TestReplica {
   // Fails the running test (and valid() is false) when a rank cannot be made. On devices other than "cpu", ranks
   // share one, and talk through the host unless `join` says otherwise.
   TestReplica(const std::filesystem::path& model_dir, int ranks, const RunnerOptions& options,
-              const std::string& device = "cpu", const JoinRanks& join = {});
+              const std::string& device = "cpu", const JoinRanks& join = {}, bool deterministic = false);
   ~TestReplica();
 
   bool valid() const { return valid_; }

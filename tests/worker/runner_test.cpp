@@ -59,9 +59,8 @@ std::vector<ToyRequest> mixed_requests(std::int32_t vocab_size) {
 
 TEST(Runner, MixedBatchEqualsAloneChunkedAndSqueezed) {
   if (kDevice == "simt" && test::kSanitized) GTEST_SKIP() << "long under emulation";
-  if (kDevice == "cuda") GTEST_SKIP() << "the last bits of a GPU's results depend on the batch";
   const Fixture fixture = load_fixture("llama3_2");
-  TestReplica replica(fixture.model_dir, 1, small_options(), kDevice);
+  TestReplica replica(fixture.model_dir, 1, small_options(), kDevice, {}, /*deterministic=*/true);
   ASSERT_TRUE(replica.valid());
   const std::vector<ToyRequest> requests = mixed_requests(replica.info().vocab_size);
   const auto together = tokens_of(generate(replica, requests));
@@ -70,7 +69,7 @@ TEST(Runner, MixedBatchEqualsAloneChunkedAndSqueezed) {
   const ToyRun squeezed = generate(replica, requests, {.num_blocks = kDevice == "simt" ? 10 : 24});
   EXPECT_GT(squeezed.num_preemptions, 0);
   EXPECT_EQ(tokens_of(squeezed), together);
-  TestReplica two(fixture.model_dir, 2, small_options(), kDevice);
+  TestReplica two(fixture.model_dir, 2, small_options(), kDevice, {}, /*deterministic=*/true);
   EXPECT_EQ(tokens_of(generate(two, requests)), together);
 }
 

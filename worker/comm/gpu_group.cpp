@@ -63,10 +63,11 @@ std::vector<std::uint8_t> exchange_reach(const cuda::CudaContext& context, const
 }
 
 // The communicator for all that does not go over peer memory.
-Result<std::unique_ptr<Communicator>> make_base(Backend& backend, GpuPath path, MPI_Comm group, NcclMaker make_nccl) {
+Result<std::unique_ptr<Communicator>> make_base(Backend& backend, GpuPath path, MPI_Comm group,
+                                                const CommOptions& options, NcclMaker make_nccl) {
   std::unique_ptr<Communicator> host = make_mpi_communicator(group);
   if (path != GpuPath::kNccl) return make_staged_communicator(backend, std::move(host));
-  return make_nccl(static_cast<cuda::CudaBackend&>(backend).context(), std::move(host));
+  return make_nccl(static_cast<cuda::CudaBackend&>(backend).context(), std::move(host), options.ordered_sums);
 }
 
 }  // namespace
@@ -130,7 +131,7 @@ Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MP
     LOG_INFO("all-reduces of up to {} KiB: {}", cuda::kMostPeerBytes >> 10,
              memory ? "one-shot over peer memory" : fmt::format("as all others ({})", obstacle));
   }
-  Result<std::unique_ptr<Communicator>> base = make_base(backend, path, group, make_nccl);
+  Result<std::unique_ptr<Communicator>> base = make_base(backend, path, group, options, make_nccl);
   if (!base || !memory) return base;
   return make_peer_communicator(context, std::move(memory), std::move(base).value());
 }

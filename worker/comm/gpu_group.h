@@ -35,7 +35,8 @@ std::string peer_obstacle(const std::vector<GpuPlace>& ranks, const std::vector<
 std::string describe_gpus(const std::vector<GpuPlace>& ranks, GpuPath path);
 
 // make_nccl_communicator, or null in builds without NCCL.
-using NcclMaker = Result<std::unique_ptr<Communicator>> (*)(cuda::CudaContext&, std::unique_ptr<Communicator> host);
+using NcclMaker = Result<std::unique_ptr<Communicator>> (*)(cuda::CudaContext&, std::unique_ptr<Communicator> host,
+                                                            bool ordered_sums);
 
 // `backend` is a CUDA one. All ranks of `group` call it; it logs the mapping on rank 0.
 Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MPI_Comm group, const CommOptions& options,

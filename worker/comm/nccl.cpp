@@ -1,5 +1,5 @@
 // Non-blocking communicators: a call may answer "in progress" while it connects, and then a question is asked until
-// it is over, fails or is late. Sums are taken in NCCL's order, the same on every rank.
+// it is over, fails or is late. Sums are taken in NCCL's order, the same on every rank, unless they are to be ordered.
 #include "worker/comm/nccl.h"
 
 #include <fmt/core.h>
@@ -10,6 +10,7 @@
 #include <cstring>
 #include <thread>
 
+#include "kernels/cuda/ops.h"
 #include "worker/comm/device_watch.h"
 
 namespace caudal {
@@ -29,8 +30,8 @@ ncclDataType_t type_of(DType dtype) {
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(cuda::CudaContext& context, std::unique_ptr<Communicator> host)
-      : context_(context), host_(std::move(host)), rank_(host_->rank()), size_(host_->size()) {
+  NcclCommunicator(cuda::CudaContext& context, std::unique_ptr<Communicator> host, bool ordered_sums)
+      : context_(context), host_(std::move(host)), rank_(host_->rank()), size_(host_->size()), ordered_sums_(ordered_sums) {
     watch_device(host_->host(), context_);
   }
   NcclCommunicator(const NcclCommunicator&) = delete;
@@ -48,6 +49,7 @@ class NcclCommunicator final : public Communicator {
   void broadcast(const Tensor& tensor, int root) override;
 
  private:
+  void add_in_order(const Tensor& tensor);
   std::optional<Error> finished(ncclResult_t result, const char* what);
   void queued(ncclResult_t result, const char* what);
   std::optional<Error> look() const;
@@ -55,6 +57,7 @@ class NcclCommunicator final : public Communicator {
   cuda::CudaContext& context_;
   std::unique_ptr<Communicator> host_;
   int rank_, size_;
+  bool ordered_sums_;
   ncclComm_t comm_ = nullptr;
   void* scratch_ = nullptr;  // kGatherBytes on the device: parts of ranks before they stand side by side
 };
@@ -115,9 +118,27 @@ NcclCommunicator::~NcclCommunicator() {
 void NcclCommunicator::all_reduce(const Tensor& tensor) {
   CHECK(tensor.contiguous() && tensor.dtype() != DType::kI32);
   if (size_ == 1 || tensor.elements() == 0 || context_.failure()) return;
+  if (ordered_sums_) return add_in_order(tensor);
   queued(ncclAllReduce(tensor.data(), tensor.data(), static_cast<std::size_t>(tensor.elements()),
                        type_of(tensor.dtype()), ncclSum, comm_, context_.stream()),
          "all-reduce");
+}
+
+// As many numbers at a time as the scratch holds of all ranks.
+void NcclCommunicator::add_in_order(const Tensor& tensor) {
+  const auto most = static_cast<std::int64_t>(kGatherBytes / dtype_bytes(tensor.dtype())) / size_;
+  const Tensor numbers(tensor.data(), tensor.dtype(), {tensor.elements()});
+  for (std::int64_t first = 0; first < numbers.dim(0) && !context_.failure(); first += most) {
+    const Tensor part = numbers.rows(first, std::min(most, numbers.dim(0) - first));
+    queued(ncclAllGather(part.data(), scratch_, static_cast<std::size_t>(part.elements()), type_of(part.dtype()), comm_,
+                         context_.stream()),
+           "all-gather");
+    try {
+      cuda::sum_rows(Tensor(scratch_, part.dtype(), {size_, part.elements()}), part, context_.stream());
+    } catch (const std::exception& refused) {
+      context_.fail(refused.what());
+    }
+  }
 }
 
 // NCCL puts whole parts one after another; rows are then set side by side, as many at a time as the scratch holds.
@@ -156,8 +177,8 @@ void NcclCommunicator::broadcast(const Tensor& tensor, int root) {
 }  // namespace
 
 Result<std::unique_ptr<Communicator>> make_nccl_communicator(cuda::CudaContext& context,
-                                                             std::unique_ptr<Communicator> host) {
-  auto communicator = std::make_unique<NcclCommunicator>(context, std::move(host));
+                                                             std::unique_ptr<Communicator> host, bool ordered_sums) {
+  auto communicator = std::make_unique<NcclCommunicator>(context, std::move(host), ordered_sums);
   if (Result<void> met = communicator->meet(); !met) return met.error();
   return std::unique_ptr<Communicator>(std::move(communicator));
 }

@@ -95,6 +95,16 @@ std::size_t Decoder::workspace_bytes(const ModelConfig& config, const Partition&
   return bytes;
 }
 
+void Decoder::widen(StepSizes& sizes, const ModelConfig& config, const Partition& part, DType dtype) {
+  const std::int64_t heads = part.heads.count, kv_heads = part.kv_heads.count, inner = part.intermediate.count;
+  const std::int64_t in = std::max({config.hidden_size, heads * config.head_dim, inner});
+  const std::int64_t out = std::max({config.hidden_size, (heads + 2 * kv_heads) * config.head_dim, 2 * inner});
+  const auto bytes = [](std::int64_t columns, DType type) { return static_cast<std::size_t>(columns) * dtype_bytes(type); };
+  sizes.row_in_bytes = std::max(sizes.row_in_bytes, bytes(in, dtype));
+  sizes.row_out_bytes =
+      std::max({sizes.row_out_bytes, bytes(out, dtype), bytes(part.vocabulary.count, DType::kF32)});
+}
+
 std::int64_t Decoder::most_ops(const ModelConfig& config, const Partition& part) {
   // Of a layer: 2 norms, 4 products, rotation, attention in 3 launches, activation, 2 sums. Once: the embedding and
   // its sum, the last norm, rows, the head's product, and its parts gathered and set side by side.

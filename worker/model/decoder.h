@@ -29,6 +29,9 @@ class Decoder {
   static std::size_t workspace_bytes(const ModelConfig& config, const Partition& part, DType dtype,
                                      const StepLimits& limits);
 
+  // Makes `sizes` at least as wide as the rows of this model's products.
+  static void widen(StepSizes& sizes, const ModelConfig& config, const Partition& part, DType dtype);
+
   // Most ops that forward() and logits() queue together, messages between ranks among them.
   static std::int64_t most_ops(const ModelConfig& config, const Partition& part);
 

@@ -1,4 +1,5 @@
-// A stand-in for cuBLASLt: column-major D = op(A) op(B) + bias with sums in f32, in one order for any shape. Checks
+// A stand-in for cuBLASLt: column-major D = op(A) op(B) + bias with sums in f32, in one order for any shape unless the
+// settings say otherwise. Checks
 // what the library would only answer with a slower algorithm or a wrong result: layouts, and pointers aligned as the
 // heuristic was promised.
 #include <cublasLt.h>
@@ -29,11 +30,25 @@ struct Desc {
 };
 struct Preference {
   std::uint32_t alignment_a = 256, alignment_b = 256, alignment_d = 256;
+  std::uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_MASK;
 };
+// How the sum over k is taken: in so many parts that are added at the end, and from lane to lane or in pairs of lanes.
+struct SumOrder {
+  std::uint64_t parts = 1;
+  bool in_pairs = true;
+};
+
+SumOrder order_for(std::uint64_t columns, const Preference& preference) {
+  if (!settings().split_sums) return {};
+  const bool may_split = preference.reductions != CUBLASLT_REDUCTION_SCHEME_NONE;
+  return {.parts = may_split && columns <= 32 ? 4U : 1U, .in_pairs = columns > 64};
+}
+
 struct Algorithm {
   std::uint32_t alignment_a, alignment_b, alignment_d;
   bool slow;
   std::uint64_t largest;  // number of columns of D that it serves
+  SumOrder order;
 };
 
 template <typename T, typename Opaque>
@@ -79,20 +94,30 @@ struct Operand {
   }
 };
 
+float dot(const float* x, const float* y, std::uint64_t k, bool in_pairs) {
+  float lanes[8] = {};  // eight partial sums let the compiler use vectors
+  const std::uint64_t whole = k / 8 * 8;
+  for (std::uint64_t i = 0; i < whole; i += 8)
+    for (std::uint64_t l = 0; l < 8; ++l) lanes[l] += x[i + l] * y[i + l];
+  float sum = ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+  if (!in_pairs) sum = ((((((lanes[0] + lanes[1]) + lanes[2]) + lanes[3]) + lanes[4]) + lanes[5]) + lanes[6]) + lanes[7];
+  for (std::uint64_t i = whole; i < k; ++i) sum += x[i] * y[i];
+  return sum;
+}
+
 // D [m, n]; a and b give their columns as sums run over k: op(A)^T has column m.
-void multiply(const Operand& a, const Operand& b, const Desc& desc, void* d, const Layout& out) {
+void multiply(const Operand& a, const Operand& b, const Desc& desc, void* d, const Layout& out, SumOrder order) {
   std::vector<std::vector<float>> rows(out.rows);
   for (std::uint64_t i = 0; i < out.rows; ++i) a.column(i, rows[i]);
   std::vector<float> column;
   for (std::uint64_t j = 0; j < out.cols; ++j) {
     b.column(j, column);
     for (std::uint64_t i = 0; i < out.rows; ++i) {
-      float lanes[8] = {};  // eight partial sums let the compiler use vectors
-      const std::uint64_t k = column.size(), whole = k / 8 * 8;
-      for (std::uint64_t x = 0; x < whole; x += 8)
-        for (std::uint64_t l = 0; l < 8; ++l) lanes[l] += rows[i][x + l] * column[x + l];
-      float sum = ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
-      for (std::uint64_t x = whole; x < k; ++x) sum += rows[i][x] * column[x];
+      float sum = 0.0F;
+      for (std::uint64_t p = 0; p < order.parts; ++p) {
+        const std::uint64_t k = column.size(), begin = k * p / order.parts, end = k * (p + 1) / order.parts;
+        sum += dot(rows[i].data() + begin, column.data() + begin, end - begin, order.in_pairs);
+      }
       if (desc.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += load(desc.bias_type, desc.bias, i);
       store(out.type, d, i + j * static_cast<std::uint64_t>(out.ld), sum);
     }
@@ -182,6 +207,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
   if (attribute == CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES) std::memcpy(&target.alignment_a, value, bytes);
   if (attribute == CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES) std::memcpy(&target.alignment_b, value, bytes);
   if (attribute == CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES) std::memcpy(&target.alignment_d, value, bytes);
+  if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) std::memcpy(&target.reductions, value, bytes);
   return CUBLAS_STATUS_SUCCESS;  // others say nothing to one slow algorithm
 }
 
@@ -197,7 +223,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     results[i] = {};
     results[i].state = CUBLAS_STATUS_SUCCESS;
     *see<Algorithm>(&results[i].algo) = {promised.alignment_a, promised.alignment_b, promised.alignment_d,
-                                         i < settings().slow_algorithms, see<Layout>(d)->cols};
+                                         i < settings().slow_algorithms, see<Layout>(d)->cols,
+                                         order_for(see<Layout>(d)->cols, promised)};
   }
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -229,9 +256,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     return CUBLAS_STATUS_INVALID_VALUE;
   count_launch();
   if (promised.slow) count_slow_product();
-  queue(stream, [=, slow = promised.slow] {
+  queue(stream, [=, slow = promised.slow, order = promised.order] {
     if (slow) std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    multiply(left, right, what, d, out);
+    multiply(left, right, what, d, out, order);
   });
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -36,6 +36,7 @@ struct State {
     if (name == "compute_capability") settings.compute_capability = number;
     if (name == "memory_mib") settings.memory_bytes = static_cast<std::size_t>(number) << 20;
     if (name == "peer_access") settings.peer_access = number != 0;
+    if (name == "split_sums") settings.split_sums = number != 0;
     if (name == "fail_call") settings.fail_call = value;
     if (name == "fail_after") settings.fail_after = number;
     if (name == "fail_with") settings.fail_with = static_cast<cudaError_t>(number);

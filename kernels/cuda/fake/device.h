@@ -20,6 +20,7 @@ struct Settings {
   std::size_t memory_bytes = std::size_t{1} << 30;
   bool peer_access = true;
   std::size_t graph_node_bytes = 1024;
+  bool split_sums = false;  // products of different shapes add in different orders, as cuBLASLt's do
   int slow_algorithms = 0;  // that cuBLASLt proposes for a product before the fast one
   std::string fail_call;  // the call of this name that fails, "" = none; "kernel" is what a stream runs
   int fail_after = 0;     // calls of it that still succeed

@@ -168,10 +168,11 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
 ncclResult_t ncclAllReduce(const void* send, void* receive, std::size_t count, ncclDataType_t type, ncclRedOp_t,
                            ncclComm_t comm, cudaStream_t stream) {
   const std::size_t element = element_bytes(type);
+  const bool backwards = settings().split_sums;
   return collective(comm, send, count * element, stream, [=](Group& group, std::size_t offset, std::size_t bytes) {
     for (std::size_t i = 0; i < bytes / element; ++i) {
       float sum = 0.0F;
-      for (int r = 0; r < group.size; ++r) sum += value_at(type, group.slots[r], i);
+      for (int n = 0; n < group.size; ++n) sum += value_at(type, group.slots[backwards ? group.size - 1 - n : n], i);
       set_value(type, static_cast<std::byte*>(receive) + offset, i, sum);
     }
   });

@@ -123,7 +123,7 @@ TEST(AttentionPlan, CoversEveryRowAndKeyOnce) {
   const auto below = [&](int n) { return static_cast<std::int32_t>(random() % static_cast<unsigned>(n)); };
   const AttentionShape shapes[] = {{32, 8, 128}, {28, 4, 128}, {8, 8, 64}, {16, 2, 256}, {7, 1, 80}};
   for (int round = 0; round < 200; ++round) {
-    const AttentionGeometry geometry = attention_geometry(shapes[round % 5], round % 2 == 0 ? kH200 : kL40S);
+    const AttentionGeometry geometry = attention_geometry(shapes[round % 5], round % 2 == 0 ? kH200 : kL40S, round % 4 == 3);
     const std::int32_t window = round % 3 == 0 ? 1 + below(600) : 0;
     Batch batch;
     for (int s = below(40); s >= 0; --s) {
@@ -137,6 +137,9 @@ TEST(AttentionPlan, CoversEveryRowAndKeyOnce) {
     EXPECT_LE(plan.words.size(),
               max_plan_words(geometry, std::ssize(batch.context), batch.query_start.back()));
     EXPECT_EQ(plan.grid.merges, parsed.header.num_merges);
+    if (geometry.whole_rows) {
+      EXPECT_EQ(plan.grid.merges + plan.grid.decode_row_tiles, 0);
+    }
     EXPECT_EQ(plan.grid.prefill_workers > 0, parsed.header.num_prefill > 0);
     EXPECT_EQ(plan.grid.decode_row_tiles > 0, !parsed.decode.empty());
     EXPECT_EQ(plan_attention(geometry, batch.query_start, batch.context, window).words, plan.words);
@@ -182,9 +185,13 @@ TEST(AttentionPlan, GraphOfDecodeStepsCoversThem) {
   for (int s = 0; s < 32; ++s) decode.add(1, 100 + 313 * s), verify.add(6, 100 + 313 * s);
   const AttentionGrid one = plan_attention(geometry, decode.query_start, decode.context, 0).grid;
   const AttentionGrid two = plan_attention(geometry, verify.query_start, verify.context, 0).grid;
-  EXPECT_TRUE(AttentionGrid::capture(geometry, 4).covers(one));
-  EXPECT_FALSE(AttentionGrid::capture(geometry, 4).covers(two));
-  EXPECT_TRUE(AttentionGrid::capture(geometry, 24).covers(two));
+  EXPECT_TRUE(AttentionGrid::capture(geometry, 1).covers(one));
+  EXPECT_FALSE(AttentionGrid::capture(geometry, 1).covers(two));
+  EXPECT_TRUE(AttentionGrid::capture(geometry, 6).covers(two));
+  EXPECT_FALSE(geometry.recordable(9));
+  const AttentionGeometry whole = attention_geometry({32, 8, 128}, kH200, true);
+  EXPECT_TRUE(whole.recordable(9));
+  EXPECT_TRUE(AttentionGrid::capture(whole, 9).covers(plan_attention(whole, verify.query_start, verify.context, 0).grid));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ class MatmulTest : public testing::Test {
   void SetUp() override {
     fake::reset({});
     context_ = std::move(CudaContext::create(0)).value();
-    matmul_ = std::move(Matmul::create(*context_, allocate(1024), false)).value();
+    matmul_ = std::move(Matmul::create(*context_, allocate(1024), {})).value();
     x_ = tensor(kRows, kIn), out_ = tensor(kRows, kOut);
     weight_ = std::make_unique<CudaLinear>(tensor(kOut, kIn), Tensor(), Tensor(), std::vector<Buffer>());
   }

@@ -111,6 +111,19 @@ TEST_P(CudaOpTest, GatherRows) {
   cuda::gather_rows(in.tensor(), rows.vector().rows(0, 0), out.tensor().rows(0, 0), nullptr);
 }
 
+TEST_P(CudaOpTest, RowsAreAddedInOrder) {
+  const Rows parts = {{1, 2, 0.5}, {1e4, -1e4, 3}, {-1e4, 1e4, 0.25}};
+  const DeviceMatrix in(dtype(), parts, 3), out(dtype(), fill_rows(1, 3, NAN), 3);
+  cuda::sum_rows(in.tensor(), out.vector(), nullptr);
+  Row expected;
+  for (std::size_t i = 0; i < 3; ++i) {
+    float sum = 0.0F;
+    for (const Row& part : parts) sum += static_cast<float>(round_to(dtype(), part[i]));
+    expected.push_back(round_to(dtype(), static_cast<double>(sum)));
+  }
+  EXPECT_EQ(out.read(), Rows{expected});
+}
+
 TEST_P(CudaOpTest, BlocksAreCopiedInOrder) {
   constexpr std::int64_t kColumns = kBlockSize * 2 * 24;
   const Rows blocks = normal_rows(dtype(), 6, kColumns, 11);

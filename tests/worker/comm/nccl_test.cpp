@@ -18,8 +18,7 @@ namespace {
 
 // Runs `body(rank, context, communicator)` on `size` ranks at once.
 template <typename Body>
-void on_ranks(int size, Body body) {
-  fake::Settings settings;
+void on_ranks(int size, Body body, fake::Settings settings = {}, bool ordered_sums = false) {
   settings.devices = size;
   fake::reset(settings);
   std::barrier<> meeting(size);
@@ -29,7 +28,7 @@ void on_ranks(int size, Body body) {
     ranks.emplace_back([&, r] {
       const std::unique_ptr<cuda::CudaContext> context = std::move(cuda::CudaContext::create(r)).value();
       Result<std::unique_ptr<Communicator>> made =
-          make_nccl_communicator(*context, std::move(hosts[static_cast<std::size_t>(r)]));
+          make_nccl_communicator(*context, std::move(hosts[static_cast<std::size_t>(r)]), ordered_sums);
       EXPECT_TRUE(made.ok());
       meeting.arrive_and_wait();  // nobody leaves before all have met
       ASSERT_TRUE(made.ok()) << made.error().message;
@@ -72,6 +71,22 @@ TEST(Nccl, Collectives) {
       EXPECT_FALSE(context.failure()) << context.failure()->message;
     });
     for (const std::string& what : wrong) EXPECT_EQ(what, "");
+  }
+}
+
+// NCCL's sums are in no order that one may count on.
+TEST(Nccl, AddsInTheOrderOfRanksWhenAskedTo) {
+  fake::Settings settings;
+  settings.split_sums = true;
+  for (const bool ordered : {false, true}) {
+    std::vector<std::string> wrong(3);
+    const auto check = [&](int r, cuda::CudaContext& context, Communicator& group) {
+      Waiting waiting(context, group);
+      wrong[static_cast<std::size_t>(r)] = check_all(waiting);
+      EXPECT_FALSE(context.failure()) << context.failure()->message;
+    };
+    on_ranks(3, check, settings, ordered);
+    for (const std::string& what : wrong) EXPECT_EQ(what.empty(), ordered) << what;
   }
 }
 
