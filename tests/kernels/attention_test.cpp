@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "tests/kernels/op_test.h"
+#include "tests/sanitized.h"
 
 namespace caudal {
 namespace {
@@ -219,7 +220,7 @@ TEST_P(AttentionTest, LargeScoresStayFinite) {
 
 // On the CPU contexts of more than two splits of 512; fewer under emulation, where every CUDA thread is a fiber. Group 7 as
 // in Qwen2.5-0.5B: query tiles straddle tokens.
-const std::int32_t kLong = kTestDevice == std::string_view("simt") ? 330 : 1100;
+const std::int32_t kLong = kTestDevice != std::string_view("simt") ? 1100 : test::kSanitized ? 220 : 330;
 
 TEST_P(AttentionTest, DecodeChunkAndPrefillHaveTheSameBits) {
   const std::unique_ptr<Backend> backend = make_deterministic(2);
