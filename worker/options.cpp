@@ -71,8 +71,8 @@ void add_process(CommandLine& line, WorkerOptions& options) {
       .within(-1, 1023);
   line.add_switch("--tf32", options.tf32, "Let f32 products on a GPU round their inputs to 19 bits");
   line.add_switch("--deterministic", options.deterministic,
-                  "Answers on a GPU that do not depend on what else is served, nor on chunks and caches; slower. CPUs always "
-                  "give such");
+                  "Answers on a GPU that do not depend on what else is served, nor on chunks and caches; slower. "
+                  "CPUs always give such");
   line.add_switch("!--no-peer-memory", options.comm.peer_memory,
                "Short all-reduces between the GPUs of a host over NCCL too");
   line.add("--threads", options.cores.num_threads, "Threads of a rank; 0 = the host's cores divided by its ranks")

@@ -53,7 +53,8 @@ struct AttentionGeometry {
 };
 
 // whole_rows: everything goes to the mma.sync prefill kernel and nothing is split.
-AttentionGeometry attention_geometry(const AttentionShape& shape, const AttentionDevice& device, bool whole_rows = false);
+AttentionGeometry attention_geometry(const AttentionShape& shape, const AttentionDevice& device,
+                                     bool whole_rows = false);
 std::size_t attention_workspace_bytes(const AttentionGeometry& geometry);
 
 // Keys [kv_begin, kv_end) for pairs [first_pair, first_pair + num_pairs) of a sequence. Read by the kernels

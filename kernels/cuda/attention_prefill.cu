@@ -62,8 +62,8 @@ struct Prefill {
     }
   }
 
-  // Steps begin at multiples of kKeys, wherever the piece does: a row's keys are then added in the same groups, whichever
-  // rows it shares a tile with.
+  // Steps begin at multiples of kKeys, wherever the piece does: a row's keys are then added in the same groups,
+  // whichever rows it shares a tile with.
   __device__ __forceinline__ int first_key() const { return piece.kv_begin / kKeys * kKeys; }
 
   // Keys outside the piece are zero: weights of zero must not meet what an unused slot holds.

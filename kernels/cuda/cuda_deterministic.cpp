@@ -1,6 +1,6 @@
 // Products whose rows have the same bits in any batch. A library computes products of different shapes in different
-// ways, so it gets one shape for each weight: tiles of kTileRows rows, one after another. A tile that is not whole, or lies
-// otherwise, goes through memory where it does. In a tile, rows know nothing of each other.
+// ways, so it gets one shape for each weight: tiles of kTileRows rows, one after another. A tile that is not whole, or
+// lies otherwise, goes through memory where it does. In a tile, rows know nothing of each other.
 #include "kernels/cuda/cuda_backend.h"
 
 namespace caudal::cuda {

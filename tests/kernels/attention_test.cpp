@@ -218,10 +218,10 @@ TEST_P(AttentionTest, LargeScoresStayFinite) {
   for (std::int64_t c = 0; c < out.columns(); ++c) ASSERT_TRUE(std::isfinite(out.at(0, c)));
 }
 
-// On the CPU contexts of more than two splits of 512; fewer under emulation, where every CUDA thread is a fiber. Group 7 as
-// in Qwen2.5-0.5B: query tiles straddle tokens.
+// On the CPU contexts of more than two splits of 512; less under emulation, where every CUDA thread is a fiber.
 const std::int32_t kLong = kTestDevice != std::string_view("simt") ? 1100 : test::kSanitized ? 220 : 330;
 
+// Group 7 as in Qwen2.5-0.5B: query tiles straddle tokens.
 TEST_P(AttentionTest, DecodeChunkAndPrefillHaveTheSameBits) {
   const std::unique_ptr<Backend> backend = make_deterministic(2);
   const PagedCase paged(dtype(), {7, 1, 64}, {kLong, 90});
@@ -233,7 +233,8 @@ TEST_P(AttentionTest, DecodeChunkAndPrefillHaveTheSameBits) {
       const OwnedMatrix decode = paged.run(*backend, {0}, {{1, position + 1}}, params);
       ASSERT_TRUE(same_bits(decode.tensor(), whole.tensor().rows(position, 1))) << "window " << window << " at " << position;
     }
-    for (const SequenceSpec chunk : {SequenceSpec{13, kLong * 7 / 11}, {100, kLong * 6 / 11}, {kLong / 4, kLong - 75}}) {
+    const SequenceSpec chunks[] = {{13, kLong * 7 / 11}, {100, kLong * 6 / 11}, {kLong / 4, kLong - 75}};
+    for (const SequenceSpec& chunk : chunks) {
       const OwnedMatrix part = paged.run(*backend, {0}, {chunk}, params);
       const std::int64_t first = chunk.context_length - chunk.num_queries;
       ASSERT_TRUE(same_bits(part.tensor(), whole.tensor().rows(first, chunk.num_queries))) << "window " << window;

@@ -114,7 +114,8 @@ inline void expect_close(const OwnedMatrix& actual, const std::vector<std::vecto
 }
 
 // `target` is a cap on the CPU's instruction sets ("" = its best), or the device of the build's other backend.
-inline std::unique_ptr<Backend> make_test_backend(const std::string& target, int num_threads, bool deterministic = false) {
+inline std::unique_ptr<Backend> make_test_backend(const std::string& target, int num_threads,
+                                                  bool deterministic = false) {
   BackendOptions options;
   options.deterministic = deterministic;
   options.num_threads = num_threads;

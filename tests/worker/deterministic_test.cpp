@@ -34,7 +34,8 @@ class Deterministic : public testing::TestWithParam<Model> {
     options.max_num_sequences = 8;
     options.max_tokens_per_step = 256;
     options.max_draft_tokens = 3;
-    return std::make_unique<TestReplica>(fixture_.model_dir, ranks, options, CAUDAL_TEST_DEVICE, JoinRanks(), deterministic);
+    return std::make_unique<TestReplica>(fixture_.model_dir, ranks, options, CAUDAL_TEST_DEVICE, JoinRanks(),
+                                         deterministic);
   }
 
   void SetUp() override {

@@ -31,7 +31,8 @@ ncclDataType_t type_of(DType dtype) {
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(cuda::CudaContext& context, std::unique_ptr<Communicator> host, bool ordered_sums)
-      : context_(context), host_(std::move(host)), rank_(host_->rank()), size_(host_->size()), ordered_sums_(ordered_sums) {
+      : context_(context), host_(std::move(host)), rank_(host_->rank()), size_(host_->size()),
+        ordered_sums_(ordered_sums) {
     watch_device(host_->host(), context_);
   }
   NcclCommunicator(const NcclCommunicator&) = delete;

@@ -11,8 +11,8 @@
 namespace caudal {
 
 // All ranks call it; blocks until they have met or the deadline has passed. `host` is a communicator of the same ranks
-// on the host: MPI's, or threads' in tests. `context` must outlive the communicator. NCCL adds in an order that depends on
-// a message's size; with `ordered_sums` it only gathers, and every rank adds in the order of ranks.
+// on the host: MPI's, or threads' in tests. `context` must outlive the communicator. NCCL adds in an order that depends
+// on a message's size; with `ordered_sums` it only gathers, and every rank adds in the order of ranks.
 Result<std::unique_ptr<Communicator>> make_nccl_communicator(cuda::CudaContext& context,
                                                              std::unique_ptr<Communicator> host,
                                                              bool ordered_sums = false);

@@ -99,7 +99,9 @@ void Decoder::widen(StepSizes& sizes, const ModelConfig& config, const Partition
   const std::int64_t heads = part.heads.count, kv_heads = part.kv_heads.count, inner = part.intermediate.count;
   const std::int64_t in = std::max({config.hidden_size, heads * config.head_dim, inner});
   const std::int64_t out = std::max({config.hidden_size, (heads + 2 * kv_heads) * config.head_dim, 2 * inner});
-  const auto bytes = [](std::int64_t columns, DType type) { return static_cast<std::size_t>(columns) * dtype_bytes(type); };
+  const auto bytes = [](std::int64_t columns, DType type) {
+    return static_cast<std::size_t>(columns) * dtype_bytes(type);
+  };
   sizes.row_in_bytes = std::max(sizes.row_in_bytes, bytes(in, dtype));
   sizes.row_out_bytes =
       std::max({sizes.row_out_bytes, bytes(out, dtype), bytes(part.vocabulary.count, DType::kF32)});

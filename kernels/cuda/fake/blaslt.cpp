@@ -99,8 +99,12 @@ float dot(const float* x, const float* y, std::uint64_t k, bool in_pairs) {
   const std::uint64_t whole = k / 8 * 8;
   for (std::uint64_t i = 0; i < whole; i += 8)
     for (std::uint64_t l = 0; l < 8; ++l) lanes[l] += x[i + l] * y[i + l];
-  float sum = ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
-  if (!in_pairs) sum = ((((((lanes[0] + lanes[1]) + lanes[2]) + lanes[3]) + lanes[4]) + lanes[5]) + lanes[6]) + lanes[7];
+  float sum = 0.0F;
+  if (in_pairs) {
+    sum = ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+  } else {
+    for (const float lane : lanes) sum += lane;
+  }
   for (std::uint64_t i = whole; i < k; ++i) sum += x[i] * y[i];
   return sum;
 }

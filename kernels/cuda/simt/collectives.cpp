@@ -24,7 +24,8 @@ void check_call(const WarpRendezvous& r, const Warp& warp, const Collective& cal
   if (call.aligned && warp.live != ~0U) fail(name() + " needs all 32 lanes (partial warp or exited lanes)", call.loc);
   if (r.arrived_mask == 0) return;
   if (r.op != call.op || (call.aligned && !(r.loc == call.loc))) {
-    fail("warp divergence: this lane calls " + name() + ", another lane " + op_name(r.op) + " at " + at(r.loc), call.loc);
+    fail("warp divergence: this lane calls " + name() + ", another lane " + op_name(r.op) + " at " + at(r.loc),
+         call.loc);
   }
 }
 
