@@ -233,7 +233,7 @@ TEST_P(AttentionTest, DecodeChunkAndPrefillHaveTheSameBits) {
       const OwnedMatrix decode = paged.run(*backend, {0}, {{1, position + 1}}, params);
       ASSERT_TRUE(same_bits(decode.tensor(), whole.tensor().rows(position, 1))) << "window " << window << " at " << position;
     }
-    const SequenceSpec chunks[] = {{13, kLong * 7 / 11}, {100, kLong * 6 / 11}, {kLong / 4, kLong - 75}};
+    const SequenceSpec chunks[] = {{13, kLong * 7 / 11}, {100, kLong * 6 / 11}, {kLong * 257 / 1100, kLong * 41 / 44}};
     for (const SequenceSpec& chunk : chunks) {
       const OwnedMatrix part = paged.run(*backend, {0}, {chunk}, params);
       const std::int64_t first = chunk.context_length - chunk.num_queries;
@@ -244,9 +244,9 @@ TEST_P(AttentionTest, DecodeChunkAndPrefillHaveTheSameBits) {
 
 TEST_P(AttentionTest, CompanyAndThreadsDoNotChangeBits) {
   const std::unique_ptr<Backend> backend = make_deterministic(2), one_thread = make_deterministic(1);
-  const PagedCase paged(dtype(), {8, 2, 64}, {kLong, 90, 1, 300, 20, kLong / 2});
+  const PagedCase paged(dtype(), {8, 2, 64}, {kLong, 90, 1, 300, 20, kLong * 6 / 11});
   const AttentionParams params = params_for(64);
-  const std::vector<SequenceSpec> specs = {{1, kLong}, {90, 90}, {1, 1}, {40, 300}, {1, 20}, {2, kLong / 2}};
+  const std::vector<SequenceSpec> specs = {{1, kLong}, {90, 90}, {1, 1}, {40, 300}, {1, 20}, {2, kLong * 6 / 11}};
   const OwnedMatrix together = paged.run(*backend, {0, 1, 2, 3, 4, 5}, specs, params);
   const OwnedMatrix single = paged.run(*one_thread, {0, 1, 2, 3, 4, 5}, specs, params);
   EXPECT_TRUE(same_bits(together.tensor(), single.tensor()));

@@ -8,7 +8,6 @@
 #include <cstring>
 #include <fstream>
 
-#include "tests/sanitized.h"
 #include "worker/model/safetensors.h"
 
 namespace caudal {
@@ -34,10 +33,6 @@ std::vector<std::string> fixture_names() {
     if (std::filesystem::exists(entry.path() / "expected.json")) names.push_back(entry.path().filename().string());
   std::sort(names.begin(), names.end());
   return names;
-}
-
-std::vector<std::string> watched_fixture_names() {
-  return test::kSanitized ? std::vector<std::string>{"llama_linear", "qwen2"} : fixture_names();
 }
 
 Fixture load_fixture(const std::string& name) {

@@ -24,8 +24,6 @@ struct Fixture {
 };
 
 std::vector<std::string> fixture_names();  // sorted
-// All; where every access is watched, one with a sliding window and one with a head size of 80.
-std::vector<std::string> watched_fixture_names();
 Fixture load_fixture(const std::string& name);
 
 }  // namespace caudal

@@ -144,7 +144,7 @@ TEST(Speculation, BadWordsNeverComeOut) {
 }
 
 TEST(Speculation, GoldenTokensOfEveryFamily) {
-  for (const std::string& name : watched_fixture_names()) {
+  for (const std::string& name : fixture_names()) {
     const Fixture fixture = load_fixture(name);
     RunnerOptions options = with_draft(fixture.model_dir);
     options.max_context_tokens = fixture.context;
