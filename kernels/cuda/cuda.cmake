@@ -59,10 +59,11 @@ endif()
 function(caudal_add_emulated_kernels target mode)
   set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX)
   # Fresh stacks are zero, which would hide a missing initialisation: variables start as a pattern instead.
-  # #pragma unroll is nvcc's; clang takes it for its own and says where it cannot. Registers that only some threads fill
-  # look uninitialised to g++; the pattern tells.
+  # #pragma unroll is nvcc's; clang would take it for its own, for half of the time these files take to compile. Registers
+  # that only some threads fill look uninitialised to g++; the pattern tells.
   set(options -ftrivial-auto-var-init=pattern -Wno-unknown-pragmas -Wno-psabi
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed>)
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+    "$<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed;SHELL:-mllvm -pragma-unroll-threshold=0>")
   if(mode STREQUAL "plain")
     list(APPEND options -O2)
   elseif(mode STREQUAL "address")
