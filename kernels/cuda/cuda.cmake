@@ -59,8 +59,8 @@ endif()
 function(caudal_add_emulated_kernels target mode)
   set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX)
   # Fresh stacks are zero, which would hide a missing initialisation: variables start as a pattern instead.
-  # #pragma unroll is nvcc's; clang would take it for its own, for half of the time these files take to compile. Registers
-  # that only some threads fill look uninitialised to g++; the pattern tells.
+  # #pragma unroll is nvcc's; clang would take it for its own, for half of the time these files take to compile.
+  # Registers that only some threads fill look uninitialised to g++; the pattern tells.
   set(options -ftrivial-auto-var-init=pattern -Wno-unknown-pragmas -Wno-psabi
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
     "$<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed;SHELL:-mllvm -pragma-unroll-threshold=0>")
