@@ -13,9 +13,9 @@
 #include <optional>
 #include <random>
 
-#include "coordinator/engine.h"
+#include "coordinator/engine/engine.h"
 #include "coordinator/gateway/gateway.h"
-#include "coordinator/launcher.h"
+#include "coordinator/cluster/launcher.h"
 #include "coordinator/options.h"
 
 namespace caudal {

@@ -1,5 +1,5 @@
 // Backend: one device. Memory, copies and the ops a decoder needs; kernels/cpu and kernels/cuda
-// implement it, kernels/backend.cpp makes one. Owned by one step thread; calls are ordered on the
+// implement it, kernels/factory/make_backend.cpp makes one. Owned by one step thread; calls are ordered on the
 // backend's stream and complete at synchronize(). Inputs first, output last. Shapes are checked by
 // every op against named dimensions (kernels/expect.h); a mismatch is a CHECK, not an error.
 //

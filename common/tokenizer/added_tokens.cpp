@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "common/check.h"
-#include "common/tokenizer/unicode.h"
+#include "common/text/unicode.h"
 
 namespace caudal {
 namespace {

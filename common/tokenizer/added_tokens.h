@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/tokenizer/pattern.h"
+#include "common/text/pattern.h"
 #include "common/types.h"
 
 namespace caudal {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "common/tokenizer/unicode.h"
+#include "common/text/unicode.h"
 
 namespace caudal {
 namespace {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "common/tokenizer/unicode.h"
+#include "common/text/unicode.h"
 
 namespace caudal {
 namespace {

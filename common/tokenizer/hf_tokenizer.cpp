@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "common/check.h"
-#include "common/tokenizer/unicode.h"
+#include "common/text/unicode.h"
 
 namespace caudal {
 

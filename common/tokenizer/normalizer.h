@@ -6,8 +6,8 @@
 #include <variant>
 #include <vector>
 
-#include "common/tokenizer/normal_form.h"
-#include "common/tokenizer/pattern.h"
+#include "common/text/normal_form.h"
+#include "common/text/pattern.h"
 
 namespace caudal {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/tokenizer/unicode.h"
+#include "common/text/unicode.h"
 
 namespace caudal {
 namespace {

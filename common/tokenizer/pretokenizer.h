@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "common/tokenizer/pattern.h"
+#include "common/text/pattern.h"
 
 namespace caudal {
 

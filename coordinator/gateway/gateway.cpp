@@ -3,7 +3,7 @@
 #include <ctime>
 
 #include "common/log.h"
-#include "coordinator/gateway/chat_template.h"
+#include "coordinator/gateway/chat/chat_template.h"
 
 namespace caudal {
 

@@ -5,11 +5,11 @@
 #include <string>
 
 #include "common/result.h"
-#include "coordinator/gateway/http_server.h"
-#include "coordinator/gateway/model_context.h"
-#include "coordinator/gateway/zmq_gateway.h"
-#include "coordinator/metrics.h"
-#include "coordinator/request_service.h"
+#include "coordinator/gateway/http/http_server.h"
+#include "coordinator/gateway/chat/model_context.h"
+#include "coordinator/gateway/zmq/zmq_gateway.h"
+#include "coordinator/metrics/metrics.h"
+#include "coordinator/request/request_service.h"
 
 namespace caudal {
 

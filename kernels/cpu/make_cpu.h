@@ -1,4 +1,4 @@
-// What kernels/backend.cpp sees of the CPU backend.
+// What kernels/factory/make_backend.cpp sees of the CPU backend.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
 # How CUDA sources are compiled. Each .cu file is compiled by nvcc for the GPUs, when nvcc is there, and by the
-# host compiler against kernels/cuda/simt, once plain and once per sanitizer. Read by the top CMakeLists.txt,
+# host compiler against kernels/cuda/emulation/simt, once plain and once per sanitizer. Read by the top CMakeLists.txt,
 # because CUDA becomes a language of the whole project.
 find_package(CUDAToolkit QUIET)
 set(CAUDAL_SIMT OFF)

@@ -11,7 +11,7 @@
 
 #include "common/command_line.h"
 #include "common/log.h"
-#include "coordinator/engine.h"
+#include "coordinator/engine/engine.h"
 #include "tests/bench/fake_workers.h"
 
 namespace caudal::bench {

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/sim/instant_table.h"
+#include "tests/sim/caudal_sim/instant_table.h"
 
 namespace caudal::bench {
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/scheduler.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "tests/bench/workload.h"
-#include "worker/runner.h"
+#include "worker/runner/runner.h"
 
 namespace caudal::bench {
 

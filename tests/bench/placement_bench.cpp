@@ -10,8 +10,8 @@
 #include <random>
 
 #include "common/check.h"
-#include "coordinator/scheduler.h"
-#include "tests/sim/instant_table.h"
+#include "coordinator/scheduler/scheduler.h"
+#include "tests/sim/caudal_sim/instant_table.h"
 
 namespace caudal {
 namespace {

@@ -7,8 +7,8 @@
 #include <deque>
 
 #include "common/check.h"
-#include "coordinator/scheduler.h"
-#include "tests/sim/instant_table.h"
+#include "coordinator/scheduler/scheduler.h"
+#include "tests/sim/caudal_sim/instant_table.h"
 
 namespace caudal {
 namespace {

@@ -8,9 +8,9 @@
 #include "common/command_line.h"
 #include "common/log.h"
 #include "common/tokenizer/tokenizer.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "worker/comm/local.h"
-#include "worker/runner.h"
+#include "worker/runner/runner.h"
 
 namespace caudal::bench {
 namespace {

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Include {
-  std::string file;    // "coordinator/engine.cpp"
+  std::string file;    // "coordinator/engine/engine.cpp"
   int line = 0;
   std::string target;  // "common/queue.h"
 };
@@ -95,13 +95,13 @@ TEST(Layering, OnlyWireSeesTheControlMessages) {
 }
 
 TEST(Layering, TheSchedulerIsPure) {
-  const std::vector<std::string> pure = {"coordinator/scheduler", "coordinator/sequence.h",
-                                         "coordinator/draft_length", "coordinator/kv_manager", "coordinator/block_pool",
-                                         "coordinator/placement",  "coordinator/admission",
-                                         "coordinator/host_pool",  "coordinator/swap_cost",
-                                         "coordinator/queue_policy", "coordinator/waiting_queue",
-                                         "coordinator/prefix",     "coordinator/request.h",
-                                         "coordinator/step_budget", "coordinator/tenants", "coordinator/beam_"};
+  const std::vector<std::string> pure = {"coordinator/scheduler/scheduler", "coordinator/scheduler/sequence.h",
+                                         "coordinator/policy/draft_length", "coordinator/kv/kv_manager", "coordinator/kv/block_pool",
+                                         "coordinator/scheduler/placement",  "coordinator/scheduler/admission",
+                                         "coordinator/kv/host_pool",  "coordinator/kv/swap_cost",
+                                         "coordinator/policy/queue_policy", "coordinator/scheduler/waiting_queue",
+                                         "coordinator/kv/prefix",     "coordinator/request/request.h",
+                                         "coordinator/policy/step_budget", "coordinator/policy/tenants", "coordinator/beam_"};
   const std::set<std::string> impure = {"chrono", "thread", "mutex", "atomic", "random", "unordered_map",
                                         "unordered_set", "cstdlib", "ctime", "common/queue.h",
                                         "common/socket.h", "common/log.h"};
@@ -118,9 +118,9 @@ TEST(Layering, TheSchedulerIsPure) {
 TEST(Layering, TheEngineTurnIsPure) {
   const std::set<std::string> impure = {"chrono", "thread", "mutex", "atomic", "random", "cstdlib", "ctime",
                                         "common/queue.h", "common/socket.h", "common/log.h",
-                                        "coordinator/worker_link.h"};
+                                        "coordinator/cluster/worker_link.h"};
   for (const Include& include : includes()) {
-    if (!starts_with_any(include.file, {"coordinator/engine_core", "coordinator/cluster"})) continue;
+    if (!starts_with_any(include.file, {"coordinator/engine/engine_core", "coordinator/cluster/cluster"})) continue;
     EXPECT_FALSE(impure.contains(include.target)) << where(include);
   }
 }
@@ -146,7 +146,7 @@ TEST(Layering, TheCoordinatorKnowsNoDevice) {
 }
 
 TEST(Layering, BuildFeaturesAreAskedForInTwoFiles) {
-  const std::set<std::string> factories = {"kernels/backend.cpp", "worker/comm/make.cpp"};
+  const std::set<std::string> factories = {"kernels/factory/make_backend.cpp", "worker/comm/make.cpp"};
   for (const std::string& file : source_files()) {
     std::istringstream lines(read(file));
     for (std::string line; std::getline(lines, line);) {

@@ -7,7 +7,7 @@
 #include <map>
 #include <set>
 
-#include "coordinator/scheduler.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "tests/sim/toy_model.h"
 
 namespace caudal::sim {

@@ -7,7 +7,7 @@
 #include <set>
 #include <string>
 
-#include "coordinator/engine_core.h"
+#include "coordinator/engine/engine_core.h"
 
 namespace caudal::sim {
 

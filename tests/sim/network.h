@@ -6,7 +6,7 @@
 #include <deque>
 #include <optional>
 
-#include "coordinator/cluster.h"
+#include "coordinator/cluster/cluster.h"
 #include "tests/sim/environment.h"
 
 namespace caudal::sim {

@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-#include "coordinator/beam_params.h"
+#include "coordinator/request/beam_params.h"
 #include "common/types.h"
 
 namespace caudal::sim {

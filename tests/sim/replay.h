@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "coordinator/engine_core.h"
+#include "coordinator/engine/engine_core.h"
 #include "tests/sim/plan_checker.h"
 
 namespace caudal::sim {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "common/check.h"
-#include "coordinator/kv_manager.h"
+#include "coordinator/kv/kv_manager.h"
 #include "tests/sim/toy_model.h"
 
 namespace caudal::sim {

@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "coordinator/request.h"
+#include "coordinator/request/request.h"
 #include "tests/sim/reference_beams.h"
 
 namespace caudal::sim {

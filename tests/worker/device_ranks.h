@@ -1,7 +1,7 @@
 // How the ranks of a replica on the stand-in for CUDA talk.
 #pragma once
 
-#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/backend/cuda_backend.h"
 #include "tests/worker/same_answers.h"
 #include "worker/comm/nccl.h"
 #include "worker/comm/staged.h"

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "common/queue.h"
-#include "worker/runner.h"
+#include "worker/runner/runner.h"
 
 namespace caudal {
 

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "tests/worker/fixture.h"
-#include "worker/step_loop.h"
+#include "worker/process/step_loop.h"
 
 namespace caudal {
 

@@ -1,7 +1,7 @@
 // A GPU and an exchange between hosts know of each other's failures.
 #pragma once
 
-#include "kernels/cuda/cuda_context.h"
+#include "kernels/cuda/backend/cuda_context.h"
 #include "worker/comm/host_exchange.h"
 
 namespace caudal {

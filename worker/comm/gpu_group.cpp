@@ -8,7 +8,7 @@
 #include <functional>
 
 #include "common/log.h"
-#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/backend/cuda_backend.h"
 #include "worker/comm/mpi.h"
 #include "worker/comm/peer.h"
 #include "worker/comm/staged.h"

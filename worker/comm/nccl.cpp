@@ -10,7 +10,7 @@
 #include <cstring>
 #include <thread>
 
-#include "kernels/cuda/ops.h"
+#include "kernels/cuda/ops/ops.h"
 #include "worker/comm/device_watch.h"
 
 namespace caudal {

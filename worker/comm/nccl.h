@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "kernels/cuda/cuda_context.h"
+#include "kernels/cuda/backend/cuda_context.h"
 #include "worker/comm/communicator.h"
 
 namespace caudal {

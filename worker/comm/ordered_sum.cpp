@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include "worker/half_float.h"
+#include "kernels/half_float.h"
 
 namespace caudal {
 

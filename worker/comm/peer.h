@@ -1,5 +1,5 @@
 // All-reduces of up to 256 KiB between the GPUs of one host by stores into each other's memory (CUDA IPC,
-// kernels/cuda/peer_reduce.h); everything else is another communicator's. Collectives are queued on the backend's
+// kernels/cuda/peer/peer_reduce.h); everything else is another communicator's. Collectives are queued on the backend's
 // compute stream and may be captured in graphs. A rank that does not come in time fails the others' contexts.
 #pragma once
 
@@ -8,8 +8,8 @@
 #include <memory>
 #include <span>
 
-#include "kernels/cuda/cuda_context.h"
-#include "kernels/cuda/peer_reduce.h"
+#include "kernels/cuda/backend/cuda_context.h"
+#include "kernels/cuda/peer/peer_reduce.h"
 #include "worker/comm/communicator.h"
 
 namespace caudal {

@@ -88,6 +88,13 @@ Decoder::Activations Decoder::lay_out(const ModelConfig& config, const Partition
   return all;
 }
 
+KvShape kv_shape(const ModelConfig& config, const Partition& part, DType dtype) {
+  return {.num_layers = config.num_layers,
+          .num_kv_heads = part.kv_heads.count,
+          .head_dim = config.head_dim,
+          .dtype = dtype};
+}
+
 std::size_t Decoder::workspace_bytes(const ModelConfig& config, const Partition& part, DType dtype,
                                      const StepLimits& limits) {
   std::size_t bytes = 0;

@@ -6,11 +6,14 @@
 #include <memory>
 #include <vector>
 
-#include "worker/batch.h"
-#include "worker/kv_cache.h"
+#include "worker/batch/batch.h"
+#include "worker/cache/kv_cache.h"
 #include "worker/model/layers.h"
 
 namespace caudal {
+
+// What a rank keeps of a token's K and V.
+KvShape kv_shape(const ModelConfig& config, const Partition& part, DType dtype);
 
 // The largest step a decoder is built for.
 struct StepLimits {

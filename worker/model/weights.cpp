@@ -7,7 +7,7 @@
 #include <cstring>
 #include <set>
 
-#include "worker/half_float.h"
+#include "kernels/half_float.h"
 
 namespace caudal {
 namespace {

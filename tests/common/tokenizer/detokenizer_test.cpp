@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "common/tokenizer/unicode.h"
+#include "common/text/unicode.h"
 #include "tests/common/tokenizer/generated_text.h"
 
 namespace caudal {

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "common/tokenizer/unicode.h"
+#include "common/text/unicode.h"
 
 namespace caudal::test {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "common/tokenizer/tokenizer.h"
-#include "common/tokenizer/unicode.h"
+#include "common/text/unicode.h"
 
 namespace caudal {
 

@@ -11,9 +11,9 @@
 #include <thread>
 #include <vector>
 
-#include "coordinator/gateway/generation.h"
-#include "coordinator/load_report.h"
-#include "coordinator/request_service.h"
+#include "coordinator/gateway/generation/generation.h"
+#include "coordinator/request/load_report.h"
+#include "coordinator/request/request_service.h"
 #include "tests/coordinator/gateway/byte_tokenizer.h"
 
 namespace caudal {

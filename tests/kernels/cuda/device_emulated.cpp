@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "kernels/cuda/simt/runtime.h"
+#include "kernels/cuda/emulation/simt/runtime.h"
 #include "tests/kernels/cuda/device.h"
 #include "tests/kernels/cuda/emulation.h"
 

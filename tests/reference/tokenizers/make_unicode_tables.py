@@ -2,7 +2,7 @@
 the other way round.
 
     python make_unicode_tables.py new-characters > ../../../common/tokenizer/unicode_new_characters.inc
-    python make_unicode_tables.py inert              # for kInert in common/tokenizer/normal_form.cpp
+    python make_unicode_tables.py inert              # for kInert in common/text/normal_form.cpp
 
 Needs `tokenizers` and the shared libraries of PCRE2 and utf8proc.
 """

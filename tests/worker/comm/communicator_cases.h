@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "worker/comm/communicator.h"
-#include "worker/half_float.h"
+#include "kernels/half_float.h"
 
 namespace caudal {
 

@@ -8,7 +8,7 @@
 #include <barrier>
 #include <thread>
 
-#include "kernels/cuda/fake/device.h"
+#include "kernels/cuda/emulation/fake/device.h"
 #include "tests/worker/comm/communicator_cases.h"
 #include "worker/comm/gpu_group.h"
 #include "worker/comm/local.h"

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "common/log.h"
-#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/backend/cuda_backend.h"
 #include "tests/worker/comm/communicator_cases.h"
 #include "worker/comm/make.h"
 #include "worker/comm/mpi.h"

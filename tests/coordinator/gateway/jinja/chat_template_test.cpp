@@ -1,4 +1,4 @@
-#include "coordinator/gateway/chat_template.h"
+#include "coordinator/gateway/chat/chat_template.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,0 +1,97 @@
+#include "coordinator/cluster/mpirun_command.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <string_view>
+
+namespace caudal {
+namespace {
+
+// Those this process may use.
+struct Cores {
+  int first = 0;
+  int count = 1;
+};
+
+Cores usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return {};
+  int first = 0;
+  while (!CPU_ISSET(static_cast<std::size_t>(first), &set)) ++first;
+  return {first, CPU_COUNT(&set)};
+}
+
+std::string_view name_of(std::string_view argument) {
+  return argument.starts_with("--") ? argument.substr(0, argument.find('=')) : std::string_view();
+}
+
+bool names(const std::vector<std::string>& arguments, std::string_view name) {
+  return std::ranges::any_of(arguments, [name](const std::string& argument) { return name_of(argument) == name; });
+}
+
+// Of `--name=4` or `--name 4`; what is no number is the worker's to refuse.
+std::optional<int> number_of(const std::vector<std::string>& arguments, std::string_view name) {
+  const auto at = std::ranges::find_if(arguments, [name](const std::string& a) { return name_of(a) == name; });
+  if (at == arguments.end()) return std::nullopt;
+  std::string_view value = *at;
+  value.remove_prefix(std::min(name.size() + 1, value.size()));
+  if (at->size() == name.size() && at + 1 != arguments.end()) value = at[1];
+  int number = 0;
+  const auto [end, wrong] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (wrong != std::errc() || end != value.data() + value.size()) return std::nullopt;
+  return number;
+}
+
+// Several replicas share this host: each gets its own cores, and its share of the memory.
+std::vector<std::string> share_of_host(const LaunchConfig& config, int replica) {
+  const int ranks = config.num_replicas * config.tensor_parallel_size;
+  const Cores cores = usable_cores();
+  const int wanted = number_of(config.operator_args, "--threads").value_or(0);
+  const int threads = wanted > 0 ? wanted : std::max(1, cores.count / ranks);
+  const int first_core = cores.first + replica * config.tensor_parallel_size * threads % cores.count;
+  std::vector<std::string> share;
+  const auto add = [&](const char* name, int value) {
+    if (!names(config.operator_args, name)) share.insert(share.end(), {name, std::to_string(value)});
+  };
+  add("--threads", threads);
+  add("--first-core", first_core);
+  add("--ranks-on-host", ranks);
+  return share;
+}
+
+}  // namespace
+
+Result<void> check_operator_args(const LaunchConfig& config) {
+  for (const std::string& argument : config.operator_args) {
+    const std::string_view name = name_of(argument);
+    if (name.empty()) continue;
+    if (name == "--coordinator" || name == "--tensor-parallel" || names(config.worker_args, name)) {
+      return Error{fmt::format("{} is given to workers by the coordinator, from an option of its own", name),
+                   "worker-arg"};
+    }
+  }
+  return {};
+}
+
+std::vector<std::string> mpirun_command(const LaunchConfig& config, const std::string& endpoint, int replica,
+                                        const std::string& hosts) {
+  const std::string ranks = std::to_string(config.tensor_parallel_size);
+  std::vector<std::string> command = {"mpirun", "--quiet", "--oversubscribe", "--bind-to", "none"};
+  const auto append = [&](const std::vector<std::string>& arguments) {
+    command.insert(command.end(), arguments.begin(), arguments.end());
+  };
+  if (geteuid() == 0) append({"--allow-run-as-root"});
+  if (!hosts.empty()) append({"--host", hosts});
+  append({"-np", ranks, config.worker_path, "--coordinator", endpoint, "--tensor-parallel", ranks});
+  if (hosts.empty() && config.num_replicas > 1) append(share_of_host(config, replica));
+  append(config.worker_args);
+  append(config.operator_args);
+  return command;
+}
+
+}  // namespace caudal

@@ -1,0 +1,173 @@
+#include "coordinator/engine/engine_core.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace caudal {
+namespace {
+
+StepSample sample_of(const StepResult& result) {
+  StepSample sample{.duration = std::chrono::microseconds(result.compute_us),
+                    .num_sequences = static_cast<std::int32_t>(result.sequences.size())};
+  for (const SequenceResult& sequence : result.sequences) {
+    sample.num_generated_tokens += static_cast<std::int32_t>(sequence.tokens.size());
+    sample.num_drafts += sequence.num_drafted > 0 ? 1 : 0;
+    sample.num_draft_tokens += sequence.num_drafted;
+    const auto num_accepted = static_cast<std::size_t>(std::clamp(sequence.num_accepted, 0, kMaxDraftTokens));
+    for (std::size_t place = 0; place < num_accepted; ++place) ++sample.num_accepted_at[place];
+  }
+  return sample;
+}
+
+}  // namespace
+
+EngineCore::EngineCore(const EngineConfig& config, Outlet& outlet)
+    : no_replica_wait_us_(config.no_replica_wait_us),
+      outlet_(outlet),
+      scheduler_(config.scheduler),
+      cluster_(config.cluster) {}
+
+void EngineCore::submit(Request request, std::shared_ptr<TokenSink> sink, Time now) {
+  if (cluster_.replicas().empty() && !request.deadline) request.deadline = now + no_replica_wait_us_;
+  const RequestId id = request.id;
+  const std::int32_t num_sequences = request.num_sequences;
+  clients_.emplace(id, Client{std::move(sink), std::vector<bool>(static_cast<std::size_t>(num_sequences))});
+  const RejectReason reject = scheduler_.submit(std::move(request), now);
+  if (reject == RejectReason::kNone) return;
+  for (std::int32_t i = 0; i < num_sequences; ++i) {
+    hand_out({.request_id = id,
+              .sequence_index = i,
+              .tokens = {},
+              .logprobs = {},
+              .finish_reason = FinishReason::kError,
+              .reject = reject});
+  }
+}
+
+void EngineCore::cancel(RequestId id, Time now) {
+  if (clients_.erase(id) > 0) scheduler_.cancel(id, now);
+}
+
+void EngineCore::cancel(RequestId id, std::int32_t sequence_index, Time now) {
+  const auto client = clients_.find(id);
+  if (client == clients_.end()) return;
+  if (sequence_index < 0 || sequence_index >= std::ssize(client->second.finished)) return;
+  scheduler_.cancel(id, sequence_index, now);
+  finish(client, sequence_index);
+}
+
+void EngineCore::take(const Peer& peer, FromWorker message, Time now) {
+  if (const auto* registration = std::get_if<Register>(&message)) {
+    carry_out(cluster_.on_register(peer, *registration, now), now);
+  } else if (const auto* beat = std::get_if<Beat>(&message)) {
+    carry_out(cluster_.on_beat(peer, *beat, now), now);
+  } else if (const auto* failed = std::get_if<Failed>(&message)) {
+    carry_out(cluster_.on_failed(peer, *failed, now), now);
+  } else {
+    take_result(peer, std::get<StepResult>(std::move(message)), now);
+  }
+}
+
+void EngineCore::take_peer_gone(const Peer& peer, Time now) { carry_out(cluster_.on_peer_gone(peer, now), now); }
+
+void EngineCore::take_result(const Peer& peer, StepResult result, Time now) {
+  const auto replica = cluster_.replica_for_result(peer, result.epoch);
+  StepSample sample = sample_of(result);
+  const std::uint64_t computed_before = replica ? scheduler_.num_prompt_tokens_computed(*replica) : 0;
+  if (!replica || !scheduler_.apply(*replica, std::move(result), now)) return outlet_.on_stale_result();
+  cluster_.on_result(*replica, now);
+  if (sample.num_sequences == 0) return;  // all of them had ended in the step before
+  const auto computed = scheduler_.num_prompt_tokens_computed(*replica) - computed_before;
+  sample.num_prompt_tokens = static_cast<std::int32_t>(computed);
+  outlet_.on_step(*replica, sample);
+}
+
+void EngineCore::carry_out(Cluster::Actions actions, Time now) {
+  for (const Cluster::Lost& lost : actions.lost) {
+    scheduler_.replica_lost(lost.id, now);
+    lost_at_[lost.id] = now;
+    outlet_.on_lost(lost);
+  }
+  for (Cluster::Send& send : actions.sends) outlet_.send(std::move(send.peers), std::move(send.message));
+  for (const Cluster::Joined& joined : actions.joined) {
+    scheduler_.replica_joined(joined.id, joined.epoch, joined.info, now);
+    lost_at_.erase(joined.id);
+    outlet_.on_joined(joined);
+  }
+}
+
+void EngineCore::finish_turn(Time now) {
+  carry_out(cluster_.on_tick(now), now);
+  forget_lost_replicas(now);
+  send_plans(now);
+  for (TokenEvent& event : scheduler_.take_events()) hand_out(std::move(event));
+#ifndef NDEBUG
+  scheduler_.check_integrity();
+#endif
+}
+
+void EngineCore::forget_lost_replicas(Time now) {
+  std::erase_if(lost_at_, [&](const auto& entry) {
+    const bool gives_up = now - entry.second > no_replica_wait_us_;
+    if (gives_up) scheduler_.replica_forgotten(entry.first, now);
+    return gives_up;
+  });
+}
+
+// Every replica gets one plan before the first gets a second one.
+void EngineCore::send_plans(Time now) {
+  for (std::vector<ReplicaId> due = scheduler_.due(now); !due.empty(); due = scheduler_.due(now)) {
+    for (const ReplicaId replica : due) {
+      auto plan = scheduler_.plan(replica, now);
+      if (!plan) continue;
+      cluster_.on_plan_sent(replica, now);
+      outlet_.send(cluster_.ranks(replica), std::move(*plan));
+    }
+  }
+}
+
+void EngineCore::hand_out(TokenEvent event) {
+  const auto client = clients_.find(event.request_id);
+  if (client == clients_.end() || client->second.finished[static_cast<std::size_t>(event.sequence_index)]) {
+    return;  // cancelled meanwhile
+  }
+  if (event.queue_us > 0) outlet_.on_first_plan(event.replica, event.queue_us);
+  if (event.reject != RejectReason::kNone) outlet_.on_refused(event.reject);
+  const std::shared_ptr<TokenSink> sink = client->second.sink;
+  if (event.finish_reason != FinishReason::kNone) finish(client, event.sequence_index);
+  sink->on_event(std::move(event));
+}
+
+void EngineCore::finish(Clients::iterator client, std::int32_t sequence_index) {
+  std::vector<bool>& finished = client->second.finished;
+  finished[static_cast<std::size_t>(sequence_index)] = true;
+  if (std::ranges::find(finished, false) == finished.end()) clients_.erase(client);
+}
+
+void EngineCore::abort_all(Time now) {
+  for (const auto& [id, client] : clients_) scheduler_.cancel(id, now);
+  abort_clients();
+}
+
+void EngineCore::abort_clients() {
+  for (auto& [id, client] : clients_) {
+    for (std::size_t i = 0; i < client.finished.size(); ++i) {
+      if (client.finished[i]) continue;
+      client.sink->on_event({.request_id = id,
+                             .sequence_index = static_cast<std::int32_t>(i),
+                             .tokens = {},
+                             .logprobs = {},
+                             .finish_reason = FinishReason::kAbort});
+    }
+  }
+  clients_.clear();
+}
+
+void EngineCore::say_goodbye() {
+  for (Cluster::Send& send : cluster_.shut_down("the coordinator stops").sends) {
+    outlet_.send(std::move(send.peers), std::move(send.message));
+  }
+  abort_clients();
+}
+
+}  // namespace caudal

@@ -1,0 +1,71 @@
+// What a client may ask through either gateway, checked and with every default filled in, but not yet templated
+// or tokenized. Made by openai_api, read by generation. Plain data.
+#pragma once
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/types.h"
+#include "coordinator/request/beam_params.h"
+
+namespace caudal {
+
+enum class Endpoint : std::uint8_t { kCompletions, kChat };
+
+using Prompt = std::variant<std::string, std::vector<TokenId>>;
+
+// What the chat template sees. JSON, because templates reach into it freely; its shape has been checked.
+struct ChatInput {
+  boost::json::array messages;  // not empty; `content` is a string or null, tool arguments are objects
+  boost::json::array tools;
+  boost::json::object template_kwargs;
+  bool add_generation_prompt = true;
+  bool continue_final_message = false;
+};
+
+struct ApiRequest {
+  Endpoint endpoint = Endpoint::kCompletions;
+  std::string model;            // empty: the served one
+  std::vector<Prompt> prompts;  // completions: 1 or more; chat: none
+  ChatInput chat;
+
+  SamplingParams sampling;  // without a seed of its own, see below
+  std::optional<std::uint64_t> seed;
+  std::optional<std::int32_t> max_tokens;  // none: 16 for completions, what the context leaves for chat
+  std::int32_t min_tokens = 0;
+  std::vector<TokenId> stop_token_ids;  // the client's
+  bool ignore_eos = false;              // the model's own do not stop
+  std::int32_t num_sequences = 1;       // n, per prompt
+  std::int32_t best_of = 0;             // sequences per prompt that compete to be these; never fewer than n
+  bool use_beam_search = false;
+  std::int32_t beam_width = 0;          // 0: best_of, else n
+  double length_penalty = 1.0;
+  std::optional<BeamParams> beam;       // with use_beam_search, from all of these
+  std::int32_t priority = 0;
+  std::string cache_salt;               // cached prefixes are shared among requests of one salt only
+  std::optional<SpeculativeMode> speculative;  // when given, the usage tells how well it went
+  std::string user;                 // the tenant
+  std::int64_t deadline_ms = 0;     // from arrival to the first token, else refused; 0: none
+  std::int64_t ttft_target_ms = 0;  // likewise, but a wish; 0: none
+  double tpot_target_ms = 0.0;      // between two tokens, a wish; 0: none
+
+  std::vector<std::string> bad_words;  // never in the output, without or behind a space
+  std::vector<std::string> stop_strings;
+  bool include_stop = false;         // the stop string or token is part of the text
+  bool skip_special_tokens = true;   // control tokens leave no text
+  bool echo = false;                 // completions: the prompt comes first in the text
+  bool logprobs = false;             // chat only; completions ask with a number
+  std::int32_t num_logprobs = -1;    // alternatives per token; -1: not asked for
+
+  bool stream = false;
+  bool include_usage = false;           // stream_options: one more chunk with the usage
+  bool continuous_usage_stats = false;  // stream_options: the usage so far in every chunk
+};
+
+}  // namespace caudal

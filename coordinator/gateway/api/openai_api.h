@@ -1,0 +1,23 @@
+// A JSON body in OpenAI's request format -> a checked ApiRequest. The one validation path of both gateways: the
+// ZeroMQ gateway turns its typed messages into the same JSON first (proto_json). Pure, any thread.
+#pragma once
+
+#include <boost/json/value.hpp>
+
+#include "common/result.h"
+#include "coordinator/gateway/api/api_request.h"
+
+namespace caudal {
+
+// What checking needs to know of the model.
+struct ApiContext {
+  std::int32_t vocab_size = 0;
+  SamplingParams default_sampling;  // from generation_config.json
+};
+
+// Every Error names the field, with its path ("messages[1].content"), and never repeats what the client sent.
+// Fields this server knows but cannot honour are refused (limits.h), unknown ones are ignored; null means absent.
+// Whether `model` is served, and whether the prompt fits the context, are the caller's questions.
+Result<ApiRequest> parse_api_request(Endpoint endpoint, const boost::json::value& body, const ApiContext& context);
+
+}  // namespace caudal

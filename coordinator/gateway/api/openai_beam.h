@@ -1,0 +1,16 @@
+// Beam search as clients ask for it: `use_beam_search` and what goes with it, as vLLM names it, with the meanings of
+// Hugging Face transformers. Called by openai_api.
+#pragma once
+
+#include <boost/json/object.hpp>
+
+#include "common/result.h"
+#include "coordinator/gateway/api/api_request.h"
+
+namespace caudal {
+
+// After the scalars and lists: fills request.beam, or refuses what contradicts it. Without use_beam_search refuses
+// what makes sense only with it.
+Result<void> parse_beam_search(const boost::json::object& body, ApiRequest& request);
+
+}  // namespace caudal

@@ -1,0 +1,48 @@
+#include "coordinator/gateway/generation/best_of.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace caudal {
+namespace {
+
+double mean_logprob(const ChoiceDelta& candidate) {
+  if (candidate.logprobs.empty()) return -std::numeric_limits<double>::infinity();
+  double sum = 0.0;
+  for (const auto& entries : candidate.logprobs) sum += static_cast<double>(entries.front().logprob);
+  return sum / static_cast<double>(candidate.logprobs.size());
+}
+
+}  // namespace
+
+BestOf::BestOf(std::size_t num_prompts, std::int32_t num_candidates, std::int32_t num_kept, bool keeps_logprobs)
+    : num_candidates_(static_cast<std::size_t>(num_candidates)),
+      num_kept_(static_cast<std::size_t>(num_kept)),
+      keeps_logprobs_(keeps_logprobs),
+      candidates_(num_prompts * num_candidates_) {}
+
+void BestOf::add(ChoiceDelta delta) {
+  ChoiceDelta& candidate = candidates_[static_cast<std::size_t>(delta.choice)];
+  candidate.text += delta.text;
+  std::ranges::move(delta.logprobs, std::back_inserter(candidate.logprobs));
+  candidate.finish_reason = delta.finish_reason;
+  candidate.stop_string = std::move(delta.stop_string);
+  candidate.stop_token = delta.stop_token;
+}
+
+std::vector<ChoiceDelta> BestOf::take() {
+  std::vector<ChoiceDelta> kept;
+  for (auto first = candidates_.begin(); first != candidates_.end();) {
+    const auto last = first + static_cast<std::ptrdiff_t>(num_candidates_);
+    std::ranges::stable_sort(first, last, std::greater(), mean_logprob);
+    for (std::size_t i = 0; i < num_kept_; ++i) {
+      ChoiceDelta& best = kept.emplace_back(std::move(first[static_cast<std::ptrdiff_t>(i)]));
+      best.choice = static_cast<std::int32_t>(kept.size()) - 1;
+      if (!keeps_logprobs_) best.logprobs.clear();
+    }
+    first = last;
+  }
+  return kept;
+}
+
+}  // namespace caudal

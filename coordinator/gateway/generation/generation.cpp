@@ -1,0 +1,283 @@
+#include "coordinator/gateway/generation/generation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <random>
+
+#include "common/log.h"
+#include "coordinator/scheduler/beam_group.h"
+#include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/api/openai_api.h"
+
+namespace caudal {
+namespace {
+
+std::uint64_t draw_seed() {
+  static thread_local std::mt19937_64 generator(std::random_device{}());
+  return generator();
+}
+
+ApiError too_long(const char* message, const char* field) {
+  ApiError error = invalid_request({message, field});
+  error.code = "context_length_exceeded";
+  return error;
+}
+
+// A worker tells only so many of the most likely tokens.
+ApiError too_many_bans(const Request& request) {
+  return invalid_request({fmt::format("With {} beams, bad words (each alone and behind a space) and stop tokens must be at most {}.",
+                                      request.beam->width, kMaxCandidates - request.beam->width),
+                          request.sampling.bad_words.empty() ? "stop_token_ids" : "bad_words"});
+}
+
+Time to_time(Generation::Clock::time_point point) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(point.time_since_epoch()).count();
+}
+
+}  // namespace
+
+struct Generation::Part {
+  Request request;  // moved to the engine by start()
+  std::size_t num_prompt_tokens = 0;
+  std::size_t first_choice = 0;
+  std::size_t num_choices = 1;
+  std::optional<RequestId> id;  // set while the engine works on it
+  std::int64_t num_cached_tokens = 0;
+  std::int64_t num_drafted = 0;
+  std::int64_t num_accepted = 0;
+  std::vector<Clock::time_point> last_token;  // per sequence
+};
+
+std::int32_t served_context_tokens(const GenerationContext& context) {
+  const std::int32_t joined = context.service.status().max_context_tokens;
+  const std::int32_t of_model = context.model.max_context_tokens;
+  return joined > 0 ? std::min(joined, of_model) : of_model;
+}
+
+Generation::Generation(const GenerationContext& context, ApiRequest request, Clock::time_point arrival)
+    : context_(context), request_(std::move(request)), arrival_(arrival) {}
+
+Generation::~Generation() { cancel(); }
+
+std::optional<ApiError> Generation::prepare() {
+  const std::int32_t max_context = served_context_tokens(context_);
+  parts_.resize(request_.endpoint == Endpoint::kChat ? 1 : request_.prompts.size());
+  if (request_.best_of > request_.num_sequences) {
+    best_of_.emplace(parts_.size(), request_.best_of, request_.num_sequences, request_.num_logprobs >= 0);
+  }
+  Result<std::vector<std::vector<TokenId>>> bad_words = context_.encoder.encode_bad_words(request_.bad_words);
+  if (!bad_words) return invalid_request(bad_words.error());
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    if (auto error = prepare_part(i, max_context)) return error;
+    Request& request = parts_[i].request;
+    request.sampling.bad_words = bad_words.value();
+    if (request_.beam && num_candidates(request) > kMaxCandidates) return too_many_bans(request);
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t max_context) {
+  Part& part = parts_[index];
+  part.num_choices = static_cast<std::size_t>(request_.best_of);
+  part.first_choice = index * part.num_choices;
+  part.last_token.resize(part.num_choices);
+  std::string echo;
+  if (request_.endpoint == Endpoint::kChat) {
+    Result<std::vector<TokenId>> tokens = context_.encoder.encode_chat(request_.chat);
+    if (!tokens) return invalid_request(tokens.error());
+    part.request.prompt = std::move(tokens).value();
+  } else if (const std::string* text = std::get_if<std::string>(&request_.prompts[index])) {
+    part.request.prompt = context_.encoder.encode_text(*text);
+    if (request_.echo) echo = *text;
+  } else {
+    part.request.prompt = std::get<std::vector<TokenId>>(request_.prompts[index]);
+    if (request_.echo) echo = context_.model.tokenizer->decode(part.request.prompt, request_.skip_special_tokens);
+  }
+  part.num_prompt_tokens = part.request.prompt.size();
+  if (auto error = fit_context(part, max_context)) return error;
+
+  part.request.sampling = request_.sampling;
+  if (best_of_) part.request.sampling.num_logprobs = std::max(request_.sampling.num_logprobs, 0);
+  part.request.sampling.seed = request_.seed ? *request_.seed : draw_seed();
+  part.request.stop.min_tokens = request_.min_tokens;
+  part.request.stop.stop_token_ids = request_.stop_token_ids;
+  if (!request_.ignore_eos) {
+    auto& stops = part.request.stop.stop_token_ids;
+    stops.insert(stops.end(), context_.model.eos_token_ids.begin(), context_.model.eos_token_ids.end());
+  }
+  part.request.num_sequences = request_.best_of;
+  part.request.beam = request_.beam;
+  part.request.priority = request_.priority;
+  part.request.cache_salt = request_.cache_salt;
+  part.request.speculative = request_.speculative;
+  part.request.tenant = request_.user;
+  part.request.arrival = to_time(arrival_);
+  if (request_.deadline_ms > 0) part.request.deadline = part.request.arrival + request_.deadline_ms * 1000;
+  part.request.ttft_target_us = request_.ttft_target_ms * 1000;
+  part.request.tpot_target_us = static_cast<Time>(std::ceil(request_.tpot_target_ms * 1000.0));
+  for (std::size_t i = 0; i < part.num_choices; ++i) {
+    choices_.push_back(std::make_unique<Choice>(static_cast<std::int32_t>(part.first_choice + i),
+                                                *context_.model.tokenizer, request_, echo));
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> Generation::fit_context(Part& part, std::int32_t max_context) const {
+  const char* field = request_.endpoint == Endpoint::kChat ? "messages" : "prompt";
+  if (part.num_prompt_tokens == 0) return invalid_request({"It has no tokens.", field});
+  const auto context = static_cast<std::size_t>(max_context);
+  if (part.num_prompt_tokens >= context) {
+    const std::string message = fmt::format("The prompt has {} tokens; the context of {} leaves no room for output.",
+                                            part.num_prompt_tokens, context);
+    return too_long(message.c_str(), field);
+  }
+  const auto room = static_cast<std::int32_t>(context - part.num_prompt_tokens);
+  const std::int32_t fallback =
+      request_.endpoint == Endpoint::kChat ? room : std::min(room, kDefaultCompletionTokens);
+  part.request.stop.max_tokens = request_.max_tokens.value_or(fallback);
+  if (part.request.stop.max_tokens > room) {
+    const std::string message = fmt::format("The prompt has {} tokens; the context of {} leaves room for {} more.",
+                                            part.num_prompt_tokens, context, room);
+    return too_long(message.c_str(), "max_tokens");
+  }
+  if (request_.min_tokens > part.request.stop.max_tokens) {
+    return invalid_request({"It is more than the tokens that can be generated.", "min_tokens"});
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> Generation::start(std::function<void()> wake) {
+  stream_ = std::make_shared<TokenStream>(kMaxWaitingEvents * choices_.size(), std::move(wake));
+  num_unfinished_ = choices_.size();
+  for (Part& part : parts_) {
+    const Result<RequestId> id = context_.service.submit(std::move(part.request), stream_);
+    if (!id) {
+      cancel();
+      return overloaded();
+    }
+    part.id = id.value();
+  }
+  return std::nullopt;
+}
+
+Generation::Progress Generation::advance() {
+  Progress progress;
+  for (const TokenEvent& event : stream_->drain()) {
+    Part* part = part_of(event.request_id);
+    if (part == nullptr || progress.error) continue;  // cancelled, but this was under way
+    apply(*part, event, progress);
+  }
+  if (best_of_) {
+    for (ChoiceDelta& delta : std::exchange(progress.deltas, {})) best_of_->add(std::move(delta));
+    if (finished() && !recorded_) progress.deltas = best_of_->take();
+  }
+  if (stream_->overflowed() && !finished() && !progress.error) progress.error = slow_client();
+  if (progress.error) {
+    record_end(FinishReason::kError);
+    cancel();
+  } else if (finished()) {
+    record_end(choices_.front()->finish_reason());
+  }
+  return progress;
+}
+
+void Generation::apply(Part& part, const TokenEvent& event, Progress& progress) {
+  if (event.sequence_index < 0 || static_cast<std::size_t>(event.sequence_index) >= part.num_choices) return;
+  Choice& choice = *choices_[part.first_choice + static_cast<std::size_t>(event.sequence_index)];
+  if (choice.finished()) return;  // by a stop string, while this was under way
+  if (event.finish_reason == FinishReason::kError) {
+    progress.error = rejected(event.reject);
+    return;
+  }
+  part.num_cached_tokens = std::max<std::int64_t>(part.num_cached_tokens, event.num_cached_tokens);
+  part.num_drafted += event.num_drafted;
+  part.num_accepted += event.num_accepted;
+  measure(part, event);
+  if (auto delta = choice.apply(event)) progress.deltas.push_back(std::move(*delta));
+  if (!choice.finished()) return;
+  --num_unfinished_;
+  // The engine knows nothing of stop strings.
+  if (event.finish_reason == FinishReason::kNone) context_.service.cancel(*part.id, event.sequence_index);
+  const auto first = choices_.begin() + static_cast<std::ptrdiff_t>(part.first_choice);
+  const bool done = std::all_of(first, first + static_cast<std::ptrdiff_t>(part.num_choices),
+                                [](const auto& one) { return one->finished(); });
+  if (done) part.id.reset();
+}
+
+void Generation::measure(Part& part, const TokenEvent& event) {
+  if (event.tokens.empty()) return;
+  last_replica_ = event.replica;
+  const auto now = Clock::now();
+  if (!first_token_seen_) context_.metrics.first_token(event.replica, now - arrival_);
+  first_token_seen_ = true;
+  auto& last = part.last_token[static_cast<std::size_t>(event.sequence_index)];
+  const bool first = last == Clock::time_point{};
+  if (!first) context_.metrics.next_tokens(event.replica, now - last, static_cast<std::int32_t>(event.tokens.size()));
+  last = now;
+}
+
+Generation::Part* Generation::part_of(RequestId id) {
+  const auto part = std::find_if(parts_.begin(), parts_.end(), [id](const Part& each) { return each.id == id; });
+  return part == parts_.end() ? nullptr : &*part;
+}
+
+void Generation::record_end(FinishReason reason) {
+  if (std::exchange(recorded_, true)) return;
+  const Usage used = usage();
+  context_.metrics.request_finished({last_replica_, Clock::now() - arrival_, used.num_prompt_tokens, used.num_generated_tokens,
+                                     request_.num_sequences, reason});
+}
+
+std::int32_t Generation::num_choices() const {
+  return static_cast<std::int32_t>(parts_.size()) * request_.num_sequences;
+}
+
+Usage Generation::usage() const {
+  Usage usage;
+  for (const Part& part : parts_) {
+    usage.num_prompt_tokens += static_cast<std::int64_t>(part.num_prompt_tokens);
+    usage.num_cached_tokens += part.num_cached_tokens;
+    usage.num_drafted += part.num_drafted;
+    usage.num_accepted += part.num_accepted;
+  }
+  usage.tells_drafts = request_.speculative.has_value();
+  for (const auto& choice : choices_) usage.num_generated_tokens += choice->num_tokens();
+  return usage;
+}
+
+void Generation::cancel() {
+  for (Part& part : parts_) {
+    if (part.id) context_.service.cancel(*part.id);
+    part.id.reset();
+  }
+  if (stream_ != nullptr && num_unfinished_ > 0) record_end(FinishReason::kAbort);
+  num_unfinished_ = 0;
+}
+
+Intake take_request(const GenerationContext& context, Endpoint endpoint, const Result<boost::json::value>& body,
+                    Generation::Clock::time_point arrival) {
+  if (!body) return {nullptr, invalid_request(body.error())};
+  const ApiContext limits{context.model.vocab_size, context.model.default_sampling};
+  Result<ApiRequest> request = parse_api_request(endpoint, body.value(), limits);
+  if (!request) return {nullptr, invalid_request(request.error())};
+  if (!request.value().model.empty() && request.value().model != context.model.served_name) {
+    return {nullptr, model_not_found()};
+  }
+  auto generation = std::make_unique<Generation>(context, std::move(request).value(), arrival);
+  if (auto error = generation->prepare()) return {nullptr, std::move(error)};
+  return {std::move(generation), std::nullopt};
+}
+
+Intake contain(const std::function<Intake()>& work) {
+  try {
+    return work();
+  } catch (const std::exception& failure) {
+    LOG_WARNING("a request failed before it could start: {}", failure.what());
+    return {nullptr, internal_error()};
+  }
+}
+
+}  // namespace caudal

@@ -1,0 +1,185 @@
+// The part of a connection that waits for tokens. It has three sources of news, which all do the same, cancel the
+// waiter_ on the strand: the engine (through TokenStream), the work pool, and the client's end of the socket.
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <ctime>
+
+#include "coordinator/gateway/http/http_session.h"
+#include "coordinator/gateway/http/openai_response.h"
+#include "coordinator/gateway/api/strict_json.h"
+
+namespace caudal {
+namespace {
+
+constexpr std::chrono::hours kNoDeadline{24};
+constexpr std::chrono::milliseconds kPipelinePoll{500};
+
+// Counts as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<std::size_t>& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<std::size_t>& count_;
+};
+
+bool is_json(std::string_view content_type) {
+  const std::string_view type = content_type.substr(0, content_type.find(';'));
+  return beast::iequals(type.substr(0, type.find_last_not_of(' ') + 1), "application/json");
+}
+
+}  // namespace
+
+asio::awaitable<bool> HttpSession::serve_generation(Exchange& exchange, Endpoint endpoint) {
+  if (shared_.draining) co_return co_await answer_error(exchange, overloaded());
+  if (!is_json(exchange.content_type)) {
+    ApiError error = invalid_request({"It must be application/json.", "Content-Type"});
+    error.status = 415;
+    co_return co_await answer_error(exchange, error);
+  }
+  const Counted counted(shared_.num_answering);
+  watch_client();
+  Intake intake = co_await take_on_pool(exchange, endpoint);
+  if (given_up()) co_return false;
+  if (!intake.error) intake.error = intake.generation->start(waker());
+  bool go_on = false;
+  if (intake.error) {
+    go_on = co_await answer_error(exchange, *intake.error);
+  } else if (intake.generation->request().stream) {
+    go_on = co_await stream_answer(exchange, *intake.generation);
+  } else {
+    go_on = co_await whole_answer(exchange, *intake.generation);
+  }
+  stop_watching_.emit(asio::cancellation_type::terminal);
+  co_return go_on && !given_up();
+}
+
+// The job owns what it reads and writes: the connection may be gone before it is done.
+asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, Endpoint endpoint) {
+  struct Job {
+    std::string body;
+    Intake intake;
+    std::atomic<bool> done = false;
+  };
+  auto job = std::make_shared<Job>();
+  job->body = std::move(exchange.body);
+  const bool accepted = shared_.pool.try_submit(
+      [job, endpoint, wake = waker(), arrival = exchange.arrival, &context = shared_.generation] {
+        job->intake = contain([&] { return take_request(context, endpoint, parse_strict_json(job->body), arrival); });
+        job->done = true;
+        wake();
+      });
+  if (!accepted) co_return Intake{nullptr, overloaded()};
+  while (!job->done && !given_up()) co_await wait_for_news();
+  if (!job->done) co_return Intake{nullptr, overloaded()};
+  co_return std::move(job->intake);
+}
+
+asio::awaitable<bool> HttpSession::whole_answer(const Exchange& exchange, Generation& generation) {
+  OpenAiResponse response(generation.request(), shared_.generation.model, exchange.request_id, std::time(nullptr));
+  while (!generation.finished()) {
+    Generation::Progress progress = co_await next_progress(generation);
+    if (given_up()) co_return false;
+    if (progress.error) co_return co_await answer_error(exchange, *progress.error);
+    for (ChoiceDelta& delta : progress.deltas) response.collect(std::move(delta));
+  }
+  co_return co_await answer(exchange, {}, response.whole(generation.usage(), generation.num_choices()));
+}
+
+// The head goes out with the first token: until then a refusal still gets its status.
+asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Generation& generation) {
+  OpenAiResponse response(generation.request(), shared_.generation.model, exchange.request_id, std::time(nullptr));
+  ResponseHead head;
+  head.content_type = "text/event-stream; charset=utf-8";
+  head.chunked = exchange.http_1_1;
+  head.keep_alive = exchange.keep_alive && exchange.http_1_1;
+  head.request_id = exchange.request_id;
+  std::string out;
+  bool ended = false;
+  for (bool first = true; !ended; first = false) {
+    const Generation::Progress progress = co_await next_progress(generation);
+    if (given_up()) co_return false;
+    if (progress.error && first) co_return co_await answer_error(exchange, *progress.error);
+    std::string events;
+    for (const ChoiceDelta& delta : progress.deltas) response.append_events(delta, generation.usage(), events);
+    if (progress.error) events += "data: " + error_json(*progress.error) + "\n\n";
+    ended = progress.error || generation.finished();
+    if (ended) response.append_end(generation.usage(), events);
+    out = first ? response_head(head) : "";
+    if (head.chunked) {
+      append_http_chunk(events, out);
+      if (ended) out += kLastHttpChunk;
+    } else {
+      out += events;
+    }
+    if (!co_await write(out)) co_return false;
+  }
+  shared_.generation.metrics.http_request(exchange.handler, exchange.method, 200, Clock::now() - exchange.arrival);
+  co_return head.keep_alive;
+}
+
+// Returns with something to tell, or when nobody listens any more.
+asio::awaitable<Generation::Progress> HttpSession::next_progress(Generation& generation) {
+  for (;;) {
+    Generation::Progress progress = generation.advance();
+    if (!progress.deltas.empty() || progress.error || generation.finished() || given_up()) co_return progress;
+    co_await wait_for_news();
+  }
+}
+
+asio::awaitable<void> HttpSession::wait_for_news() {
+  waiter_.expires_after(client_pipelines_ ? std::chrono::milliseconds(kPipelinePoll) : kNoDeadline);
+  co_await waiter_.async_wait(asio::as_tuple(asio::use_awaitable));
+  if (client_pipelines_ && client_closed()) client_gone_ = true;
+}
+
+// For other threads. Holds the io_context, so that posting is safe however long the engine keeps its sink.
+std::function<void()> HttpSession::waker() {
+  return [io = shared_.io, executor = stream_.get_executor(), weak = weak_from_this()] {
+    asio::post(executor, [weak] {
+      if (const auto self = weak.lock()) self->waiter_.cancel();
+    });
+  };
+}
+
+void HttpSession::watch_client() {
+  client_gone_ = false;
+  client_pipelines_ = false;
+  auto handler = [weak = weak_from_this()](boost::system::error_code ec) {
+    const auto self = weak.lock();
+    if (self != nullptr) self->on_readable(ec);
+  };
+  stream_.socket().async_wait(
+      asio::ip::tcp::socket::wait_read,
+      asio::bind_cancellation_slot(stop_watching_.slot(), asio::bind_executor(stream_.get_executor(), handler)));
+}
+
+// Nothing is expected from the client now: the end of the connection, or the next request already.
+void HttpSession::on_readable(boost::system::error_code ec) {
+  if (ec == asio::error::operation_aborted) return;
+  if (ec || client_closed()) {
+    client_gone_ = true;
+  } else {
+    client_pipelines_ = true;
+  }
+  waiter_.cancel();
+}
+
+bool HttpSession::client_closed() {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  const int failed = getsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size);
+  return failed != 0 || info.tcpi_state != TCP_ESTABLISHED;
+}
+
+}  // namespace caudal

@@ -1,0 +1,106 @@
+// One HTTP connection: a coroutine on its own strand that reads a request, answers it, and starts over. Seen by
+// http_server only, because it drags Asio in.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <functional>
+#include <memory>
+
+#include "coordinator/gateway/http/http_server.h"
+#include "coordinator/gateway/http/http_text.h"
+
+namespace caudal {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+
+// What all connections of a server share.
+struct HttpShared {
+  HttpConfig config;
+  const GenerationContext& generation;
+  WorkPool& pool;
+  // Held by everything that may post to it from another thread, for example a TokenStream in the engine.
+  std::shared_ptr<asio::io_context> io = std::make_shared<asio::io_context>();
+  std::atomic<std::size_t> num_connections = 0;
+  std::atomic<std::size_t> buffered_bytes = 0;
+  std::atomic<std::size_t> num_answering = 0;  // requests whose generation is not answered to the end
+  std::atomic<bool> draining = false;
+};
+
+class HttpSession : public std::enable_shared_from_this<HttpSession> {
+ public:
+  HttpSession(HttpShared& shared, asio::ip::tcp::socket socket);
+  ~HttpSession();
+
+  asio::awaitable<void> run();
+  // On the session's strand. Ends the connection and with it what it asked for.
+  void close();
+  auto executor() { return stream_.get_executor(); }
+
+ private:
+  using Parser = beast::http::request_parser<beast::http::string_body>;
+  using Clock = std::chrono::steady_clock;
+
+  // What is kept of a request while it is answered.
+  struct Exchange {
+    std::string method;
+    std::string target;
+    std::string request_id;  // the client's X-Request-Id, or ours
+    std::string content_type;
+    std::string body;
+    bool keep_alive = false;
+    bool http_1_1 = true;
+    Clock::time_point arrival;
+    std::string_view handler = "none";  // path of the route, for the metrics
+  };
+
+  // Reading (http_session.cpp). An error is to be answered, after which the connection closes; when closing_ is
+  // set, there is nobody to answer.
+  asio::awaitable<bool> serve_one();
+  asio::awaitable<std::optional<ApiError>> read_request(Parser& parser, Exchange& exchange);
+  asio::awaitable<std::optional<ApiError>> read_head(Parser& parser);
+  asio::awaitable<std::optional<ApiError>> read_body(Parser& parser);
+  asio::awaitable<void> read_more(std::size_t num_bytes);
+  bool account_body(std::size_t num_bytes);
+
+  // Answering. Each says whether the connection can go on.
+  asio::awaitable<bool> dispatch(Exchange& exchange);
+  asio::awaitable<bool> answer(const Exchange& exchange, ResponseHead head, std::string body);
+  asio::awaitable<bool> answer_error(const Exchange& exchange, const ApiError& error, std::string_view allow = {});
+  asio::awaitable<bool> write(std::string_view data);
+  asio::awaitable<void> linger();
+
+  // Generations (http_generation.cpp).
+  asio::awaitable<bool> serve_generation(Exchange& exchange, Endpoint endpoint);
+  asio::awaitable<Intake> take_on_pool(Exchange& exchange, Endpoint endpoint);
+  asio::awaitable<bool> stream_answer(const Exchange& exchange, Generation& generation);
+  asio::awaitable<bool> whole_answer(const Exchange& exchange, Generation& generation);
+  asio::awaitable<Generation::Progress> next_progress(Generation& generation);
+  asio::awaitable<void> wait_for_news();
+  std::function<void()> waker();
+  void watch_client();
+  void on_readable(boost::system::error_code ec);
+  bool client_closed();
+  bool given_up() const { return client_gone_ || closing_; }
+
+  HttpShared& shared_;
+  beast::tcp_stream stream_;
+  beast::flat_buffer buffer_;
+  asio::steady_timer waiter_;              // cancelled by whoever has news for the coroutine
+  asio::cancellation_signal stop_watching_;
+  bool client_gone_ = false;
+  bool client_pipelines_ = false;  // unread bytes hide the end of the connection: ask for it now and then
+  bool closing_ = false;
+  std::size_t accounted_bytes_ = 0;  // of HttpShared::buffered_bytes
+};
+
+}  // namespace caudal

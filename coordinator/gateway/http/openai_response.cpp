@@ -1,0 +1,247 @@
+#include "coordinator/gateway/http/openai_response.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "coordinator/gateway/api/strict_json.h"
+#include "coordinator/gateway/generation/token_text.h"
+
+namespace caudal {
+namespace {
+
+void append_usage(const Usage& usage, std::string& out) {
+  out += fmt::format(
+      R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}})",
+      usage.num_prompt_tokens, usage.num_generated_tokens, usage.num_prompt_tokens + usage.num_generated_tokens,
+      usage.num_cached_tokens);
+  if (usage.tells_drafts) {
+    out += fmt::format(
+        R"(,"completion_tokens_details":{{"accepted_prediction_tokens":{},"rejected_prediction_tokens":{}}})",
+        usage.num_accepted, usage.num_drafted - usage.num_accepted);
+  }
+  out += '}';
+}
+
+// JSON has no infinities: the least a token can be is written as OpenAI does.
+double finite(float logprob) { return std::isfinite(logprob) ? static_cast<double>(logprob) : -9999.0; }
+
+void append_bytes(const std::string& bytes, std::string& out) {
+  out += '[';
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (i > 0) out += ',';
+    out += std::to_string(static_cast<unsigned char>(bytes[i]));
+  }
+  out += ']';
+}
+
+// {"token":...,"logprob":...,"bytes":[...] without the closing brace.
+void append_chat_token(const Tokenizer& tokenizer, const TokenLogprob& entry, std::string& out) {
+  const std::string bytes = token_bytes(tokenizer, entry.token);
+  out += R"({"token":)";
+  append_json_string(out, token_name(bytes));
+  out += fmt::format(R"(,"logprob":{},"bytes":)", finite(entry.logprob));
+  append_bytes(bytes, out);
+}
+
+std::size_t count_characters(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xC0) != 0x80; }));
+}
+
+}  // namespace
+
+std::string_view finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kAbort: return "abort";
+    case FinishReason::kError: return "error";
+    case FinishReason::kNone: break;
+  }
+  return "";
+}
+
+OpenAiResponse::OpenAiResponse(const ApiRequest& request, const ModelContext& model, std::string unique,
+                               std::int64_t created)
+    : request_(request),
+      model_(model),
+      chat_(request.endpoint == Endpoint::kChat),
+      id_((chat_ ? "chatcmpl-" : "cmpl-") + std::move(unique)),
+      tail_of_head_(fmt::format(R"(","created":{},"model":)", created)) {
+  append_json_string(tail_of_head_, model.served_name);
+}
+
+OpenAiResponse::Collected& OpenAiResponse::choice(std::int32_t index) {
+  const auto position = static_cast<std::size_t>(index);
+  if (choices_.size() <= position) choices_.resize(position + 1);
+  return choices_[position];
+}
+
+void OpenAiResponse::append_head(std::string_view object, std::string& out) const {
+  out += R"({"id":")";
+  out += id_;  // letters, digits and a dash
+  out += R"(","object":")";
+  out += object;
+  out += tail_of_head_;
+}
+
+// Appends "finish_reason":...,"stop_reason":... (the second is vLLM's: the stop string or stop token id).
+void OpenAiResponse::append_finish(const ChoiceDelta& end, std::string& out) const {
+  out += R"("finish_reason":")";
+  out += finish_reason_name(end.finish_reason);
+  out += R"(","stop_reason":)";
+  if (!end.stop_string.empty()) {
+    append_json_string(out, end.stop_string);
+  } else {
+    out += end.stop_token ? std::to_string(*end.stop_token) : "null";
+  }
+}
+
+// --- Streaming ---
+
+void OpenAiResponse::append_chunk(std::int32_t index, std::string_view delta_json, const std::string& logprobs,
+                                  const ChoiceDelta* end, const Usage& usage, std::string& out) const {
+  out += "data: ";
+  append_head(chat_ ? "chat.completion.chunk" : "text_completion", out);
+  out += fmt::format(R"(,"choices":[{{"index":{},{},"logprobs":{},)", index, delta_json, logprobs);
+  if (end != nullptr) {
+    append_finish(*end, out);
+  } else {
+    out += R"("finish_reason":null)";
+  }
+  out += "}]";
+  if (request_.continuous_usage_stats) {
+    out += R"(,"usage":)";
+    append_usage(usage, out);
+  } else if (request_.include_usage) {
+    out += R"(,"usage":null)";
+  }
+  out += "}\n\n";
+}
+
+void OpenAiResponse::append_events(const ChoiceDelta& delta, const Usage& usage, std::string& out) {
+  Collected& collected = choice(delta.choice);
+  if (chat_ && !collected.opened) {
+    append_chunk(delta.choice, R"("delta":{"role":"assistant","content":""})", "null", nullptr, usage, out);
+  }
+  collected.opened = true;
+  if (!delta.text.empty() || !delta.logprobs.empty()) {
+    std::string json = chat_ ? R"("delta":{"content":)" : R"("text":)";
+    append_json_string(json, delta.text);
+    if (chat_) json += '}';
+    append_chunk(delta.choice, json, logprobs_json(delta, collected.text_offset), nullptr, usage, out);
+  }
+  if (delta.finish_reason == FinishReason::kNone) return;
+  append_chunk(delta.choice, chat_ ? R"("delta":{})" : R"("text":"")", "null", &delta, usage, out);
+}
+
+void OpenAiResponse::append_end(const Usage& usage, std::string& out) const {
+  if (request_.include_usage) {
+    out += "data: ";
+    append_head(chat_ ? "chat.completion.chunk" : "text_completion", out);
+    out += R"(,"choices":[],"usage":)";
+    append_usage(usage, out);
+    out += "}\n\n";
+  }
+  out += "data: [DONE]\n\n";
+}
+
+// --- Whole ---
+
+void OpenAiResponse::collect(ChoiceDelta delta) {
+  ChoiceDelta& all = choice(delta.choice).all;
+  all.text += delta.text;
+  all.logprobs.insert(all.logprobs.end(), std::make_move_iterator(delta.logprobs.begin()),
+                      std::make_move_iterator(delta.logprobs.end()));
+  all.finish_reason = delta.finish_reason;
+  all.stop_string = std::move(delta.stop_string);
+  all.stop_token = delta.stop_token;
+}
+
+std::string OpenAiResponse::whole(const Usage& usage, std::int32_t num_choices) {
+  std::string out;
+  append_head(chat_ ? "chat.completion" : "text_completion", out);
+  out += R"(,"choices":[)";
+  for (std::int32_t index = 0; index < num_choices; ++index) {
+    Collected& collected = choice(index);
+    if (index > 0) out += ',';
+    out += fmt::format(R"({{"index":{},)", index);
+    out += chat_ ? R"("message":{"role":"assistant","content":)" : R"("text":)";
+    append_json_string(out, collected.all.text);
+    if (chat_) out += R"(,"refusal":null})";
+    out += R"(,"logprobs":)" + logprobs_json(collected.all, collected.text_offset) + ",";
+    append_finish(collected.all, out);
+    out += '}';
+  }
+  out += R"(],"usage":)";
+  append_usage(usage, out);
+  return out + "}";
+}
+
+// --- Logprobs ---
+
+std::string OpenAiResponse::logprobs_json(const ChoiceDelta& delta, std::size_t& text_offset) const {
+  if (request_.num_logprobs < 0 || delta.logprobs.empty()) return "null";
+  return chat_ ? chat_logprobs(delta) : completion_logprobs(delta, text_offset);
+}
+
+std::string OpenAiResponse::chat_logprobs(const ChoiceDelta& delta) const {
+  std::string out = R"({"content":[)";
+  for (std::size_t i = 0; i < delta.logprobs.size(); ++i) {
+    const auto& entries = delta.logprobs[i];
+    if (entries.empty()) continue;
+    if (i > 0) out += ',';
+    append_chat_token(*model_.tokenizer, entries.front(), out);
+    out += R"(,"top_logprobs":[)";
+    for (std::size_t top = 1; top < entries.size(); ++top) {
+      if (top > 1) out += ',';
+      append_chat_token(*model_.tokenizer, entries[top], out);
+      out += '}';
+    }
+    out += "]}";
+  }
+  return out + R"(],"refusal":null})";
+}
+
+std::string OpenAiResponse::completion_logprobs(const ChoiceDelta& delta, std::size_t& text_offset) const {
+  std::string tokens;
+  std::string scores;
+  std::string tops;
+  std::string offsets;
+  for (const auto& entries : delta.logprobs) {
+    if (entries.empty()) continue;
+    const char* comma = tokens.empty() ? "" : ",";
+    const std::string name = token_name(token_bytes(*model_.tokenizer, entries.front().token));
+    tokens += comma;
+    append_json_string(tokens, name);
+    scores += fmt::format("{}{}", comma, finite(entries.front().logprob));
+    offsets += fmt::format("{}{}", comma, text_offset);
+    text_offset += count_characters(name);
+    tops += comma;
+    tops += '{';
+    for (std::size_t top = 1; top < entries.size(); ++top) {
+      if (top > 1) tops += ',';
+      append_json_string(tops, token_name(token_bytes(*model_.tokenizer, entries[top].token)));
+      tops += fmt::format(":{}", finite(entries[top].logprob));
+    }
+    tops += '}';
+  }
+  return fmt::format(R"({{"tokens":[{}],"token_logprobs":[{}],"top_logprobs":[{}],"text_offset":[{}]}})", tokens,
+                     scores, tops, offsets);
+}
+
+std::string model_json(const ModelContext& model, std::int32_t max_context_tokens) {
+  std::string name;
+  append_json_string(name, model.served_name);
+  return fmt::format(
+      R"({{"id":{},"object":"model","created":{},"owned_by":"caudal","root":{},"parent":null,"max_model_len":{}}})", name,
+      model.created, name, max_context_tokens);
+}
+
+std::string models_json(const ModelContext& model, std::int32_t max_context_tokens) {
+  return R"({"object":"list","data":[)" + model_json(model, max_context_tokens) + "]}";
+}
+
+}  // namespace caudal

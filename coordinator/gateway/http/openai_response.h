@@ -1,0 +1,61 @@
+// Answers in OpenAI's formats: one JSON object, or server-sent events. Text building only, no sockets; belongs to
+// one request. Per token it appends to a string and looks nothing up.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "coordinator/gateway/generation/choice.h"
+#include "coordinator/gateway/generation/generation.h"
+
+namespace caudal {
+
+// "stop", "length", "abort", "error"; "" while running.
+std::string_view finish_reason_name(FinishReason reason);
+
+class OpenAiResponse {
+ public:
+  // `request` and `model` outlive it. `unique` makes the id: "chatcmpl-<unique>"; `created` in Unix seconds.
+  OpenAiResponse(const ApiRequest& request, const ModelContext& model, std::string unique, std::int64_t created);
+
+  // Streaming: appends the events for one delta: `data: {...}\n\n`, preceded by the role for a new chat choice, and a
+  // last one that holds the finish reason alone. `usage` is what was used so far.
+  void append_events(const ChoiceDelta& delta, const Usage& usage, std::string& out);
+  // Appends the usage chunk if asked for, and `data: [DONE]`.
+  void append_end(const Usage& usage, std::string& out) const;
+
+  // Not streaming: collects deltas, then writes the whole object.
+  void collect(ChoiceDelta delta);
+  std::string whole(const Usage& usage, std::int32_t num_choices);
+
+  const std::string& id() const { return id_; }
+
+ private:
+  struct Collected {
+    ChoiceDelta all;  // text and logprobs so far
+    bool opened = false;
+    std::size_t text_offset = 0;  // in characters, of the next token's logprobs
+  };
+
+  Collected& choice(std::int32_t index);
+  void append_head(std::string_view object, std::string& out) const;
+  void append_chunk(std::int32_t index, std::string_view delta_json, const std::string& logprobs,
+                    const ChoiceDelta* end, const Usage& usage, std::string& out) const;
+  void append_finish(const ChoiceDelta& end, std::string& out) const;
+  std::string logprobs_json(const ChoiceDelta& delta, std::size_t& text_offset) const;
+  std::string chat_logprobs(const ChoiceDelta& delta) const;
+  std::string completion_logprobs(const ChoiceDelta& delta, std::size_t& text_offset) const;
+
+  const ApiRequest& request_;
+  const ModelContext& model_;
+  const bool chat_;
+  const std::string id_;
+  std::string tail_of_head_;  // ,"created":...,"model":"..." as JSON
+  std::vector<Collected> choices_;
+};
+
+std::string model_json(const ModelContext& model, std::int32_t max_context_tokens);   // GET /v1/models/NAME
+std::string models_json(const ModelContext& model, std::int32_t max_context_tokens);  // GET /v1/models
+
+}  // namespace caudal

@@ -1,0 +1,119 @@
+#include "coordinator/gateway/zmq/zmq_events.h"
+
+#include <fmt/format.h>
+
+#include "coordinator/gateway/http/openai_response.h"
+#include "coordinator/gateway/generation/token_text.h"
+#include "proto/gateway.pb.h"
+
+namespace caudal {
+namespace {
+
+using TokenScores = std::vector<TokenLogprob>;
+
+void write_score(const Tokenizer& tokenizer, const TokenLogprob& entry, gateway::TokenLogprob& out) {
+  out.set_token(entry.token);
+  out.set_bytes(token_bytes(tokenizer, entry.token));
+  out.set_logprob(entry.logprob);
+}
+
+template <typename Target>
+void write_scores(const Tokenizer& tokenizer, const std::vector<TokenScores>& tokens, Target& out) {
+  for (const TokenScores& entries : tokens) {
+    if (entries.empty()) continue;
+    gateway::TokenLogprobs& one = *out.add_logprobs();
+    write_score(tokenizer, entries.front(), *one.mutable_sampled());
+    for (std::size_t i = 1; i < entries.size(); ++i) write_score(tokenizer, entries[i], *one.add_top());
+  }
+}
+
+}  // namespace
+
+std::string error_event(std::uint64_t tag, const ApiError& error) {
+  gateway::GatewayEvent event;
+  event.set_tag(tag);
+  gateway::Error& out = *event.mutable_error();
+  out.set_status(error.status);
+  out.set_message(error.message);
+  out.set_type(error.type);
+  out.set_param(error.param);
+  out.set_code(error.code);
+  return event.SerializeAsString();
+}
+
+std::string aborted_event(std::uint64_t tag) {
+  gateway::GatewayEvent event;
+  event.set_tag(tag);
+  event.mutable_finished();
+  return event.SerializeAsString();
+}
+
+std::string status_event(std::uint64_t tag, bool ready, const GenerationContext& context) {
+  gateway::GatewayEvent event;
+  event.set_tag(tag);
+  event.mutable_status()->set_ready(ready);
+  event.mutable_status()->set_model(context.model.served_name);
+  event.mutable_status()->set_max_context_tokens(served_context_tokens(context));
+  return event.SerializeAsString();
+}
+
+EventWriter::EventWriter(std::uint64_t tag, const ApiRequest& request, const ModelContext& model)
+    : tag_(tag), request_(request), model_(model),
+      id_(fmt::format("{}-{}", request.endpoint == Endpoint::kChat ? "chatcmpl" : "cmpl", tag)) {
+  const std::size_t num_prompts = request.endpoint == Endpoint::kChat ? 1 : request.prompts.size();
+  choices_.resize(num_prompts * static_cast<std::size_t>(request.num_sequences));
+}
+
+std::string EventWriter::accepted() const {
+  gateway::GatewayEvent event;
+  event.set_tag(tag_);
+  event.mutable_accepted()->set_id(id_);
+  event.mutable_accepted()->set_model(model_.served_name);
+  return event.SerializeAsString();
+}
+
+std::vector<std::string> EventWriter::delta(const ChoiceDelta& delta) {
+  ChoiceDelta& choice = choices_[static_cast<std::size_t>(delta.choice)];
+  choice.finish_reason = delta.finish_reason;
+  choice.stop_string = delta.stop_string;
+  choice.stop_token = delta.stop_token;
+  if (!request_.stream) {
+    choice.text += delta.text;
+    choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+    return {};
+  }
+  if (delta.text.empty() && delta.logprobs.empty()) return {};
+  gateway::GatewayEvent event;
+  event.set_tag(tag_);
+  event.mutable_delta()->set_choice(static_cast<std::uint32_t>(delta.choice));
+  event.mutable_delta()->set_text(delta.text);
+  write_scores(*model_.tokenizer, delta.logprobs, *event.mutable_delta());
+  return {event.SerializeAsString()};
+}
+
+std::string EventWriter::finished(const Usage& usage) {
+  gateway::GatewayEvent event;
+  event.set_tag(tag_);
+  gateway::Finished& out = *event.mutable_finished();
+  out.set_id(id_);
+  out.set_model(model_.served_name);
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    const ChoiceDelta& choice = choices_[i];
+    const bool cut = choice.finish_reason == FinishReason::kNone;
+    gateway::Choice& one = *out.add_choices();
+    one.set_index(static_cast<std::uint32_t>(i));
+    one.set_text(choice.text);
+    one.set_finish_reason(std::string(finish_reason_name(cut ? FinishReason::kAbort : choice.finish_reason)));
+    one.set_stop_string(choice.stop_string);
+    if (choice.stop_token) one.set_stop_token(*choice.stop_token);
+    write_scores(*model_.tokenizer, choice.logprobs, one);
+  }
+  out.mutable_usage()->set_prompt_tokens(usage.num_prompt_tokens);
+  out.mutable_usage()->set_completion_tokens(usage.num_generated_tokens);
+  out.mutable_usage()->set_cached_tokens(usage.num_cached_tokens);
+  out.mutable_usage()->set_accepted_prediction_tokens(usage.num_accepted);
+  out.mutable_usage()->set_rejected_prediction_tokens(usage.num_drafted - usage.num_accepted);
+  return event.SerializeAsString();
+}
+
+}  // namespace caudal

@@ -1,0 +1,70 @@
+#include "coordinator/scheduler/admission.h"
+
+#include <algorithm>
+
+#include "coordinator/scheduler/scheduler_config.h"
+
+namespace caudal {
+
+std::int32_t token_limit(const ReplicaInfo& info, const Demand& demand) {
+  const std::int32_t room = info.max_context_tokens - demand.num_prompt_tokens;
+  return demand.num_prompt_tokens + std::min(demand.max_new_tokens, room);
+}
+
+std::int32_t entry_tokens(const ReplicaInfo& info, const Demand& demand) {
+  return demand.never_preempted ? token_limit(info, demand) : demand.num_tokens;
+}
+
+std::int32_t further_beam_blocks(const Demand& demand, std::int32_t num_tokens) {
+  return blocks_for(num_tokens) - demand.num_prompt_tokens / kBlockSize;
+}
+
+std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand) {
+  const std::int32_t num_tokens = demand.never_preempted ? token_limit(info, demand) : demand.num_tokens + 1;
+  return blocks_for(entry_tokens(info, demand)) - demand.cached.num_blocks + demand.cached.num_free +
+         (demand.num_beams - 1) * further_beam_blocks(demand, num_tokens);
+}
+
+bool can_ever_fit(const ReplicaInfo& info, const Demand& demand) {
+  const std::int32_t limit = token_limit(info, demand);
+  const std::int64_t num_blocks =
+      blocks_for(limit) + std::int64_t{demand.num_beams - 1} * further_beam_blocks(demand, limit);
+  return demand.num_tokens < info.max_context_tokens && info.max_num_sequences >= demand.num_beams &&
+         info.max_tokens_per_step > 0 && num_blocks <= info.num_blocks;
+}
+
+Admission::Admission(const SchedulerConfig& config, const ReplicaInfo& info, const Occupancy& occupancy)
+    : info_(&info),
+      chunked_prefill_(config.chunked_prefill),
+      max_tokens_(config.step_tokens(info)),
+      num_tokens_(occupancy.num_tokens_left),
+      num_sequences_(config.batch_sequences(info) - occupancy.num_running),
+      num_blocks_(occupancy.num_free_blocks),
+      reserve_(occupancy.num_running) {
+  if (config.batching == BatchingMode::kStatic && !occupancy.batch_is_open) num_sequences_ = 0;
+}
+
+std::int32_t Admission::chunk(std::int32_t num_wanted) const {
+  if (num_wanted <= num_tokens_) return num_wanted;
+  return chunked_prefill_ || num_wanted > max_tokens_ ? num_tokens_ : 0;
+}
+
+bool Admission::admits(const Demand& demand) const {
+  return !exhausted() && num_sequences_ >= demand.num_beams && chunk(demand.num_uncached()) > 0 && can_ever_fit(*info_, demand) &&
+         entry_blocks(*info_, demand) + reserve_ <= num_blocks_;
+}
+
+void Admission::take(const Demand& demand) {
+  num_tokens_ -= chunk(demand.num_uncached());
+  take_room(demand);
+}
+
+void Admission::limit_tokens(std::int32_t num_tokens) { num_tokens_ = std::min(num_tokens_, num_tokens); }
+
+void Admission::take_room(const Demand& demand) {
+  num_sequences_ -= demand.num_beams;
+  num_blocks_ -= entry_blocks(*info_, demand);
+  reserve_ += demand.num_beams;
+}
+
+}  // namespace caudal

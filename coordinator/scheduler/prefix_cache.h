@@ -1,0 +1,42 @@
+// PrefixCache: what the scheduler does with prefixes: how much of a sequence a replica has, taking that at
+// admission, publishing what an answer has confirmed. A sequence has its prefix from a sibling that runs there
+// (n > 1: a fork, up to the last token of the prompt) or from the hash index (whole blocks). KvManager keeps
+// the blocks; this decides where to look. Off: nothing is found or published; forks remain. Engine thread.
+#pragma once
+
+#include "coordinator/scheduler/scheduler_config.h"
+#include "coordinator/scheduler/scheduler_replica.h"
+
+namespace caudal {
+
+class PrefixCache {
+ public:
+  explicit PrefixCache(const SchedulerConfig& config)
+      : enabled_(config.prefix_caching), key_(config.prefix_key) {}
+
+  // How much of the sequence is on the replica, in its host memory included.
+  CachedPrefix probe(Sequence& sequence, const Replica& replica) const;
+
+  // Gives an entering sequence the blocks that are there; it goes on behind them. A fork's partly filled last
+  // block is a copy, to be made in its first plan.
+  std::optional<BlockCopy> enter(Sequence& sequence, Replica& replica) const;
+
+  // Whether a sibling is computing the blocks that the sequence would have to compute as well.
+  static bool is_under_way(const Sequence& sequence);
+  // Whether that will be so for its siblings once the sequence is admitted with this prefix.
+  static bool will_compute_for_siblings(const Sequence& sequence, const CachedPrefix& cached);
+  // Whether the sequence can still use what a sibling computes.
+  static bool shares_prompt(const Sequence& sequence);
+
+  // Publishes the full blocks among the tokens that the worker has answered for. Plans in flight write
+  // behind those.
+  void publish(Sequence& sequence, Replica& replica) const;
+
+ private:
+  Prefix prefix(Sequence& sequence, const Replica& replica) const;
+
+  bool enabled_;
+  HashKey key_;
+};
+
+}  // namespace caudal

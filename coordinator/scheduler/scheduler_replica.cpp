@@ -1,0 +1,29 @@
+#include "coordinator/scheduler/scheduler_replica.h"
+
+#include <algorithm>
+
+namespace caudal {
+
+Replica::Replica(ReplicaId id_, Epoch epoch_, const ReplicaInfo& info_)
+    : id(id_), epoch(epoch_), info(info_), kv(info_.num_blocks), host(id_, info_.num_host_blocks), draft_length(info_) {
+  for (SlotId slot = info.max_num_sequences - 1; slot >= 0; --slot) free_slots.push_back(slot);
+}
+
+Admission Replica::admission(const SchedulerConfig& config, std::int32_t tokens_left) const {
+  return Admission(config, info,
+                   {.num_running = num_running(),
+                    .num_free_blocks = kv.pool().num_free(),
+                    .num_tokens_left = tokens_left,
+                    .batch_is_open = batch_is_open || running.empty()});
+}
+
+void Replica::insert_running(Sequence& sequence) {
+  const auto later = [](const Sequence* a, const Sequence* b) { return a->key < b->key; };
+  running.insert(std::upper_bound(running.begin(), running.end(), &sequence, later), &sequence);
+}
+
+void Replica::remove_departed() {
+  std::erase_if(running, [](const Sequence* s) { return s->state != SequenceState::kRunning; });
+}
+
+}  // namespace caudal

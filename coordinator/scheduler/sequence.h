@@ -1,0 +1,110 @@
+// Sequence: one stream of tokens of a request. It has no phase: a step hands out the difference between
+// what is known and what is computed, be it a prompt, a token, or everything again after a preemption.
+// Owned by its RequestState, which the Scheduler's request map owns; engine thread only.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "coordinator/scheduler/beam_group.h"
+#include "coordinator/policy/draft_length.h"
+#include "coordinator/kv/host_pool.h"
+#include "coordinator/kv/kv_manager.h"
+#include "coordinator/policy/queue_policy.h"
+#include "coordinator/request/request.h"
+#include "coordinator/policy/tenants.h"
+
+namespace caudal {
+
+struct RequestState;
+
+//            admit                  finished, cancelled
+//   kWaiting ------> kRunning ---------------------------------> kEnded
+//      ^                | out of blocks, replica lost              ^
+//      |                v                                          | finished by a plan in flight, cancelled
+//      +----------- kLeaving --------------------------------------+
+//        its last plan is answered                    kWaiting -> kEnded: cancelled, expired, too long
+enum class SequenceState : std::uint8_t { kWaiting, kRunning, kLeaving, kEnded };
+
+// What a sequence has on a replica; empty elsewhere. Without plans in flight the last three are 0.
+struct Residence {
+  ReplicaId replica = 0;
+  SlotId slot = -1;               // -1 once given back, while plans in flight still name the blocks
+  bool is_told = false;           // the worker has a sequence in the slot
+  std::int32_t token_limit = 0;   // prompt and output never get longer here
+  std::int32_t num_computed = 0;  // answered by the worker
+  BlockTable table;
+  std::int32_t num_plans_in_flight = 0;
+  std::int32_t num_tokens_in_flight = 0;      // given out to them
+  std::int32_t num_new_tokens_in_flight = 0;  // the most they can sample
+};
+
+// Of a beam: how it differs from what its worker has in the slot.
+struct BeamMove {
+  bool enters = false;     // it goes on from a sibling's tokens: the blocks in its table are of no worth
+  bool has_token = false;  // it has one token more
+};
+
+struct Sequence {
+  SequenceId id = 0;
+  std::int32_t index = 0;  // in the request
+  RequestState* request = nullptr;
+  QueueKey key;
+  SequenceState state = SequenceState::kWaiting;
+  std::vector<TokenId> tokens;  // prompt, then generated
+  std::int32_t num_preemptions = 0;
+  bool started = false;  // has been admitted before
+  bool had_turn = false;  // in the waiting queue; its prompt is charged to the tenant
+  Time tpot_target_us = 0;  // the request's
+  bool in_time = true;    // the target for the first token can still be met
+  Time queue_us = 0;     // from arrival to the first plan; told with the first event
+  std::int32_t num_cached_tokens = 0;  // of the prompt, at the first admission; told with the first event
+  PrefixHashes hashes;
+  DraftHistory drafts;
+  BeamMove move;
+  Residence residence;
+  HostCopy host;  // only while it waits
+
+  // When it has to be looked at if it has not started: after this it is too late for the target or the deadline.
+  std::optional<Time> alarm() const;
+
+  bool is_beam() const;
+  std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
+
+  // The most that can be known and computed once every plan in flight is answered. The very last token
+  // of a sequence is never computed: nothing is sampled from it.
+  std::int32_t max_known() const { return num_tokens() + residence.num_new_tokens_in_flight; }
+  std::int32_t num_uncomputed() const { return num_tokens() - residence.num_computed; }
+  std::int32_t max_computed() const { return residence.num_computed + residence.num_tokens_in_flight; }
+  std::int32_t num_plannable() const {
+    return std::min(max_known(), residence.token_limit - 1) - max_computed();
+  }
+};
+
+// Its prompt has moved into the sequences' tokens.
+struct RequestState {
+  Request request;
+  Tenant* tenant = nullptr;
+  Time best_case_us = 0;  // to the first token, on a replica with nothing else to do
+  std::int32_t num_prompt_tokens = 0;
+  bool started = false;             // one of them has been admitted before
+  std::vector<Sequence> sequences;  // never resized: others point at its elements
+  std::unique_ptr<BeamGroup> beams;  // what a beam search's sequences share
+  std::int32_t num_held = 0;        // sequences that have not ended, or that plans in flight still name
+};
+
+inline bool Sequence::is_beam() const { return request->beams != nullptr; }
+
+inline std::optional<Time> Sequence::alarm() const {
+  const Request& asked = request->request;
+  if (started) return std::nullopt;
+  if (in_time && asked.ttft_target_us > 0) {
+    const Time due = asked.arrival + asked.ttft_target_us;
+    return std::min(due, asked.deadline.value_or(due)) - request->best_case_us;
+  }
+  if (!asked.deadline) return std::nullopt;
+  return *asked.deadline - request->best_case_us;
+}
+
+}  // namespace caudal

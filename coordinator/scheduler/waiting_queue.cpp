@@ -1,0 +1,93 @@
+#include "coordinator/scheduler/waiting_queue.h"
+
+#include "common/check.h"
+
+namespace caudal {
+
+WaitingQueue::Age WaitingQueue::age(const Sequence& sequence) {
+  return {sequence.request->request.arrival, sequence.id};
+}
+
+void WaitingQueue::insert(Sequence& sequence) {
+  tenants_.begin_waiting(*sequence.request->tenant);
+  link(sequence);
+  if (const auto alarm = sequence.alarm()) alarms_.emplace(Age(*alarm, sequence.id), &sequence);
+}
+
+void WaitingQueue::erase(Sequence& sequence) {
+  unlink(sequence);
+  if (const auto alarm = sequence.alarm()) alarms_.erase({*alarm, sequence.id});
+  tenants_.end_waiting(*sequence.request->tenant);
+}
+
+void WaitingQueue::link(Sequence& sequence) {
+  CHECK(by_age_.emplace(age(sequence), &sequence).second);
+  const Tenant& tenant = *sequence.request->tenant;
+  Rank& rank = ranks_[sequence.key.rank];
+  const auto [entry, is_new] = rank.lanes.try_emplace(tenant.id);
+  Lane& lane = entry->second;
+  if (is_new) {
+    lane.service_seen = tenant.service;
+    rank.order.emplace(lane.service_seen, tenant.id);
+  }
+  CHECK(lane.sequences.emplace(sequence.key, &sequence).second);
+}
+
+void WaitingQueue::unlink(Sequence& sequence) {
+  CHECK(by_age_.erase(age(sequence)) == 1);
+  const auto rank = ranks_.find(sequence.key.rank);
+  const auto lane = rank->second.lanes.find(sequence.request->tenant->id);
+  CHECK(lane->second.sequences.erase(sequence.key) == 1);
+  if (!lane->second.sequences.empty()) return;
+  rank->second.order.erase({lane->second.service_seen, lane->first});
+  rank->second.lanes.erase(lane);
+  if (rank->second.lanes.empty()) ranks_.erase(rank);
+}
+
+Sequence& WaitingQueue::front() {
+  if (oldest_every_ > 0 && turns_to_oldest_ == oldest_every_ - 1) return *by_age_.begin()->second;
+  Rank& rank = ranks_.begin()->second;
+  for (;;) {
+    const std::uint64_t tenant_id = rank.order.begin()->second;
+    Lane& lane = rank.lanes.at(tenant_id);
+    Sequence& first = *lane.sequences.begin()->second;
+    const std::int64_t service = first.request->tenant->service;
+    if (lane.service_seen == service) return first;
+    rank.order.erase(rank.order.begin());
+    lane.service_seen = service;
+    rank.order.emplace(service, tenant_id);
+  }
+}
+
+// Once in the life of a sequence: the prompt is charged, and the next turn comes.
+void WaitingQueue::count_turn(Sequence& sequence) {
+  if (std::exchange(sequence.had_turn, true)) return;
+  sequence.request->tenant->charge_prompt(sequence.request->num_prompt_tokens);
+  if (oldest_every_ > 0) turns_to_oldest_ = (turns_to_oldest_ + 1) % oldest_every_;
+}
+
+Sequence* WaitingQueue::find_alarm(Time now) const {
+  if (alarms_.empty() || alarms_.begin()->first.first >= now) return nullptr;
+  return alarms_.begin()->second;
+}
+
+void WaitingQueue::check_integrity() const {
+  for (const auto& [at, sequence] : alarms_) {
+    CHECK_MSG(by_age_.contains(age(*sequence)), "an alarm outlives its sequence");
+    CHECK_MSG(sequence->alarm() == at.first, "an alarm at another time than the sequence asks for");
+  }
+}
+
+QueueWalk::~QueueWalk() {
+  for (Sequence* sequence : shown_) queue_.link(*sequence);
+}
+
+Sequence* QueueWalk::next() {
+  if (queue_.size() == 0) return nullptr;
+  Sequence& sequence = queue_.front();
+  queue_.unlink(sequence);
+  shown_.push_back(&sequence);
+  return &sequence;
+}
+
+}  // namespace caudal

@@ -1,0 +1,145 @@
+// Matrix product without AMX, and of f32: a micro kernel of up to 6 rows by 2 vectors, the shape that fills the
+// 16 registers of AVX2. bf16 weights become f32 in registers: half the bytes, the same sums.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/matmul/linear_simd.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target first
+#include <hwy/highway.h>
+
+#include <algorithm>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/matmul/linear.h"
+#include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/simd.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace caudal::HWY_NAMESPACE {
+
+constexpr int kMaxRows = 6;
+
+// sum[r][v] += x[r][k] * W[k][column of v], k = 0 .. in - 1 in order. x f32, rows `stride` apart.
+template <int kRows>
+HWY_INLINE void accumulate(const float* x, std::int64_t stride, const float* panel, std::int64_t column,
+                           std::int64_t in, V32 (&sum)[kRows][2]) {
+  const F32 d;
+  const float* w = panel + column;
+  for (std::int64_t k = 0; k < in; ++k, w += kPanel) {
+    const V32 w0 = hn::LoadU(d, w), w1 = hn::LoadU(d, w + hn::Lanes(d));
+    for (int r = 0; r < kRows; ++r) {
+      const V32 value = hn::Set(d, x[r * stride + k]);
+      sum[r][0] = hn::MulAdd(value, w0, sum[r][0]);
+      sum[r][1] = hn::MulAdd(value, w1, sum[r][1]);
+    }
+  }
+}
+
+// The k pair of one column is one 32-bit lane: the even k in its lower half.
+HWY_INLINE V32 even_k(F32 d, hn::Vec<U32> pair) { return hn::BitCast(d, hn::ShiftLeft<16>(pair)); }
+HWY_INLINE V32 odd_k(F32 d, hn::Vec<U32> pair) {
+  return hn::BitCast(d, hn::And(pair, hn::Set(U32(), 0xFFFF0000U)));
+}
+
+template <int kRows>
+HWY_INLINE void accumulate(const float* x, std::int64_t stride, const BF16* panel, std::int64_t column,
+                           std::int64_t in, V32 (&sum)[kRows][2]) {
+  const F32 d;
+  const U32 du;
+  const auto* words = reinterpret_cast<const std::uint32_t*>(panel);
+  const auto lane_offset = [](std::int64_t c) { return c / 16 * 256 + c % 16; };
+  const std::int64_t offset0 = lane_offset(column);
+  const std::int64_t offset1 = lane_offset(column + static_cast<std::int64_t>(hn::Lanes(d)));
+  for (std::int64_t k = 0; k < in; k += 2) {
+    const std::uint32_t* w = words + k / kBlockK * 512 + k % kBlockK / 2 * 16;
+    const auto pair0 = hn::LoadU(du, w + offset0), pair1 = hn::LoadU(du, w + offset1);
+    const V32 even0 = even_k(d, pair0), even1 = even_k(d, pair1), odd0 = odd_k(d, pair0), odd1 = odd_k(d, pair1);
+    for (int r = 0; r < kRows; ++r) {
+      const V32 x_even = hn::Set(d, x[r * stride + k]), x_odd = hn::Set(d, x[r * stride + k + 1]);
+      sum[r][0] = hn::MulAdd(x_odd, odd0, hn::MulAdd(x_even, even0, sum[r][0]));
+      sum[r][1] = hn::MulAdd(x_odd, odd1, hn::MulAdd(x_even, even1, sum[r][1]));
+    }
+  }
+}
+
+template <int kRows, typename W, typename O>
+void micro_kernel(const SimdLinearJob& job, std::int64_t row, std::int64_t panel) {
+  const F32 d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const CpuLinear& weight = *job.weight;
+  const std::int64_t columns = std::min(kPanel, weight.out_features() - panel * kPanel);
+  for (std::int64_t column = 0; column < columns; column += 2 * lanes) {
+    V32 sum[kRows][2];
+    for (auto& row_sum : sum) row_sum[0] = row_sum[1] = hn::Zero(d);
+    accumulate<kRows>(job.x + row * job.x_stride, job.x_stride, weight.panel<W>(panel), column, weight.in_features(), sum);
+    const float* bias = weight.bias() + panel * kPanel + column;
+    O* out = job.out->as<O>() + row * job.out->stride0() + panel * kPanel + column;
+    for (int r = 0; r < kRows; ++r, out += job.out->stride0()) {
+      store(hn::Add(sum[r][0], hn::LoadU(d, bias)), d, out, columns - column);
+      if (columns - column > lanes) {
+        store(hn::Add(sum[r][1], hn::LoadU(d, bias + lanes)), d, out + lanes, columns - column - lanes);
+      }
+    }
+  }
+}
+
+template <typename W, typename O>
+void panels_loop(const SimdLinearJob& job, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t panel = begin; panel < end; ++panel) {
+    std::int64_t row = 0;
+    for (; row + kMaxRows <= job.num_rows; row += kMaxRows) micro_kernel<kMaxRows, W, O>(job, row, panel);
+    switch (job.num_rows - row) {
+      case 1: micro_kernel<1, W, O>(job, row, panel); break;
+      case 2: micro_kernel<2, W, O>(job, row, panel); break;
+      case 3: micro_kernel<3, W, O>(job, row, panel); break;
+      case 4: micro_kernel<4, W, O>(job, row, panel); break;
+      case 5: micro_kernel<5, W, O>(job, row, panel); break;
+      default: break;
+    }
+  }
+}
+
+void linear_panels(const SimdLinearJob& job, std::int64_t begin, std::int64_t end) {
+  const bool f32_out = job.out->dtype() == DType::kF32;
+  if (job.weight->dtype() == DType::kF32) return panels_loop<float, float>(job, begin, end);
+  f32_out ? panels_loop<BF16, float>(job, begin, end) : panels_loop<BF16, BF16>(job, begin, end);
+}
+
+void widen_rows(const Tensor& x, std::int64_t begin, std::int64_t end, float* out, std::int64_t stride) {
+  const F32 d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t row = begin; row < end; ++row) {
+    const BF16* source = x.as<BF16>() + row * x.stride0();
+    for (std::int64_t k = 0; k < x.dim(1); k += lanes) {  // stride leaves room for the last vector's zeros
+      store_full(load(d, source + k, x.dim(1) - k), d, out + row * stride + k);
+    }
+  }
+}
+
+}  // namespace caudal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace caudal {
+
+HWY_EXPORT(linear_panels);
+HWY_EXPORT(widen_rows);
+
+void linear_simd(CpuContext& context, const Tensor& x, const CpuLinear& weight, const Tensor& out) {
+  SimdLinearJob job{x.as<float>(), x.stride0(), x.dim(0), &weight, &out};
+  if (x.dtype() == DType::kBF16) {
+    job.x_stride = (x.dim(1) + kPanel - 1) / kPanel * kPanel;
+    auto* widened = context.op_scratch().get<float>(static_cast<std::size_t>(x.dim(0) * job.x_stride));
+    context.parallel_for(x.dim(0), [&](std::int64_t begin, std::int64_t end) {
+      CAUDAL_SIMD(context, widen_rows)(x, begin, end, widened, job.x_stride);
+    });
+    job.x = widened;
+  }
+  // Several tasks per thread even out what the machine does besides.
+  const std::int64_t group = std::max<std::int64_t>(1, weight.num_panels() / (8 * context.num_threads()));
+  context.parallel_tasks((weight.num_panels() + group - 1) / group, [&](std::int64_t task, int) {
+    CAUDAL_SIMD(context, linear_panels)(job, task * group, std::min(weight.num_panels(), (task + 1) * group));
+  });
+}
+
+}  // namespace caudal
+#endif  // HWY_ONCE

@@ -1,0 +1,125 @@
+// The CUDA device: one GPU, one stream. Ops check their shapes, queue kernels and return; results are there after
+// synchronize(). Small things for the device travel through pinned memory, so that queueing never waits. The first
+// error stays and makes later ops do nothing; health() tells it. One step thread calls it.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/backend/arena.h"
+#include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/backend/cuda_context.h"
+#include "kernels/cuda/backend/matmul.h"
+
+namespace caudal::cuda {
+
+struct PackedSampling;
+
+class CudaBackend final : public Backend {
+ public:
+  static Result<std::unique_ptr<Backend>> create(const BackendOptions& options);
+  ~CudaBackend() override;
+
+  DeviceInfo info() const override;
+  bool computes_in(DType dtype) const override { return dtype != DType::kI32; }
+  std::size_t workspace_bytes(const StepSizes& sizes) const override;
+  Result<void> prepare(const StepSizes& sizes, std::size_t plan_bytes) override;
+  Result<void> health() const override;
+
+  Result<Buffer> allocate(std::size_t bytes) override;
+  Result<Buffer> allocate_host(std::size_t bytes) override;
+  void copy_to_device(const void* source, const Tensor& destination) override;
+  void copy_to_host(const Tensor& source, void* destination) override;
+  void zero(const Tensor& destination) override;
+  void synchronize() override { context_->synchronize(); }
+  bool queues() const override { return true; }
+  Result<std::unique_ptr<Recording>> record(std::int64_t tokens, const std::function<void()>& ops) override;
+  std::int64_t most_recorded_tokens(const HeadSizes& heads) const override;
+
+  Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
+  void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token,
+                 const Tensor& out) override;
+  void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
+  void add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
+                    const Tensor& out) override;
+  void linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
+  void choose_linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
+  void silu_and_mul(const Tensor& gate_up, const Tensor& out) override;
+  void rope_and_cache(const RopeCacheArgs& args) override;
+  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
+                       const AttentionBatch& batch, const AttentionParams& params,
+                       const Tensor& out) override;
+  void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) override;
+  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
+  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size,
+                                     std::span<const SamplingRow> rows, const Tensor& tokens) override;
+  std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override;
+  void take_drawn(const Tensor& drawn, const Tensor& token_ids) override;
+
+  CudaContext& context() { return *context_; }
+
+ private:
+  class Graph;
+
+  // A plan of the attention kernels on the device, for the batch that it was made for.
+  struct PlacedPlan {
+    const AttentionGeometry* geometry = nullptr;
+    std::int32_t window = 0;
+    std::vector<std::int32_t> query_start, context_length;
+    AttentionGrid grid;
+    Buffer words;
+  };
+
+  // What record() is at. Launches are as large as any plan needs; plans are placed in the first of two runs.
+  struct RecordingState {
+    int tokens = 1;  // new ones per sequence, at the most
+    bool capturing = false;
+    std::vector<PlacedPlan*> plans;
+  };
+
+  CudaBackend(std::unique_ptr<CudaContext> context, bool deterministic)
+      : context_(std::move(context)), deterministic_(deterministic) {}
+  Result<Buffer> allocate_directly(std::size_t bytes);
+  // At least `bytes` behind `buffer`; what it held is lost. Grown only by steps larger than prepare() was told.
+  bool grow(Buffer& buffer, std::size_t bytes);
+  Result<OwnedTensor> widened(const Tensor& vector);
+  AttentionDevice attention_device() const;
+  const AttentionGeometry& geometry_of(const AttentionShape& shape);
+  std::size_t attention_bytes(const StepSizes& sizes) const;
+  void prepare_attention(const StepSizes& sizes);
+  std::size_t sampling_bytes(const StepSizes& sizes) const;
+  std::size_t recording_bytes(const StepSizes& sizes) const;
+  static std::size_t tile_bytes(const StepSizes& sizes);
+  void prepare_tiles(const StepSizes& sizes);
+  void linear_in_tiles(const Tensor& x, const CudaLinear& weight, const Tensor& out);
+  void copy_rows(const Tensor& from, const Tensor& to);
+  void prepare_sampling(const StepSizes& sizes);
+  std::size_t queue_draws(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
+                          const Tensor& tokens, std::byte* host);
+  PlacedPlan& plan_for(const AttentionGeometry& geometry, std::int32_t window);
+  bool place(PlacedPlan& plan, const AttentionBatch& batch);
+  AttentionGrid recorded_grid(PlacedPlan& plan);
+  Result<std::unique_ptr<Recording>> capture(const std::function<void()>& ops, RecordingState& state);
+  bool ready() const { return !context_->failure(); }
+  void run(const std::function<void(cudaStream_t)>& launch);
+
+  std::unique_ptr<CudaContext> context_;
+  const bool deterministic_;
+  Buffer memory_;  // the arena's, while there is one
+  std::shared_ptr<Arena> arena_;  // with the buffers that came from it
+  std::unique_ptr<Matmul> matmul_;
+  std::list<AttentionGeometry> geometries_;  // one per model but in tests
+  std::list<PlacedPlan> plans_;              // one per window of the model
+  std::size_t plan_words_ = 0;  // most that a plan of a step has
+  Buffer attention_workspace_;
+  Buffer sampling_;
+  Buffer tile_in_, tile_out_;  // of products, when deterministic
+  RecordingState* recording_ = nullptr;  // while record() runs
+  std::size_t recordings_planned_ = 0, recordings_bytes_ = 0;
+};
+
+}  // namespace caudal::cuda

@@ -1,0 +1,177 @@
+// Sampling of the CUDA device: the host packs what the rows ask for, one kernel draws, and one copy to pinned memory
+// brings tokens and log-probabilities back while the host goes on. Rows with so many edits that they do not fit
+// together go in several runs.
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cuda/backend/cuda_backend.h"
+#include "kernels/cuda/sampling/sampling.h"
+#include "kernels/expect.h"
+
+namespace caudal::cuda {
+namespace {
+
+constexpr std::int64_t kEditsPerRow = 64;  // room for a biased or penalised row of usual length
+constexpr std::size_t kDrawsAtOnce = 3;    // of two steps in flight, and a draft model's
+
+// One after another in one buffer: what goes to the device, then what comes back.
+struct Layout {
+  std::size_t rows = 0, edits = 0, results = 0, end = 0;
+  std::int64_t num_rows, columns;  // columns of the log-probabilities
+
+  Layout(std::int64_t row_count, std::int64_t num_edits, std::int64_t max_logprobs)
+      : num_rows(row_count), columns(1 + max_logprobs) {
+    edits = Arena::rounded(static_cast<std::size_t>(num_rows) * sizeof(SampleRow));
+    results = edits + Arena::rounded(static_cast<std::size_t>(num_edits) * sizeof(LogitEdit));
+    end = results + Arena::rounded(result_bytes());
+  }
+  // tokens, then tokens and values of the log-probabilities: all of 4 bytes.
+  std::size_t result_bytes() const { return static_cast<std::size_t>(num_rows * (1 + 2 * columns)) * sizeof(std::int32_t); }
+  std::size_t result_offset(std::int64_t per_row) const {
+    return results + static_cast<std::size_t>(num_rows * per_row) * sizeof(std::int32_t);
+  }
+};
+
+std::int64_t edit_capacity(std::int64_t num_rows, std::int64_t vocab_size) {
+  return std::max(vocab_size, kEditsPerRow * num_rows);  // a row never has more edits than tokens
+}
+
+// Tokens and log-probabilities on their way to the host. All its runs are over when the last is.
+class CudaDraws final : public PendingDraws {
+ public:
+  CudaDraws(CudaContext& context, CudaContext::ResultsPtr results) : context_(context), results_(std::move(results)) {}
+
+  // The results of these rows begin `offset` bytes into the pinned memory.
+  void add(std::size_t offset, PackedSampling run) { runs_.push_back({offset, std::move(run.rows), run.max_logprobs}); }
+  void mark_end() { context_.check(cudaEventRecord(results_->ready, context_.stream()), "recording an event"); }
+  std::byte* memory() const { return results_->memory; }
+
+  bool ready() override { return context_.done(results_->ready); }
+  void wait(std::span<SamplingOutput> out) override {
+    context_.wait(results_->ready);
+    if (context_.failure()) return;
+    for (const Run& run : runs_) {
+      const Layout layout(std::ssize(run.rows), 0, run.max_logprobs);
+      const auto* tokens = reinterpret_cast<const std::int32_t*>(results_->memory + run.offset);
+      const std::int64_t n = layout.num_rows;
+      const bool logprobs = run.max_logprobs >= 0;
+      const SampledArrays arrays{
+          .tokens = tokens,
+          .logprob_tokens = logprobs ? tokens + n : nullptr,
+          .logprobs = logprobs ? reinterpret_cast<const float*>(tokens + (1 + layout.columns) * n) : nullptr,
+          .max_logprobs = run.max_logprobs};
+      unpack_sampling(arrays, run.rows, out.first(run.rows.size()));
+      out = out.subspan(run.rows.size());
+    }
+  }
+
+ private:
+  struct Run {
+    std::size_t offset;
+    std::vector<SampleRow> rows;
+    std::int32_t max_logprobs;
+  };
+
+  CudaContext& context_;
+  CudaContext::ResultsPtr results_;
+  std::vector<Run> runs_;
+};
+
+// What is left of draws when the device has failed.
+class NoDraws final : public PendingDraws {
+ public:
+  bool ready() override { return true; }
+  void wait(std::span<SamplingOutput>) override {}
+};
+
+}  // namespace
+
+std::size_t CudaBackend::sampling_bytes(const StepSizes& sizes) const {
+  return Layout(sizes.max_sequences, edit_capacity(sizes.max_sequences, sizes.vocab_size), kMaxLogprobs).end;
+}
+
+void CudaBackend::prepare_sampling(const StepSizes& sizes) {
+  grow(sampling_, sampling_bytes(sizes));
+  context_->keep_results(kDrawsAtOnce, Layout(sizes.max_sequences, 0, kMaxLogprobs).result_bytes());
+}
+
+std::unique_ptr<PendingDraws> CudaBackend::draw(const Tensor& logits, std::int64_t vocab_size,
+                                                std::span<const SamplingRow> rows, const Tensor& tokens) {
+  Dim num_rows("num_rows", std::ssize(rows)), columns("columns");
+  Expect expect("draw");
+  expect.shape("logits", logits, {num_rows, columns}).dtype("logits", logits, DType::kF32);
+  expect.that(vocab_size > 0 && vocab_size <= *columns, "vocab_size must be in [1, columns]");
+  if (!tokens.empty()) expect.shape("tokens", tokens, {num_rows}).dtype("tokens", tokens, DType::kI32);
+  CudaContext::ResultsPtr results;
+  if (ready()) results = context_->take_results(Layout(*num_rows, 0, kMaxLogprobs).result_bytes());
+  if (!results) return std::make_unique<NoDraws>();
+  auto draws = std::make_unique<CudaDraws>(*context_, std::move(results));
+  const std::int64_t capacity = edit_capacity(*num_rows, vocab_size);
+  std::size_t offset = 0;
+  for (std::size_t begin = 0; begin < rows.size() && ready();) {
+    std::size_t count = rows.size() - begin;
+    PackedSampling packed = pack_sampling(rows.subspan(begin, count), vocab_size);
+    while (std::ssize(packed.edits) > capacity && count > 1) {  // extraordinary penalties
+      count = (count + 1) / 2;
+      packed = pack_sampling(rows.subspan(begin, count), vocab_size);
+    }
+    const auto first = static_cast<std::int64_t>(begin), n = static_cast<std::int64_t>(count);
+    const Tensor part = tokens.empty() ? Tensor() : tokens.rows(first, n);
+    const std::size_t bytes = queue_draws(logits.rows(first, n), vocab_size, packed, part, draws->memory() + offset);
+    draws->add(offset, std::move(packed));
+    offset += bytes;
+    begin += count;
+  }
+  draws->mark_end();
+  return draws;
+}
+
+// One run: what the rows ask for goes to the device, the kernel, the results come back to `host`. Bytes of them.
+std::size_t CudaBackend::queue_draws(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
+                                     const Tensor& tokens, std::byte* host) {
+  const std::int64_t n = logits.dim(0);
+  const Layout layout(n, std::ssize(packed.edits), packed.max_logprobs);
+  if (!grow(sampling_, layout.end)) return 0;
+  auto* memory = static_cast<std::byte*>(sampling_.data());
+  const auto upload = [&](std::size_t offset, const auto& values) {
+    const auto bytes = static_cast<std::int64_t>(values.size() * sizeof values[0]);
+    copy_to_device(values.data(), Tensor(memory + offset, DType::kI32, {bytes / 4}));
+  };
+  upload(layout.rows, packed.rows);
+  if (!packed.edits.empty()) upload(layout.edits, packed.edits);
+  const auto result = [&](std::int64_t per_row) { return memory + layout.result_offset(per_row); };
+  const bool logprobs = packed.max_logprobs >= 0;
+  const SampleArgs args{
+      .logits = logits,
+      .vocab_size = vocab_size,
+      .rows = reinterpret_cast<const SampleRow*>(memory + layout.rows),
+      .edits = reinterpret_cast<LogitEdit*>(memory + layout.edits),
+      .tokens = Tensor(result(0), DType::kI32, {n}),
+      .logprob_tokens = logprobs ? Tensor(result(1), DType::kI32, {n, layout.columns}) : Tensor(),
+      .logprobs = logprobs ? Tensor(result(1 + layout.columns), DType::kF32, {n, layout.columns}) : Tensor()};
+  run([&](cudaStream_t stream) { cuda::sample(args, stream); });
+  const auto copy = [&](void* to, std::size_t bytes) {
+    if (ready())
+      context_->check(cudaMemcpyAsync(to, result(0), bytes, cudaMemcpyDefault, context_->stream()), "copying sampled tokens");
+  };
+  if (!tokens.empty()) copy(tokens.data(), tokens.bytes());
+  copy(host, layout.result_bytes());
+  return layout.result_bytes();
+}
+
+std::unique_ptr<PendingDraws> CudaBackend::fetch_draws(const Tensor& tokens) {
+  CudaContext::ResultsPtr results;
+  if (ready()) results = context_->take_results(tokens.bytes());
+  if (!results) return std::make_unique<NoDraws>();
+  auto draws = std::make_unique<CudaDraws>(*context_, std::move(results));
+  PackedSampling plain;
+  plain.rows.resize(static_cast<std::size_t>(tokens.dim(0)));
+  if (tokens.bytes() > 0)
+    context_->check(cudaMemcpyAsync(draws->memory(), tokens.data(), tokens.bytes(), cudaMemcpyDefault, context_->stream()),
+                    "copying sampled tokens");
+  draws->add(0, std::move(plain));
+  draws->mark_end();
+  return draws;
+}
+
+}  // namespace caudal::cuda

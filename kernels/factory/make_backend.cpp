@@ -1,0 +1,29 @@
+// The factory of backends: the only file that knows which ones this build has. CAUDAL_WITH_CUDA_AS is the name of the
+// device that kernels/cuda is: "cuda", or "simt" where it runs under emulation, for tests.
+#include "kernels/backend.h"
+
+#include <fmt/core.h>
+
+#include "kernels/cpu/make_cpu.h"
+#include "kernels/cpu/memory.h"
+
+#ifdef CAUDAL_WITH_CUDA_AS
+#include "kernels/cuda/backend/make_cuda.h"
+#define CAUDAL_DEVICES "\"cpu\" or \"" CAUDAL_WITH_CUDA_AS "\""
+#else
+#define CAUDAL_DEVICES "\"cpu\""
+#endif
+
+namespace caudal {
+
+Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
+  if (options.device == "cpu") return make_cpu_backend(options);
+#ifdef CAUDAL_WITH_CUDA_AS
+  if (options.device == CAUDAL_WITH_CUDA_AS) return make_cuda_backend(options);
+#endif
+  return Error{fmt::format("device must be " CAUDAL_DEVICES " in this build, not \"{}\"", options.device), "device"};
+}
+
+std::size_t free_host_bytes() { return host_memory().free_bytes; }
+
+}  // namespace caudal

@@ -1,0 +1,500 @@
+// The request format: what is accepted and what it becomes; and bad values generated from the limits table, each
+// refused by name through both doors (JSON and gateway.proto) with the same verdict.
+#include "coordinator/gateway/api/openai_api.h"
+
+#include <google/protobuf/message.h>
+#include <gtest/gtest.h>
+
+#include <boost/json/serialize.hpp>
+#include <cmath>
+#include <limits>
+#include <tuple>
+
+#include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/zmq/proto_json.h"
+#include "coordinator/gateway/api/strict_json.h"
+#include "proto/gateway.pb.h"
+#include "tests/coordinator/gateway/leaks.h"
+
+namespace caudal {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::int32_t kVocab = 1000;
+
+Result<ApiRequest> parse(Endpoint endpoint, const json::value& body) {
+  return parse_api_request(endpoint, body, {kVocab, {}});
+}
+Result<ApiRequest> parse_text(Endpoint endpoint, std::string_view body) {
+  const auto value = parse_strict_json(body);
+  if (!value) return value.error();
+  return parse(endpoint, value.value());
+}
+json::object base(Endpoint endpoint) {
+  if (endpoint == Endpoint::kCompletions) return {{"prompt", "Hi"}};
+  json::object message{{"role", "user"}, {"content", "Hi"}};
+  return {{"messages", json::array{message}}};
+}
+
+TEST(OpenAiApi, DefaultsAndModelDefaults) {
+  SamplingParams defaults;
+  defaults.temperature = 0.25F;
+  defaults.top_k = 7;
+  const auto request = parse_api_request(Endpoint::kCompletions, base(Endpoint::kCompletions), {kVocab, defaults});
+  ASSERT_TRUE(request.ok());
+  EXPECT_EQ(request.value().sampling.temperature, 0.25F);
+  EXPECT_EQ(request.value().sampling.top_k, 7);
+  EXPECT_EQ(request.value().num_sequences, 1);
+  EXPECT_FALSE(request.value().max_tokens.has_value());
+  EXPECT_TRUE(request.value().skip_special_tokens);
+}
+
+TEST(OpenAiApi, TakesEveryField) {
+  const auto request = parse_text(Endpoint::kCompletions, R"({"model":"m","prompt":["a",[1,2]],"max_tokens":5,"min_tokens":1,
+      "temperature":0.5,"top_p":0.9,"top_k":-1,"min_p":0.1,"seed":-3,"n":2,"stop":["x","y"],"stop_token_ids":[3],
+      "ignore_eos":true,"presence_penalty":-2,"frequency_penalty":2,"repetition_penalty":1.5,
+      "logit_bias":{"5":-100,"6":1.5},"logprobs":3,"stream":true,"stream_options":{"include_usage":true},
+      "include_stop_str_in_output":true,"skip_special_tokens":false,"priority":-4,"user":"u","best_of":2,"cache_salt":"mine",
+      "bad_words":["no"," not"],"speculative":"ngram","deadline_ms":9000,"ttft_target_ms":200,"tpot_target_ms":12.5,
+      "metadata":{"a":"b"},"unheard_of":{"x":[1]},"response_format":{"type":"text"},"suffix":null,"temperature_":9})");
+  ASSERT_TRUE(request.ok()) << request.error().field << request.error().message;
+  const ApiRequest& r = request.value();
+  EXPECT_EQ(r.prompts.size(), 2U);
+  EXPECT_EQ(std::get<1>(r.prompts[1]), (std::vector<TokenId>{1, 2}));
+  EXPECT_EQ(r.max_tokens, 5);
+  EXPECT_EQ(r.sampling.top_k, 0);
+  EXPECT_EQ(r.seed, static_cast<std::uint64_t>(-3));
+  EXPECT_EQ(r.stop_strings, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(r.sampling.logit_bias.size(), 2U);
+  EXPECT_EQ(r.sampling.num_logprobs, 3);
+  EXPECT_EQ(r.bad_words, (std::vector<std::string>{"no", " not"}));
+  EXPECT_EQ(r.cache_salt, "mine");
+  EXPECT_EQ(r.speculative, SpeculativeMode::kNgram);
+  EXPECT_EQ(r.user, "u");
+  EXPECT_EQ(r.deadline_ms, 9000);
+  EXPECT_EQ(r.ttft_target_ms, 200);
+  EXPECT_EQ(r.tpot_target_ms, 12.5);
+  EXPECT_TRUE(r.stream && r.include_usage && r.include_stop && r.ignore_eos && !r.skip_special_tokens);
+}
+
+TEST(OpenAiApi, ChatMessagesTakeTheirTemplateForm) {
+  const auto request = parse_text(Endpoint::kChat, R"({"messages":[
+      {"role":"system","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
+      {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",
+        "function":{"name":"f","arguments":"{\"x\":1}"}}]},
+      {"role":"tool","tool_call_id":"1","content":"2"}],
+      "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
+      "logprobs":true,"top_logprobs":2,"max_completion_tokens":9,"chat_template_kwargs":{"k":1}})");
+  ASSERT_TRUE(request.ok()) << request.error().field;
+  const ChatInput& chat = request.value().chat;
+  EXPECT_EQ(chat.messages[0].at("content").as_string(), "a\nb");
+  EXPECT_EQ(chat.messages[1].at("tool_calls").at(0).at("function").at("arguments").at("x").as_int64(), 1);
+  EXPECT_EQ(chat.tools.size(), 1U);
+  EXPECT_EQ(request.value().sampling.num_logprobs, 2);
+  EXPECT_EQ(request.value().max_tokens, 9);
+}
+
+TEST(OpenAiApi, ACacheSaltHasALimit) {
+  for (const std::size_t size : {kMaxCacheSaltBytes, kMaxCacheSaltBytes + 1}) {
+    const std::string text = R"({"prompt":"a","cache_salt":")" + std::string(size, 's') + "\"}";
+    const auto request = parse_text(Endpoint::kCompletions, text.c_str());
+    ASSERT_EQ(request.ok(), size <= kMaxCacheSaltBytes);
+    EXPECT_EQ(request.ok() ? "cache_salt" : request.error().field, "cache_salt");
+  }
+}
+
+struct BadCase {
+  Endpoint endpoint;
+  const char* body;
+  const char* field;
+};
+
+TEST(OpenAiApi, RefusesByName) {
+  const BadCase cases[] = {
+      {Endpoint::kCompletions, "[]", ""},
+      {Endpoint::kCompletions, "{}", "prompt"},
+      {Endpoint::kCompletions, R"({"prompt":""})", "prompt"},
+      {Endpoint::kCompletions, R"({"prompt":[]})", "prompt"},
+      {Endpoint::kCompletions, R"({"prompt":{}})", "prompt"},
+      {Endpoint::kCompletions, R"({"prompt":[[]]})", "prompt[0]"},
+      {Endpoint::kCompletions, R"({"prompt":["a",""]})", "prompt[1]"},
+      {Endpoint::kCompletions, R"({"prompt":["a",5]})", "prompt[1]"},
+      {Endpoint::kCompletions, R"({"prompt":[1,-1]})", "prompt[1]"},
+      {Endpoint::kCompletions, R"({"prompt":[1000]})", "prompt[0]"},
+      {Endpoint::kCompletions, R"({"prompt":[4294967295]})", "prompt[0]"},
+      {Endpoint::kCompletions, R"({"prompt":[1.5]})", "prompt[0]"},
+      {Endpoint::kCompletions, R"({"prompt":"a","model":5})", "model"},
+      {Endpoint::kCompletions, R"({"prompt":"a","user":5})", "user"},
+      {Endpoint::kCompletions, R"({"prompt":"a","deadline_ms":0})", "deadline_ms"},
+      {Endpoint::kCompletions, R"({"prompt":"a","tpot_target_ms":0})", "tpot_target_ms"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stop":""})", "stop"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stop":["a",""]})", "stop[1]"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stop":{}})", "stop"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stop_token_ids":[1000]})", "stop_token_ids[0]"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stop_token_ids":3})", "stop_token_ids"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1000":1}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"x":1}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1":1,"01":1}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1":101}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":{"1":"1"}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logit_bias":[]})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","bad_words":"x"})", "bad_words"},
+      {Endpoint::kCompletions, R"({"prompt":"a","bad_words":{}})", "bad_words"},
+      {Endpoint::kCompletions, R"({"prompt":"a","bad_words":["x",""]})", "bad_words[1]"},
+      {Endpoint::kCompletions, R"({"prompt":"a","bad_words":["x","  "]})", "bad_words[1]"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"bad_words":[["x"]]})", "bad_words[0]"},
+      {Endpoint::kCompletions, R"({"prompt":"a","speculative":"eagle"})", "speculative"},
+      {Endpoint::kCompletions, R"({"prompt":"a","speculative":true})", "speculative"},
+      {Endpoint::kCompletions, R"({"prompt":"a","suffix":"b"})", "suffix"},
+      {Endpoint::kCompletions, R"({"prompt":"a","best_of":2,"n":3})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","best_of":2,"stream":true})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":["a","b","c"],"best_of":64})", "best_of"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"best_of":2})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","cache_salt":""})", "cache_salt"},
+      {Endpoint::kCompletions, R"({"prompt":"a","cache_salt":5})", "cache_salt"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":1})", "use_beam_search"},
+      {Endpoint::kCompletions, R"({"prompt":"a","beam_width":4})", "beam_width"},
+      {Endpoint::kCompletions, R"({"prompt":"a","length_penalty":0.5})", "length_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","early_stopping":true})", "early_stopping"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"early_stopping":"soon"})", "early_stopping"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"early_stopping":1})", "early_stopping"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"length_penalty":11})", "length_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"length_penalty":"1"})", "length_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"beam_width":0})", "beam_width"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"beam_width":33})", "beam_width"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"best_of":33})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":33})", "n"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":4,"beam_width":3})", "beam_width"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":4,"best_of":3})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"beam_width":5,"best_of":4})", "beam_width"},
+      {Endpoint::kCompletions, R"({"prompt":["a","b","c","d","e"],"use_beam_search":true,"best_of":32})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"stream":true})", "stream"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"temperature":0.7})", "temperature"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"top_p":0.9})", "top_p"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"top_k":5})", "top_k"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"min_p":0.1})", "min_p"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"presence_penalty":1})", "presence_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"frequency_penalty":1})", "frequency_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"repetition_penalty":1.1})", "repetition_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"logit_bias":{"1":1}})", "logit_bias"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"stop":"x"})", "stop"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"speculative":"auto"})", "speculative"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"stream":true})", "stream"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"best_of":4})", "best_of"},
+      {Endpoint::kCompletions, R"({"prompt":"a","guided_json":{}})", "guided_json"},
+      {Endpoint::kCompletions, R"({"prompt":"a","response_format":{"type":"json_object"}})", "response_format"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stream_options":{}})", "stream_options"},
+      {Endpoint::kCompletions, R"({"prompt":"a","stream":true,"stream_options":{"include_usage":1}})",
+       "stream_options.include_usage"},
+      {Endpoint::kCompletions, R"({"prompt":"a","max_tokens":1,"min_tokens":2})", "min_tokens"},
+      {Endpoint::kCompletions, R"({"prompt":"a","echo":true,"logprobs":0})", "logprobs"},
+      {Endpoint::kCompletions, R"({"prompt":["a","b","c"],"n":64})", "n"},
+      {Endpoint::kChat, "{}", "messages"},
+      {Endpoint::kChat, R"({"messages":[]})", "messages"},
+      {Endpoint::kChat, R"({"messages":"a"})", "messages"},
+      {Endpoint::kChat, R"({"messages":["a"]})", "messages[0]"},
+      {Endpoint::kChat, R"({"messages":[{}]})", "messages[0].role"},
+      {Endpoint::kChat, R"({"messages":[{"role":"boss","content":"a"}]})", "messages[0].role"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user"}]})", "messages[0].content"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":[]}]})", "messages[0].content"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":5}]})", "messages[0].content"},
+      {Endpoint::kChat, R"({"messages":[{"role":"assistant"}]})", "messages[0].content"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})",
+       "messages[0].content[0].type"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":[{"type":"text","text":1}]}]})",
+       "messages[0].content[0].text"},
+      {Endpoint::kChat, R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]})",
+       "messages[0].tool_calls[0].function.arguments"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", "tool_choice"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"code"}]})", "tools[0].type"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tools":[{}]})", "tools[0].function"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"functions":[{}]})", "functions"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"audio":{}})", "audio"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"top_logprobs":3})", "top_logprobs"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"logprobs":1})", "logprobs"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"chat_template_kwargs":[]})",
+       "chat_template_kwargs"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"continue_final_message":true})",
+       "continue_final_message"},
+  };
+  for (const BadCase& bad : cases) {
+    const auto request = parse_text(bad.endpoint, bad.body);
+    ASSERT_FALSE(request.ok()) << bad.body;
+    EXPECT_EQ(request.error().field, bad.field) << bad.body;
+  }
+}
+
+TEST(OpenAiApi, BeamSearchTakesItsWidthWhereItFindsIt) {
+  struct {
+    Endpoint endpoint;
+    const char* body;
+    std::int32_t width, n;
+  } const cases[] = {
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true})", 1, 1},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":3})", 3, 3},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"best_of":5})", 5, 2},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"beam_width":32})", 32, 1},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"best_of":4,"beam_width":4})", 4, 2},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"beam_width":6})", 6, 2},
+  };
+  for (const auto& one : cases) {
+    const auto request = parse_text(one.endpoint, one.body);
+    ASSERT_TRUE(request.ok()) << one.body << request.error().message;
+    EXPECT_EQ(request.value().beam.value().width, one.width) << one.body;
+    EXPECT_EQ(request.value().num_sequences, one.n);
+    EXPECT_EQ(request.value().best_of, one.n) << "that many come back";
+  }
+  for (const auto& [text, rule] : {std::pair("true", EarlyStopping::kYes), {"false", EarlyStopping::kNo}, {"\"never\"", EarlyStopping::kNever}}) {
+    const std::string body = std::string(R"({"prompt":"a","use_beam_search":true,"n":2,"length_penalty":-0.5,"temperature":1,)") +
+                             R"("top_p":1,"top_k":-1,"speculative":"off","early_stopping":)" + text + "}";
+    const auto request = parse_text(Endpoint::kCompletions, body);
+    ASSERT_TRUE(request.ok()) << request.error().field;
+    EXPECT_EQ(request.value().beam->early_stopping, rule);
+    EXPECT_EQ(request.value().beam->length_penalty, -0.5);
+  }
+}
+
+TEST(OpenAiApi, AModelsSamplingDefaultsDoNotConcernBeams) {
+  SamplingParams defaults;
+  defaults.temperature = 0.6F;
+  defaults.repetition_penalty = 1.3F;
+  const auto value = parse_strict_json(R"({"prompt":"a","use_beam_search":true,"n":2,"logprobs":3})");
+  const auto request = parse_api_request(Endpoint::kCompletions, value.value(), {kVocab, defaults});
+  ASSERT_TRUE(request.ok());
+  EXPECT_TRUE(request.value().sampling.greedy());
+  EXPECT_FALSE(request.value().sampling.has_penalties());
+  EXPECT_EQ(request.value().sampling.num_logprobs, 3);
+}
+
+TEST(OpenAiApi, FieldsOfTheOtherEndpointAreRefusedUnlessTheyChangeNothing) {
+  const std::tuple<Endpoint, const char*, const char*, bool> cases[] = {
+      {Endpoint::kCompletions, "tools", R"([{"type":"function","function":{"name":"f"}}])", false},
+      {Endpoint::kCompletions, "tools", "[]", true},
+      {Endpoint::kCompletions, "tool_choice", R"("required")", false},
+      {Endpoint::kCompletions, "tool_choice", R"("none")", true},
+      {Endpoint::kCompletions, "messages", R"([{"role":"user","content":"a"}])", false},
+      {Endpoint::kCompletions, "max_completion_tokens", "5", false},
+      {Endpoint::kCompletions, "functions", R"([{"name":"f"}])", false},
+      {Endpoint::kChat, "functions", R"([{"name":"f"}])", false},
+      {Endpoint::kChat, "functions", "[]", true},
+      {Endpoint::kChat, "prompt", R"("a")", false},
+      {Endpoint::kChat, "echo", "true", false},
+      {Endpoint::kChat, "echo", "false", true},
+      {Endpoint::kChat, "unheard_of", "true", true},
+  };
+  for (const auto& [endpoint, name, value, taken] : cases) {
+    json::object body = base(endpoint);
+    body[name] = parse_strict_json(value).value();
+    const auto request = parse(endpoint, json::value(body));
+    ASSERT_EQ(request.ok(), taken) << name << " " << value;
+    EXPECT_EQ(taken ? name : request.error().field, name);
+  }
+}
+
+TEST(OpenAiApi, RangesOfIntegersAreIntegers) {
+  for (const auto& [name, range] : {std::pair("seed", "at least -9223372036854775808 and at most 9223372036854775807."),
+                                    std::pair("priority", "at least -2147483648 and at most 2147483647."),
+                                    std::pair("tpot_target_ms", "above 0 and at most 86400000."),
+                                    std::pair("top_p", "above 0 and at most 1.")}) {
+    json::object body = base(Endpoint::kCompletions);
+    body[name] = "x";
+    const auto request = parse(Endpoint::kCompletions, json::value(body));
+    ASSERT_FALSE(request.ok());
+    EXPECT_NE(request.error().message.find(range), std::string::npos) << request.error().message;
+  }
+}
+
+TEST(OpenAiApi, ListLimitsAreExact) {
+  const auto with = [](const char* name, const json::value& value) {
+    json::object body = base(Endpoint::kCompletions);
+    body[name] = value;
+    return parse(Endpoint::kCompletions, json::value(body)).ok();
+  };
+  EXPECT_TRUE(with("stop", json::array(kMaxStopStrings, "s")));
+  EXPECT_FALSE(with("stop", json::array(kMaxStopStrings + 1, "s")));
+  EXPECT_TRUE(with("stop", json::string(kMaxStopStringBytes, 's')));
+  EXPECT_FALSE(with("stop", json::string(kMaxStopStringBytes + 1, 's')));
+  EXPECT_TRUE(with("bad_words", json::array(kMaxBadWords, "s")));
+  EXPECT_FALSE(with("bad_words", json::array(kMaxBadWords + 1, "s")));
+  EXPECT_TRUE(with("bad_words", json::array(1, json::string(kMaxBadWordBytes, 's'))));
+  EXPECT_FALSE(with("bad_words", json::array(1, json::string(kMaxBadWordBytes + 1, 's'))));
+  EXPECT_TRUE(with("stop_token_ids", json::array(kMaxStopTokenIds, 1)));
+  EXPECT_FALSE(with("stop_token_ids", json::array(kMaxStopTokenIds + 1, 1)));
+  EXPECT_TRUE(with("prompt", json::array(kMaxPrompts, "p")));
+  EXPECT_FALSE(with("prompt", json::array(kMaxPrompts + 1, "p")));
+  EXPECT_TRUE(with("logprobs", 20));
+  EXPECT_FALSE(with("logprobs", 21));
+}
+
+// --- Generated from the table ---
+
+struct Generated {
+  const Parameter* parameter;
+  Endpoint endpoint;
+  json::value value;
+};
+
+bool acceptable(const Parameter& parameter, const json::value& value) {
+  if (value.is_null()) return true;
+  if (parameter.type == Parameter::Type::kBoolean) return value.is_bool();
+  if (!value.is_number()) return false;
+  const double number = value.to_number<double>();
+  if (parameter.type == Parameter::Type::kInteger && number != std::floor(number)) return false;
+  if (parameter.type == Parameter::Type::kInteger && std::fabs(number) > 9e15 && !value.is_int64()) return false;
+  return (parameter.above_min ? number > parameter.min : number >= parameter.min) && number <= parameter.max;
+}
+
+std::vector<Generated> generated_cases() {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  std::vector<Generated> cases;
+  for (const Parameter& parameter : parameters()) {
+    for (const Endpoint endpoint : {Endpoint::kCompletions, Endpoint::kChat}) {
+      const auto other = endpoint == Endpoint::kChat ? Parameter::On::kCompletions : Parameter::On::kChat;
+      if (parameter.on == other) continue;
+      const json::value values[] = {parameter.min - 1, parameter.max + 1, parameter.min - 0.001, parameter.max + 0.001,
+                                    parameter.min, 0, -1, -0.0, 0.5, std::nan(""), kInf, -kInf, 1e308, 2147483648.0,
+                                    std::int64_t{1} << 62, 9223372036854775808.0, UINT64_MAX, 1e-320, "5", "",
+                                    json::string(1 << 20, 'x'), true, nullptr, json::array{}, json::array{1},
+                                    json::object{}};
+      for (const json::value& value : values) cases.push_back({&parameter, endpoint, value});
+    }
+  }
+  return cases;
+}
+
+TEST(OpenAiApi, EveryParameterRefusesEveryBadValueByName) {
+  int num_refused = 0;
+  for (const Generated& bad : generated_cases()) {
+    json::object body = base(bad.endpoint);
+    body[bad.parameter->name] = bad.value;
+    const auto request = parse(bad.endpoint, json::value(body));
+    // Values that only narrowing makes bad, or another field: checked by name where refused.
+    const bool tiny = bad.value.is_double() && bad.value.get_double() == 1e-320;
+    const bool expected = acceptable(*bad.parameter, bad.value) && !(tiny && bad.parameter->above_min);
+    if (request.ok()) {
+      EXPECT_TRUE(expected) << bad.parameter->name << " " << json::serialize(bad.value).substr(0, 40);
+      continue;
+    }
+    ++num_refused;
+    const bool combined = expected;  // for example min_tokens over max_tokens, top_logprobs without logprobs
+    if (!combined) {
+      EXPECT_EQ(request.error().field, bad.parameter->name);
+    }
+    EXPECT_FALSE(leaks(request.error().message) || request.error().message.find("xxxx") != std::string::npos) << request.error().message;
+  }
+  EXPECT_GE(num_refused, 600);
+}
+
+// Sets the field in `message` if its type can hold the value.
+bool set_proto(google::protobuf::Message& message, std::string_view name, Endpoint endpoint, const json::value& value) {
+  const std::string field_name(name == "logprobs" && endpoint == Endpoint::kCompletions ? "num_logprobs" : name);
+  const auto* field = message.GetDescriptor()->FindFieldByName(field_name);
+  if (field == nullptr) ADD_FAILURE() << "gateway.proto has no " << field_name;
+  const auto* reflection = message.GetReflection();
+  switch (field->cpp_type()) {
+    case google::protobuf::FieldDescriptor::CPPTYPE_INT64:
+      if (!value.is_int64()) return false;
+      reflection->SetInt64(&message, field, value.get_int64());
+      return true;
+    case google::protobuf::FieldDescriptor::CPPTYPE_DOUBLE:
+      if (!value.is_number()) return false;
+      reflection->SetDouble(&message, field, value.to_number<double>());
+      return true;
+    default:
+      if (!value.is_bool()) return false;
+      reflection->SetBool(&message, field, value.get_bool());
+      return true;
+  }
+}
+
+TEST(OpenAiApi, BothDoorsGiveTheSameVerdict) {
+  int num_compared = 0;
+  for (const Generated& each : generated_cases()) {
+    gateway::CompletionRequest completion;
+    completion.add_prompt()->set_text("Hi");
+    gateway::ChatRequest chat;
+    chat.add_messages()->set_role("user");
+    chat.mutable_messages(0)->set_content("Hi");
+    const bool is_chat = each.endpoint == Endpoint::kChat;
+    auto* parameters = is_chat ? chat.mutable_parameters() : completion.mutable_parameters();
+    if (!set_proto(*parameters, each.parameter->name, each.endpoint, each.value)) continue;
+    ++num_compared;
+    json::object body = base(each.endpoint);
+    body[each.parameter->name] = each.value;
+    const auto over_http = parse(each.endpoint, json::value(body));
+    const auto as_json = is_chat ? proto_to_json(chat) : proto_to_json(completion);
+    ASSERT_TRUE(as_json.ok());
+    const auto over_zmq = parse(each.endpoint, as_json.value());
+    ASSERT_EQ(over_http.ok(), over_zmq.ok()) << each.parameter->name;
+    if (!over_http) {
+      EXPECT_EQ(over_http.error().field, over_zmq.error().field);
+      EXPECT_EQ(over_http.error().message, over_zmq.error().message);
+    }
+  }
+  EXPECT_GE(num_compared, 200);
+}
+
+TEST(ProtoJson, IsTheSameRequest) {
+  gateway::ChatRequest chat;
+  chat.set_model("m");
+  auto* message = chat.add_messages();
+  message->set_role("assistant");
+  message->add_tool_calls()->mutable_function()->set_name("f");
+  message->mutable_tool_calls(0)->mutable_function()->set_arguments("{}");
+  auto* function = chat.add_tools()->mutable_function();
+  function->set_name("f");
+  (*function->mutable_parameters()->mutable_fields())["n"].set_number_value(3);
+  (*chat.mutable_parameters()->mutable_logit_bias())[7] = 1.5;
+  chat.mutable_parameters()->add_stop("x");
+  chat.mutable_parameters()->add_bad_words("y");
+  chat.mutable_parameters()->set_stream(true);
+  chat.mutable_parameters()->set_user("u");
+  chat.mutable_parameters()->set_deadline_ms(5);
+  const auto body = proto_to_json(chat);
+  ASSERT_TRUE(body.ok());
+  const auto expected = parse_strict_json(R"({"model":"m","messages":[{"role":"assistant","tool_calls":[
+      {"function":{"name":"f","arguments":"{}"}}]}],"tools":[{"function":{"name":"f","parameters":{"n":3}}}],
+      "stop":["x"],"bad_words":["y"],"logit_bias":{"7":1.5},"stream":true,"user":"u","deadline_ms":5})");
+  EXPECT_EQ(body.value(), expected.value());
+  EXPECT_TRUE(parse(Endpoint::kChat, body.value()).ok());
+}
+
+TEST(ProtoJson, BeamSearchHasTheSameFields) {
+  gateway::CompletionRequest request;
+  request.add_prompt()->set_text("a");
+  request.mutable_parameters()->set_use_beam_search(true);
+  request.mutable_parameters()->set_beam_width(4);
+  request.mutable_parameters()->set_length_penalty(0.5);
+  request.mutable_parameters()->set_early_stopping(true);
+  const auto early = parse(Endpoint::kCompletions, proto_to_json(request).value());
+  ASSERT_TRUE(early.ok()) << early.error().field;
+  EXPECT_EQ(early.value().beam->width, 4);
+  EXPECT_EQ(early.value().beam->length_penalty, 0.5);
+  EXPECT_EQ(early.value().beam->early_stopping, EarlyStopping::kYes);
+  request.mutable_parameters()->set_early_stopping_mode("never");
+  EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(request).value()).value().beam->early_stopping, EarlyStopping::kNever);
+  request.mutable_parameters()->set_early_stopping_mode("soon");
+  EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(request).value()).error().field, "early_stopping");
+}
+
+TEST(ProtoJson, RefusesWhatJsonRefuses) {
+  gateway::CompletionRequest request;
+  request.add_prompt()->set_text(std::string("a\0b", 3));
+  const auto nul = proto_to_json(request);
+  ASSERT_FALSE(nul.ok());
+  EXPECT_EQ(nul.error().field, "prompt");
+  gateway::CompletionRequest ids;
+  ids.add_prompt()->mutable_token_ids()->add_ids(1000);
+  EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(ids).value()).error().field, "prompt[0]");
+  gateway::CompletionRequest empty;
+  empty.add_prompt();
+  EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(empty).value()).error().field, "prompt");
+  gateway::GatewayRequest target;
+  EXPECT_FALSE(parse_bounded("\xff\xff\xff", target));
+  const std::string bad_utf8 = "\x12\x03\x0a\x01\xff";  // completion { model: "\xff" }
+  EXPECT_FALSE(parse_bounded(bad_utf8, target));
+}
+
+}  // namespace
+}  // namespace caudal

@@ -1,0 +1,204 @@
+#include "worker/batch/sequence_table.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace caudal {
+namespace {
+
+template <typename... Args>
+Error broken(fmt::format_string<Args...> format, Args&&... args) {
+  return Error{"the plan breaks its contract: " + fmt::format(format, std::forward<Args>(args)...), "plan"};
+}
+
+// Whether this many tokens are all that the sequence may have.
+bool is_full(const SequenceRow& sequence, std::int32_t num_tokens, std::int32_t max_context_tokens) {
+  return num_tokens - sequence.num_prompt_tokens >= sequence.stop.max_tokens || num_tokens >= max_context_tokens;
+}
+
+// `token` is the last of num_tokens.
+FinishReason reason_to_end(const SequenceRow& sequence, std::int32_t num_tokens, TokenId token,
+                           std::int32_t max_context_tokens) {
+  const std::vector<TokenId>& stops = sequence.stop.stop_token_ids;
+  const bool may_stop = num_tokens - sequence.num_prompt_tokens >= sequence.stop.min_tokens;
+  if (may_stop && std::find(stops.begin(), stops.end(), token) != stops.end()) return FinishReason::kStop;
+  return is_full(sequence, num_tokens, max_context_tokens) ? FinishReason::kLength : FinishReason::kNone;
+}
+
+}  // namespace
+
+TokenCount& TokenCounts::at(TokenId token) {
+  const auto [place, fresh] = index_.emplace(token, counts_.size());
+  if (fresh) counts_.push_back({token, 0});
+  return counts_[place->second];
+}
+
+SequenceTable::SequenceTable(const TableLimits& limits)
+    : limits_(limits), slots_(static_cast<std::size_t>(limits.max_num_sequences)) {}
+
+Result<std::vector<ScheduledWork>> SequenceTable::apply(const StepPlan& plan) {
+  for (SlotId slot : plan.released)
+    if (Result<void> released = release(slot); !released) return released.error();
+  for (const NewSequence& entering : plan.new_sequences)
+    if (Result<void> entered = enter(entering); !entered) return entered.error();
+  if (Result<void> checked = check_copies(plan); !checked) return checked.error();
+  std::vector<ScheduledWork> work;
+  std::int64_t num_tokens = 0;
+  for (const ScheduledSequence& scheduled : plan.scheduled) {
+    Result<std::optional<ScheduledWork>> item = schedule(scheduled, plan.step_id);
+    if (!item) return item.error();
+    if (!item.value()) continue;
+    num_tokens += item.value()->num_tokens + item.value()->max_drafts;
+    work.push_back(std::move(*item.value()));
+  }
+  if (num_tokens > limits_.max_tokens_per_step)
+    return broken("{} tokens in a step planned for {}", num_tokens, limits_.max_tokens_per_step);
+  return work;
+}
+
+const SequenceRow& SequenceTable::at(SlotId slot) const {
+  const std::optional<SequenceRow>& sequence = slots_.at(static_cast<std::size_t>(slot));
+  CHECK(sequence.has_value());
+  return *sequence;
+}
+
+const SequenceRow* SequenceTable::find(SlotId slot) const {
+  if (slot < 0 || slot >= limits_.max_num_sequences) return nullptr;
+  const std::optional<SequenceRow>& sequence = slots_[static_cast<std::size_t>(slot)];
+  return sequence ? &*sequence : nullptr;
+}
+
+void SequenceTable::advance(SlotId slot, std::int32_t num_tokens) {
+  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
+  sequence.num_computed += num_tokens;
+  CHECK(sequence.num_computed <= sequence.num_tokens());
+}
+
+void SequenceTable::promise(SlotId slot, std::size_t row) {
+  slots_[static_cast<std::size_t>(slot)]->tokens.push_back(token_in_flight(row));
+}
+
+void SequenceTable::fulfil(SlotId slot, std::int32_t place, std::optional<TokenId> token) {
+  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
+  CHECK(place < sequence.num_tokens() && sequence.tokens[static_cast<std::size_t>(place)] < 0);
+  if (token) {
+    sequence.tokens[static_cast<std::size_t>(place)] = *token;
+    if (sequence.sampling.has_penalties()) sequence.counts.add_output(*token);
+  }
+  sequence.finish_reason =
+      token ? reason_to_end(sequence, place + 1, *token, limits_.max_context_tokens) : FinishReason::kError;
+  if (!sequence.finished()) return;
+  sequence.tokens.resize(static_cast<std::size_t>(place) + (token ? 1 : 0));
+  sequence.num_computed = std::min(sequence.num_computed, place);
+}
+
+void SequenceTable::append(SlotId slot, std::optional<TokenId> token) {
+  const std::int32_t place = at(slot).num_tokens();
+  promise(slot, 0);
+  fulfil(slot, place, token);
+}
+
+void SequenceTable::clear() {
+  for (std::optional<SequenceRow>& slot : slots_) slot.reset();
+}
+
+Result<void> SequenceTable::release(SlotId slot) {
+  if (slot < 0 || slot >= limits_.max_num_sequences || !slots_[static_cast<std::size_t>(slot)])
+    return broken("slot {} is released but holds nothing", slot);
+  slots_[static_cast<std::size_t>(slot)].reset();
+  return {};
+}
+
+Result<void> SequenceTable::enter(const NewSequence& entering) {
+  const SlotId slot = entering.slot;
+  if (slot < 0 || slot >= limits_.max_num_sequences) return broken("slot {} does not exist", slot);
+  if (slots_[static_cast<std::size_t>(slot)]) return broken("slot {} is taken", slot);
+  const auto num_tokens = static_cast<std::int64_t>(entering.tokens.size());
+  if (num_tokens < 1 || num_tokens >= limits_.max_context_tokens)
+    return broken("slot {} enters with {} tokens; the context holds {}", slot, num_tokens, limits_.max_context_tokens);
+  if (entering.num_prompt_tokens < 1 || entering.num_prompt_tokens > num_tokens || entering.num_computed < 0 ||
+      entering.num_computed >= num_tokens)
+    return broken("slot {} enters with wrong counters", slot);
+  for (TokenId token : entering.tokens)
+    if (token < 0 || token >= limits_.vocab_size) return broken("slot {} enters with token {}", slot, token);
+  if (!blocks_exist(entering.blocks)) return broken("slot {} enters with an unknown block", slot);
+
+  SequenceRow& sequence = slots_[static_cast<std::size_t>(slot)].emplace();
+  sequence.id = entering.sequence_id;
+  sequence.tokens = entering.tokens;
+  sequence.num_prompt_tokens = entering.num_prompt_tokens;
+  sequence.num_computed = entering.num_computed;
+  sequence.blocks = entering.blocks;
+  sequence.sampling = entering.sampling;
+  sequence.stop = entering.stop;
+  sequence.speculative = entering.speculative;
+  sequence.is_beam = entering.is_beam;
+  if (!sequence.sampling.has_penalties()) return {};
+  const auto prompt_end = sequence.tokens.begin() + sequence.num_prompt_tokens;
+  std::for_each(sequence.tokens.begin(), prompt_end, [&](TokenId token) { sequence.counts.add_prompt(token); });
+  std::for_each(prompt_end, sequence.tokens.end(), [&](TokenId token) { sequence.counts.add_output(token); });
+  return {};
+}
+
+Result<void> SequenceTable::check_copies(const StepPlan& plan) const {
+  for (const BlockCopy& copy : plan.block_copies)
+    if (!blocks_exist({copy.source, copy.destination})) return broken("an unknown block is copied");
+  const auto on_host = [&](BlockId block) { return block >= 0 && block < limits_.num_host_blocks; };
+  for (const BlockCopy& copy : plan.swapped_out)
+    if (!blocks_exist({copy.source}) || !on_host(copy.destination)) return broken("an unknown block is swapped out");
+  for (const BlockCopy& copy : plan.swapped_in)
+    if (!on_host(copy.source) || !blocks_exist({copy.destination})) return broken("an unknown block is swapped in");
+  return {};
+}
+
+Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequence& scheduled, StepId step) {
+  const SlotId slot = scheduled.slot;
+  if (slot < 0 || slot >= limits_.max_num_sequences || !slots_[static_cast<std::size_t>(slot)])
+    return broken("slot {} is scheduled but holds nothing", slot);
+  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
+  if (sequence.last_scheduled == step) return broken("slot {} is scheduled twice", slot);
+  sequence.last_scheduled = step;
+  if (scheduled.num_tokens < 1) return broken("slot {} is scheduled for {} tokens", slot, scheduled.num_tokens);
+  if (scheduled.num_draft_tokens < 0 || scheduled.num_draft_tokens > limits_.max_draft_tokens)
+    return broken("slot {} is to guess {} tokens", slot, scheduled.num_draft_tokens);
+  if (!blocks_exist(scheduled.new_blocks)) return broken("slot {} gets an unknown block", slot);
+  sequence.blocks.insert(sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
+  const bool ends = sequence.in_flight() && is_full(sequence, sequence.num_tokens(), limits_.max_context_tokens);
+  if (sequence.finished() || ends) return std::optional<ScheduledWork>();
+  if (Result<void> taken = take_next_token(scheduled, sequence); !taken) return taken.error();
+
+  ScheduledWork work{.slot = slot};
+  work.num_tokens = std::min(scheduled.num_tokens, sequence.num_tokens() - sequence.num_computed);
+  if (work.num_tokens < 1) return broken("slot {} is scheduled and has nothing to compute", slot);
+  work.samples = sequence.num_computed + work.num_tokens == sequence.num_tokens();
+  if (work.samples) work.max_drafts = std::min(scheduled.num_draft_tokens, most_drafts(sequence));
+  const std::int64_t end = sequence.num_computed + work.num_tokens + work.max_drafts;
+  if (static_cast<std::int64_t>(sequence.blocks.size()) * kBlockSize < end)
+    return broken("slot {} has {} blocks for {} tokens", slot, sequence.blocks.size(), end);
+  return std::optional(work);
+}
+
+// Only a beam that has computed all its tokens gets one.
+Result<void> SequenceTable::take_next_token(const ScheduledSequence& scheduled, SequenceRow& sequence) const {
+  if (!scheduled.next_token) return {};
+  const TokenId token = *scheduled.next_token;
+  if (!sequence.is_beam || sequence.num_computed != sequence.num_tokens() || token < 0 || token >= limits_.vocab_size ||
+      sequence.num_tokens() + 1 >= limits_.max_context_tokens)
+    return broken("slot {} gets token {}", scheduled.slot, token);
+  sequence.tokens.push_back(token);
+  return {};
+}
+
+// The last token of a sequence is never computed, so it is no use to guess beyond the one before.
+std::int32_t SequenceTable::most_drafts(const SequenceRow& sequence) const {
+  const std::int32_t left = std::min(sequence.stop.max_tokens - sequence.num_output_tokens(),
+                                     limits_.max_context_tokens - sequence.num_tokens());
+  return std::max(left - 1, 0);
+}
+
+bool SequenceTable::blocks_exist(const std::vector<BlockId>& blocks) const {
+  return std::all_of(blocks.begin(), blocks.end(), [&](BlockId b) { return b >= 0 && b < limits_.num_blocks; });
+}
+
+}  // namespace caudal

@@ -1,0 +1,117 @@
+// SequenceTable: what a worker remembers between steps, so that plans can be diffs. Every rank holds the same
+// table. It is the authority on positions and decides when a sequence ends (design section 5). Owned by the
+// runner, used by the step thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "common/result.h"
+#include "kernels/backend.h"
+
+namespace caudal {
+
+// How often each distinct token stands in a sequence; kept up only for sequences with penalties.
+class TokenCounts {
+ public:
+  void add_prompt(TokenId token) { at(token); }
+  void add_output(TokenId token) { ++at(token).output_count; }
+  const std::vector<TokenCount>& all() const { return counts_; }
+
+ private:
+  TokenCount& at(TokenId token);
+
+  std::vector<TokenCount> counts_;
+  std::unordered_map<TokenId, std::size_t> index_;  // token -> place in counts_
+};
+
+// A token that a step in flight draws, in this row of its draws: the device has it first (worker/batch/batch.h).
+constexpr TokenId token_in_flight(std::size_t row) { return -1 - static_cast<TokenId>(row); }
+
+struct SequenceRow {
+  SequenceId id = 0;
+  std::vector<TokenId> tokens;         // prompt, then output; the last may be in flight
+  std::int32_t num_prompt_tokens = 0;
+  std::int32_t num_computed = 0;       // tokens whose KV is in the cache; < tokens.size() while running, but of a beam
+  std::vector<BlockId> blocks;         // block i holds tokens [16 i, 16 i + 16)
+  SamplingParams sampling;
+  StopParams stop;
+  SpeculativeMode speculative = SpeculativeMode::kOff;
+  bool is_beam = false;                // the coordinator chooses its tokens
+  FinishReason finish_reason = FinishReason::kNone;
+  StepId last_scheduled = 0;           // to notice a slot that one plan names twice
+  TokenCounts counts;
+
+  std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
+  std::int32_t num_output_tokens() const { return num_tokens() - num_prompt_tokens; }
+  bool finished() const { return finish_reason != FinishReason::kNone; }
+  bool in_flight() const { return !tokens.empty() && tokens.back() < 0; }
+  // Whether the next draw depends on what the last token is, beyond the logits.
+  bool looks_at_tokens() const { return sampling.has_penalties() || !sampling.bad_words.empty(); }
+};
+
+// Bounds that a plan must keep; a replica told them to the coordinator when it joined.
+struct TableLimits {
+  std::int32_t max_num_sequences = 0;
+  std::int32_t max_tokens_per_step = 0;
+  std::int32_t max_context_tokens = 0;
+  std::int32_t num_blocks = 0;
+  std::int32_t vocab_size = 0;
+  std::int32_t max_draft_tokens = 0;
+  std::int32_t num_host_blocks = 0;
+};
+
+// One scheduled sequence after the plan was applied: compute `num_tokens` from its num_computed on.
+struct ScheduledWork {
+  SlotId slot = 0;
+  std::int32_t num_tokens = 0;
+  bool samples = false;            // the last known token is among them, so the next one is drawn
+  std::int32_t max_drafts = 0;     // tokens that may be guessed to follow; 0 unless it samples
+  std::vector<TokenId> drafts = {};  // the guesses, computed as well: filled in by the drafter
+  std::int32_t end = 0;            // num_computed after it, accepted guesses apart; the first drawn token's place
+  bool dropped = false;            // an earlier step turned out to have ended the sequence
+};
+
+class SequenceTable {
+ public:
+  explicit SequenceTable(const TableLimits& limits);
+
+  // Releases, enters and grows; returns what to compute, in plan order, without slots that already finished.
+  // An Error for a plan that breaks the contract of common/types.h; the table is then of no more use.
+  Result<std::vector<ScheduledWork>> apply(const StepPlan& plan);
+
+  const SequenceRow& at(SlotId slot) const;
+  const SequenceRow* find(SlotId slot) const;  // null when it holds nothing or does not exist
+
+  // After the step: `num_tokens` more have their KV in the cache.
+  void advance(SlotId slot, std::int32_t num_tokens);
+
+  // The sequence counts a token from here on that a step in flight draws in this row. It is not scheduled any more
+  // when that token will be its last by length alone.
+  void promise(SlotId slot, std::size_t row);
+
+  // The token that was drawn for this place, or nothing when the logits were unusable. Decides whether the sequence ends;
+  // then it forgets what was promised behind.
+  void fulfil(SlotId slot, std::int32_t place, std::optional<TokenId> token);
+
+  // Both at once.
+  void append(SlotId slot, std::optional<TokenId> token);
+
+  void clear();
+
+ private:
+  Result<void> release(SlotId slot);
+  Result<void> enter(const NewSequence& entering);
+  Result<void> check_copies(const StepPlan& plan) const;
+  Result<std::optional<ScheduledWork>> schedule(const ScheduledSequence& scheduled, StepId step);
+  Result<void> take_next_token(const ScheduledSequence& scheduled, SequenceRow& sequence) const;
+  std::int32_t most_drafts(const SequenceRow& sequence) const;
+  bool blocks_exist(const std::vector<BlockId>& blocks) const;
+
+  TableLimits limits_;
+  std::vector<std::optional<SequenceRow>> slots_;  // [max_num_sequences]
+};
+
+}  // namespace caudal

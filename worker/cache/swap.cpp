@@ -1,0 +1,44 @@
+#include "worker/cache/swap.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace caudal {
+
+Result<void> plan_swap(const SwapBudget& budget, std::size_t block_bytes, std::size_t free_host_bytes, MemoryPlan& plan) {
+  const std::size_t share = free_host_bytes / static_cast<std::size_t>(budget.ranks_on_host);
+  const std::size_t kv_bytes = block_bytes * static_cast<std::size_t>(plan.num_blocks);
+  const std::size_t bytes = budget.bytes.value_or(std::min({kv_bytes, kMostSwapBytes, share / kSwapShareOfHost}));
+  if (bytes > share) {
+    return Error{fmt::format("--swap-bytes of {} MiB does not fit: the host has {} MiB left for this rank", bytes >> 20,
+                             share >> 20),
+                 "swap-bytes"};
+  }
+  plan.host_block_bytes = block_bytes;
+  plan.num_host_blocks = static_cast<std::int64_t>(std::min<std::size_t>(bytes / block_bytes, 0x7FFFFFFF));
+  return {};
+}
+
+std::int64_t measure_swap_ns(Backend& backend, const KvCache& device, const KvCache& host) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::int64_t kMostBlocks = 64;
+  constexpr int kRepeats = 3;
+  const auto num_blocks = static_cast<std::int32_t>(std::min({kMostBlocks, device.num_blocks(), host.num_blocks()}));
+  if (num_blocks == 0) return 0;
+  std::vector<BlockCopy> copies;  // every block to its own number: in the other direction it is the same list
+  for (BlockId block = 0; block < num_blocks; ++block) copies.push_back({block, block});
+  Clock::duration best = Clock::duration::max();
+  for (int i = 0; i <= kRepeats; ++i) {
+    backend.synchronize();
+    const Clock::time_point begin = Clock::now();
+    device.copy_blocks(backend, copies, host);
+    host.copy_blocks(backend, copies, device);
+    backend.synchronize();
+    if (i > 0) best = std::min(best, Clock::now() - begin);  // the first touches the memory
+  }
+  return std::max<std::int64_t>(std::chrono::nanoseconds(best).count() / num_blocks, 1);
+}
+
+}  // namespace caudal

@@ -1,0 +1,67 @@
+// DecodeGraphs: a model's pass over a batch of one new token per sequence, or of one and the guesses behind it, recorded
+// at start for a few sizes of batch and queued with one call instead of hundreds. A batch is padded to the next size. Where the device or the ranks' way
+// to talk cannot be recorded there are none, and every pass is queued op by op. Of the runner for the model, of the draft
+// model for itself; used by the step thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "worker/batch/batch.h"
+#include "worker/comm/communicator.h"
+#include "worker/model/decoder.h"
+
+namespace caudal {
+
+// What a pass runs on. What is referred to stays where it is while there are graphs.
+struct PassParts {
+  Decoder& decoder;
+  BatchUploader& uploader;
+  const KvCache& cache;
+  Tensor drawn;  // i32 [max_rows]: tokens that the step before draws
+};
+
+// Which batches are to be held: each token has its row of logits.
+struct PassBounds {
+  std::int64_t max_tokens = 0;     // of a batch; 0 = none
+  std::int64_t max_sequences = 0;  // of a batch
+  std::int64_t new_tokens = 1;     // of a sequence
+  const char* name = "";           // of such passes, for people
+};
+
+class DecodeGraphs {
+ public:
+  // Numbers of tokens that are recorded: 1 2 4 8 16 32 48 64 96 128 ..., the last of them max_tokens.
+  static std::vector<std::int64_t> sizes(std::int64_t max_tokens);
+  static bool wanted(const Backend& backend, const Communicator& group) { return backend.queues() && group.queues(); }
+
+  // Of all recordings together, at the most.
+  static std::int64_t most_ops(const ModelConfig& config, const Partition& part, const PassBounds& bounds) {
+    return std::ssize(sizes(bounds.max_tokens)) * (1 + Decoder::most_ops(config, part));
+  }
+
+  // All ranks of the group call it, and have the same graphs after it. Logs what was recorded, or why nothing was.
+  static Result<DecodeGraphs> record(Backend& backend, Communicator& group, const PassParts& parts,
+                                     const PassBounds& bounds);
+
+  // The logits of a batch, f32 [num_rows, padded vocabulary]. Nothing when no graph holds it.
+  std::optional<Tensor> run(const Batch& batch) const;
+
+ private:
+  struct Graph {
+    std::int64_t num_tokens = 0;
+    std::int64_t num_sequences = 0;
+    std::unique_ptr<Recording> recording;
+    Tensor logits;  // f32 [num_tokens, padded vocabulary]
+  };
+
+  void log(const char* name, double seconds) const;
+  const Graph* find(const Batch& batch) const;
+
+  BatchUploader* uploader_ = nullptr;
+  std::int64_t new_tokens_ = 1;
+  std::vector<Graph> graphs_;  // by rising size
+};
+
+}  // namespace caudal

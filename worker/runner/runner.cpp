@@ -1,0 +1,249 @@
+#include "worker/runner/runner.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "common/log.h"
+#include "worker/sampling/beam_candidates.h"
+#include "worker/runner/startup.h"
+
+namespace caudal {
+
+Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& group,
+                                               const std::filesystem::path& model_dir, const RunnerOptions& options) {
+  Result<Startup> planned = plan_startup(backend, group, model_dir, options);
+  if (!planned) return planned.error();
+  const Startup& start = planned.value();
+  LOG_INFO("{} as {} in {} of {}: {}", start.config.architecture, dtype_name(start.dtype), backend.info().name,
+           group.size(), start.memory.describe());
+  if (Result<void> ready = backend.prepare(start.sizes, start.memory.total_bytes()); !ready) return ready.error();
+
+  Parts parts;
+  WeightLoader loader(backend, *start.weights, start.dtype);
+  Result<std::unique_ptr<Decoder>> decoder = Decoder::create(start.config, start.part, loader, group, start.limits);
+  if (!decoder) return decoder.error();
+  CHECK_MSG(loader.loaded_bytes() <= start.memory.weights_bytes, "weights took more memory than planned");
+  parts.decoder = std::move(decoder).value();
+  Result<std::unique_ptr<BatchUploader>> uploader =
+      BatchUploader::create(backend, start.limits.max_tokens, options.max_num_sequences, start.max_blocks_per_sequence);
+  if (!uploader) return uploader.error();
+  parts.uploader = std::move(uploader).value();
+  Result<std::unique_ptr<Sampler>> sampler =
+      Sampler::create(backend, group, start.config.vocab_size, start.limits.max_rows);
+  if (!sampler) return sampler.error();
+  parts.sampler = std::move(sampler).value();
+  Result<KvCache> cache = KvCache::create(backend, kv_shape(start.config, start.part, start.dtype), start.memory.num_blocks);
+  if (!cache) return cache.error();
+  parts.cache = std::move(cache).value();
+  Result<KvCache> host_cache = KvCache::create_on_host(backend, parts.cache, start.memory.num_host_blocks);
+  if (!host_cache) return host_cache.error();
+  parts.host_cache = std::move(host_cache).value();
+  Result<std::unique_ptr<Drafter>> drafter = Drafter::create(backend, group, start.draft, start.limits.max_rows, start.memory.num_blocks);
+  if (!drafter) return drafter.error();
+  parts.drafter = std::move(drafter).value();
+  const PassParts pass{*parts.decoder, *parts.uploader, parts.cache, parts.sampler->drawn()};
+  Result<DecodeGraphs> graphs = DecodeGraphs::record(backend, group, pass, start.decode);
+  if (!graphs) return graphs.error();
+  parts.graphs = std::move(graphs).value();
+  Result<DecodeGraphs> guess_graphs = DecodeGraphs::record(backend, group, pass, start.guesses);
+  if (!guess_graphs) return guess_graphs.error();
+  parts.guess_graphs = std::move(guess_graphs).value();
+  ReplicaInfo info = start.info;
+  info.swap_block_ns = measure_swap_ns(backend, parts.cache, parts.host_cache);
+  return std::unique_ptr<Runner>(new Runner(backend, std::move(parts), info));
+}
+
+Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
+    : backend_(backend),
+      parts_(std::move(parts)),
+      info_(info),
+      table_({.max_num_sequences = info.max_num_sequences,
+              .max_tokens_per_step = info.max_tokens_per_step,
+              .max_context_tokens = info.max_context_tokens,
+              .num_blocks = info.num_blocks,
+              .vocab_size = info.vocab_size,
+              .max_draft_tokens = info.max_draft_tokens,
+              .num_host_blocks = info.num_host_blocks}) {}
+
+void Runner::clear() {
+  steps_.clear();
+  table_.clear();
+  parts_.drafter->clear();
+}
+
+Result<StepResult> Runner::run(const StepPlan& plan) {
+  if (Result<void> submitted = submit(plan); !submitted) return submitted.error();
+  return collect();
+}
+
+Result<void> Runner::submit(const StepPlan& plan) {
+  CHECK(steps_.empty() || (steps_.size() == 1 && may_overlap(plan)));
+  Step step;
+  step.begin = Clock::now();
+  step.result.epoch = plan.epoch;
+  step.result.step_id = plan.step_id;
+  Result<std::vector<ScheduledWork>> work = table_.apply(plan);
+  if (!work) return work.error();
+  step.work = std::move(work).value();
+  parts_.cache.copy_blocks(backend_, plan.swapped_out, parts_.host_cache);
+  parts_.host_cache.copy_blocks(backend_, plan.swapped_in, parts_.cache);
+  parts_.cache.copy_blocks(backend_, plan.block_copies, parts_.cache);
+  for (const NewSequence& entered : plan.new_sequences) parts_.drafter->forget(entered.slot);
+  const Result<DraftTime> drafting = parts_.drafter->propose(table_, step.work);
+  if (!drafting) return drafting.error();
+  step.result.draft_us = drafting.value().total_us;
+  step.result.draft_pass_us = drafting.value().pass_us;
+  if (!step.work.empty()) compute(step);
+  promise(step.work);
+  steps_.push_back(std::move(step));
+  return {};
+}
+
+bool Runner::may_overlap(const StepPlan& plan) const {
+  if (!backend_.queues()) return false;
+  const Step& ahead = steps_.front();
+  const auto guessed = [](const ScheduledWork& item) { return !item.drafts.empty(); };
+  const auto computing = [&](SlotId slot) {
+    const SequenceRow* sequence = table_.find(slot);
+    return sequence != nullptr && !sequence->finished() && sequence->last_scheduled == ahead.result.step_id;
+  };
+  const auto waits = [&](const ScheduledSequence& scheduled) {
+    const SequenceRow* sequence = table_.find(scheduled.slot);
+    return scheduled.num_draft_tokens > 0 ||
+           (sequence != nullptr && sequence->in_flight() && sequence->looks_at_tokens());
+  };
+  return std::ranges::none_of(ahead.work, guessed) && std::ranges::none_of(plan.released, computing) &&
+         std::ranges::none_of(plan.scheduled, waits);
+}
+
+// In the order of the work, one drawn token per entry that samples and one more per draft of it: draw i is the token
+// that follows if the drafts before it are right.
+void Runner::compute(Step& step) {
+  std::vector<BatchItem> items;
+  std::vector<Draw> draws;
+  for (const ScheduledWork& item : step.work) {
+    const SequenceRow& sequence = table_.at(item.slot);
+    const std::span<const TokenId> drafts = item.drafts;
+    const auto num_drafts = static_cast<std::int32_t>(drafts.size());
+    items.push_back({&sequence, sequence.num_computed, item.num_tokens + num_drafts,
+                     item.samples ? 1 + num_drafts : 0, drafts});
+    for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) draws.push_back({&sequence, drafts.first(i)});
+  }
+  step.num_draws = draws.size();
+  step.draws = parts_.sampler->draw(logits_of(make_batch(items)), draws);
+}
+
+// f32 [num_rows, padded vocabulary], empty when no row is wanted.
+Tensor Runner::logits_of(const Batch& batch) {
+  for (const DecodeGraphs* graphs : {&parts_.graphs, &parts_.guess_graphs})
+    if (const std::optional<Tensor> logits = graphs->run(batch)) return *logits;
+  const DeviceBatch device = parts_.uploader->upload(batch);
+  const auto in_flight = [](TokenId token) { return token < 0; };
+  if (std::ranges::any_of(batch.token_ids, in_flight)) backend_.take_drawn(parts_.sampler->drawn(), device.token_ids);
+  const Tensor hidden = parts_.decoder->forward(device, parts_.cache);
+  return batch.logit_rows.empty() ? Tensor() : parts_.decoder->logits(hidden, device.logit_rows);
+}
+
+// From here on the table is as after the step, but for tokens that only the device knows.
+void Runner::promise(std::vector<ScheduledWork>& work) {
+  std::size_t row = 0;
+  for (ScheduledWork& item : work) {
+    table_.advance(item.slot, item.num_tokens);
+    item.end = table_.at(item.slot).num_computed;
+    if (!item.samples) continue;
+    if (!table_.at(item.slot).is_beam) table_.promise(item.slot, row);
+    row += 1 + item.drafts.size();
+  }
+}
+
+Result<StepResult> Runner::collect() {
+  CHECK(!steps_.empty());
+  Step step = std::move(steps_.front());
+  steps_.pop_front();
+  std::vector<SamplingOutput> drawn(step.num_draws);
+  if (step.draws) step.draws->wait(drawn);
+  if (Result<void> healthy = backend_.health(); !healthy) return healthy.error();
+  StepResult result = std::move(step.result);
+  tell(step, drawn, result);
+  const Clock::time_point now = Clock::now();
+  const auto elapsed = now - std::max(step.begin, last_done_);
+  last_done_ = now;
+  result.compute_us = std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count();
+  return result;
+}
+
+void Runner::tell(const Step& step, std::span<const SamplingOutput> drawn, StepResult& result) {
+  for (const ScheduledWork& item : step.work) {
+    const std::size_t num_draws = item.samples ? 1 + item.drafts.size() : 0;
+    const std::span<const SamplingOutput> mine = drawn.first(num_draws);
+    drawn = drawn.subspan(num_draws);
+    if (item.dropped) continue;
+    SequenceResult& out = result.sequences.emplace_back();
+    out.slot = item.slot;
+    out.num_computed = item.end;
+    accept(item, mine, out);
+    const SequenceRow& sequence = table_.at(item.slot);
+    out.sequence_id = sequence.id;
+    out.finish_reason = sequence.finish_reason;
+    if (sequence.finished()) drop_later_work(item.slot);
+  }
+}
+
+// A step in flight computes a position of a sequence that has ended: nobody wants it.
+void Runner::drop_later_work(SlotId slot) {
+  for (Step& later : steps_)
+    for (ScheduledWork& item : later.work) item.dropped |= item.slot == slot;
+}
+
+// A draft is kept when it is the very token that was drawn in its place. For a guess that is one fixed token this is
+// the rule of speculative sampling (Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318): kept with the
+// probability that the model gives it, else replaced by a token of what remains. And since the draw at a
+// position depends on seed and position alone, the tokens are those of plain decoding, one by one.
+void Runner::accept(const ScheduledWork& item, std::span<const SamplingOutput> drawn, SequenceResult& out) {
+  if (item.samples && table_.at(item.slot).is_beam) {
+    if (!drawn.front().valid) return table_.append(item.slot, std::nullopt);
+    out.candidates = candidates_of(table_.at(item.slot), drawn.front());
+    return;
+  }
+  out.num_drafted = static_cast<std::int32_t>(item.drafts.size());
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    const SamplingOutput& output = drawn[i];
+    const std::optional<TokenId> token = output.valid ? std::optional(output.token) : std::nullopt;
+    i == 0 ? table_.fulfil(item.slot, item.end, token) : table_.append(item.slot, token);
+    if (!token) return;
+    out.tokens.push_back(*token);
+    if (!output.logprobs.empty()) out.logprobs.push_back(output.logprobs);
+    if (i == item.drafts.size() || *token != item.drafts[i]) return;
+    ++out.num_accepted;
+    if (table_.at(item.slot).finished()) return;
+    table_.advance(item.slot, 1);
+    ++out.num_computed;
+  }
+}
+
+std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::int32_t chunk) {
+  const auto vocab = static_cast<std::size_t>(info_.vocab_size);
+  SequenceRow sequence;
+  sequence.tokens.assign(tokens.begin(), tokens.end());
+  CHECK(sequence.num_tokens() <= info_.max_context_tokens && chunk >= 1);
+  for (BlockId b = 0; b * kBlockSize < sequence.num_tokens(); ++b) sequence.blocks.push_back(b);
+  chunk = std::min({chunk, info_.max_num_sequences, info_.max_tokens_per_step});  // a row of logits per token
+  std::vector<float> all(tokens.size() * vocab);
+  while (sequence.num_computed < sequence.num_tokens()) {
+    const std::int32_t now = std::min(chunk, sequence.num_tokens() - sequence.num_computed);
+    const Batch batch = make_batch({{&sequence, sequence.num_computed, now, now}});
+    const DeviceBatch device = parts_.uploader->upload(batch);
+    const Tensor logits = parts_.decoder->logits(parts_.decoder->forward(device, parts_.cache), device.logit_rows);
+    std::vector<float> host(static_cast<std::size_t>(logits.elements()));
+    backend_.copy_to_host(logits, host.data());
+    backend_.synchronize();
+    for (std::int64_t row = 0; row < now; ++row) {
+      const auto place = static_cast<std::size_t>(sequence.num_computed + row) * vocab;
+      std::copy_n(host.begin() + row * logits.dim(1), vocab, all.begin() + static_cast<std::ptrdiff_t>(place));
+    }
+    sequence.num_computed += now;
+  }
+  return all;
+}
+
+}  // namespace caudal

@@ -1,0 +1,58 @@
+#include "worker/sampling/sampler.h"
+
+#include "worker/sampling/bad_words.h"
+
+namespace caudal {
+
+Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator& group, std::int64_t vocab_size,
+                                                 std::int64_t max_rows) {
+  Result<Buffer> memory = backend.allocate(device_bytes(max_rows));
+  if (!memory) return memory.error();
+  const Tensor drawn = memory.value().tensor(DType::kI32, {max_rows});
+  return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(memory).value(), drawn));
+}
+
+// As it would be if the drafts were the sequence's own: penalties count them, min_tokens and bad words too.
+SamplingRow Sampler::row_of(const Draw& draw) {
+  const SequenceRow& sequence = *draw.sequence;
+  const auto num_drafts = static_cast<std::int32_t>(draw.drafts.size());
+  SamplingRow row;
+  row.params = &sequence.sampling;
+  row.position = sequence.num_tokens() + num_drafts;
+  row.counts = sequence.counts.all();
+  if (num_drafts > 0 && sequence.sampling.has_penalties()) {
+    TokenCounts& counts = counts_.emplace_back(sequence.counts);
+    for (TokenId token : draw.drafts) counts.add_output(token);
+    row.counts = counts.all();
+  }
+  if (sequence.num_output_tokens() + num_drafts < sequence.stop.min_tokens) row.banned = sequence.stop.stop_token_ids;
+  if (!sequence.sampling.bad_words.empty()) {
+    std::vector<TokenId>& banned = banned_.emplace_back(row.banned.begin(), row.banned.end());
+    append_banned(sequence, draw.drafts, banned);
+    row.banned = banned;
+  }
+  return row;
+}
+
+std::unique_ptr<PendingDraws> Sampler::draw(const Tensor& logits, std::span<const Draw> draws) {
+  const Tensor tokens = drawn_.rows(0, std::ssize(draws));
+  if (draws.empty()) return backend_.fetch_draws(tokens);
+  std::unique_ptr<PendingDraws> pending;
+  if (group_.rank() == 0) {
+    rows_.clear();
+    counts_.clear();
+    banned_.clear();
+    for (const Draw& draw : draws) rows_.push_back(row_of(draw));
+    pending = backend_.draw(logits, vocab_size_, rows_, tokens);
+  }
+  if (group_.size() > 1) group_.broadcast(tokens, 0);
+  return pending ? std::move(pending) : backend_.fetch_draws(tokens);
+}
+
+std::vector<SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const Draw> draws) {
+  std::vector<SamplingOutput> outputs(draws.size());
+  if (!draws.empty()) draw(logits, draws)->wait(outputs);
+  return outputs;
+}
+
+}  // namespace caudal
