@@ -9,10 +9,10 @@ namespace caudal {
 
 }  // namespace caudal
 
-#define CHECK_MSG(condition, message)                                        \
-  do {                                                                       \
-    if (!(condition)) [[unlikely]]                                           \
-      ::caudal::check_failed(__FILE__, __LINE__, #condition, message);       \
+#define CHECK_MSG(condition, message)                                  \
+  do {                                                                 \
+    if (!(condition)) [[unlikely]]                                     \
+      ::caudal::check_failed(__FILE__, __LINE__, #condition, message); \
   } while (false)
 
 #define CHECK(condition) CHECK_MSG(condition, "")

@@ -113,7 +113,8 @@ void CommandLine::add_switch(const std::string& names, bool& value, const std::s
   app_->add_flag(names, value, help);
 }
 
-Option CommandLine::add_bytes(const std::string& names, std::function<void(std::size_t)> take, const std::string& help) {
+Option CommandLine::add_bytes(const std::string& names, std::function<void(std::size_t)> take,
+                              const std::string& help) {
   return Option(app_->add_option_function<std::size_t>(names, take, help)->transform(CLI::AsSizeValue(false)));
 }
 

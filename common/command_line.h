@@ -39,7 +39,7 @@ class CommandLine {
     Option& existing_directory();
     Option& transformed(std::function<std::string(std::string)> transform);  // before it is checked
     Option& separated_by(char delimiter);
-    Option& may_repeat();  // of a list: its values are those of all times
+    Option& may_repeat();                           // of a list: its values are those of all times
     Option& shown_as(const std::string& standard);  // the default in --help; "" = none
     Option& excludes(const Option& other);
 
@@ -55,12 +55,13 @@ class CommandLine {
   ~CommandLine();
 
   // `names` as in "--port", or "suite" for a word without a dash. The value is the default, and stays unless the option
-  // is given. T: bool (true or false), integers, floats, std::string, std::filesystem::path, and vectors of int, double, string.
+  // is given. T: bool (true or false), integers, floats, std::string, std::filesystem::path, and vectors of int,
+  // double, string.
   template <typename T>
   Option add(const std::string& names, T& value, const std::string& help = "");
 
-  // The value goes to a function, which answers with what is wrong with it, or "". T: std::int32_t, double, std::string,
-  // std::vector<std::string>.
+  // The value goes to a function, which answers with what is wrong with it, or "". T: std::int32_t, double,
+  // std::string, std::vector<std::string>.
   template <typename T>
   Option add_function(const std::string& names, std::function<std::string(const T&)> take, const std::string& help);
 

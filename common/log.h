@@ -17,8 +17,8 @@ void log_write(LogLevel level, std::string_view message);
 
 }  // namespace caudal
 
-#define CAUDAL_LOG(level, ...)                                                     \
-  do {                                                                             \
+#define CAUDAL_LOG(level, ...)                                                              \
+  do {                                                                                      \
     if (::caudal::log_enabled(level)) ::caudal::log_write(level, fmt::format(__VA_ARGS__)); \
   } while (false)
 #define LOG_DEBUG(...) CAUDAL_LOG(::caudal::LogLevel::kDebug, __VA_ARGS__)

@@ -23,9 +23,7 @@ constexpr int kHandshakeMs = 2000;
 constexpr int kMaxDroppedInARow = 100;  // malformed messages; then the caller has its turn
 constexpr const char* kZapEndpoint = "inproc://zeromq.zap.01";
 
-void set_int(void* socket, int option, int value) {
-  CHECK(zmq_setsockopt(socket, option, &value, sizeof value) == 0);
-}
+void set_int(void* socket, int option, int value) { CHECK(zmq_setsockopt(socket, option, &value, sizeof value) == 0); }
 
 void set_string(void* socket, int option, const std::string& value) {
   CHECK(zmq_setsockopt(socket, option, value.data(), value.size()) == 0);
@@ -63,14 +61,16 @@ void answer_zap(void* handler, const std::string& allowed_key) {
   }
   const bool admitted =
       count == 7 && frames[5] == "CURVE" && frames[6].size() == 32 && to_z85(frames[6]) == allowed_key;
-  const std::array<std::string, 6> reply = {
-      "1.0", frames[1], admitted ? "200" : "400", admitted ? "OK" : "unknown key", "", ""};
+  const std::array<std::string, 6> reply = {"1.0", frames[1], admitted ? "200" : "400", admitted ? "OK" : "unknown key",
+                                            "",    ""};
   for (std::size_t i = 0; i < reply.size(); ++i) {
     zmq_send(handler, reply[i].data(), reply[i].size(), i + 1 < reply.size() ? ZMQ_SNDMORE : 0);
   }
 }
 
-Error no_scheme(const std::string& endpoint) { return Error{endpoint + ": must begin with tcp:// or ipc://", "endpoint"}; }
+Error no_scheme(const std::string& endpoint) {
+  return Error{endpoint + ": must begin with tcp:// or ipc://", "endpoint"};
+}
 
 Error socket_error(const std::string& endpoint, int code) {
   std::string reason = code == EADDRINUSE ? "the address is in use" : zmq_strerror(code);
@@ -258,8 +258,7 @@ std::optional<Socket::Message> Socket::receive() {
 }
 
 SendStatus Socket::send(const std::string& peer, std::string_view body, bool delimited) {
-  if (impl_->router &&
-      zmq_send(impl_->socket, peer.data(), peer.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+  if (impl_->router && zmq_send(impl_->socket, peer.data(), peer.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
     return errno == EHOSTUNREACH ? SendStatus::kPeerGone : SendStatus::kFull;
   }
   if (delimited && zmq_send(impl_->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return SendStatus::kFull;

@@ -24,13 +24,13 @@ CurveKeys generate_curve_keys();
 Result<CurveKeys> load_curve_keys(const std::string& path);  // two lines: "public KEY", "secret KEY"
 
 struct SocketOptions {
-  int high_water_mark = 1000;                      // messages queued per peer, in each direction
-  int most_unread = 0;                             // of these, received and not read; 0 = as many
-  std::size_t max_message_bytes = 64UL << 20;      // larger ones end the connection
-  bool deliver_malformed = false;                  // to receive(), to be answered; else they are dropped
-  std::chrono::milliseconds heartbeat{200};        // ZMTP ping interval; 0 = off
+  int high_water_mark = 1000;                  // messages queued per peer, in each direction
+  int most_unread = 0;                         // of these, received and not read; 0 = as many
+  std::size_t max_message_bytes = 64UL << 20;  // larger ones end the connection
+  bool deliver_malformed = false;              // to receive(), to be answered; else they are dropped
+  std::chrono::milliseconds heartbeat{200};    // ZMTP ping interval; 0 = off
   std::chrono::milliseconds heartbeat_timeout{2000};
-  std::chrono::milliseconds linger{0};             // how long close() may wait to send what is queued
+  std::chrono::milliseconds linger{0};  // how long close() may wait to send what is queued
   std::optional<CurveKeys> curve{};
 };
 
@@ -76,8 +76,8 @@ class Socket {
   void wait(std::chrono::milliseconds timeout, WakeEvent* wake);
 
   struct Message {
-    std::string peer;  // routing id; empty on a DEALER
-    std::string body;  // last frame
+    std::string peer;        // routing id; empty on a DEALER
+    std::string body;        // last frame
     bool delimited = false;  // an empty frame came before the body, as REQ sockets send and expect
     bool malformed = false;  // not one frame that holds something, after an optional empty delimiter
   };

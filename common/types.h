@@ -134,8 +134,8 @@ struct SequenceResult {
   std::vector<TokenId> tokens;    // 0 in the middle of a prefill, else 1 (more with speculation)
   FinishReason finish_reason = FinishReason::kNone;
   std::vector<std::vector<TokenLogprob>> logprobs;  // per token: the sampled one, then the most likely; or empty
-  std::int32_t num_drafted = 0;   // tokens guessed
-  std::int32_t num_accepted = 0;  // of these, among `tokens`
+  std::int32_t num_drafted = 0;                     // tokens guessed
+  std::int32_t num_accepted = 0;                    // of these, among `tokens`
   std::vector<TokenLogprob> candidates{};  // of a beam: what may come next, the most likely first; none of it banned
 };
 
@@ -143,25 +143,26 @@ struct StepResult {
   Epoch epoch = 0;
   StepId step_id = 0;
   std::vector<SequenceResult> sequences;
-  std::int64_t compute_us = 0;  // from taking the plan, or having the last step's tokens, to having the tokens, on rank 0
-  std::int64_t draft_us = 0;       // of these, the draft model's
+  std::int64_t compute_us =
+      0;                      // from taking the plan, or having the last step's tokens, to having the tokens, on rank 0
+  std::int64_t draft_us = 0;  // of these, the draft model's
   std::int64_t draft_pass_us = 0;  // of those, one pass that guessed a token and nothing more; 0 = there was none
 };
 
 // What a replica tells about itself when it joins; the coordinator's capacities come from here.
 struct ReplicaInfo {
   std::int32_t num_blocks = 0;
-  std::int32_t max_num_sequences = 0;     // slots
-  std::int32_t max_tokens_per_step = 0;   // the largest batch its workspace was planned for
-  std::int32_t max_context_tokens = 0;    // longest prompt + output
+  std::int32_t max_num_sequences = 0;    // slots
+  std::int32_t max_tokens_per_step = 0;  // the largest batch its workspace was planned for
+  std::int32_t max_context_tokens = 0;   // longest prompt + output
   std::int32_t vocab_size = 0;
   std::int32_t tensor_parallel_size = 1;
-  std::int32_t attention_window = 0;      // a query at p reads no key up to p - window in any layer; 0: it reads all
-  std::string model_digest;  // of the model's config: a replica of another model is refused
+  std::int32_t attention_window = 0;  // a query at p reads no key up to p - window in any layer; 0: it reads all
+  std::string model_digest;           // of the model's config: a replica of another model is refused
   std::int32_t max_draft_tokens = 0;  // per sequence and step; 0 = does not speculate
   bool has_draft_model = false;
-  std::int32_t num_host_blocks = 0;   // in host memory, for the KV of preempted sequences
-  std::int64_t swap_block_ns = 0;     // measured: one block to the host pool and back; 0 = not
+  std::int32_t num_host_blocks = 0;  // in host memory, for the KV of preempted sequences
+  std::int64_t swap_block_ns = 0;    // measured: one block to the host pool and back; 0 = not
 };
 
 }  // namespace caudal

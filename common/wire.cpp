@@ -249,8 +249,12 @@ void to_proto(const StepResult& result, control::StepResult* out) {
 }
 
 Result<StepResult> from_proto(const control::StepResult& in) {
-  StepResult result{.epoch = in.epoch(), .step_id = in.step_id(), .sequences = {}, .compute_us = in.compute_us(),
-                    .draft_us = in.draft_us(), .draft_pass_us = in.draft_pass_us()};
+  StepResult result{.epoch = in.epoch(),
+                    .step_id = in.step_id(),
+                    .sequences = {},
+                    .compute_us = in.compute_us(),
+                    .draft_us = in.draft_us(),
+                    .draft_pass_us = in.draft_pass_us()};
   for (const auto& sequence : in.sequences()) {
     if (sequence.finish_reason() > static_cast<std::uint32_t>(FinishReason::kError)) {
       return Error{"unknown finish reason", "finish_reason"};
@@ -306,16 +310,16 @@ Result<void> check(const StepPlan& plan) {
   for (const NewSequence& sequence : plan.new_sequences) {
     if (auto checked = check(sequence); !checked.ok()) return checked;
   }
-  for (const auto& [copies, field] : {std::pair(&plan.swapped_out, "swapped_out"), std::pair(&plan.swapped_in, "swapped_in"),
-                                      std::pair(&plan.block_copies, "block_copies")}) {
+  for (const auto& [copies, field] :
+       {std::pair(&plan.swapped_out, "swapped_out"), std::pair(&plan.swapped_in, "swapped_in"),
+        std::pair(&plan.block_copies, "block_copies")}) {
     for (const BlockCopy& copy : *copies) {
       if (copy.source < 0 || copy.destination < 0) return Error{"negative block", field};
     }
   }
   for (const ScheduledSequence& scheduled : plan.scheduled) {
     if (scheduled.slot < 0 || scheduled.num_tokens < 1 || scheduled.num_draft_tokens < 0 ||
-        scheduled.next_token.value_or(0) < 0 ||
-        !all_non_negative(scheduled.new_blocks)) {
+        scheduled.next_token.value_or(0) < 0 || !all_non_negative(scheduled.new_blocks)) {
       return Error{"negative slot or block, or no tokens", "scheduled"};
     }
   }

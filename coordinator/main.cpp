@@ -13,9 +13,9 @@
 #include <optional>
 #include <random>
 
+#include "coordinator/cluster/launcher.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/gateway/gateway.h"
-#include "coordinator/cluster/launcher.h"
 #include "coordinator/options.h"
 
 namespace caudal {
@@ -57,14 +57,15 @@ LaunchConfig launch_config(const Options& options) {
   LaunchConfig config{.num_replicas = options.num_replicas,
                       .tensor_parallel_size = options.tensor_parallel_size,
                       .worker_path = self.parent_path() / "caudal-worker",
-                      .worker_args = {"--model", options.model_dir,
-                                      "--max-num-sequences", std::to_string(options.scheduler.max_num_sequences),
-                                      "--max-tokens-per-step", std::to_string(options.scheduler.max_tokens_per_step)},
+                      .worker_args = {"--model", options.model_dir, "--max-num-sequences",
+                                      std::to_string(options.scheduler.max_num_sequences), "--max-tokens-per-step",
+                                      std::to_string(options.scheduler.max_tokens_per_step)},
                       .hostfile = options.hostfile};
   config.worker_args.insert(config.worker_args.end(), {"--lease-s", fmt::format("{}", options.lease_s)});
   if (!options.draft_model_dir.empty())
     config.worker_args.insert(config.worker_args.end(), {"--draft-model", options.draft_model_dir});
-  if (!options.curve_keys.empty()) config.worker_args.insert(config.worker_args.end(), {"--curve-keys", options.curve_keys});
+  if (!options.curve_keys.empty())
+    config.worker_args.insert(config.worker_args.end(), {"--curve-keys", options.curve_keys});
   config.operator_args = options.worker_args;
   return config;
 }
@@ -79,8 +80,9 @@ EngineConfig engine_config(const Options& options, const ModelContext& model) {
   const auto us = [](double seconds) { return static_cast<Time>(seconds * 1e6); };
   // Epochs of two lives of a coordinator never meet: they start from the wall clock, and no replica joins more
   // than 2^16 times a millisecond.
-  const auto start = std::chrono::duration_cast<std::chrono::milliseconds>(
-                         std::chrono::system_clock::now().time_since_epoch()).count();
+  const auto start =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
   SchedulerConfig scheduler = options.scheduler;
   scheduler.prefix_key = draw_hash_key();
   return {.scheduler = scheduler,

@@ -1,6 +1,5 @@
 #include "coordinator/options.h"
 
-
 #include <charconv>
 #include <filesystem>
 
@@ -19,8 +18,7 @@ void add_serving(CommandLine& line, Options& options) {
       .existing_directory();
   line.add("--served-model-name", options.served_model_name, "Name that clients use (default: the directory's)");
   line.add("--host", options.host, "HTTP address; off loopback everybody who reaches it may use it");
-  line.add("--port", options.port, "HTTP port; 0 picks a free one")
-      .within(0, 65535);
+  line.add("--port", options.port, "HTTP port; 0 picks a free one").within(0, 65535);
   line.add("--drain-s", options.drain_s, "Seconds that running requests may go on after SIGINT or SIGTERM")
       .within(0.0, 86400.0);
   line.add("--zmq", options.zmq_endpoint, "Endpoint of the ZeroMQ gateway; \"\" = none");
@@ -33,8 +31,7 @@ void add_cluster(CommandLine& line, Options& options) {
   line.add("--curve-keys", options.curve_keys, "Key file of the cluster; needed when --control is off loopback")
       .existing_file();
   line.add("--generate-keys", options.generate_keys, "Write a new key file and end");
-  line.add("--lease-s", options.lease_s, "Seconds of silence after which a worker counts as gone")
-      .within(0.1, 3600.0);
+  line.add("--lease-s", options.lease_s, "Seconds of silence after which a worker counts as gone").within(0.1, 3600.0);
   line.add("--step-timeout-s", options.step_timeout_s, "Seconds after which an unanswered step counts as hung")
       .within(0.1, 86400.0);
 }
@@ -42,10 +39,8 @@ void add_cluster(CommandLine& line, Options& options) {
 void add_launching(CommandLine& line, Options& options) {
   line.add("--replicas", options.num_replicas, "Replicas to launch with mpirun; 0 = they are started by hand")
       .within(0, 4096);
-  line.add("--tensor-parallel", options.tensor_parallel_size, "Ranks per launched replica")
-      .within(1, 1024);
-  line.add("--hostfile", options.hostfile, "Where launched replicas run (Open MPI format)")
-      .existing_file();
+  line.add("--tensor-parallel", options.tensor_parallel_size, "Ranks per launched replica").within(1, 1024);
+  line.add("--hostfile", options.hostfile, "Where launched replicas run (Open MPI format)").existing_file();
   line.add("--draft-model", options.draft_model_dir,
            "Directory of a smaller model with the same vocabulary that launched workers guess tokens with")
       .existing_directory();
@@ -71,16 +66,16 @@ void add_scheduling(CommandLine& line, Options& options) {
   SchedulerConfig& scheduler = options.scheduler;
   line.add("--max-tokens-per-step", scheduler.max_tokens_per_step, "Tokens that one step may compute")
       .within(1, 1 << 20);
-  line.add("--max-num-sequences", scheduler.max_num_sequences, "Sequences that run on one replica")
-      .within(1, 1 << 16);
+  line.add("--max-num-sequences", scheduler.max_num_sequences, "Sequences that run on one replica").within(1, 1 << 16);
   line.add("--max-waiting", scheduler.max_waiting, "Sequences that may wait; more are refused with 429")
       .within(1, 1 << 20);
   const auto set_itl_target = [&scheduler](double target_ms) {
     scheduler.itl_target_us = static_cast<std::int64_t>(target_ms * 1000.0);
     return "";
   };
-  line.add_function<double>("--itl-target-ms", set_itl_target,
-                            "Milliseconds between two tokens of a running sequence; prompts get what this leaves of a step")
+  line.add_function<double>(
+          "--itl-target-ms", set_itl_target,
+          "Milliseconds between two tokens of a running sequence; prompts get what this leaves of a step")
       .within(0.1, 3'600'000.0);
   const auto add_tenants = [&scheduler](const std::vector<std::string>& entries) -> std::string {
     for (const std::string& entry : entries) {
@@ -99,12 +94,13 @@ void add_scheduling(CommandLine& line, Options& options) {
            "After so many preemptions a sequence waits for all the blocks it can need")
       .within(0, 1 << 20);
   line.add_switch("!--no-prefix-caching", scheduler.prefix_caching, "Compute every prompt from its first token");
-  line.add_choice<SpeculativeMode>("--speculative", scheduler.speculative,
-                                   {{"off", SpeculativeMode::kOff},
-                                    {"ngram", SpeculativeMode::kNgram},
-                                    {"draft", SpeculativeMode::kDraft},
-                                    {"auto", SpeculativeMode::kAuto}},
-                                   "Who guesses tokens ahead, unless a request says otherwise: off, ngram, draft or auto");
+  line.add_choice<SpeculativeMode>(
+      "--speculative", scheduler.speculative,
+      {{"off", SpeculativeMode::kOff},
+       {"ngram", SpeculativeMode::kNgram},
+       {"draft", SpeculativeMode::kDraft},
+       {"auto", SpeculativeMode::kAuto}},
+      "Who guesses tokens ahead, unless a request says otherwise: off, ngram, draft or auto");
   line.add_switch("!--no-chunked-prefill", scheduler.chunked_prefill, "Compute each prompt in one step");
   const auto batch_statically = [&scheduler](std::int32_t size) {
     scheduler.batching = BatchingMode::kStatic;
@@ -156,7 +152,8 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   add_scheduling(line, options);
   if (const auto code = line.parse_or_say(argc, argv)) return code;
   if (const std::string problem = complaint(options); !problem.empty()) return line.refuse(problem);
-  if (options.served_model_name.empty() && !options.model_dir.empty()) options.served_model_name = directory_name(options.model_dir);
+  if (options.served_model_name.empty() && !options.model_dir.empty())
+    options.served_model_name = directory_name(options.model_dir);
   return std::nullopt;
 }
 

@@ -4,8 +4,8 @@
 // every op against named dimensions (kernels/expect.h); a mismatch is a CHECK, not an error.
 //
 // Numerics: activations, weights and KV have one dtype (bf16, f32, or f16 where computes_in() says so); sums,
-// norms, softmax and logits are f32. On the CPU, a row of a result depends on that row's inputs only, never on what else is
-// in the batch, how a prompt was chunked or how many threads run (design section 10). A GPU promises that with
+// norms, softmax and logits are f32. On the CPU, a row of a result depends on that row's inputs only, never on what
+// else is in the batch, how a prompt was chunked or how many threads run (design section 10). A GPU promises that with
 // BackendOptions::deterministic only.
 #pragma once
 
@@ -41,14 +41,14 @@ struct TokenCount {
 };
 struct SamplingRow {
   const SamplingParams* params = nullptr;
-  std::int64_t position = 0;              // of the token to be drawn; the counter of the generator
-  std::span<const TokenCount> counts;     // each distinct token so far; read only with penalties
-  std::span<const TokenId> banned;        // masked to -inf: stop tokens before min_tokens, ends of bad words
+  std::int64_t position = 0;           // of the token to be drawn; the counter of the generator
+  std::span<const TokenCount> counts;  // each distinct token so far; read only with penalties
+  std::span<const TokenId> banned;     // masked to -inf: stop tokens before min_tokens, ends of bad words
 };
 struct SamplingOutput {
   TokenId token = 0;
-  bool valid = true;                        // false: the row held NaN or nothing could be drawn
-  std::vector<TokenLogprob> logprobs;       // of the unmodified distribution; sampled one first
+  bool valid = true;                   // false: the row held NaN or nothing could be drawn
+  std::vector<TokenLogprob> logprobs;  // of the unmodified distribution; sampled one first
 };
 
 // Draws that the device may still be at.
@@ -62,7 +62,7 @@ class PendingDraws {
 };
 
 struct DeviceInfo {
-  std::string name;                   // "cpu: Intel Xeon, 2 threads, amx bf16"
+  std::string name;  // "cpu: Intel Xeon, 2 threads, amx bf16"
   std::size_t total_memory_bytes = 0;
   std::size_t free_memory_bytes = 0;
   bool is_host = false;  // its memory is the host's
@@ -72,7 +72,8 @@ struct DeviceInfo {
 class Recording {
  public:
   virtual ~Recording() = default;
-  // On what the recorded tensors hold now. `batch` has as many rows and sequences as the recorded one, in the same places.
+  // On what the recorded tensors hold now. `batch` has as many rows and sequences as the recorded one, in the same
+  // places.
   virtual void run(const AttentionBatch& batch) = 0;
   virtual std::size_t bytes() const = 0;  // device memory held
 };
@@ -119,16 +120,16 @@ class Backend {
   virtual Result<Buffer> allocate_host(std::size_t bytes) = 0;
   // Rows of `destination` may be strided, those of the source follow one another. The source may be changed at once.
   virtual void copy_to_device(const void* source, const Tensor& destination) = 0;
-  virtual void copy_to_host(const Tensor& source, void* destination) = 0;          // contiguous source
+  virtual void copy_to_host(const Tensor& source, void* destination) = 0;  // contiguous source
   virtual void zero(const Tensor& destination) = 0;
   virtual void synchronize() = 0;
 
   // Whether ops are queued, so that the host can prepare what comes next while the device works.
   virtual bool queues() const { return false; }
 
-  // Runs `ops` and records them: a step of at most `tokens` new tokens per sequence. An Error when that cannot be; the ops
-  // then run one by one as before. Padding is recorded with: rows past query_start.back() belong to no sequence, and their
-  // cache_slot is below zero. Rotation, cache and attention pass them over.
+  // Runs `ops` and records them: a step of at most `tokens` new tokens per sequence. An Error when that cannot be; the
+  // ops then run one by one as before. Padding is recorded with: rows past query_start.back() belong to no sequence,
+  // and their cache_slot is below zero. Rotation, cache and attention pass them over.
   virtual Result<std::unique_ptr<Recording>> record(std::int64_t, const std::function<void()>&) {
     return Error{"this device records nothing", "device"};
   }
@@ -178,8 +179,8 @@ class Backend {
 
   // Draws one token per row of logits f32 [num_rows, >= vocab_size] (columns past vocab_size are padding).
   // Order: bias and bans, penalties, temperature, top-k, top-p, min-p; then one uniform number from
-  // Philox4x32-10 (Salmon et al., SC'11) keyed by (seed, position). `tokens` i32 [num_rows], or empty when nobody on the
-  // device wants them, gets the tokens: -1 where nothing could be drawn.
+  // Philox4x32-10 (Salmon et al., SC'11) keyed by (seed, position). `tokens` i32 [num_rows], or empty when nobody on
+  // the device wants them, gets the tokens: -1 where nothing could be drawn.
   virtual std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size,
                                              std::span<const SamplingRow> rows, const Tensor& tokens) = 0;
 
@@ -199,11 +200,11 @@ class Backend {
 
 struct BackendOptions {
   std::string device = "cpu";
-  int num_threads = 0;       // cpu: 0 = all cores this process may use
-  int first_core = -1;       // cpu: pin threads to cores first_core, first_core + 1, ...; -1 = do not pin
-  std::string max_isa;       // cpu: "" = best; "amx", "avx512", "avx2" cap it (tests, and machines that differ)
-  int gpu = 0;               // cuda: which of the host's GPUs
-  bool tf32 = false;         // cuda: f32 products may round their inputs to 19 bits (tensor cores)
+  int num_threads = 0;         // cpu: 0 = all cores this process may use
+  int first_core = -1;         // cpu: pin threads to cores first_core, first_core + 1, ...; -1 = do not pin
+  std::string max_isa;         // cpu: "" = best; "amx", "avx512", "avx2" cap it (tests, and machines that differ)
+  int gpu = 0;                 // cuda: which of the host's GPUs
+  bool tf32 = false;           // cuda: f32 products may round their inputs to 19 bits (tensor cores)
   bool deterministic = false;  // cuda: rows depend on their own inputs only, as they always do on the CPU; slower
 };
 

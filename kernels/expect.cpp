@@ -30,8 +30,7 @@ Expect& Expect::dtype(const char* name, const Tensor& tensor, DType expected) {
 }
 
 Expect& Expect::float_dtype(const char* name, const Tensor& tensor) {
-  if (tensor.dtype() != DType::kF32 && tensor.dtype() != DType::kBF16)
-    fail(name, tensor, "expected f32 or bf16");
+  if (tensor.dtype() != DType::kF32 && tensor.dtype() != DType::kBF16) fail(name, tensor, "expected f32 or bf16");
   return *this;
 }
 

@@ -63,28 +63,34 @@ std::uint16_t float_to_bf16(float value) {
 
 void widen(DType dtype, const void* source, std::size_t n, float* destination) {
   switch (dtype) {
-    case DType::kF32: std::memcpy(destination, source, n * sizeof(float)); return;
+    case DType::kF32:
+      std::memcpy(destination, source, n * sizeof(float));
+      return;
     case DType::kBF16:
       for (std::size_t i = 0; i < n; ++i) destination[i] = bf16_to_float(load<std::uint16_t>(source, i));
       return;
     case DType::kF16:
       for (std::size_t i = 0; i < n; ++i) destination[i] = f16_to_float(load<std::uint16_t>(source, i));
       return;
-    case DType::kI32: break;
+    case DType::kI32:
+      break;
   }
   CHECK_MSG(false, "only floats widen");
 }
 
 void narrow(DType dtype, const float* source, std::size_t n, void* destination) {
   switch (dtype) {
-    case DType::kF32: std::memcpy(destination, source, n * sizeof(float)); return;
+    case DType::kF32:
+      std::memcpy(destination, source, n * sizeof(float));
+      return;
     case DType::kBF16:
       for (std::size_t i = 0; i < n; ++i) store(destination, i, float_to_bf16(source[i]));
       return;
     case DType::kF16:
       for (std::size_t i = 0; i < n; ++i) store(destination, i, float_to_f16(source[i]));
       return;
-    case DType::kI32: break;
+    case DType::kI32:
+      break;
   }
   CHECK_MSG(false, "only floats narrow");
 }

@@ -9,10 +9,10 @@
 
 namespace caudal {
 
-float f16_to_float(std::uint16_t bits);           // exact, with subnormals, infinities and NaN
-std::uint16_t float_to_f16(float value);          // to nearest, ties to even; overflow becomes infinity
-float bf16_to_float(std::uint16_t bits);          // exact
-std::uint16_t float_to_bf16(float value);         // to nearest, ties to even
+float f16_to_float(std::uint16_t bits);    // exact, with subnormals, infinities and NaN
+std::uint16_t float_to_f16(float value);   // to nearest, ties to even; overflow becomes infinity
+float bf16_to_float(std::uint16_t bits);   // exact
+std::uint16_t float_to_bf16(float value);  // to nearest, ties to even
 
 // n elements. `source` and `destination` may be unaligned. kF32, kBF16 and kF16 only.
 void widen(DType dtype, const void* source, std::size_t n, float* destination);

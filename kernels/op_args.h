@@ -20,7 +20,7 @@ struct AttentionBatch {
   Tensor query_start;     // i32 [num_sequences + 1]
   Tensor context_length;  // i32 [num_sequences]
   Tensor block_table;     // i32 [num_sequences, max_blocks]; entries past the context are not read
-  std::span<const std::int32_t> query_start_host;     // the same on the host, for planning
+  std::span<const std::int32_t> query_start_host;  // the same on the host, for planning
   std::span<const std::int32_t> context_length_host;
 };
 
@@ -39,8 +39,8 @@ struct RopeCacheArgs {
   Tensor q_norm;      // [head_dim] or empty: rms norm of each head before the rotation (Qwen3)
   Tensor k_norm;      // [head_dim] or empty
   float norm_eps = 0.0F;
-  Tensor k_cache;     // [num_blocks, 16, num_kv_heads, head_dim]
-  Tensor v_cache;     // [num_blocks, 16, num_kv_heads, head_dim]
+  Tensor k_cache;  // [num_blocks, 16, num_kv_heads, head_dim]
+  Tensor v_cache;  // [num_blocks, 16, num_kv_heads, head_dim]
 };
 
 }  // namespace caudal

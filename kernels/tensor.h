@@ -14,9 +14,7 @@ namespace caudal {
 
 enum class DType : std::uint8_t { kF32, kBF16, kF16, kI32 };
 
-constexpr std::size_t dtype_bytes(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kI32 ? 4 : 2;
-}
+constexpr std::size_t dtype_bytes(DType dtype) { return dtype == DType::kF32 || dtype == DType::kI32 ? 4 : 2; }
 const char* dtype_name(DType dtype);  // "f32", "bf16", "f16", "i32"
 
 // Row-major. Inner dimensions are contiguous; dimension 0 may have a larger stride, so that columns

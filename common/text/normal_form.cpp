@@ -61,9 +61,7 @@ bool is_unaffected(std::string_view text, NormalForm form) {
   return true;
 }
 
-int combining_class(utf8proc_int32_t code_point) {
-  return utf8proc_get_property(code_point)->combining_class;
-}
+int combining_class(utf8proc_int32_t code_point) { return utf8proc_get_property(code_point)->combining_class; }
 
 void append_decomposed(CodePoints& output, char32_t code_point, NormalForm form) {
   constexpr int kLongestDecomposition = 18;  // U+FDFA

@@ -136,8 +136,7 @@ class Translator {
   // the set.
   void property() {
     const std::size_t close = rest().find('}');
-    if (rest().size() < 4 || rest()[2] != '{' || close == std::string_view::npos)
-      return fail("\\p without {name}");
+    if (rest().size() < 4 || rest()[2] != '{' || close == std::string_view::npos) return fail("\\p without {name}");
     std::string_view name = rest().substr(3, close - 3);
     bool negated = rest()[1] == 'P';
     if (name.starts_with('^')) {
@@ -178,8 +177,7 @@ class Translator {
   // (?imx-imx) and (?imx-imx:...): Oniguruma's m is PCRE2's s.
   void group_options() {
     const std::size_t end = rest().find_first_not_of("imx-", 2);
-    const bool is_options =
-        end != std::string_view::npos && end > 2 && (rest()[end] == ')' || rest()[end] == ':');
+    const bool is_options = end != std::string_view::npos && end > 2 && (rest()[end] == ')' || rest()[end] == ':');
     if (!is_options) return copy(2);
     std::string options(rest().substr(0, end));
     for (char& option : options) {

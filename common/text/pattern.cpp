@@ -64,8 +64,7 @@ Pattern& Pattern::operator=(Pattern&&) noexcept = default;
 Pattern::~Pattern() = default;
 
 Result<Pattern> Pattern::regex(std::string_view expression) {
-  if (expression.size() > kMaxExpressionBytes)
-    return Error{"the regular expression is longer than 64 KiB", ""};
+  if (expression.size() > kMaxExpressionBytes) return Error{"the regular expression is longer than 64 KiB", ""};
   Result<std::string> translated = translate_oniguruma(expression);
   if (!translated) return translated.error();
 
@@ -75,15 +74,14 @@ Result<Pattern> Pattern::regex(std::string_view expression) {
   pcre2_set_parens_nest_limit(context, 100);
   int error = 0;
   std::size_t offset = 0;
-  pcre2_code* code = pcre2_compile(units(translated.value()), translated.value().size(),
-                                   PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
-                                   &offset, context);
+  pcre2_code* code =
+      pcre2_compile(units(translated.value()), translated.value().size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &offset, context);
   pcre2_compile_context_free(context);
   if (code == nullptr) {
     PCRE2_UCHAR text[256] = {};
     pcre2_get_error_message(error, text, sizeof(text));
-    return Error{
-        fmt::format("the regular expression does not compile: {}", reinterpret_cast<const char*>(text)), ""};
+    return Error{fmt::format("the regular expression does not compile: {}", reinterpret_cast<const char*>(text)), ""};
   }
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without JIT, pcre2_match interprets
   return Pattern("", std::make_unique<Code>(code));
@@ -101,8 +99,8 @@ std::optional<Span> Pattern::find(std::string_view text, std::size_t from) const
     return Span{begin, begin + literal_.size()};
   }
   MatchScratch& scratch = match_scratch();
-  const int count = pcre2_match(code_->compiled, units(text), text.size(), from, PCRE2_NO_UTF_CHECK,
-                                scratch.data, scratch.context);
+  const int count =
+      pcre2_match(code_->compiled, units(text), text.size(), from, PCRE2_NO_UTF_CHECK, scratch.data, scratch.context);
   if (count < 0) return std::nullopt;
   const std::size_t* bounds = pcre2_get_ovector_pointer(scratch.data);
   const std::size_t begin = std::max(bounds[0], from);  // \K can move the start anywhere

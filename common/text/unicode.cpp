@@ -94,8 +94,7 @@ constexpr NewCharacters kNewCharacters[] = {
 bool is_word_category(char32_t code_point) {
   if (const NewCharacters* entry = find_new_character(code_point)) {
     const std::string_view category = entry->category;
-    return category[0] == 'L' || category[0] == 'M' || category == "Nd" || category == "Nl" ||
-           category == "Pc";
+    return category[0] == 'L' || category[0] == 'M' || category == "Nd" || category == "Nl" || category == "Pc";
   }
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(code_point))) {
     case UTF8PROC_CATEGORY_LU:
@@ -178,10 +177,9 @@ int alphabet_to_byte(char32_t character) {
 }
 
 bool is_space(char32_t code_point) {
-  return (code_point >= 0x09 && code_point <= 0x0D) || code_point == 0x20 || code_point == 0x85 ||
-         code_point == 0xA0 || code_point == 0x1680 || (code_point >= 0x2000 && code_point <= 0x200A) ||
-         code_point == 0x2028 || code_point == 0x2029 || code_point == 0x202F || code_point == 0x205F ||
-         code_point == 0x3000;
+  return (code_point >= 0x09 && code_point <= 0x0D) || code_point == 0x20 || code_point == 0x85 || code_point == 0xA0 ||
+         code_point == 0x1680 || (code_point >= 0x2000 && code_point <= 0x200A) || code_point == 0x2028 ||
+         code_point == 0x2029 || code_point == 0x202F || code_point == 0x205F || code_point == 0x3000;
 }
 
 bool is_word_character(char32_t code_point) {
@@ -195,9 +193,8 @@ bool is_word_character(char32_t code_point) {
 std::span<const NewCharacters> new_characters() { return kNewCharacters; }
 
 const NewCharacters* find_new_character(char32_t code_point) {
-  const auto after =
-      std::upper_bound(std::begin(kNewCharacters), std::end(kNewCharacters), code_point,
-                       [](char32_t value, const NewCharacters& entry) { return value < entry.first; });
+  const auto after = std::upper_bound(std::begin(kNewCharacters), std::end(kNewCharacters), code_point,
+                                      [](char32_t value, const NewCharacters& entry) { return value < entry.first; });
   if (after == std::begin(kNewCharacters)) return nullptr;
   const NewCharacters* entry = after - 1;
   return code_point <= entry->last ? entry : nullptr;

@@ -36,8 +36,7 @@ std::size_t skip_space_right(std::string_view text, std::size_t position) {
 
 }  // namespace
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalize& normalize)
-    : tokens_(std::move(tokens)) {
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalize& normalize) : tokens_(std::move(tokens)) {
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     CHECK(!tokens_[i].content.empty());
     CHECK(index_by_id_.emplace(tokens_[i].id, i).second);

@@ -48,8 +48,7 @@ Result<void> BpeModel::add_tokens(std::vector<std::pair<std::string, TokenId>> v
     std::string& place = tokens_[id];
     if (!place.empty()) return Error{fmt::format("id {} is given to two tokens", id), "vocab"};
     place = std::move(token);
-    if (!ids_.emplace(place, id).second)
-      return Error{fmt::format("the token of id {} appears twice", id), "vocab"};
+    if (!ids_.emplace(place, id).second) return Error{fmt::format("the token of id {} appears twice", id), "vocab"};
   }
   return {};
 }
@@ -62,8 +61,7 @@ Result<void> BpeModel::add_merges(const std::vector<std::pair<std::string, std::
     const std::optional<TokenId> right_id = token_to_id(right);
     const std::optional<TokenId> joined_id = token_to_id(left + right);
     if (!left_id || !right_id || !joined_id) {
-      return Error{"a part or the result of the merge is not in the vocabulary",
-                   fmt::format("merges[{}]", rank)};
+      return Error{"a part or the result of the merge is not in the vocabulary", fmt::format("merges[{}]", rank)};
     }
     merges_.set(*left_id, *right_id, {static_cast<std::uint32_t>(rank), *joined_id});
   }
@@ -99,8 +97,7 @@ TokenId BpeModel::character_id(std::string_view character) const {
 
 bool BpeModel::append_bytes(std::string_view character, std::vector<Symbol>& symbols) const {
   const auto id_of = [&](char byte) { return byte_ids_[static_cast<std::uint8_t>(byte)]; };
-  if (std::any_of(character.begin(), character.end(), [&](char byte) { return id_of(byte) < 0; }))
-    return false;
+  if (std::any_of(character.begin(), character.end(), [&](char byte) { return id_of(byte) < 0; })) return false;
   for (const char byte : character) append(symbols, id_of(byte));
   return true;
 }

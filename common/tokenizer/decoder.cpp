@@ -249,21 +249,15 @@ std::unique_ptr<DecoderSink> make_step(const DecoderSpec::value_type& spec, Deco
     std::unique_ptr<DecoderSink> operator()(const ByteFallbackDecoder& s) {
       return std::make_unique<ByteFallbackStep>(s, next);
     }
-    std::unique_ptr<DecoderSink> operator()(const FuseDecoder& s) {
-      return std::make_unique<FuseStep>(s, next);
-    }
+    std::unique_ptr<DecoderSink> operator()(const FuseDecoder& s) { return std::make_unique<FuseStep>(s, next); }
     std::unique_ptr<DecoderSink> operator()(const ReplaceDecoder& s) {
       return std::make_unique<ReplaceTokenStep>(s, next);
     }
-    std::unique_ptr<DecoderSink> operator()(const StripDecoder& s) {
-      return std::make_unique<StripStep>(s, next);
-    }
+    std::unique_ptr<DecoderSink> operator()(const StripDecoder& s) { return std::make_unique<StripStep>(s, next); }
     std::unique_ptr<DecoderSink> operator()(const MetaspaceDecoder& s) {
       return std::make_unique<MetaspaceStep>(s, next);
     }
-    std::unique_ptr<DecoderSink> operator()(const JoinDecoder& s) {
-      return std::make_unique<JoinStep>(s, next);
-    }
+    std::unique_ptr<DecoderSink> operator()(const JoinDecoder& s) { return std::make_unique<JoinStep>(s, next); }
   };
   return std::visit(Maker{next}, spec);
 }
@@ -281,8 +275,7 @@ class DecoderChain::Output final : public DecoderSink {
   std::string* target_ = nullptr;  // only valid during push and finish
 };
 
-DecoderChain::DecoderChain(const DecoderSpec& spec)
-    : output_(std::make_unique<Output>()), first_(output_.get()) {
+DecoderChain::DecoderChain(const DecoderSpec& spec) : output_(std::make_unique<Output>()), first_(output_.get()) {
   for (auto step = spec.rbegin(); step != spec.rend(); ++step) {
     steps_.push_back(make_step(*step, *first_));
     first_ = steps_.back().get();

@@ -38,8 +38,8 @@ struct MetaspaceDecoder {
 // A space between tokens, for tokenizers that have no decoder.
 struct JoinDecoder {};
 
-using DecoderSpec = std::vector<std::variant<ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder,
-                                             ReplaceDecoder, StripDecoder, MetaspaceDecoder, JoinDecoder>>;
+using DecoderSpec = std::vector<std::variant<ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder, ReplaceDecoder,
+                                             StripDecoder, MetaspaceDecoder, JoinDecoder>>;
 
 // Receives tokens as pieces of text; pieces never split a character, except before ByteLevelDecoder.
 class DecoderSink {

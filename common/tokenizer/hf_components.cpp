@@ -11,8 +11,7 @@ namespace caudal {
 namespace {
 
 // Words of GPT-2: contractions, letters, digits, other characters, each with one leading space; white space.
-constexpr std::string_view kGpt2Words =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kGpt2Words = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 // Digits asks Rust's standard library, which knows Unicode 17 already.
 constexpr std::string_view kNumeric = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}])";
 constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581
@@ -20,8 +19,7 @@ constexpr std::size_t kMaxSteps = 64;                    // of one component, se
 
 // {"String": text} or {"Regex": expression}
 Pattern read_pattern(const JsonNode& node) {
-  if (const std::optional<JsonNode> text = node.find("String"))
-    return unwrap(*text, Pattern::literal(text->string()));
+  if (const std::optional<JsonNode> text = node.find("String")) return unwrap(*text, Pattern::literal(text->string()));
   const JsonNode expression = node.at("Regex");
   return unwrap(expression, Pattern::regex(expression.string()));
 }
@@ -35,8 +33,7 @@ std::string read_character(const JsonNode& node) {
 // Calls `read(child)` for the node, or for each of the components below it when it is a Sequence.
 // Sequences may nest as deep as the JSON parser allows.
 template <typename Read>
-void for_each_component(const JsonNode& node, std::string_view list_key, const Read& read,
-                        std::size_t& num_left) {
+void for_each_component(const JsonNode& node, std::string_view list_key, const Read& read, std::size_t& num_left) {
   if (node.at("type").string() != "Sequence") {
     if (num_left-- == 0) node.fail(fmt::format("more than {} components", kMaxSteps));
     read(node);
@@ -71,15 +68,13 @@ SplitBehavior read_behavior(const JsonNode& node) {
 
 using PreTokenizerSteps = std::vector<PreTokenizerStep>;
 
-void add_split(PreTokenizerSteps& steps, const JsonNode& node, Result<Pattern> pattern,
-               SplitBehavior behavior) {
+void add_split(PreTokenizerSteps& steps, const JsonNode& node, Result<Pattern> pattern, SplitBehavior behavior) {
   steps.emplace_back(SplitStep{unwrap(node, std::move(pattern)), behavior, false});
 }
 
 void add_byte_level(PreTokenizerSteps& steps, const JsonNode& node) {
   if (node.flag("add_prefix_space", true)) steps.emplace_back(PrefixStep{" ", false});
-  if (node.flag("use_regex", true))
-    add_split(steps, node, Pattern::regex(kGpt2Words), SplitBehavior::kIsolated);
+  if (node.flag("use_regex", true)) add_split(steps, node, Pattern::regex(kGpt2Words), SplitBehavior::kIsolated);
   steps.emplace_back(ByteAlphabetStep{});
 }
 
@@ -105,8 +100,7 @@ void add_metaspace(PreTokenizerSteps& steps, const JsonNode& node) {
   const std::string replacement = read_replacement(node);
   const PrependScheme scheme = read_prepend_scheme(node);
   steps.emplace_back(ReplaceSpacesStep{replacement});
-  if (scheme != PrependScheme::kNever)
-    steps.emplace_back(PrefixStep{replacement, scheme == PrependScheme::kFirst});
+  if (scheme != PrependScheme::kNever) steps.emplace_back(PrefixStep{replacement, scheme == PrependScheme::kFirst});
   if (node.flag("split", true)) {
     add_split(steps, node, Pattern::literal(replacement), SplitBehavior::kMergedWithNext);
   }
@@ -119,8 +113,8 @@ void add_pre_tokenizer_steps(PreTokenizerSteps& steps, const JsonNode& node) {
   } else if (type == "Metaspace") {
     add_metaspace(steps, node);
   } else if (type == "Split") {
-    steps.emplace_back(SplitStep{read_pattern(node.at("pattern")), read_behavior(node.at("behavior")),
-                                 node.flag("invert", false)});
+    steps.emplace_back(
+        SplitStep{read_pattern(node.at("pattern")), read_behavior(node.at("behavior")), node.flag("invert", false)});
   } else if (type == "Digits") {
     const bool individual = node.flag("individual_digits", false);
     add_split(steps, node, Pattern::regex(kNumeric),

@@ -95,8 +95,7 @@ std::optional<TokenId> named_token(const JsonNode& config, std::string_view key,
 void apply_add_flags(const JsonNode& config, HfParts& parts) {
   std::vector<TokenId>& before = parts.surrounding.before;
   std::vector<TokenId>& after = parts.surrounding.after;
-  const auto apply = [&](std::string_view key, std::optional<TokenId> id, std::vector<TokenId>& side,
-                         bool at_front) {
+  const auto apply = [&](std::string_view key, std::optional<TokenId> id, std::vector<TokenId>& side, bool at_front) {
     const std::optional<JsonNode> wanted = config.find(key);
     if (!wanted) return;
     const bool add = wanted->boolean();
@@ -147,8 +146,7 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& m
     if (std::filesystem::exists(model_dir / file)) config_document = parse_file(model_dir / file);
     const JsonNode config(config_document, "");
     if (const auto node = config.find("added_tokens_decoder")) added.read_config(*node);
-    parts.added =
-        AddedTokens(added.take(), [&](std::string_view token) { return parts.normalizer.normalize(token); });
+    parts.added = AddedTokens(added.take(), [&](std::string_view token) { return parts.normalizer.normalize(token); });
     read_config(config, parts);
     return std::unique_ptr<Tokenizer>(std::make_unique<HfTokenizer>(std::move(parts)));
   } catch (const JsonError& failure) {

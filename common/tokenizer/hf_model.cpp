@@ -28,9 +28,7 @@ void read_merges(const JsonNode& node, BpeConfig& config) {
   config.merges.reserve(node.size());
   for (std::size_t i = 0; i < node.size(); ++i) {
     const JsonNode merge(node.array()[i], "");
-    const auto fail = [&] {
-      node.at(i).fail("must be a pair of strings, or two words with a space between");
-    };
+    const auto fail = [&] { node.at(i).fail("must be a pair of strings, or two words with a space between"); };
     if (merge.is_string()) {
       const std::string_view text = merge.string();
       if (text.starts_with("#version")) continue;

@@ -46,14 +46,13 @@ std::vector<TokenId> HfTokenizer::encode(std::string_view text, EncodeOptions op
 void HfTokenizer::encode_section(std::string_view text, bool starts_input, bool parse_special,
                                  BpeModel::Scratch& scratch, std::vector<TokenId>& output) const {
   const std::string normalized = parts_.normalizer.normalize(text);
-  for (const Section& section :
-       parts_.added.find(normalized, AddedTokens::Stage::kNormalized, parse_special)) {
+  for (const Section& section : parts_.added.find(normalized, AddedTokens::Stage::kNormalized, parse_special)) {
     if (section.token >= 0) {
       output.push_back(parts_.added.tokens()[section.token].id);
       continue;
     }
-    const Words words = parts_.pre_tokenizer.split(std::string(section.span.of(normalized)),
-                                                   starts_input && section.span.begin == 0);
+    const Words words =
+        parts_.pre_tokenizer.split(std::string(section.span.of(normalized)), starts_input && section.span.begin == 0);
     for (const Span& word : words.spans) parts_.model.encode(word.of(words.text), scratch, output);
   }
 }

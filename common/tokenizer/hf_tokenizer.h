@@ -48,8 +48,8 @@ class HfTokenizer final : public Tokenizer {
   };
 
   // Encodes text that holds no added token of the raw stage.
-  void encode_section(std::string_view text, bool starts_input, bool parse_special,
-                      BpeModel::Scratch& scratch, std::vector<TokenId>& output) const;
+  void encode_section(std::string_view text, bool starts_input, bool parse_special, BpeModel::Scratch& scratch,
+                      std::vector<TokenId>& output) const;
 
   HfParts parts_;
   std::vector<IdEntry> tokens_;  // by id

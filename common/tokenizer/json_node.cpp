@@ -22,9 +22,7 @@ std::optional<JsonNode> JsonNode::find(std::string_view key) const {
   return JsonNode(*member, path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key));
 }
 
-JsonNode JsonNode::at(std::size_t index) const {
-  return JsonNode(array()[index], fmt::format("{}[{}]", path_, index));
-}
+JsonNode JsonNode::at(std::size_t index) const { return JsonNode(array()[index], fmt::format("{}[{}]", path_, index)); }
 
 const boost::json::object& JsonNode::object() const {
   if (!value_->is_object()) fail("must be an object");

@@ -79,8 +79,7 @@ void apply_step(const SplitStep& step, Words& words) {
       spans.push_back({word.begin + span.begin, word.begin + span.end});
     }
   }
-  const bool keeps_start =
-      !spans.empty() && !words.spans.empty() && spans.front().begin == words.spans.front().begin;
+  const bool keeps_start = !spans.empty() && !words.spans.empty() && spans.front().begin == words.spans.front().begin;
   words.starts_input = words.starts_input && keeps_start;
   words.spans = std::move(spans);
 }

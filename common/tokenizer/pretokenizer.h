@@ -20,13 +20,7 @@ struct Words {
 };
 
 // What becomes of a match and of its neighbours.
-enum class SplitBehavior : std::uint8_t {
-  kRemoved,
-  kIsolated,
-  kMergedWithPrevious,
-  kMergedWithNext,
-  kContiguous
-};
+enum class SplitBehavior : std::uint8_t { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
 
 // Puts `prefix` before words that do not start with it.
 struct PrefixStep {

@@ -24,12 +24,12 @@ namespace caudal {
 using Peer = std::string;  // a link's routing id
 
 struct ClusterConfig {
-  Time lease_us = 10'000'000;           // a rank not heard for this long is gone
-  Time step_timeout_us = 120'000'000;   // a plan unanswered for this long means a hung rank
-  Time beat_interval_us = 500'000;      // between LeaseBeats
-  Time registration_us = 60'000'000;    // all ranks must register within this of the first
-  std::string model_digest{};           // of the only model that may serve; empty: that of the first replica
-  std::int32_t min_vocab_size = 0;      // the tokenizer's: a smaller model is refused
+  Time lease_us = 10'000'000;          // a rank not heard for this long is gone
+  Time step_timeout_us = 120'000'000;  // a plan unanswered for this long means a hung rank
+  Time beat_interval_us = 500'000;     // between LeaseBeats
+  Time registration_us = 60'000'000;   // all ranks must register within this of the first
+  std::string model_digest{};          // of the only model that may serve; empty: that of the first replica
+  std::int32_t min_vocab_size = 0;     // the tokenizer's: a smaller model is refused
   Epoch first_epoch = 1;
 };
 
@@ -87,7 +87,7 @@ class Cluster {
     std::vector<Peer> ranks;  // index = rank; empty = not registered yet
     std::optional<ReplicaId> id;
     Epoch epoch = 0;
-    Time since = 0;        // of the first registration
+    Time since = 0;  // of the first registration
     int num_unanswered = 0;
     Time progress_at = 0;  // when the oldest unanswered plan began to count
   };

@@ -29,10 +29,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kFirstBackOff = 1s;
 constexpr auto kLongestBackOff = 30s;
-constexpr auto kSettled = 60s;         // a replica that ran this long starts over with the first back-off
-constexpr auto kOrderlyExit = 4s;      // after the coordinator's Shutdown messages
-constexpr auto kTerminateExit = 4s;    // after SIGTERM to mpirun
-constexpr int kExitCannotRun = 1;      // a worker's code for bad flags, model or memory
+constexpr auto kSettled = 60s;       // a replica that ran this long starts over with the first back-off
+constexpr auto kOrderlyExit = 4s;    // after the coordinator's Shutdown messages
+constexpr auto kTerminateExit = 4s;  // after SIGTERM to mpirun
+constexpr int kExitCannotRun = 1;    // a worker's code for bad flags, model or memory
 
 // One replica's mpirun, seen from the launcher child.
 struct Job {

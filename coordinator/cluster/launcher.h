@@ -3,8 +3,8 @@
 // ends them all when the coordinator goes away, however it goes (its end of a pipe closes).
 #pragma once
 
-#include <string>
 #include <sys/types.h>
+#include <string>
 #include <vector>
 
 #include "common/result.h"
@@ -33,8 +33,7 @@ class Launcher {
   std::string read_fatal() const;
 
  private:
-  Launcher(pid_t child, int command_fd, int fatal_fd)
-      : child_(child), command_fd_(command_fd), fatal_fd_(fatal_fd) {}
+  Launcher(pid_t child, int command_fd, int fatal_fd) : child_(child), command_fd_(command_fd), fatal_fd_(fatal_fd) {}
 
   pid_t child_ = -1;
   int command_fd_ = -1;

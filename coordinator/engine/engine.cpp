@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxInputs = 1 << 16;
-constexpr auto kTick = 100ms;  // renews leases and looks at deadlines when nothing else happens
+constexpr auto kTick = 100ms;     // renews leases and looks at deadlines when nothing else happens
 constexpr Time kLookUs = 10'000;  // between looks at every replica: for large clusters, not in every turn
 
 Time monotonic_now() {
@@ -162,20 +162,23 @@ void Engine::publish_load(Time now) {
 void Engine::publish_metrics(const LoadReport& report) {
   metrics_.waiting(report.num_waiting);
   for (const auto& [replica, load] : report.replicas) {
-    metrics_.load(replica, load.num_running, load.num_blocks > 0 ? double(load.num_used_blocks) / load.num_blocks : 0.0);
+    metrics_.load(replica, load.num_running,
+                  load.num_blocks > 0 ? double(load.num_used_blocks) / load.num_blocks : 0.0);
     ReplicaStats& known = published_[replica];
-    const auto grown = [&](std::uint64_t ReplicaStats::* total) {
+    const auto grown = [&](std::uint64_t ReplicaStats::*total) {
       return static_cast<std::int64_t>(load.*total - known.*total);
     };
     metrics_.preempted(replica, static_cast<std::int32_t>(grown(&ReplicaStats::num_preemptions)));
     metrics_.prefix_cache(replica, grown(&ReplicaStats::num_prefix_tokens_queried),
                           grown(&ReplicaStats::num_prefix_tokens_hit));
-    metrics_.swapped(replica, {.num_swapped = load.num_swapped,
-                               .host_usage = load.num_host_blocks > 0 ? double(load.num_used_host_blocks) / load.num_host_blocks : 0.0,
-                               .num_sequences_out = grown(&ReplicaStats::num_sequences_swapped_out),
-                               .num_sequences_in = grown(&ReplicaStats::num_sequences_swapped_in),
-                               .num_blocks_out = grown(&ReplicaStats::num_blocks_swapped_out),
-                               .num_blocks_in = grown(&ReplicaStats::num_blocks_swapped_in)});
+    metrics_.swapped(
+        replica,
+        {.num_swapped = load.num_swapped,
+         .host_usage = load.num_host_blocks > 0 ? double(load.num_used_host_blocks) / load.num_host_blocks : 0.0,
+         .num_sequences_out = grown(&ReplicaStats::num_sequences_swapped_out),
+         .num_sequences_in = grown(&ReplicaStats::num_sequences_swapped_in),
+         .num_blocks_out = grown(&ReplicaStats::num_blocks_swapped_out),
+         .num_blocks_in = grown(&ReplicaStats::num_blocks_swapped_in)});
     known = load;
   }
   for (const TenantLoad& tenant : report.tenants) {

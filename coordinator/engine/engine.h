@@ -12,11 +12,11 @@
 #include <vector>
 
 #include "common/queue.h"
+#include "coordinator/cluster/worker_link.h"
 #include "coordinator/engine/engine_core.h"
 #include "coordinator/engine/load_monitor.h"
 #include "coordinator/metrics/metrics.h"
 #include "coordinator/request/request_service.h"
-#include "coordinator/cluster/worker_link.h"
 
 namespace caudal {
 
@@ -72,7 +72,7 @@ class Engine final : public RequestService, private EngineCore::Outlet {
   Metrics& metrics_;
   EngineCore core_;
   std::unordered_map<ReplicaId, std::int32_t> context_tokens_;  // of the replicas that are up
-  Time next_look_ = 0;  // at every replica
+  Time next_look_ = 0;                                          // at every replica
   LoadMonitor monitor_;
   std::unordered_map<ReplicaId, ReplicaStats> published_;  // totals that are already in the metrics
 

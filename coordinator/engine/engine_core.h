@@ -21,7 +21,7 @@ struct EngineConfig {
   SchedulerConfig scheduler;
   ClusterConfig cluster;
   Time no_replica_wait_us = 30'000'000;  // how long a request waits for a replica, and a lost one is waited for
-  Time patience_us = 10'000'000;  // /health: a plan may wait this long before its replica counts as stuck
+  Time patience_us = 10'000'000;         // /health: a plan may wait this long before its replica counts as stuck
 };
 
 class EngineCore {
@@ -35,7 +35,7 @@ class EngineCore {
     virtual void on_step(ReplicaId replica, const StepSample& sample) = 0;  // a result was applied
     virtual void on_stale_result() = 0;
     virtual void on_first_plan(ReplicaId replica, Time queue_us) = 0;  // of a sequence
-    virtual void on_refused(RejectReason) {}        // a sequence ended with an error
+    virtual void on_refused(RejectReason) {}                           // a sequence ended with an error
   };
 
   // The outlet outlives the core and must not call back.

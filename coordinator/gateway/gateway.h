@@ -5,8 +5,8 @@
 #include <string>
 
 #include "common/result.h"
-#include "coordinator/gateway/http/http_server.h"
 #include "coordinator/gateway/chat/model_context.h"
+#include "coordinator/gateway/http/http_server.h"
 #include "coordinator/gateway/zmq/zmq_gateway.h"
 #include "coordinator/metrics/metrics.h"
 #include "coordinator/request/request_service.h"

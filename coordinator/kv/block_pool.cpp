@@ -51,8 +51,7 @@ void BlockPool::publish(BlockId id, BlockHash parent, BlockHash hash, BlockToken
 std::optional<BlockId> BlockPool::lookup(BlockHash parent, BlockHash hash, BlockTokens tokens) const {
   for (BlockId id = bucket(hash); id != kNone; id = blocks_[id].next_in_bucket) {
     const Content& content = contents_[id];
-    if (content.hash == hash && content.parent == parent && std::ranges::equal(content.tokens, tokens))
-      return id;
+    if (content.hash == hash && content.parent == parent && std::ranges::equal(content.tokens, tokens)) return id;
   }
   return std::nullopt;
 }

@@ -15,7 +15,11 @@ bool HostPool::store(const BlockTable& table, std::int32_t num_tokens, HostCopy&
   const std::int32_t num_needed = num_in_use - table.num_dropped;
   if (num_needed > num_blocks_) return false;
   while (num_needed > num_free()) drop(*copies_.begin()->second);
-  copy = {.replica = replica_, .num_tokens = num_tokens, .num_dropped = table.num_dropped, .blocks = {}, .age = ++last_age_};
+  copy = {.replica = replica_,
+          .num_tokens = num_tokens,
+          .num_dropped = table.num_dropped,
+          .blocks = {},
+          .age = ++last_age_};
   copy.blocks.assign(static_cast<std::size_t>(table.num_dropped), kNoBlock);
   for (std::int32_t i = table.num_dropped; i < num_in_use; ++i) {
     copy.blocks.push_back(free_.back());
@@ -69,7 +73,8 @@ void HostPool::check_integrity() const {
   CHECK_MSG(std::ranges::all_of(num_holders, [](std::int32_t n) { return n == 1; }),
             "a host block is lost, or has two owners");
   for (const BlockCopy& copy : due_) {
-    CHECK_MSG(is_stored.at(static_cast<std::size_t>(copy.destination)), "a copy is due to a host block that nobody has");
+    CHECK_MSG(is_stored.at(static_cast<std::size_t>(copy.destination)),
+              "a copy is due to a host block that nobody has");
     is_stored[static_cast<std::size_t>(copy.destination)] = false;  // once
   }
 }

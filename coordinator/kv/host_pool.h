@@ -53,7 +53,7 @@ class HostPool {
 
   const ReplicaId replica_;
   const std::int32_t num_blocks_;
-  std::vector<BlockId> free_;  // the last one goes first
+  std::vector<BlockId> free_;                  // the last one goes first
   std::map<std::uint64_t, HostCopy*> copies_;  // by age
   std::vector<BlockCopy> due_;
   std::uint64_t last_age_ = 0;

@@ -18,9 +18,7 @@ struct Prefix {
   BlockHash root = 0;
 
   BlockHash parent(std::size_t block) const { return block == 0 ? root : hashes[block - 1]; }
-  BlockTokens block_tokens(std::size_t block) const {
-    return tokens.subspan(block * kBlockSize).first<kBlockSize>();
-  }
+  BlockTokens block_tokens(std::size_t block) const { return tokens.subspan(block * kBlockSize).first<kBlockSize>(); }
 };
 
 // The root under which sequences of this model and salt share their KV.

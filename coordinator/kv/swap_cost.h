@@ -7,10 +7,10 @@
 namespace caudal {
 
 struct SwapCost {
-  std::int32_t num_blocks = 0;         // to be copied, out and in again
-  std::int32_t num_lost_tokens = 0;    // computed, and in no block that others hold: to be computed again else
-  std::int64_t block_ns = 0;           // one block to the host and back; 0: not measured
-  std::int64_t prompt_token_ns = 0;    // computing one token of a prompt; 0: not measured
+  std::int32_t num_blocks = 0;       // to be copied, out and in again
+  std::int32_t num_lost_tokens = 0;  // computed, and in no block that others hold: to be computed again else
+  std::int64_t block_ns = 0;         // one block to the host and back; 0: not measured
+  std::int64_t prompt_token_ns = 0;  // computing one token of a prompt; 0: not measured
 
   std::int64_t swap_ns() const { return num_blocks * block_ns; }
   std::int64_t recompute_ns() const { return num_lost_tokens * prompt_token_ns; }

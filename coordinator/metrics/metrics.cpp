@@ -28,16 +28,15 @@ using Buckets = Histogram::BucketBoundaries;
 // a small model on one machine is faster than vLLM's first bucket.
 const Buckets kFirstToken{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,  0.25,  0.5,   0.75,
                           1.0,   2.5,   5.0,  7.5,  10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0};
-const Buckets kTokenGap{0.001, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1,  0.15, 0.2,  0.3,
-                        0.4,   0.5,   0.75, 1.0,   2.5,  5.0,   7.5,  10.0, 20.0, 40.0, 80.0};
-const Buckets kRequestTime{0.3,  0.5,  0.8,  1.0,   1.5,   2.0,   2.5,   5.0,    10.0,   15.0,  20.0,
+const Buckets kTokenGap{0.001, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1,  0.15, 0.2,  0.3, 0.4,
+                        0.5,   0.75,  1.0,  2.5,   5.0,  7.5,   10.0, 20.0, 40.0, 80.0};
+const Buckets kRequestTime{0.3,  0.5,  0.8,  1.0,  1.5,   2.0,   2.5,   5.0,   10.0,   15.0,  20.0,
                            30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0};
 const Buckets kStepTime{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
                         0.05,   0.1,     0.25,   0.5,   1.0,    2.5,   5.0,  10.0};
 const Buckets kStepTokens{1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
 const Buckets kBatch{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
-const Buckets kRequestTokens{1,    2,    5,    10,   20,    50,    100,   200,   500,
-                             1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000};
+const Buckets kRequestTokens{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000};
 const Buckets kPositions{0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
 const Buckets kSequences{1, 2, 5, 10, 20};
 
@@ -112,25 +111,32 @@ struct Metrics::Registry {
   Family<Gauge>& running = gauges("vllm:num_requests_running", "Sequences in the running batch.");
   Family<Gauge>& kv_usage = gauges("vllm:kv_cache_usage_perc", "Share of KV blocks in use, 0 to 1.");
   Family<Gauge>& kv_usage_old_name = gauges("vllm:gpu_cache_usage_perc", "The older name of vllm:kv_cache_usage_perc.");
-  Family<Gauge>& cache_config = gauges("vllm:cache_config_info", "The KV pool: block size in tokens and blocks; value 1.");
+  Family<Gauge>& cache_config =
+      gauges("vllm:cache_config_info", "The KV pool: block size in tokens and blocks; value 1.");
   Family<Counter>& prompt_tokens = counters("vllm:prompt_tokens_total", "Prompt tokens computed.");
   Family<Counter>& generated_tokens = counters("vllm:generation_tokens_total", "Tokens generated.");
   Family<Counter>& preemptions = counters("vllm:num_preemptions_total", "Sequences sent back to the queue.");
-  Family<Gauge>& swapped = gauges("vllm:num_requests_swapped", "Preempted sequences that wait with their KV in host memory.");
-  Family<Gauge>& host_usage = gauges("vllm:cpu_cache_usage_perc", "Share of the host memory's KV blocks in use, 0 to 1.");
+  Family<Gauge>& swapped =
+      gauges("vllm:num_requests_swapped", "Preempted sequences that wait with their KV in host memory.");
+  Family<Gauge>& host_usage =
+      gauges("vllm:cpu_cache_usage_perc", "Share of the host memory's KV blocks in use, 0 to 1.");
   Family<Counter>& swapped_sequences =
       counters("caudal:swapped_sequences_total", "Preempted sequences copied to host memory (out), and back (in).");
-  Family<Counter>& swapped_blocks = counters("caudal:swapped_blocks_total", "KV blocks copied to host memory (out), and back (in).");
-  Family<Counter>& prefix_queries = counters("vllm:prefix_cache_queries_total", "Tokens looked up in the prefix cache.");
+  Family<Counter>& swapped_blocks =
+      counters("caudal:swapped_blocks_total", "KV blocks copied to host memory (out), and back (in).");
+  Family<Counter>& prefix_queries =
+      counters("vllm:prefix_cache_queries_total", "Tokens looked up in the prefix cache.");
   Family<Counter>& prefix_queries_old_name =
       counters("vllm:gpu_prefix_cache_queries_total", "The older name of vllm:prefix_cache_queries_total.");
   Family<Counter>& prefix_hits = counters("vllm:prefix_cache_hits_total", "Tokens found in the prefix cache.");
   Family<Counter>& prefix_hits_old_name =
       counters("vllm:gpu_prefix_cache_hits_total", "The older name of vllm:prefix_cache_hits_total.");
-  Family<Histogram>& step_time = histograms("caudal:step_time_seconds", "Compute time of a step, as its worker measured it.");
+  Family<Histogram>& step_time =
+      histograms("caudal:step_time_seconds", "Compute time of a step, as its worker measured it.");
   Family<Histogram>& step_tokens = histograms("vllm:iteration_tokens_total", "Tokens computed per step.");
   Family<Histogram>& batch = histograms("caudal:batch_size", "Sequences per step.");
-  Family<Counter>& drafts = counters("vllm:spec_decode_num_drafts_total", "Times that tokens of a sequence were guessed.");
+  Family<Counter>& drafts =
+      counters("vllm:spec_decode_num_drafts_total", "Times that tokens of a sequence were guessed.");
   Family<Counter>& draft_tokens = counters("vllm:spec_decode_num_draft_tokens_total", "Tokens guessed.");
   Family<Counter>& accepted_tokens = counters("vllm:spec_decode_num_accepted_tokens_total", "Tokens guessed right.");
   Family<Counter>& accepted_at =
@@ -145,20 +151,24 @@ struct Metrics::Registry {
   // Of the cluster.
   Counter& stale_messages =
       counters("caudal:stale_messages_total", "Results of past epochs or plans, dropped.").Add({});
-  Gauge& waiting = gauges("vllm:num_requests_waiting", "Sequences in the cluster's waiting queue.").Add({{"engine", "cluster"}});
+  Gauge& waiting =
+      gauges("vllm:num_requests_waiting", "Sequences in the cluster's waiting queue.").Add({{"engine", "cluster"}});
   Histogram& request_prompt = histogram("vllm:request_prompt_tokens", "Prompt tokens per request.", kRequestTokens);
-  Histogram& request_output = histogram("vllm:request_generation_tokens", "Generated tokens per request.", kRequestTokens);
+  Histogram& request_output =
+      histogram("vllm:request_generation_tokens", "Generated tokens per request.", kRequestTokens);
   Histogram& request_n = histogram("vllm:request_params_n", "Sequences asked for per request.", kSequences);
   Histogram& queue_position =
       histogram("caudal:queue_position", "Sequences that waited already when a request came.", kPositions);
-  Family<Counter>& refused = counters("caudal:sequences_refused_total", "Sequences ended without an answer, by reason.");
+  Family<Counter>& refused =
+      counters("caudal:sequences_refused_total", "Sequences ended without an answer, by reason.");
   Family<Gauge>& tenant_waiting =
       gauges("caudal:tenant_waiting", "Waiting sequences of a configured tenant; of all others: \"other\".");
   Family<Counter>& tenant_tokens =
       counters("caudal:tenant_generated_tokens_total", "Tokens generated for a configured tenant; \"other\" as above.");
   Family<Counter>& finished = counters("vllm:request_success_total", "Requests ended, by reason.");
   Family<Counter>& http_requests = counters("http_requests_total", "HTTP requests answered.", false);
-  Family<Histogram>& http_time = histograms("http_request_duration_seconds", "From header read to answer written.", false);
+  Family<Histogram>& http_time =
+      histograms("http_request_duration_seconds", "From header read to answer written.", false);
 
   std::map<ReplicaId, ReplicaSeries> replicas;  // engine thread
   std::array<LatencySeries, 4096> latencies;    // by replica, the last for all beyond; any thread
@@ -289,7 +299,9 @@ void Metrics::waiting(std::int32_t num_sequences) { registry_->waiting.Set(num_s
 
 void Metrics::stale_message() { registry_->stale_messages.Increment(); }
 
-void Metrics::queue_time(ReplicaId replica, Seconds waited) { registry_->of(replica).queue_time.Observe(waited.count()); }
+void Metrics::queue_time(ReplicaId replica, Seconds waited) {
+  registry_->of(replica).queue_time.Observe(waited.count());
+}
 
 void Metrics::queue_position(std::int32_t num_before) { registry_->queue_position.Observe(num_before); }
 

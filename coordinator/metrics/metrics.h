@@ -42,7 +42,7 @@ struct SwapSample {
 // One request that has ended, whatever the reason.
 struct RequestSample {
   std::optional<ReplicaId> replica;  // that computed its last tokens; none where there were none
-  Seconds duration{};  // from arrival at the gateway to the last token
+  Seconds duration{};                // from arrival at the gateway to the last token
   std::int64_t num_prompt_tokens = 0;
   std::int64_t num_generated_tokens = 0;
   std::int32_t num_sequences = 1;  // n
@@ -70,8 +70,8 @@ class Metrics {
   void swapped(ReplicaId replica, const SwapSample& sample);
   // Engine, whole cluster: the waiting queue is one.
   void waiting(std::int32_t num_sequences);
-  void stale_message();  // a result of a past epoch or plan was dropped
-  void queue_position(std::int32_t num_before);  // sequences that waited when one more came
+  void stale_message();                                               // a result of a past epoch or plan was dropped
+  void queue_position(std::int32_t num_before);                       // sequences that waited when one more came
   void refused(std::string_view reason, std::int32_t num_sequences);  // of a fixed set of reasons; 0 shows the series
   // Of a configured tenant; "": all others together. `num_generated_tokens` is the total so far.
   void tenant(const std::string& name, std::int32_t num_waiting, std::uint64_t num_generated_tokens);

@@ -88,7 +88,9 @@ void BeamSearch::keep(Beam beam, FinishReason reason) {
   if (std::ssize(hypotheses_) > params_.width) hypotheses_.pop_back();
 }
 
-bool BeamSearch::is_stop(TokenId token) const { return std::ranges::find(stop_token_ids_, token) != stop_token_ids_.end(); }
+bool BeamSearch::is_stop(TokenId token) const {
+  return std::ranges::find(stop_token_ids_, token) != stop_token_ids_.end();
+}
 
 // `best_sum` is the best running beam's, which has `num_tokens`.
 bool BeamSearch::is_over(double best_sum, std::int32_t num_tokens, std::int32_t max_tokens) const {

@@ -14,9 +14,9 @@
 namespace caudal {
 
 struct Beam {
-  std::vector<TokenId> tokens;  // generated
+  std::vector<TokenId> tokens;                      // generated
   std::vector<std::vector<TokenLogprob>> logprobs;  // per token, where asked for: its own, then the most likely
-  double sum = 0.0;             // of the tokens' log-probabilities
+  double sum = 0.0;                                 // of the tokens' log-probabilities
 };
 
 struct Hypothesis {

@@ -80,7 +80,7 @@ class DraftLength {
 
  private:
   std::int32_t longest_;
-  std::int32_t acceptance_;  // over all sequences: what a new one starts with
+  std::int32_t acceptance_;          // over all sequences: what a new one starts with
   std::int32_t num_idle_steps_ = 0;  // since the last guess
   std::int32_t patience_;            // after so many idle steps it measures again
   MeasuredCosts step_costs_;

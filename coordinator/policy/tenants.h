@@ -14,7 +14,7 @@ namespace caudal {
 
 struct TenantConfig {
   std::map<std::string, std::int32_t> weights{};  // others have 1
-  bool only_known = false;                      // others are refused
+  bool only_known = false;                        // others are refused
 };
 
 struct Tenant {
@@ -70,8 +70,8 @@ class Tenants {
 
   const TenantConfig config_;
   std::map<std::string, Tenant> tenants_;
-  ByService waiting_;  // with sequences that wait
-  ByService idle_;     // without requests, not configured
+  ByService waiting_;       // with sequences that wait
+  ByService idle_;          // without requests, not configured
   std::int64_t floor_ = 0;  // nobody starts to wait with less
   std::uint64_t last_id_ = 0;
 };

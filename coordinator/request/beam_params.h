@@ -13,7 +13,7 @@ enum class EarlyStopping : std::uint8_t {
 };
 
 struct BeamParams {
-  std::int32_t width = 1;  // beams, and hypotheses that are kept
+  std::int32_t width = 1;       // beams, and hypotheses that are kept
   double length_penalty = 1.0;  // hypotheses are ranked by their sum of log-probabilities / length ^ length_penalty
   EarlyStopping early_stopping = EarlyStopping::kNo;
 };

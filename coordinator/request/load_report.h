@@ -41,7 +41,7 @@ struct LoadReport {
   Time oldest_wait_us = 0;
   QueueWait queue_wait{};
   std::vector<ReplicaLoad> replicas;
-  std::vector<TenantLoad> tenants;  // bounded: the configured ones, then the others as one
+  std::vector<TenantLoad> tenants;                             // bounded: the configured ones, then the others as one
   std::array<std::uint64_t, kNumRejectReasons> num_refused{};  // sequences, by RejectReason
 };
 

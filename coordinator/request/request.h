@@ -19,18 +19,18 @@ using Time = std::int64_t;
 
 struct Request {
   RequestId id = 0;
-  std::vector<TokenId> prompt;     // not empty
-  SamplingParams sampling;         // seed is set; sequence i draws with sequence_seed(seed, i)
+  std::vector<TokenId> prompt;  // not empty
+  SamplingParams sampling;      // seed is set; sequence i draws with sequence_seed(seed, i)
   StopParams stop;
   std::optional<SpeculativeMode> speculative;  // none: as the scheduler is configured
-  std::int32_t num_sequences = 1;  // n: independent continuations of the prompt; of a beam search the best
-  std::optional<BeamParams> beam;  // search instead of sampling, told at its end; at least n wide
-  std::int32_t priority = 0;       // lower runs first
-  std::string tenant;              // who shares the cluster with others; "" is one, too
-  std::string cache_salt;          // only requests of one salt share cached prefixes
-  std::optional<Time> deadline;    // of the first token; what cannot start in time for it is refused
-  Time ttft_target_us = 0;         // from arrival to the first token; orders the queue. 0: none
-  Time tpot_target_us = 0;         // between two tokens; bounds the steps it is in. 0: none
+  std::int32_t num_sequences = 1;              // n: independent continuations of the prompt; of a beam search the best
+  std::optional<BeamParams> beam;              // search instead of sampling, told at its end; at least n wide
+  std::int32_t priority = 0;                   // lower runs first
+  std::string tenant;                          // who shares the cluster with others; "" is one, too
+  std::string cache_salt;                      // only requests of one salt share cached prefixes
+  std::optional<Time> deadline;                // of the first token; what cannot start in time for it is refused
+  Time ttft_target_us = 0;                     // from arrival to the first token; orders the queue. 0: none
+  Time tpot_target_us = 0;                     // between two tokens; bounds the steps it is in. 0: none
   Time arrival = 0;
 
   // Sequences that run for it.
@@ -61,8 +61,15 @@ inline constexpr std::size_t kNumRejectReasons = 9;
 
 // As in metrics and in /load; "" for kNone.
 constexpr std::string_view reason_name(RejectReason reason) {
-  constexpr std::array<std::string_view, kNumRejectReasons> kNames{
-      "", "too_long", "too_many", "queue_full", "no_replica", "deadline", "deadline_unreachable", "worker_fault", "unknown_tenant"};
+  constexpr std::array<std::string_view, kNumRejectReasons> kNames{"",
+                                                                   "too_long",
+                                                                   "too_many",
+                                                                   "queue_full",
+                                                                   "no_replica",
+                                                                   "deadline",
+                                                                   "deadline_unreachable",
+                                                                   "worker_fault",
+                                                                   "unknown_tenant"};
   return kNames[static_cast<std::size_t>(reason)];
 }
 
@@ -77,8 +84,8 @@ struct TokenEvent {
   RejectReason reject = RejectReason::kNone;  // set with kError
   std::int32_t num_cached_tokens = 0;         // of the prompt, at the first event
   Time queue_us = 0;                          // from arrival to the first plan, at the first event
-  std::int32_t num_drafted = 0;   // tokens guessed in the step that this event tells of
-  std::int32_t num_accepted = 0;  // of these, that were right
+  std::int32_t num_drafted = 0;               // tokens guessed in the step that this event tells of
+  std::int32_t num_accepted = 0;              // of these, that were right
 };
 
 }  // namespace caudal

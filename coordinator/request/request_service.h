@@ -22,9 +22,9 @@ class TokenSink {
 struct ServiceStatus {
   bool ready = false;  // a token can be produced now: a replica is up and its steps make progress
   std::int32_t num_replicas = 0;
-  std::int32_t num_running = 0;          // sequences
-  std::int32_t num_waiting = 0;          // sequences
-  std::int32_t max_context_tokens = 0;   // 0 while no replica has joined
+  std::int32_t num_running = 0;         // sequences
+  std::int32_t num_waiting = 0;         // sequences
+  std::int32_t max_context_tokens = 0;  // 0 while no replica has joined
 };
 
 class RequestService {

@@ -33,9 +33,9 @@ struct ReplicaStats {
   std::uint64_t num_prompt_tokens_computed = 0;  // of these; computed again after a preemption counts again
   std::uint64_t num_prefix_tokens_queried = 0;   // of sequences at each admission
   std::uint64_t num_prefix_tokens_hit = 0;       // of these, found in the prefix cache
-  std::int32_t num_host_blocks = 0;        // for the KV of preempted sequences
+  std::int32_t num_host_blocks = 0;              // for the KV of preempted sequences
   std::int32_t num_used_host_blocks = 0;
-  std::int32_t num_swapped = 0;            // sequences that wait with their KV there
+  std::int32_t num_swapped = 0;  // sequences that wait with their KV there
   std::uint64_t num_sequences_swapped_out = 0;
   std::uint64_t num_sequences_swapped_in = 0;
   std::uint64_t num_blocks_swapped_out = 0;

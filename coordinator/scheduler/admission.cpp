@@ -50,8 +50,8 @@ std::int32_t Admission::chunk(std::int32_t num_wanted) const {
 }
 
 bool Admission::admits(const Demand& demand) const {
-  return !exhausted() && num_sequences_ >= demand.num_beams && chunk(demand.num_uncached()) > 0 && can_ever_fit(*info_, demand) &&
-         entry_blocks(*info_, demand) + reserve_ <= num_blocks_;
+  return !exhausted() && num_sequences_ >= demand.num_beams && chunk(demand.num_uncached()) > 0 &&
+         can_ever_fit(*info_, demand) && entry_blocks(*info_, demand) + reserve_ <= num_blocks_;
 }
 
 void Admission::take(const Demand& demand) {

@@ -16,11 +16,11 @@ bool Candidate::is_home_of(const Sequence& sequence) const {
 // which is a matter of cost, but do not keep it out.
 void Placement::add(const Replica& replica) {
   const std::int32_t num_tokens = config_.step_tokens(replica.info) - replica.num_running();
-  candidates_.push_back({.replica = &replica,
-                         .admission = replica.admission(config_, num_tokens),
-                         .load = replica.num_uncomputed_tokens + kRunningTokens * replica.num_running() +
-                                 std::ssize(replica.in_flight),
-                         .idle = replica.running.empty()});
+  candidates_.push_back(
+      {.replica = &replica,
+       .admission = replica.admission(config_, num_tokens),
+       .load = replica.num_uncomputed_tokens + kRunningTokens * replica.num_running() + std::ssize(replica.in_flight),
+       .idle = replica.running.empty()});
 }
 
 std::optional<Placed> Placement::choose(Sequence& sequence, const Demand& demand) {

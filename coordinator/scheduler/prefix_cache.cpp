@@ -40,7 +40,8 @@ bool PrefixCache::shares_prompt(const Sequence& sequence) { return !has_begun(se
 
 bool PrefixCache::is_under_way(const Sequence& sequence) {
   const auto computes_it = [&](const Sequence& sibling) {
-    return sibling.state == SequenceState::kRunning && sibling.residence.num_computed < num_shareable(*sequence.request);
+    return sibling.state == SequenceState::kRunning &&
+           sibling.residence.num_computed < num_shareable(*sequence.request);
   };
   return shares_prompt(sequence) && std::ranges::any_of(sequence.request->sequences, computes_it);
 }

@@ -11,8 +11,7 @@ namespace caudal {
 
 class PrefixCache {
  public:
-  explicit PrefixCache(const SchedulerConfig& config)
-      : enabled_(config.prefix_caching), key_(config.prefix_key) {}
+  explicit PrefixCache(const SchedulerConfig& config) : enabled_(config.prefix_caching), key_(config.prefix_key) {}
 
   // How much of the sequence is on the replica, in its host memory included.
   CachedPrefix probe(Sequence& sequence, const Replica& replica) const;

@@ -20,7 +20,8 @@ namespace {
 bool is_choice(const Sequence& sequence) {
   const RequestState& request = *sequence.request;
   if (!request.beams) return true;
-  return sequence.index < request.request.num_sequences && !request.beams->unwanted[static_cast<std::size_t>(sequence.index)];
+  return sequence.index < request.request.num_sequences &&
+         !request.beams->unwanted[static_cast<std::size_t>(sequence.index)];
 }
 
 }  // namespace
@@ -82,7 +83,9 @@ RejectReason Scheduler::submit(Request request, Time now) {
   Demand demand{num_prompt_tokens, request.stop.max_tokens, num_prompt_tokens};
   if (request.beam) demand.num_beams = request.num_running();
   if (!tenants_.admits(request.tenant)) return RejectReason::kUnknownTenant;
-  const auto is_too_wide = [&](const auto& entry) { return demand.num_beams > config_.batch_sequences(entry.second.info); };
+  const auto is_too_wide = [&](const auto& entry) {
+    return demand.num_beams > config_.batch_sequences(entry.second.info);
+  };
   if (!replicas_.empty() && std::ranges::all_of(replicas_, is_too_wide)) return RejectReason::kTooMany;
   if (!fits_somewhere(demand)) return RejectReason::kTooLong;
   if (request.num_running() > config_.max_waiting) return RejectReason::kTooMany;
@@ -334,9 +337,9 @@ void Scheduler::emit(Sequence& sequence, FinishReason finish_reason, SequenceRes
 SchedulerStats Scheduler::stats() const {
   SchedulerStats stats = counters_;
   stats.num_waiting = num_waiting();
-  stats.num_leaving = static_cast<std::int32_t>(stats.num_accepted - stats.num_finished -
-                                                stats.num_cancelled - stats.num_failed) -
-                      stats.num_waiting - stats.num_running;
+  stats.num_leaving =
+      static_cast<std::int32_t>(stats.num_accepted - stats.num_finished - stats.num_cancelled - stats.num_failed) -
+      stats.num_waiting - stats.num_running;
   return stats;
 }
 

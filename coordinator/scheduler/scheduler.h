@@ -2,8 +2,8 @@
 // block of the cluster, says what each replica computes next, and takes in what came out. No clock, no
 // thread, no socket, no randomness: the same calls give the same plans, byte for byte.
 // One thread (the engine's). Files: scheduler.cpp (who is there), scheduler_plan.cpp, scheduler_apply.cpp,
-// scheduler_beams.cpp, scheduler_speculation.cpp, scheduler_swap.cpp, scheduler_check.cpp (the invariants). Contract of the
-// step: common/types.h and coordinator/README.md.
+// scheduler_beams.cpp, scheduler_speculation.cpp, scheduler_swap.cpp, scheduler_check.cpp (the invariants). Contract of
+// the step: common/types.h and coordinator/README.md.
 #pragma once
 
 #include <deque>
@@ -14,12 +14,12 @@
 #include <span>
 #include <vector>
 
-#include "coordinator/scheduler/prefix_cache.h"
 #include "coordinator/policy/queue_policy.h"
 #include "coordinator/request/request.h"
+#include "coordinator/request/scheduler_stats.h"
+#include "coordinator/scheduler/prefix_cache.h"
 #include "coordinator/scheduler/scheduler_config.h"
 #include "coordinator/scheduler/scheduler_replica.h"
-#include "coordinator/request/scheduler_stats.h"
 #include "coordinator/scheduler/waiting_queue.h"
 
 namespace caudal {
@@ -29,9 +29,10 @@ class Scheduler {
   explicit Scheduler(SchedulerConfig config,
                      std::unique_ptr<QueuePolicy> policy = std::make_unique<EarliestDueFirst>());
 
-  // Takes the request in (n > 1: as n sequences, a beam search as one per beam) or refuses it, keeping nothing: kUnknownTenant, kTooLong when no
-  // known replica could hold it alone, kTooMany, kQueueFull, kDeadline, kHopeless. While no replica is known everything fits; what turns out not
-  // to fit the first one ends with an event. The id must be new, the prompt not empty, max_tokens >= 1.
+  // Takes the request in (n > 1: as n sequences, a beam search as one per beam) or refuses it, keeping nothing:
+  // kUnknownTenant, kTooLong when no known replica could hold it alone, kTooMany, kQueueFull, kDeadline, kHopeless.
+  // While no replica is known everything fits; what turns out not to fit the first one ends with an event. The id must
+  // be new, the prompt not empty, max_tokens >= 1.
   RejectReason submit(Request request, Time now);
 
   // Ends all its sequences. No event follows; unknown ids are ignored.
@@ -96,8 +97,8 @@ class Scheduler {
   void end(Sequence& sequence);                        // any but kEnded -> kEnded
   void fail(Sequence& sequence, RejectReason reason);
   void fail_misfits(RejectReason reason);  // waiting ones that fit no known replica
-  void settle(Sequence& sequence);  // no plan names it any more: blocks back, wait again or be forgotten
-  void wait(Sequence& sequence);    // in the queue; a beam until all of its search do
+  void settle(Sequence& sequence);         // no plan names it any more: blocks back, wait again or be forgotten
+  void wait(Sequence& sequence);           // in the queue; a beam until all of its search do
   void stop_waiting(Sequence& sequence);
   void preempt(Sequence& sequence);
   void answered(Replica& replica, const PlanInFlight& plan);
@@ -151,8 +152,8 @@ class Scheduler {
   WaitingQueue waiting_;
   bool is_placed_ = false;
   std::map<ReplicaId, std::deque<Sequence*>> placed_;  // where waiting sequences go, if is_placed_
-  std::map<ReplicaId, Replica> replicas_;  // lost ones stay, with what they could hold
-  std::set<ReplicaId> due_;                // something happened there since it last had nothing to plan
+  std::map<ReplicaId, Replica> replicas_;              // lost ones stay, with what they could hold
+  std::set<ReplicaId> due_;                            // something happened there since it last had nothing to plan
   std::vector<TokenEvent> events_;
   SchedulerStats counters_;  // the totals, num_running, and as num_waiting the beams that wait and are not queued
   SequenceId last_sequence_id_ = 0;

@@ -20,10 +20,10 @@ bool are_possible_candidates(const Sequence& beam, const SequenceResult& result)
 bool is_possible(const PlannedSequence& planned, const SequenceResult& result) {
   const Sequence& sequence = *planned.sequence;
   const std::int32_t num_new_computed = result.num_computed - sequence.residence.num_computed;
-  return result.sequence_id == sequence.id && num_new_computed >= 0 &&
-         num_new_computed <= planned.num_tokens && std::ssize(result.tokens) <= planned.max_new_tokens &&
-         result.num_drafted <= planned.num_draft_tokens && result.num_accepted <= result.num_drafted &&
-         result.num_accepted >= 0 && result.num_accepted <= std::ssize(result.tokens) &&
+  return result.sequence_id == sequence.id && num_new_computed >= 0 && num_new_computed <= planned.num_tokens &&
+         std::ssize(result.tokens) <= planned.max_new_tokens && result.num_drafted <= planned.num_draft_tokens &&
+         result.num_accepted <= result.num_drafted && result.num_accepted >= 0 &&
+         result.num_accepted <= std::ssize(result.tokens) &&
          (result.logprobs.empty() || result.logprobs.size() == result.tokens.size()) &&
          (!sequence.is_beam() || are_possible_candidates(sequence, result));
 }

@@ -20,7 +20,8 @@ struct Source {
 // All but the last token at the most, which has to be computed.
 std::int32_t num_shared(const Sequence& a, const Sequence& b) {
   const auto begin = a.request->num_prompt_tokens;
-  const auto [end, _] = std::mismatch(a.tokens.begin() + begin, a.tokens.end(), b.tokens.begin() + begin, b.tokens.end());
+  const auto [end, _] =
+      std::mismatch(a.tokens.begin() + begin, a.tokens.end(), b.tokens.begin() + begin, b.tokens.end());
   return std::min(static_cast<std::int32_t>(end - a.tokens.begin()), a.num_tokens() - 1);
 }
 
@@ -107,8 +108,8 @@ void Scheduler::take_candidates(Replica& replica, Sequence& beam, std::vector<To
   for (std::size_t place = 0; place < group.candidates.size(); ++place) {
     if (group.search.is_live(place) && group.candidates[place].empty()) return;
   }
-  const auto parents = group.search.advance(std::exchange(group.candidates, {}),
-                                            beam.residence.token_limit - request.num_prompt_tokens);
+  const auto parents =
+      group.search.advance(std::exchange(group.candidates, {}), beam.residence.token_limit - request.num_prompt_tokens);
   group.candidates.resize(request.sequences.size());
   if (parents.front() == BeamSearch::kNone) {
     finish_beams(request);
@@ -178,7 +179,8 @@ void Scheduler::check_beams(const RequestState& request) const {
   for (const SequenceState state : {SequenceState::kRunning, SequenceState::kEnded}) {
     CHECK_MSG(in_state(state) == 0 || in_state(state) == width, "beams part company");
   }
-  CHECK_MSG(group.is_queued == (in_state(SequenceState::kWaiting) == width), "a beam search is queued too early or not at all");
+  CHECK_MSG(group.is_queued == (in_state(SequenceState::kWaiting) == width),
+            "a beam search is queued too early or not at all");
   for (std::size_t place = 0; place < width; ++place) {
     const Sequence& beam = request.sequences[place];
     const std::vector<TokenId>& generated = group.search.beams()[place].tokens;
@@ -186,7 +188,8 @@ void Scheduler::check_beams(const RequestState& request) const {
     CHECK(beam.num_preemptions == request.sequences.front().num_preemptions);
     CHECK_MSG(group.search.is_live(place) == !beam.tokens.empty(), "a beam has no tokens, or tokens that are nobody's");
     if (beam.tokens.empty()) continue;
-    CHECK_MSG(std::ranges::equal(std::span(beam.tokens).subspan(static_cast<std::size_t>(request.num_prompt_tokens)), generated),
+    CHECK_MSG(std::ranges::equal(std::span(beam.tokens).subspan(static_cast<std::size_t>(request.num_prompt_tokens)),
+                                 generated),
               "a beam has other tokens than the search gave it");
     if (beam.state != SequenceState::kRunning) continue;
     if (!group.candidates[place].empty())

@@ -116,11 +116,11 @@ void Scheduler::check_replica(const Replica& replica) const {
     for (const BlockId block : plan.copied) ++num_holders[block];
   }
   for (BlockId block = 0; block < pool.num_blocks(); ++block) {
-    CHECK_MSG(pool.num_references(block) == num_holders[block],
-              "reference count is not the number of holders");
+    CHECK_MSG(pool.num_references(block) == num_holders[block], "reference count is not the number of holders");
   }
   CHECK(num_leaving_blocks == replica.num_leaving_blocks);
-  CHECK_MSG(num_host_copies == replica.host.num_copies(), "host memory keeps something for nobody, or nothing for somebody");
+  CHECK_MSG(num_host_copies == replica.host.num_copies(),
+            "host memory keeps something for nobody, or nothing for somebody");
   CHECK(replica.alive || num_host_copies == 0);
   CHECK(num_uncomputed_tokens == replica.num_uncomputed_tokens);
   for (const PlanInFlight& plan : replica.in_flight) num_plans -= plan.sequences.size();

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "common/block_hash.h"
-#include "coordinator/scheduler/admission.h"
 #include "coordinator/policy/tenants.h"
+#include "coordinator/scheduler/admission.h"
 
 namespace caudal {
 

@@ -22,8 +22,7 @@ std::optional<StepPlan> Scheduler::plan(ReplicaId id, Time now) {
   expire(now);
   due_.erase(id);
   Replica* replica = find_alive(id);
-  if (replica == nullptr || std::ssize(replica->in_flight) >= config_.max_plans_in_flight)
-    return std::nullopt;
+  if (replica == nullptr || std::ssize(replica->in_flight) >= config_.max_plans_in_flight) return std::nullopt;
   Draft draft{.replica = *replica,
               .left = replica->admission(config_, config_.step_tokens(replica->info)),
               .plan = {},
@@ -80,8 +79,7 @@ void Scheduler::limit_prompts(Draft& draft) {
 }
 
 // Adds work for a running sequence, unless it has to wait for blocks.
-void Scheduler::schedule(Draft& draft, Sequence& sequence, std::int32_t num_tokens,
-                         std::int32_t num_draft_tokens) {
+void Scheduler::schedule(Draft& draft, Sequence& sequence, std::int32_t num_tokens, std::int32_t num_draft_tokens) {
   Residence& residence = sequence.residence;
   const std::size_t num_known_blocks = residence.table.blocks.size();
   const std::int32_t max_tokens = num_tokens + num_draft_tokens;
@@ -143,8 +141,7 @@ Sequence* Scheduler::choose_victim(const Draft& draft, Sequence& needy) const {
     if (is_in_plan(draft, *sequence)) return;
     if (victim == nullptr || better(*sequence, *victim)) victim = sequence;
   };
-  for (std::size_t i = draft.num_walked; i < draft.replica.running.size(); ++i)
-    consider(draft.replica.running[i]);
+  for (std::size_t i = draft.num_walked; i < draft.replica.running.size(); ++i) consider(draft.replica.running[i]);
   for (Sequence* sequence : draft.prefills) consider(sequence);
   return victim;
 }
@@ -253,7 +250,8 @@ void Scheduler::enter(Draft& draft, const Sequence& sequence) {
 // A plan is worth sending when it computes something; slots to release wait for the next that does.
 std::optional<StepPlan> Scheduler::commit(Draft& draft) {
   Replica& replica = draft.replica;
-  for (const PlannedSequence& planned : draft.record.sequences) draft.record.load.num_prompt_tokens += planned.num_tokens;
+  for (const PlannedSequence& planned : draft.record.sequences)
+    draft.record.load.num_prompt_tokens += planned.num_tokens;
   draft.record.load.num_prompt_tokens -= draft.record.load.num_decode_tokens;
   if (draft.plan.scheduled.empty()) return std::nullopt;
   draft.plan.epoch = replica.epoch;

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "coordinator/policy/draft_length.h"
+#include "coordinator/policy/step_budget.h"
 #include "coordinator/scheduler/scheduler_config.h"
 #include "coordinator/scheduler/sequence.h"
-#include "coordinator/policy/step_budget.h"
 
 namespace caudal {
 
@@ -16,7 +16,7 @@ struct PlannedSequence {
   Sequence* sequence = nullptr;
   SlotId slot = 0;
   std::int32_t num_tokens = 0;
-  std::int32_t max_new_tokens = 0;  // that its result may carry
+  std::int32_t max_new_tokens = 0;    // that its result may carry
   std::int32_t num_draft_tokens = 0;  // of num_tokens
 };
 
@@ -49,8 +49,8 @@ struct Replica {
   DraftLength draft_length;
   StepId last_step_id = 0;
   bool batch_is_open = true;  // static batching: until it is full or nobody waits; more prompts than a step holds
-  StepBudget step_budget;               // what steps take here
-  std::int32_t num_leaving_blocks = 0;  // of sequences that left; free once their plans are answered
+  StepBudget step_budget;     // what steps take here
+  std::int32_t num_leaving_blocks = 0;     // of sequences that left; free once their plans are answered
   std::int64_t num_uncomputed_tokens = 0;  // known and not answered, of running sequences: the backlog
 
   // For metrics.
@@ -61,7 +61,7 @@ struct Replica {
   std::uint64_t num_prefix_tokens_hit = 0;       // of these
   std::uint64_t num_sequences_swapped_out = 0;
   std::uint64_t num_sequences_swapped_in = 0;
-  std::uint64_t num_blocks_swapped_out = 0;      // in plans
+  std::uint64_t num_blocks_swapped_out = 0;  // in plans
   std::uint64_t num_blocks_swapped_in = 0;
 };
 

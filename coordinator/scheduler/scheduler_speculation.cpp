@@ -34,9 +34,9 @@ std::int32_t Scheduler::num_draft_tokens(const Draft& draft, Sequence& sequence)
   const Residence& residence = sequence.residence;
   const auto num_to_come = static_cast<std::int32_t>(replica.running.size() - draft.num_walked);
   const auto num_blocks = static_cast<std::int32_t>(residence.table.blocks.size()) + replica.kv.pool().num_free();
-  const std::int32_t room = std::min({draft.left.num_tokens() - num_to_come - 1,
-                                      residence.token_limit - sequence.max_known() - 1,
-                                      num_blocks * kBlockSize - sequence.max_computed() - 1});
+  const std::int32_t room =
+      std::min({draft.left.num_tokens() - num_to_come - 1, residence.token_limit - sequence.max_known() - 1,
+                num_blocks * kBlockSize - sequence.max_computed() - 1});
   if (room <= 0) return 0;
   return std::min(room, draft.draft_lengths.choose(sequence.drafts, with_model));
 }
@@ -48,7 +48,9 @@ void Scheduler::observe_speculation(Replica& replica, const PlanInFlight& plan, 
     num_rows += 1 + sequence.num_drafted;
     num_drafting += sequence.num_drafted > 0 ? 1 : 0;
   }
-  const auto decodes = [](const PlannedSequence& planned) { return planned.num_tokens - planned.num_draft_tokens == 1; };
+  const auto decodes = [](const PlannedSequence& planned) {
+    return planned.num_tokens - planned.num_draft_tokens == 1;
+  };
   if (std::ranges::all_of(plan.sequences, decodes))
     replica.draft_length.observe_step(num_rows, result.compute_us - result.draft_us);
   replica.draft_length.observe_pass(num_drafting, result.draft_pass_us);

@@ -3,8 +3,8 @@
 // Beams go on from one another and are computed again, together.
 #include <algorithm>
 
-#include "coordinator/scheduler/scheduler_draft.h"
 #include "coordinator/kv/swap_cost.h"
+#include "coordinator/scheduler/scheduler_draft.h"
 
 namespace caudal {
 

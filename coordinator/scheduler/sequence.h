@@ -7,13 +7,13 @@
 #include <memory>
 #include <vector>
 
-#include "coordinator/scheduler/beam_group.h"
-#include "coordinator/policy/draft_length.h"
 #include "coordinator/kv/host_pool.h"
 #include "coordinator/kv/kv_manager.h"
+#include "coordinator/policy/draft_length.h"
 #include "coordinator/policy/queue_policy.h"
-#include "coordinator/request/request.h"
 #include "coordinator/policy/tenants.h"
+#include "coordinator/request/request.h"
+#include "coordinator/scheduler/beam_group.h"
 
 namespace caudal {
 
@@ -54,11 +54,11 @@ struct Sequence {
   SequenceState state = SequenceState::kWaiting;
   std::vector<TokenId> tokens;  // prompt, then generated
   std::int32_t num_preemptions = 0;
-  bool started = false;  // has been admitted before
-  bool had_turn = false;  // in the waiting queue; its prompt is charged to the tenant
-  Time tpot_target_us = 0;  // the request's
-  bool in_time = true;    // the target for the first token can still be met
-  Time queue_us = 0;     // from arrival to the first plan; told with the first event
+  bool started = false;                // has been admitted before
+  bool had_turn = false;               // in the waiting queue; its prompt is charged to the tenant
+  Time tpot_target_us = 0;             // the request's
+  bool in_time = true;                 // the target for the first token can still be met
+  Time queue_us = 0;                   // from arrival to the first plan; told with the first event
   std::int32_t num_cached_tokens = 0;  // of the prompt, at the first admission; told with the first event
   PrefixHashes hashes;
   DraftHistory drafts;
@@ -77,9 +77,7 @@ struct Sequence {
   std::int32_t max_known() const { return num_tokens() + residence.num_new_tokens_in_flight; }
   std::int32_t num_uncomputed() const { return num_tokens() - residence.num_computed; }
   std::int32_t max_computed() const { return residence.num_computed + residence.num_tokens_in_flight; }
-  std::int32_t num_plannable() const {
-    return std::min(max_known(), residence.token_limit - 1) - max_computed();
-  }
+  std::int32_t num_plannable() const { return std::min(max_known(), residence.token_limit - 1) - max_computed(); }
 };
 
 // Its prompt has moved into the sequences' tokens.
@@ -88,10 +86,10 @@ struct RequestState {
   Tenant* tenant = nullptr;
   Time best_case_us = 0;  // to the first token, on a replica with nothing else to do
   std::int32_t num_prompt_tokens = 0;
-  bool started = false;             // one of them has been admitted before
-  std::vector<Sequence> sequences;  // never resized: others point at its elements
+  bool started = false;              // one of them has been admitted before
+  std::vector<Sequence> sequences;   // never resized: others point at its elements
   std::unique_ptr<BeamGroup> beams;  // what a beam search's sequences share
-  std::int32_t num_held = 0;        // sequences that have not ended, or that plans in flight still name
+  std::int32_t num_held = 0;         // sequences that have not ended, or that plans in flight still name
 };
 
 inline bool Sequence::is_beam() const { return request->beams != nullptr; }

@@ -10,15 +10,14 @@
 #include "kernels/bf16.h"
 
 // On the function, not the file: inline functions of headers stay free of instructions other CPUs lack.
-#define CAUDAL_AMX \
-  __attribute__((target("amx-tile,amx-bf16,avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
+#define CAUDAL_AMX __attribute__((target("amx-tile,amx-bf16,avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
 #define CAUDAL_AMX_INLINE CAUDAL_AMX __attribute__((always_inline)) inline
 
 namespace caudal::amx {
 
-inline constexpr std::int64_t kRows = 16;                // of a tile of A or C
-inline constexpr std::int64_t kDepth = 32;               // k per tile of A and B
-inline constexpr std::int64_t kColumns = 16;             // of a tile of B or C
+inline constexpr std::int64_t kRows = 16;                  // of a tile of A or C
+inline constexpr std::int64_t kDepth = 32;                 // k per tile of A and B
+inline constexpr std::int64_t kColumns = 16;               // of a tile of B or C
 inline constexpr std::int64_t kElements = kRows * kDepth;  // bf16 in a tile of A or B: 1 KiB
 
 struct alignas(64) Config {

@@ -9,8 +9,7 @@ namespace caudal {
 namespace {
 
 std::byte* row_address(const Tensor& tensor, std::int64_t row) {
-  return tensor.as<std::byte>() +
-         row * tensor.stride0() * static_cast<std::int64_t>(dtype_bytes(tensor.dtype()));
+  return tensor.as<std::byte>() + row * tensor.stride0() * static_cast<std::int64_t>(dtype_bytes(tensor.dtype()));
 }
 
 std::size_t row_bytes(const Tensor& tensor) {
@@ -23,7 +22,8 @@ void CpuBackend::copy_to_device(const void* source, const Tensor& destination) {
   if (destination.elements() == 0) return;
   const std::size_t bytes = row_bytes(destination);
   for (std::int64_t row = 0; row < destination.dim(0); ++row)
-    std::memcpy(row_address(destination, row), static_cast<const std::byte*>(source) + static_cast<std::size_t>(row) * bytes, bytes);
+    std::memcpy(row_address(destination, row),
+                static_cast<const std::byte*>(source) + static_cast<std::size_t>(row) * bytes, bytes);
 }
 
 void CpuBackend::copy_to_host(const Tensor& source, void* destination) {
@@ -37,8 +37,7 @@ void CpuBackend::zero(const Tensor& destination) {
   }
 }
 
-void CpuBackend::embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token,
-                           const Tensor& out) {
+void CpuBackend::embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) {
   Dim num_tokens("num_tokens"), rows("rows"), hidden("hidden");
   Expect expect("embedding");
   expect.shape("token_ids", token_ids, {num_tokens}).dtype("token_ids", token_ids, DType::kI32);

@@ -14,8 +14,7 @@ namespace {
 std::string cpu_model() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name") && line.find(": ") != std::string::npos)
-      return line.substr(line.find(": ") + 2);
+    if (line.starts_with("model name") && line.find(": ") != std::string::npos) return line.substr(line.find(": ") + 2);
   }
   return "unknown";
 }
@@ -34,8 +33,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(const BackendOptions& options)
 DeviceInfo CpuBackend::info() const {
   const HostMemory memory = host_memory();
   DeviceInfo info;
-  info.name =
-      fmt::format("cpu: {}, {} threads, {}", cpu_model(), context_->num_threads(), isa_name(context_->isa()));
+  info.name = fmt::format("cpu: {}, {} threads, {}", cpu_model(), context_->num_threads(), isa_name(context_->isa()));
   info.total_memory_bytes = memory.total_bytes;
   info.free_memory_bytes = memory.free_bytes;
   info.is_host = true;

@@ -27,21 +27,19 @@ class CpuBackend final : public Backend {
   void synchronize() override {}
 
   Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
-  void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token,
-                 const Tensor& out) override;
+  void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
                     const Tensor& out) override;
   void linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
   void silu_and_mul(const Tensor& gate_up, const Tensor& out) override;
   void rope_and_cache(const RopeCacheArgs& args) override;
-  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
-                       const AttentionBatch& batch, const AttentionParams& params,
-                       const Tensor& out) override;
+  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache, const AttentionBatch& batch,
+                       const AttentionParams& params, const Tensor& out) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) override;
   void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
-  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size,
-                                     std::span<const SamplingRow> rows, const Tensor& tokens) override;
+  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
+                                     const Tensor& tokens) override;
   std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override;
   void take_drawn(const Tensor& drawn, const Tensor& token_ids) override;
 

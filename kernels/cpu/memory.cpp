@@ -65,13 +65,11 @@ HostMemory host_memory(const std::string& root) {
   for (std::string line; std::getline(groups, line);) {
     const std::size_t colon = line.find(':'), second = line.find(':', colon + 1);
     if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(colon + 1, second - colon - 1),
-                      path = line.substr(second + 1);
+    const std::string controllers = line.substr(colon + 1, second - colon - 1), path = line.substr(second + 1);
     if (controllers.empty()) {
       apply_groups(memory, root + "/sys/fs/cgroup", path, "memory.max", "memory.current");
     } else if (controllers == "memory") {
-      apply_groups(memory, root + "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes",
-                   "memory.usage_in_bytes");
+      apply_groups(memory, root + "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes");
     }
   }
   return memory;
@@ -80,9 +78,7 @@ HostMemory host_memory(const std::string& root) {
 Result<Buffer> allocate_host(std::size_t bytes) {
   const std::size_t free_bytes = host_memory().free_bytes;
   if (bytes > free_bytes) {
-    return Error{
-        fmt::format("{} MiB of memory were asked for and {} MiB are free", bytes >> 20, free_bytes >> 20),
-        ""};
+    return Error{fmt::format("{} MiB of memory were asked for and {} MiB are free", bytes >> 20, free_bytes >> 20), ""};
   }
   const std::size_t alignment = bytes >= kHugePageThreshold ? kHugePage : kCacheLine;
   const std::size_t rounded = std::max(alignment, (bytes + alignment - 1) / alignment * alignment);

@@ -58,13 +58,12 @@ void norm_rows(const Tensor& x, const Tensor& residual, const Tensor& weight, fl
     T* sum = residual.as<T>() + row * residual.stride0();
     const T* addend = x.empty() ? nullptr : x.as<T>() + row * x.stride0();
     const float mean_square = add_and_sum_squares(addend, sum, hidden) / static_cast<float>(hidden);
-    scale_row(sum, weight.as<T>(), 1.0F / std::sqrt(mean_square + eps), hidden,
-              out.as<T>() + row * out.stride0());
+    scale_row(sum, weight.as<T>(), 1.0F / std::sqrt(mean_square + eps), hidden, out.as<T>() + row * out.stride0());
   }
 }
 
-void norm_rows_any(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
-                   const Tensor& out, std::int64_t begin, std::int64_t end) {
+void norm_rows_any(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps, const Tensor& out,
+                   std::int64_t begin, std::int64_t end) {
   if (out.dtype() == DType::kBF16) return norm_rows<BF16>(x, residual, weight, eps, out, begin, end);
   norm_rows<float>(x, residual, weight, eps, out, begin, end);
 }
@@ -94,9 +93,7 @@ void CpuBackend::add_rms_norm(const Tensor& x, const Tensor& residual, const Ten
   Expect expect("add_rms_norm");
   expect.shape("x", x, {num_tokens, hidden}).shape("residual", residual, {num_tokens, hidden});
   expect.shape("weight", weight, {hidden}).shape("out", out, {num_tokens, hidden}).float_dtype("x", x);
-  expect.dtype("residual", residual, x.dtype())
-      .dtype("weight", weight, x.dtype())
-      .dtype("out", out, x.dtype());
+  expect.dtype("residual", residual, x.dtype()).dtype("weight", weight, x.dtype()).dtype("out", out, x.dtype());
   for_rows(*context_, out, [&](std::int64_t begin, std::int64_t end) {
     CAUDAL_SIMD(*context_, norm_rows_any)(x, residual, weight, eps, out, begin, end);
   });

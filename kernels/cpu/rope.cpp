@@ -94,8 +94,7 @@ HWY_EXPORT(rope_and_cache_any);
 namespace {
 
 void expect_rope_and_cache(const RopeCacheArgs& args) {
-  Dim num_tokens("num_tokens"), columns("columns"), num_blocks("num_blocks"),
-      block_size("block_size", kBlockSize);
+  Dim num_tokens("num_tokens"), columns("columns"), num_blocks("num_blocks"), block_size("block_size", kBlockSize);
   Dim num_kv_heads("num_kv_heads"), head_dim("head_dim"), max_position("max_position"), two("cos and sin", 2);
   Expect expect("rope_and_cache");
   expect.shape("qkv", args.qkv, {num_tokens, columns}).float_dtype("qkv", args.qkv);
@@ -109,8 +108,7 @@ void expect_rope_and_cache(const RopeCacheArgs& args) {
     if (!norm->empty()) expect.shape("norm", *norm, {head_dim}).dtype("norm", *norm, args.qkv.dtype());
   }
   Dim half("head_dim / 2", *head_dim / 2);
-  expect.shape("cos_sin", args.cos_sin, {max_position, two, half})
-      .dtype("cos_sin", args.cos_sin, DType::kF32);
+  expect.shape("cos_sin", args.cos_sin, {max_position, two, half}).dtype("cos_sin", args.cos_sin, DType::kF32);
   expect.that(*head_dim % 2 == 0, "head_dim must be even");
   expect.that(*columns % *head_dim == 0 && *columns / *head_dim > 2 * *num_kv_heads,
               "qkv must hold q, k and v heads of head_dim");

@@ -30,8 +30,9 @@ class ThreadPool {
   // one thread never overlap. Returns when all are done and their writes are visible. Not reentrant.
   template <typename Fn>
   void run(std::int64_t num_tasks, const Fn& fn) {
-    run_erased(num_tasks, [](const void* f, std::int64_t task, int thread) { (*static_cast<const Fn*>(f))(task, thread); },
-               &fn);
+    run_erased(
+        num_tasks, [](const void* f, std::int64_t task, int thread) { (*static_cast<const Fn*>(f))(task, thread); },
+        &fn);
   }
 
  private:

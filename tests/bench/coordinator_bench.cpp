@@ -72,15 +72,17 @@ int run(const Options& options) {
   config.scheduler.max_num_sequences = options.batch;
   config.scheduler.max_waiting = 1 << 20;
   Engine engine(config, std::move(link).value(), metrics);
-  const ReplicaInfo info{.num_blocks = options.batch * ((options.num_prompt_tokens + options.num_output_tokens) / 16 + 3),
-                         .max_num_sequences = options.batch,
-                         .max_tokens_per_step = 2048,
-                         .max_context_tokens = 4096,
-                         .vocab_size = 32000,
-                         .model_digest = "bench"};
+  const ReplicaInfo info{
+      .num_blocks = options.batch * ((options.num_prompt_tokens + options.num_output_tokens) / 16 + 3),
+      .max_num_sequences = options.batch,
+      .max_tokens_per_step = 2048,
+      .max_context_tokens = 4096,
+      .vocab_size = 32000,
+      .model_digest = "bench"};
   FakeWorkers workers(engine.control_endpoint(), options.num_workers, info);
   const auto patience = Clock::now() + 30s;
-  while (engine.status().num_replicas < options.num_workers && Clock::now() < patience) std::this_thread::sleep_for(10ms);
+  while (engine.status().num_replicas < options.num_workers && Clock::now() < patience)
+    std::this_thread::sleep_for(10ms);
   if (engine.status().num_replicas < options.num_workers) {
     fmt::print(stderr, "only {} of {} workers joined\n", engine.status().num_replicas, options.num_workers);
     return 1;
@@ -114,10 +116,11 @@ int run(const Options& options) {
   const auto steps = static_cast<double>(workers.num_steps() - steps_before);
   const double cpu = cpu_seconds() - cpu_before;
   clients.request_stop();
-  fmt::print("{:5} workers x {:3} sequences: {:9.0f} tokens/s  {:7.0f} steps/s  {:5.2f} cores used  "
-             "{:9.0f} tokens per core second  {} errors\n",
-             options.num_workers, options.batch, tokens / elapsed, steps / elapsed, cpu / elapsed, tokens / cpu,
-             counter->num_errors());
+  fmt::print(
+      "{:5} workers x {:3} sequences: {:9.0f} tokens/s  {:7.0f} steps/s  {:5.2f} cores used  "
+      "{:9.0f} tokens per core second  {} errors\n",
+      options.num_workers, options.batch, tokens / elapsed, steps / elapsed, cpu / elapsed, tokens / cpu,
+      counter->num_errors());
   return counter->num_errors() == 0 ? 0 : 1;
 }
 

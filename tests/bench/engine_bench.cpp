@@ -157,9 +157,8 @@ void paging(InProcess& engine, std::int32_t count) {
 void prefix_cache(InProcess& engine, std::int32_t count, int repeats, const std::vector<int>& shares) {
   constexpr std::int32_t kPrompt = 2048, kOutput = 128;
   for (const std::int32_t percent : shares) {
-    const RequestShape shape{.num_prompt_tokens = kPrompt,
-                             .num_output_tokens = kOutput,
-                             .num_shared_tokens = kPrompt * percent / 100};
+    const RequestShape shape{
+        .num_prompt_tokens = kPrompt, .num_output_tokens = kOutput, .num_shared_tokens = kPrompt * percent / 100};
     const std::vector<RequestShape> workload(static_cast<std::size_t>(count), shape);
     std::vector<double> with, without;
     for (int i = 0; i < repeats; ++i) {
@@ -180,8 +179,8 @@ void first_token(InProcess& engine, int repeats) {
     cold.push_back(report.first_token_s[0]);
     cached.push_back(report.first_token_s[1]);
   }
-  fmt::print("first token of 4,000: {:.0f} ms cold, {:.0f} ms with 95 % cached = {:.1f} x lower\n",
-             1e3 * median(cold), 1e3 * median(cached), median(cold) / median(cached));
+  fmt::print("first token of 4,000: {:.0f} ms cold, {:.0f} ms with 95 % cached = {:.1f} x lower\n", 1e3 * median(cold),
+             1e3 * median(cached), median(cold) / median(cached));
 }
 
 // A pool that just suffices, and one of 5 % less, where preempted sequences are computed again or swapped. In turns.
@@ -203,11 +202,11 @@ void smaller_pool(InProcess& engine, std::int32_t count, int repeats) {
     swapped_s.push_back(swapped.seconds);
   }
   const auto print = [&](const char* name, const RunReport& report, const std::vector<double>& seconds) {
-    fmt::print("5 % of {} blocks less, {:<17}{:+6.1f} % throughput; {} preemptions, {} swapped back, {:+} of {} steps, "
-               "{:+} of {} tokens computed\n",
-               enough, name, 100 * (median(full_s) / median(seconds) - 1), report.num_preemptions, report.num_swapped_in,
-               report.num_steps - full.num_steps, full.num_steps, report.num_computed - full.num_computed,
-               full.num_computed);
+    fmt::print(
+        "5 % of {} blocks less, {:<17}{:+6.1f} % throughput; {} preemptions, {} swapped back, {:+} of {} steps, "
+        "{:+} of {} tokens computed\n",
+        enough, name, 100 * (median(full_s) / median(seconds) - 1), report.num_preemptions, report.num_swapped_in,
+        report.num_steps - full.num_steps, full.num_steps, report.num_computed - full.num_computed, full.num_computed);
   };
   print("computed again:", again, again_s);
   print("swapped:", swapped, swapped_s);
@@ -252,8 +251,11 @@ void inter_token(InProcess& engine, int repeats, double factor) {
   print("8 streams, no prompt", quiet);
   print("2,048 tokens in one step", unchunked);
   print("fixed budget of 256 tokens", chunked);
-  print(fmt::format("--itl-target-ms {:.1f} ({:.2f} x a quiet step)", 1e-3 * double(bounded.itl_target_us), factor).c_str(), targeted);
-  fmt::print("the prompt's first token after {:.1f} s; with the fixed budget {:.1f} s\n", prefill_s / repeats, fixed_s / repeats);
+  print(fmt::format("--itl-target-ms {:.1f} ({:.2f} x a quiet step)", 1e-3 * double(bounded.itl_target_us), factor)
+            .c_str(),
+        targeted);
+  fmt::print("the prompt's first token after {:.1f} s; with the fixed budget {:.1f} s\n", prefill_s / repeats,
+             fixed_s / repeats);
 }
 
 }  // namespace
@@ -272,7 +274,7 @@ int main(int argc, char** argv) {
   WorkloadOptions custom;
   caudal::CommandLine line("Benchmarks of scheduler and runner in one process");
   line.add("suite", suite,
-                 "decode, prefill, static-literal, static-fair, paging, prefix-cache, first-token, pool, itl or throughput")
+           "decode, prefill, static-literal, static-fair, paging, prefix-cache, first-token, pool, itl or throughput")
       .required();
   line.add("--model", model, "Model directory; weights are random unless --checkpoint");
   line.add_switch("--checkpoint", checkpoint, "Load the weights");

@@ -62,7 +62,8 @@ void FakeWorkers::run(const std::stop_token& stop) {
       if ((items[i].revents & ZMQ_POLLIN) == 0) continue;
       Link& link = *links_[i];
       while (zmq_msg_recv(&message, link.socket, ZMQ_DONTWAIT) >= 0) {
-        const auto decoded = decode_to_worker({static_cast<const char*>(zmq_msg_data(&message)), zmq_msg_size(&message)});
+        const auto decoded =
+            decode_to_worker({static_cast<const char*>(zmq_msg_data(&message)), zmq_msg_size(&message)});
         CHECK(decoded.ok());
         if (const auto* welcome = std::get_if<Welcome>(&decoded.value())) link.epoch = welcome->epoch;
         const auto* plan = std::get_if<StepPlan>(&decoded.value());

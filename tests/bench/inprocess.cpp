@@ -143,7 +143,8 @@ InProcess::Arrival InProcess::run_arrival(std::int32_t num_streams, std::int32_t
     const auto plan = scheduler.plan(0, start);
     CHECK(plan && scheduler.apply(0, or_exit(runner_->run(*plan)), now_us()));
     const double taken = static_cast<double>(now_us() - start) * 1e-3;
-    for (const TokenEvent& event : scheduler.take_events()) has_begun |= event.request_id > static_cast<RequestId>(num_streams);
+    for (const TokenEvent& event : scheduler.take_events())
+      has_begun |= event.request_id > static_cast<RequestId>(num_streams);
     return taken;
   };
   for (std::int32_t i = 0; i < num_streams; ++i) submit(static_cast<RequestId>(i + 1), kStreamPrompt);

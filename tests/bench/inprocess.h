@@ -17,13 +17,13 @@ struct RunReport {
   std::int64_t num_prompt_tokens = 0;
   std::int64_t num_output_tokens = 0;  // asked for; padding is not counted
   std::int64_t num_steps = 0;
-  double mean_batch = 0.0;             // sequences per step
-  double unused_kv_share = 0.0;        // of the tokens that allocated blocks could hold, averaged over steps
+  double mean_batch = 0.0;       // sequences per step
+  double unused_kv_share = 0.0;  // of the tokens that allocated blocks could hold, averaged over steps
   std::int32_t most_used_blocks = 0;
   std::uint64_t num_preemptions = 0;
-  std::uint64_t num_swapped_in = 0;    // sequences that came back from host memory
-  std::int64_t num_computed = 0;       // tokens, those computed again included
-  std::vector<double> first_token_s;   // per request, from its submission
+  std::uint64_t num_swapped_in = 0;   // sequences that came back from host memory
+  std::int64_t num_computed = 0;      // tokens, those computed again included
+  std::vector<double> first_token_s;  // per request, from its submission
 
   double output_tokens_per_s() const { return static_cast<double>(num_output_tokens) / seconds; }
   double total_tokens_per_s() const { return static_cast<double>(num_prompt_tokens + num_output_tokens) / seconds; }

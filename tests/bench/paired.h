@@ -102,16 +102,18 @@ inline void read_all(const Tensor& data) {
 // A bf16 (or f32) product of oneDNN with f32 accumulation, in the layouts it likes best.
 class DnnlMatmul {
  public:
-  DnnlMatmul(DType dtype, std::int64_t m, std::int64_t n, std::int64_t k) : flops_(2.0 * static_cast<double>(m * n * k)) {
+  DnnlMatmul(DType dtype, std::int64_t m, std::int64_t n, std::int64_t k)
+      : flops_(2.0 * static_cast<double>(m * n * k)) {
     using dnnl::memory;
     const auto type = dtype == DType::kF32 ? memory::data_type::f32 : memory::data_type::bf16;
     const auto any = memory::format_tag::any;
-    const dnnl::matmul::desc desc({{m, k}, type, memory::format_tag::ab}, {{k, n}, type, any}, {{m, n}, type, memory::format_tag::ab});
+    const dnnl::matmul::desc desc({{m, k}, type, memory::format_tag::ab}, {{k, n}, type, any},
+                                  {{m, n}, type, memory::format_tag::ab});
     const dnnl::matmul::primitive_desc primitive(desc, engine_);
     matmul_ = dnnl::matmul(primitive);
-    for (const auto& [argument, description] : {std::pair{DNNL_ARG_SRC, primitive.src_desc()},
-                                                std::pair{DNNL_ARG_WEIGHTS, primitive.weights_desc()},
-                                                std::pair{DNNL_ARG_DST, primitive.dst_desc()}}) {
+    for (const auto& [argument, description] :
+         {std::pair{DNNL_ARG_SRC, primitive.src_desc()}, std::pair{DNNL_ARG_WEIGHTS, primitive.weights_desc()},
+          std::pair{DNNL_ARG_DST, primitive.dst_desc()}}) {
       const auto elements = static_cast<std::int64_t>(description.get_size() / dtype_bytes(dtype));
       data_.push_back(std::make_unique<BenchTensor>(dtype, 1, elements));
       arguments_.insert({argument, memory(description, engine_, data_.back()->tensor.data())});

@@ -37,7 +37,8 @@ enum class Policy { kRoundRobin, kLeastLoad, kPrefix };
 StepResult timed_run(sim::InstantTable& replica, const StepPlan& plan) {
   sim::StepWork work;
   StepResult result = replica.run(plan, work);
-  const double step_us = std::max(kWeightsUs, work.num_tokens * kTokenUs) + work.num_kv_tokens * kKvTokenUs + kOverheadUs;
+  const double step_us =
+      std::max(kWeightsUs, work.num_tokens * kTokenUs) + work.num_kv_tokens * kKvTokenUs + kOverheadUs;
   result.compute_us = static_cast<std::int64_t>(step_us);
   return result;
 }
@@ -168,22 +169,22 @@ class Cluster {
 
 void print_rows(std::int32_t num_groups) {
   Outcome base;
-  for (const auto& [name, policy] : {std::pair{"round robin", Policy::kRoundRobin},
-                                     std::pair{"least load", Policy::kLeastLoad},
-                                     std::pair{"by prefix", Policy::kPrefix}}) {
+  for (const auto& [name, policy] :
+       {std::pair{"round robin", Policy::kRoundRobin}, std::pair{"least load", Policy::kLeastLoad},
+        std::pair{"by prefix", Policy::kPrefix}}) {
     const Outcome outcome = Cluster(policy, num_groups).run();
     if (policy == Policy::kRoundRobin) base = outcome;
-    fmt::print("{:>6} {:<12} {:>10.0f} {:>6.2f}x {:>8.1f}% {:>6.2f}x {:>13}\n", num_groups, name,
-               outcome.tokens_per_s, outcome.tokens_per_s / base.tokens_per_s, 100.0 * outcome.hit_rate,
-               outcome.hit_rate / base.hit_rate, outcome.most_running);
+    fmt::print("{:>6} {:<12} {:>10.0f} {:>6.2f}x {:>8.1f}% {:>6.2f}x {:>13}\n", num_groups, name, outcome.tokens_per_s,
+               outcome.tokens_per_s / base.tokens_per_s, 100.0 * outcome.hit_rate, outcome.hit_rate / base.hit_rate,
+               outcome.most_running);
   }
 }
 
 void print_table() {
   fmt::print("{} requests of {} shared + {} own prompt tokens, {} out; {} clients, {} replicas\n", kNumRequests,
              kPrefixTokens, kOwnTokens, kOutputTokens, kNumClients, kNumReplicas);
-  fmt::print("{:>6} {:<12} {:>10} {:>7} {:>9} {:>7} {:>13}\n", "groups", "placement", "tokens/s", "ratio",
-             "hit rate", "ratio", "most running");
+  fmt::print("{:>6} {:<12} {:>10} {:>7} {:>9} {:>7} {:>13}\n", "groups", "placement", "tokens/s", "ratio", "hit rate",
+             "ratio", "most running");
   for (const std::int32_t num_groups : {1, 256, 512, 768}) print_rows(num_groups);
 }
 

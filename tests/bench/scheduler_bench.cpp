@@ -38,9 +38,7 @@ StepResult answer(sim::InstantTable& table, const StepPlan& plan, std::int32_t n
 class Cluster {
  public:
   Cluster(std::int32_t num_running, std::int32_t num_replicas)
-      : scheduler_(config(num_running)),
-        workers_(num_replicas, sim::InstantTable(num_running)),
-        plans_(num_replicas) {
+      : scheduler_(config(num_running)), workers_(num_replicas, sim::InstantTable(num_running)), plans_(num_replicas) {
     for (std::int32_t i = 0; i < num_replicas; ++i) {
       const ReplicaInfo info{.num_blocks = num_running * 256,
                              .max_num_sequences = num_running,

@@ -137,16 +137,17 @@ void compare(Engine& engine, const char* title, const Workload& workload, int re
     const Outcome& last = ways[w].last;
     CHECK_MSG(last.answers == ways[0].last.answers, "speculation changed a token");
     const double accepted = last.num_drafted > 0 ? 100.0 * double(last.num_accepted) / double(last.num_drafted) : 0.0;
-    fmt::print("{:10} {:3} streams  {:6} {:9.0f} tokens/s  {:5.2f} x plain  {:6} steps  {:6} guessed  {:3.0f} % right\n",
-               title, workload.concurrency, ways[w].name, median(ways[w].rates), median(ratios[w]), last.num_steps,
-               last.num_drafted, accepted);
+    fmt::print(
+        "{:10} {:3} streams  {:6} {:9.0f} tokens/s  {:5.2f} x plain  {:6} steps  {:6} guessed  {:3.0f} % right\n",
+        title, workload.concurrency, ways[w].name, median(ways[w].rates), median(ratios[w]), last.num_steps,
+        last.num_drafted, accepted);
   }
   std::fflush(stdout);
 }
 
 std::vector<std::vector<TokenId>> story_prompts(const Tokenizer& tokenizer, std::size_t count) {
-  const char* const names[] = {"a cat", "a little girl named Lily", "a dog", "a boy named Tom", "a bird", "a fox",
-                               "an old man", "a farmer"};
+  const char* const names[] = {
+      "a cat", "a little girl named Lily", "a dog", "a boy named Tom", "a bird", "a fox", "an old man", "a farmer"};
   std::vector<std::vector<TokenId>> prompts;
   for (std::size_t i = 0; i < count; ++i) {
     prompts.push_back(tokenizer.encode(fmt::format("<|begin_of_text|>Once upon a time there was {}", names[i % 8])));

@@ -59,8 +59,14 @@ Request make_request(RequestId id, std::size_t kind_index, bool plain, Time arri
 
 WaitsByKind run(bool plain, const SchedulerConfig& config, double arrivals_per_s) {
   Scheduler scheduler(config);
-  scheduler.replica_joined(0, 1, {.num_blocks = 4096, .max_num_sequences = kMaxSequences, .max_tokens_per_step = 2048,
-                                  .max_context_tokens = 2048, .vocab_size = 32000, .model_digest = "bench"}, 0);
+  scheduler.replica_joined(0, 1,
+                           {.num_blocks = 4096,
+                            .max_num_sequences = kMaxSequences,
+                            .max_tokens_per_step = 2048,
+                            .max_context_tokens = 2048,
+                            .vocab_size = 32000,
+                            .model_digest = "bench"},
+                           0);
   sim::InstantTable worker(kMaxSequences);
   std::mt19937_64 random(7);
   const auto draw = [&] { return static_cast<double>(random() >> 11) * 0x1p-53; };
@@ -70,12 +76,14 @@ WaitsByKind run(bool plain, const SchedulerConfig& config, double arrivals_per_s
   double next_arrival = 0.0;
   RequestId last_id = 0;
   for (;;) {
-    for (; next_arrival <= static_cast<double>(std::min(now, kArrivalsUs)); next_arrival -= std::log1p(-draw()) * 1e6 / arrivals_per_s) {
+    for (; next_arrival <= static_cast<double>(std::min(now, kArrivalsUs));
+         next_arrival -= std::log1p(-draw()) * 1e6 / arrivals_per_s) {
       auto ticket = static_cast<std::int32_t>(random() % 100);
       std::size_t kind = 0;
       while ((ticket -= kKinds[kind].share) >= 0) ++kind;
       kinds[++last_id] = kind;
-      CHECK(scheduler.submit(make_request(last_id, kind, plain, static_cast<Time>(next_arrival)), now) == RejectReason::kNone);
+      CHECK(scheduler.submit(make_request(last_id, kind, plain, static_cast<Time>(next_arrival)), now) ==
+            RejectReason::kNone);
     }
     auto plan = scheduler.plan(0, now);
     if (!plan && now > kArrivalsUs) break;
@@ -84,7 +92,8 @@ WaitsByKind run(bool plain, const SchedulerConfig& config, double arrivals_per_s
       continue;
     }
     std::int64_t num_prompt_tokens = 0;
-    for (const ScheduledSequence& line : plan->scheduled) num_prompt_tokens += line.num_tokens > 1 ? line.num_tokens : 0;
+    for (const ScheduledSequence& line : plan->scheduled)
+      num_prompt_tokens += line.num_tokens > 1 ? line.num_tokens : 0;
     StepResult result = worker.run(*plan);
     result.compute_us = kStepUs + num_prompt_tokens * kPromptTokenUs;
     now += result.compute_us;

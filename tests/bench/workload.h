@@ -13,9 +13,9 @@ namespace caudal::bench {
 struct RequestShape {
   std::int32_t num_prompt_tokens = 0;
   std::int32_t num_output_tokens = 0;
-  double arrival_s = 0.0;       // after the start
+  double arrival_s = 0.0;              // after the start
   std::int32_t num_shared_tokens = 0;  // of the prompt, the same for all requests of the workload
-  std::int32_t padded_to = 0;   // tokens that a server which pads its batches generates; 0 = what was asked
+  std::int32_t padded_to = 0;          // tokens that a server which pads its batches generates; 0 = what was asked
 };
 
 struct WorkloadOptions {
@@ -26,9 +26,9 @@ struct WorkloadOptions {
   std::int32_t mean_prompt_tokens = 512;
   std::int32_t mean_output_tokens = 128;
   std::int32_t max_output_tokens = 1536;
-  double range = 0.0;           // of uniform, 0 to 1
-  double request_rate = 0.0;    // requests per second; 0 = all at once
-  double burstiness = 1.0;      // shape of the gamma distribution of gaps; 1 = Poisson arrivals
+  double range = 0.0;         // of uniform, 0 to 1
+  double request_rate = 0.0;  // requests per second; 0 = all at once
+  double burstiness = 1.0;    // shape of the gamma distribution of gaps; 1 = Poisson arrivals
   std::int32_t num_requests = 1;
   std::uint64_t seed = 0;
 };

@@ -17,8 +17,10 @@ class CommandLineTest : public testing::Test {
     line_.add_choice<Colour>("--colour", colour_, {{"red", Colour::kRed}, {"blue", Colour::kBlue}}, "One of two");
     line_.add_switch("!--no-cache", cache_, "No cache");
     line_.add_seconds("--lease-s", lease_, "A lease").within(0.1, 10.0);
-    line_.add_bytes("--memory", [this](std::size_t bytes) { bytes_ = bytes; }, "Memory");
-    line_.add_function<std::string>("--even", [](const std::string& word) { return word.size() % 2 ? "is odd" : ""; }, "");
+    line_.add_bytes(
+        "--memory", [this](std::size_t bytes) { bytes_ = bytes; }, "Memory");
+    line_.add_function<std::string>(
+        "--even", [](const std::string& word) { return word.size() % 2 ? "is odd" : ""; }, "");
     line_.add_config();
     line_.add_version("1.2.3");
   }
@@ -68,8 +70,14 @@ TEST_F(CommandLineTest, ValuesGoWhereTheyBelong) {
 }
 
 TEST_F(CommandLineTest, WhatCannotBeIsRefusedByName) {
-  for (const auto& words : std::vector<std::vector<std::string>>{{"--port", "65536"}, {"--port", "x"}, {"--port"},
-           {"--share", "1.5"}, {"--colour", "green"}, {"--lease-s", "0"}, {"--memory", "much"}, {"--even", "odd"}}) {
+  for (const auto& words : std::vector<std::vector<std::string>>{{"--port", "65536"},
+                                                                 {"--port", "x"},
+                                                                 {"--port"},
+                                                                 {"--share", "1.5"},
+                                                                 {"--colour", "green"},
+                                                                 {"--lease-s", "0"},
+                                                                 {"--memory", "much"},
+                                                                 {"--even", "odd"}}) {
     EXPECT_NE(complaint(words).find(words.front()), std::string::npos) << words.front() << ": " << complaint(words);
   }
   EXPECT_NE(complaint({"--even", "odd"}).find("is odd"), std::string::npos);

@@ -24,7 +24,10 @@ struct SequenceSpec {
 class PagedCase {
  public:
   PagedCase(DType dtype, Shape shape, TestVector<std::int32_t> contexts, unsigned seed = 1)
-      : shape_(shape), contexts_(std::move(contexts)), dtype_(dtype), max_blocks_(blocks_of(*std::ranges::max_element(contexts_)) + 1) {
+      : shape_(shape),
+        contexts_(std::move(contexts)),
+        dtype_(dtype),
+        max_blocks_(blocks_of(*std::ranges::max_element(contexts_)) + 1) {
     std::int64_t num_blocks = 1;
     for (const std::int32_t context : contexts_) num_blocks += blocks_of(context);
     const std::int64_t row = shape.num_kv_heads * shape.head_dim;
@@ -41,7 +44,8 @@ class PagedCase {
   const Shape& shape() const { return shape_; }
   DType dtype() const { return dtype_; }
   std::int64_t cache_row(std::int64_t sequence, std::int64_t token) const {
-    return table_[static_cast<std::size_t>(sequence * max_blocks_ + token / kBlockSize)] * kBlockSize + token % kBlockSize;
+    return table_[static_cast<std::size_t>(sequence * max_blocks_ + token / kBlockSize)] * kBlockSize +
+           token % kBlockSize;
   }
   const OwnedMatrix& k() const { return *k_; }
   const OwnedMatrix& v() const { return *v_; }
@@ -107,7 +111,8 @@ class PagedCase {
     for (std::size_t s = 0; s < contexts_.size(); ++s) {
       for (std::int64_t token = 0; token < contexts_[s]; ++token) {
         const std::int64_t row = cache_row(static_cast<std::int64_t>(s), token);
-        for (std::int64_t c = 0; c < k_->columns(); ++c) k_->set(row, c, normal(random)), v_->set(row, c, normal(random));
+        for (std::int64_t c = 0; c < k_->columns(); ++c)
+          k_->set(row, c, normal(random)), v_->set(row, c, normal(random));
       }
     }
     const std::int64_t total = std::accumulate(contexts_.begin(), contexts_.end(), std::int64_t{0});
@@ -145,14 +150,16 @@ std::vector<double> reference_attention(const PagedCase& paged, std::int64_t seq
                                         std::int64_t position, const AttentionParams& params) {
   const Shape& shape = paged.shape();
   const std::int64_t kv_head = head / (shape.num_heads / shape.num_kv_heads);
-  const std::int64_t first = params.sliding_window == 0 ? 0 : std::max<std::int64_t>(0, position - params.sliding_window + 1);
+  const std::int64_t first =
+      params.sliding_window == 0 ? 0 : std::max<std::int64_t>(0, position - params.sliding_window + 1);
   std::vector<double> out(static_cast<std::size_t>(shape.head_dim));
   double total = 0;
   for (std::int64_t key = first; key <= position; ++key) {
     const double weight = std::exp(score(paged, sequence, head, position, key, params));
     total += weight;
     for (std::int64_t d = 0; d < shape.head_dim; ++d) {
-      out[static_cast<std::size_t>(d)] += weight * paged.v().at(paged.cache_row(sequence, key), kv_head * shape.head_dim + d);
+      out[static_cast<std::size_t>(d)] +=
+          weight * paged.v().at(paged.cache_row(sequence, key), kv_head * shape.head_dim + d);
     }
   }
   for (double& value : out) value /= total;
@@ -161,8 +168,8 @@ std::vector<double> reference_attention(const PagedCase& paged, std::int64_t seq
 
 class AttentionTest : public OpTest {
  protected:
-  // Values of V are of the order of 1. f32: rounding of some hundred terms. bf16: the probabilities (AMX) and the result
-  // are rounded to 8 bits, each an error of up to 2^-9 of the result's largest terms.
+  // Values of V are of the order of 1. f32: rounding of some hundred terms. bf16: the probabilities (AMX) and the
+  // result are rounded to 8 bits, each an error of up to 2^-9 of the result's largest terms.
   void expect_rows(const PagedCase& paged, const OwnedMatrix& out, std::int64_t out_row, std::int64_t sequence,
                    std::int64_t position, const AttentionParams& params) const {
     const double tolerance = dtype() == DType::kBF16 ? 0.015 : 1e-5;
@@ -188,7 +195,8 @@ class AttentionTest : public OpTest {
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionTest, kEveryOpCase, op_case_name);
 
 TEST_P(AttentionTest, EveryHeadSizeMatchesFloat64) {
-  for (const std::int64_t head_dim : {16, 64, 80, 96, 128, 256}) check_last_rows({4, 2, head_dim}, params_for(head_dim));
+  for (const std::int64_t head_dim : {16, 64, 80, 96, 128, 256})
+    check_last_rows({4, 2, head_dim}, params_for(head_dim));
 }
 
 TEST_P(AttentionTest, EveryGroupSizeMatchesFloat64) {
@@ -231,7 +239,8 @@ TEST_P(AttentionTest, DecodeChunkAndPrefillHaveTheSameBits) {
     for (const std::int32_t position : {0, 15, 16, 63, 64, 65, 200, 329, 511, 512, 513, 700, 1023, 1024, 1099}) {
       if (position >= kLong) break;
       const OwnedMatrix decode = paged.run(*backend, {0}, {{1, position + 1}}, params);
-      ASSERT_TRUE(same_bits(decode.tensor(), whole.tensor().rows(position, 1))) << "window " << window << " at " << position;
+      ASSERT_TRUE(same_bits(decode.tensor(), whole.tensor().rows(position, 1)))
+          << "window " << window << " at " << position;
     }
     const SequenceSpec chunks[] = {{13, kLong * 7 / 11}, {100, kLong * 6 / 11}, {kLong * 257 / 1100, kLong * 41 / 44}};
     for (const SequenceSpec& chunk : chunks) {

@@ -13,9 +13,7 @@ Tensor make(DType dtype, std::initializer_list<std::int64_t> shape) {
 
 TEST(Expect, BindsADimensionOnce) {
   Dim rows("rows"), hidden("hidden");
-  Expect("op")
-      .shape("x", make(DType::kF32, {3, 5}), {rows, hidden})
-      .shape("w", make(DType::kF32, {5}), {hidden});
+  Expect("op").shape("x", make(DType::kF32, {3, 5}), {rows, hidden}).shape("w", make(DType::kF32, {5}), {hidden});
   EXPECT_EQ(*rows, 3);
   EXPECT_EQ(*hidden, 5);
 }
@@ -24,8 +22,7 @@ TEST(ExpectDeathTest, NamesWhatDisagrees) {
   Dim rows("rows"), hidden("hidden");
   Expect expect("norm");
   expect.shape("x", make(DType::kF32, {3, 5}), {rows, hidden});
-  EXPECT_DEATH(expect.shape("w", make(DType::kBF16, {4}), {hidden}),
-               "norm: w is bf16\\[4\\], expected hidden = 5");
+  EXPECT_DEATH(expect.shape("w", make(DType::kBF16, {4}), {hidden}), "norm: w is bf16\\[4\\], expected hidden = 5");
   EXPECT_DEATH(expect.shape("w", make(DType::kF32, {5, 1}), {hidden}), "expected 1 dimensions");
 }
 

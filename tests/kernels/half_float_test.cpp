@@ -27,8 +27,8 @@ TEST(HalfFloat, EveryF16SurvivesTheWayThroughF32) {
 }
 
 TEST(HalfFloat, F16RoundsToNearestEven) {
-  EXPECT_EQ(float_to_f16(1.0F + 0x1p-11F), 0x3C00);                    // half way, down to even
-  EXPECT_EQ(float_to_f16(1.0F + 3.0F * 0x1p-11F), 0x3C02);             // half way, up to even
+  EXPECT_EQ(float_to_f16(1.0F + 0x1p-11F), 0x3C00);         // half way, down to even
+  EXPECT_EQ(float_to_f16(1.0F + 3.0F * 0x1p-11F), 0x3C02);  // half way, up to even
   EXPECT_EQ(float_to_f16(std::nextafter(1.0F + 0x1p-11F, 2.0F)), 0x3C01);
   EXPECT_EQ(float_to_f16(65519.0F), 0x7BFF);
   EXPECT_EQ(float_to_f16(65520.0F), 0x7C00);

@@ -57,7 +57,8 @@ TEST_P(LinearTest, MatchesFloat64AtOddSizesAndStrides) {
 }
 
 TEST_P(LinearTest, WithoutBias) {
-  const OwnedMatrix x = OwnedMatrix(dtype(), 3, 64).fill_normal(1), weight = OwnedMatrix(dtype(), 40, 64).fill_normal(2);
+  const OwnedMatrix x = OwnedMatrix(dtype(), 3, 64).fill_normal(1),
+                    weight = OwnedMatrix(dtype(), 40, 64).fill_normal(2);
   OwnedMatrix zero(dtype(), 1, 40);
   for (std::int64_t c = 0; c < 40; ++c) zero.set(0, c, 0);
   const OwnedMatrix out(dtype(), 3, 40);
@@ -66,7 +67,8 @@ TEST_P(LinearTest, WithoutBias) {
 }
 
 TEST_P(LinearTest, WritesNothingOutsideItsRows) {
-  const OwnedMatrix x = OwnedMatrix(dtype(), 19, 64).fill_normal(1), weight = OwnedMatrix(dtype(), 37, 64).fill_normal(2);
+  const OwnedMatrix x = OwnedMatrix(dtype(), 19, 64).fill_normal(1),
+                    weight = OwnedMatrix(dtype(), 37, 64).fill_normal(2);
   OwnedMatrix out(dtype(), 21, 45);
   for (std::int64_t r = 0; r < 21; ++r) {
     for (std::int64_t c = 0; c < 45; ++c) out.set(r, c, 7);

@@ -17,8 +17,7 @@ TEST_P(NormTest, MatchesFloat64) {
     const OwnedMatrix out(dtype(), 5, hidden, 2);
     backend_->rms_norm(x.tensor(), weight.vector(), kEps, out.tensor());
     std::vector<reference::Row> expected;
-    for (int r = 0; r < 5; ++r)
-      expected.push_back(reference::rms_norm(dtype(), x.row(r), weight.row(0), 1e-6));
+    for (int r = 0; r < 5; ++r) expected.push_back(reference::rms_norm(dtype(), x.row(r), weight.row(0), 1e-6));
     expect_close(out, expected);
   }
 }
@@ -70,8 +69,7 @@ TEST_P(NormTest, AnEmptyBatchIsFine) {
 TEST(NormDeathTest, NamesTheDimensionThatIsWrong) {
   const std::unique_ptr<Backend> backend = make_test_backend("", 1);
   const OwnedMatrix x(DType::kF32, 2, 8), weight(DType::kF32, 1, 7);
-  EXPECT_DEATH(backend->rms_norm(x.tensor(), weight.vector(), kEps, x.tensor()),
-               "rms_norm: weight .* hidden = 8");
+  EXPECT_DEATH(backend->rms_norm(x.tensor(), weight.vector(), kEps, x.tensor()), "rms_norm: weight .* hidden = 8");
 }
 
 }  // namespace

@@ -32,15 +32,13 @@ inline std::vector<double> distribution(const std::vector<double>& raw, const Sa
   const std::vector<double> logits = edited_logits(raw, row);
   std::vector<std::size_t> order(logits.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
   if (params.top_k > 0) order.resize(std::min(order.size(), static_cast<std::size_t>(params.top_k)));
   const auto weight = [&](std::size_t token) {
     return std::exp((logits[token] - logits[order[0]]) / static_cast<double>(params.temperature));
   };
   const auto sum = [&] {
-    return std::accumulate(order.begin(), order.end(), 0.0,
-                           [&](double s, std::size_t t) { return s + weight(t); });
+    return std::accumulate(order.begin(), order.end(), 0.0, [&](double s, std::size_t t) { return s + weight(t); });
   };
   if (params.top_p < 1.0F) {
     const double target = static_cast<double>(params.top_p) * sum();

@@ -33,9 +33,8 @@ struct Case {
     }
     for (std::int64_t p = 0; p < kMaxPosition; ++p) {
       for (std::int64_t i = 0; i < shape.head_dim / 2; ++i) {
-        const double angle =
-            static_cast<double>(p) *
-            std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(shape.head_dim));
+        const double angle = static_cast<double>(p) *
+                             std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(shape.head_dim));
         cos_sin.set(p, i, std::cos(angle));
         cos_sin.set(p, shape.head_dim / 2 + i, std::sin(angle));
       }
@@ -60,13 +59,11 @@ struct Case {
     for (std::int64_t t = 0; t < qkv.rows(); ++t) {
       reference::Row row = qkv.row(t);
       const reference::Row angles = cos_sin.row(static_cast<std::int64_t>(positions.at(0, t)));
-      const reference::Row cos(angles.begin(), angles.begin() + dim / 2),
-          sin(angles.begin() + dim / 2, angles.end());
+      const reference::Row cos(angles.begin(), angles.begin() + dim / 2), sin(angles.begin() + dim / 2, angles.end());
       for (std::int64_t h = 0; h < shape.num_heads + shape.num_kv_heads; ++h) {
         const auto head = row.begin() + h * dim;
         const Tensor& norm = h < shape.num_heads ? args.q_norm : args.k_norm;
-        const reference::Row weight =
-            norm.empty() ? reference::Row() : (h < shape.num_heads ? q_norm : k_norm).row(0);
+        const reference::Row weight = norm.empty() ? reference::Row() : (h < shape.num_heads ? q_norm : k_norm).row(0);
         const reference::Row out = reference::rope(qkv.dtype(), {head, head + dim}, weight, 1e-6, cos, sin);
         std::copy(out.begin(), out.end(), head);
       }
@@ -111,8 +108,7 @@ TEST_P(RopeTest, WritesKAndVToTheirSlotsAndNowhereElse) {
   Case c(dtype(), shape, 5, false);
   const OwnedMatrix k_before = c.k_cache, v_before = c.v_cache;
   backend_->rope_and_cache(c.args);
-  const std::int64_t kv_columns = shape.num_kv_heads * shape.head_dim,
-                     k_begin = shape.num_heads * shape.head_dim;
+  const std::int64_t kv_columns = shape.num_kv_heads * shape.head_dim, k_begin = shape.num_heads * shape.head_dim;
   for (std::int64_t slot = 0; slot < kBlocks * kBlockSize; ++slot) {
     const std::int64_t token = kBlocks * kBlockSize - 1 - slot;
     const Tensor k =

@@ -12,8 +12,7 @@ namespace {
 class SampleTest : public testing::TestWithParam<const char*> {
  protected:
   // Draws one token per position first .. first + count - 1 from the same logits.
-  std::vector<TokenId> draws(const std::vector<float>& logits, SamplingRow row, std::int64_t first,
-                             int count) {
+  std::vector<TokenId> draws(const std::vector<float>& logits, SamplingRow row, std::int64_t first, int count) {
     const auto vocab = static_cast<std::int64_t>(logits.size());
     OwnedMatrix matrix(DType::kF32, count, vocab, 3);
     std::vector<SamplingRow> rows(static_cast<std::size_t>(count), row);
@@ -32,17 +31,15 @@ class SampleTest : public testing::TestWithParam<const char*> {
     const auto columns = static_cast<std::int64_t>(logits.size());
     SamplingOutput out;
     TestVector<float> copy(logits.begin(), logits.end());
-    backend_->sample(Tensor(copy.data(), DType::kF32, {1, columns}), vocab == 0 ? columns : vocab,
-                     {&row, 1}, {&out, 1});
-    EXPECT_EQ(std::memcmp(logits.data(), copy.data(), logits.size() * sizeof(float)), 0)
-        << "logits were changed";
+    backend_->sample(Tensor(copy.data(), DType::kF32, {1, columns}), vocab == 0 ? columns : vocab, {&row, 1},
+                     {&out, 1});
+    EXPECT_EQ(std::memcmp(logits.data(), copy.data(), logits.size() * sizeof(float)), 0) << "logits were changed";
     return out;
   }
 
   std::unique_ptr<Backend> backend_ = make_test_backend(GetParam(), 2);
 };
-INSTANTIATE_TEST_SUITE_P(Isa, SampleTest, kTargetsOfRows,
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Isa, SampleTest, kTargetsOfRows, [](const auto& info) { return std::string(info.param); });
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -99,8 +96,8 @@ TEST_P(SampleTest, DrawsFromTheDefinedDistribution) {
     for (const SamplingParams& params : filter_cases()) {
       SamplingRow row;
       row.params = &params;
-      SCOPED_TRACE(testing::Message() << "vocab " << vocab << " T " << params.temperature << " k "
-                                      << params.top_k << " p " << params.top_p << " min_p " << params.min_p);
+      SCOPED_TRACE(testing::Message() << "vocab " << vocab << " T " << params.temperature << " k " << params.top_k
+                                      << " p " << params.top_p << " min_p " << params.min_p);
       expect_inverse(reference::distribution(widen(logits), row), params, draws(logits, row, 50, 60), 50);
     }
   }
@@ -268,9 +265,7 @@ TEST_P(SampleTest, LogprobsAreOfTheUnmodifiedDistribution) {
   EXPECT_TRUE(sample_one(logits, row).logprobs.empty());
 }
 
-TEST_P(SampleTest, AnEmptyBatchIsFine) {
-  backend_->sample(Tensor(nullptr, DType::kF32, {0, 10}), 10, {}, {});
-}
+TEST_P(SampleTest, AnEmptyBatchIsFine) { backend_->sample(Tensor(nullptr, DType::kF32, {0, 10}), 10, {}, {}); }
 
 TEST(SampleDeathTest, RefusesAVocabularyWiderThanTheRow) {
   const std::unique_ptr<Backend> backend = make_test_backend("", 1);

@@ -55,7 +55,8 @@ TEST(ThreadPoolTest, PinsWorkersAndTheCaller) {
   std::thread([core] {  // a thread of its own: being pinned outlives the pool
     ThreadPool pool({core, core});
     pool.run(10, [core](std::int64_t, int) { EXPECT_EQ(sched_getcpu(), core); });
-  }).join();
+  })
+      .join();
 }
 
 TEST(ChooseCoresTest, CountsAndRefuses) {

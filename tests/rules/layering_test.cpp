@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Include {
-  std::string file;    // "coordinator/engine/engine.cpp"
+  std::string file;  // "coordinator/engine/engine.cpp"
   int line = 0;
   std::string target;  // "common/queue.h"
 };
@@ -95,16 +95,25 @@ TEST(Layering, OnlyWireSeesTheControlMessages) {
 }
 
 TEST(Layering, TheSchedulerIsPure) {
-  const std::vector<std::string> pure = {"coordinator/scheduler/scheduler", "coordinator/scheduler/sequence.h",
-                                         "coordinator/policy/draft_length", "coordinator/kv/kv_manager", "coordinator/kv/block_pool",
-                                         "coordinator/scheduler/placement",  "coordinator/scheduler/admission",
-                                         "coordinator/kv/host_pool",  "coordinator/kv/swap_cost",
-                                         "coordinator/policy/queue_policy", "coordinator/scheduler/waiting_queue",
-                                         "coordinator/kv/prefix",     "coordinator/request/request.h",
-                                         "coordinator/policy/step_budget", "coordinator/policy/tenants", "coordinator/beam_"};
-  const std::set<std::string> impure = {"chrono", "thread", "mutex", "atomic", "random", "unordered_map",
-                                        "unordered_set", "cstdlib", "ctime", "common/queue.h",
-                                        "common/socket.h", "common/log.h"};
+  const std::vector<std::string> pure = {"coordinator/scheduler/scheduler",
+                                         "coordinator/scheduler/sequence.h",
+                                         "coordinator/policy/draft_length",
+                                         "coordinator/kv/kv_manager",
+                                         "coordinator/kv/block_pool",
+                                         "coordinator/scheduler/placement",
+                                         "coordinator/scheduler/admission",
+                                         "coordinator/kv/host_pool",
+                                         "coordinator/kv/swap_cost",
+                                         "coordinator/policy/queue_policy",
+                                         "coordinator/scheduler/waiting_queue",
+                                         "coordinator/kv/prefix",
+                                         "coordinator/request/request.h",
+                                         "coordinator/policy/step_budget",
+                                         "coordinator/policy/tenants",
+                                         "coordinator/beam_"};
+  const std::set<std::string> impure = {"chrono", "thread",         "mutex",           "atomic",
+                                        "random", "unordered_map",  "unordered_set",   "cstdlib",
+                                        "ctime",  "common/queue.h", "common/socket.h", "common/log.h"};
   for (const Include& include : includes()) {
     if (!starts_with_any(include.file, pure)) continue;
     EXPECT_FALSE(impure.contains(include.target)) << where(include);
@@ -116,8 +125,16 @@ TEST(Layering, TheSchedulerIsPure) {
 
 // What a simulation runs with its own clock and links. Lookups in an unordered map are fine there.
 TEST(Layering, TheEngineTurnIsPure) {
-  const std::set<std::string> impure = {"chrono", "thread", "mutex", "atomic", "random", "cstdlib", "ctime",
-                                        "common/queue.h", "common/socket.h", "common/log.h",
+  const std::set<std::string> impure = {"chrono",
+                                        "thread",
+                                        "mutex",
+                                        "atomic",
+                                        "random",
+                                        "cstdlib",
+                                        "ctime",
+                                        "common/queue.h",
+                                        "common/socket.h",
+                                        "common/log.h",
                                         "coordinator/cluster/worker_link.h"};
   for (const Include& include : includes()) {
     if (!starts_with_any(include.file, {"coordinator/engine/engine_core", "coordinator/cluster/cluster"})) continue;

@@ -12,12 +12,13 @@ namespace {
 namespace fs = std::filesystem;
 
 std::vector<fs::path> texts() {
-  const std::set<std::string> extensions{".h",  ".cpp", ".cu", ".cuh",   ".md",   ".txt",  ".cmake",
+  const std::set<std::string> extensions{".h",  ".cpp", ".cu",    ".cuh",  ".md",  ".txt",  ".cmake",
                                          ".py", ".sh",  ".proto", ".toml", ".yml", ".json", ".jinja"};
   std::vector<fs::path> found;
   for (const auto& top : fs::directory_iterator(CAUDAL_SOURCE_DIR)) {
     if (top.is_regular_file()) found.push_back(top.path());
-    if (!top.is_directory() || top.path().filename() == "build" || top.path().filename().string().starts_with('.')) continue;
+    if (!top.is_directory() || top.path().filename() == "build" || top.path().filename().string().starts_with('.'))
+      continue;
     for (const auto& entry : fs::recursive_directory_iterator(top)) {
       if (entry.is_regular_file() && extensions.contains(entry.path().extension())) found.push_back(entry.path());
     }

@@ -77,9 +77,7 @@ struct Environment {
     std::uint64_t tie;
     Event event;
   };
-  static bool later(const Entry& a, const Entry& b) {
-    return a.when != b.when ? a.when > b.when : a.tie > b.tie;
-  }
+  static bool later(const Entry& a, const Entry& b) { return a.when != b.when ? a.when > b.when : a.tie > b.tie; }
 
   std::vector<Entry> queue_;  // a heap, the earliest first
 };

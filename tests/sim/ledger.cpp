@@ -149,7 +149,8 @@ void Ledger::check(const SchedulerStats& stats) const {
             "generated tokens are miscounted");
   CHECK(stats.num_waiting >= 0 && stats.num_running >= 0 && stats.num_leaving >= 0);
   std::int32_t num_sequences_live = 0;
-  for_each_live([&](const Promise& promise, const Stream& stream) { num_sequences_live += num_sequences(promise, stream); });
+  for_each_live(
+      [&](const Promise& promise, const Stream& stream) { num_sequences_live += num_sequences(promise, stream); });
   CHECK_MSG(num_sequences_live == stats.num_waiting + stats.num_running + stats.num_leaving,
             "scheduler and clients disagree on who is still there");
 }

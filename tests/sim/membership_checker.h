@@ -19,9 +19,9 @@ class MembershipChecker {
   void heard(const Peer& peer, const FromWorker& message, Time now) {
     const auto* beat = std::get_if<Beat>(&message);
     const auto replica = replica_of_.find(peer);
-    const bool counts = std::holds_alternative<Register>(message) ||
-                        (beat != nullptr && (replica == replica_of_.end() ||
-                                             beat->epoch == replicas_.at(replica->second).epoch));
+    const bool counts =
+        std::holds_alternative<Register>(message) ||
+        (beat != nullptr && (replica == replica_of_.end() || beat->epoch == replicas_.at(replica->second).epoch));
     if (counts) heard_[peer] = now;
   }
 

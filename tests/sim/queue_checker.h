@@ -23,7 +23,9 @@ class QueueChecker {
   // has its KV in host memory, and for the prompt that a sibling is computing.
   static void check_work_conserving(const Scheduler& scheduler, const Ledger& ledger, const Replicas& replicas,
                                     bool may_wait_for_busy) {
-    const auto is_busy = [&](const auto& entry) { return scheduler.replica_stats(entry.first).num_plans_in_flight > 0; };
+    const auto is_busy = [&](const auto& entry) {
+      return scheduler.replica_stats(entry.first).num_plans_in_flight > 0;
+    };
     const bool any_busy = std::ranges::any_of(replicas, is_busy);
     for (const auto& [id, info] : replicas) may_wait_for_busy |= scheduler.replica_stats(id).num_swapped > 0;
     for (const auto& [id, info] : replicas) {
@@ -43,7 +45,8 @@ class QueueChecker {
 
   // The first admission of a stream: everyone who could have gone there, should have, and still waits for its
   // first admission has been overtaken. That happens only to one that was left to another replica, whose
-  // sequences then took the room; and by turn, to one of a higher priority. Where there is one replica, equals go in order.
+  // sequences then took the room; and by turn, to one of a higher priority. Where there is one replica, equals go in
+  // order.
   void started(const SchedulerConfig& config, const Ledger& ledger, const Stream& started, const ReplicaInfo& info,
                std::size_t num_replicas) {
     const Request& first = ledger.promise(started.request).request;

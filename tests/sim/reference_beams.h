@@ -7,8 +7,8 @@
 #include <functional>
 #include <vector>
 
-#include "coordinator/request/beam_params.h"
 #include "common/types.h"
+#include "coordinator/request/beam_params.h"
 
 namespace caudal::sim {
 
@@ -26,7 +26,9 @@ using ReferenceModel = std::function<std::vector<float>(const std::vector<TokenI
 inline std::vector<ReferenceBeam> reference_beams(const BeamParams& params, const std::vector<TokenId>& stops,
                                                   std::int32_t max_tokens, const ReferenceModel& model) {
   const auto width = static_cast<std::size_t>(params.width);
-  const auto score = [&](double sum, std::int32_t length) { return sum / std::pow(double(length), params.length_penalty); };
+  const auto score = [&](double sum, std::int32_t length) {
+    return sum / std::pow(double(length), params.length_penalty);
+  };
   std::vector<ReferenceBeam> running{ReferenceBeam{}}, finished;
   for (std::int32_t length = 1;; ++length) {
     std::vector<ReferenceBeam> all;
@@ -38,13 +40,14 @@ inline std::vector<ReferenceBeam> reference_beams(const BeamParams& params, cons
         next.tokens.push_back(static_cast<TokenId>(token));
         next.score = score(next.sum, length);
         const bool stops_here = std::ranges::count(stops, next.tokens.back()) > 0;
-        next.finish_reason = stops_here ? FinishReason::kStop
+        next.finish_reason = stops_here             ? FinishReason::kStop
                              : length >= max_tokens ? FinishReason::kLength
                                                     : FinishReason::kNone;
         all.push_back(std::move(next));
       }
     }
-    std::ranges::sort(all, [](const auto& a, const auto& b) { return a.sum != b.sum ? a.sum > b.sum : a.tokens < b.tokens; });
+    std::ranges::sort(
+        all, [](const auto& a, const auto& b) { return a.sum != b.sum ? a.sum > b.sum : a.tokens < b.tokens; });
     running.clear();
     for (std::size_t i = 0; i < all.size(); ++i) {
       if (all[i].finish_reason == FinishReason::kNone) {

@@ -25,18 +25,16 @@ void SimulatedJob::start() {
   info_.max_draft_tokens = random.small(0, kMaxDraftTokens);
   info_.tensor_parallel_size = random.small(1, 2);
   info_.num_host_blocks = random.chance(25) ? 0 : random.small(1, 14);
-  info_.swap_block_ns = random.chance(75) ? 1 : random.draw(0, 4'000'000);  // else dearer than computing again, or unknown
+  info_.swap_block_ns =
+      random.chance(75) ? 1 : random.draw(0, 4'000'000);  // else dearer than computing again, or unknown
   worker_epoch_ = 0;
   ranks_.resize(static_cast<std::size_t>(info_.tensor_parallel_size));
   environment_.trace.line(environment_.now, "start", "job {} life {}: {} ranks, {} blocks, {} slots, {} tokens a step",
                           index_, life_, info_.tensor_parallel_size, info_.num_blocks, info_.max_num_sequences,
                           info_.max_tokens_per_step);
   for (std::int32_t rank = 0; rank < info_.tensor_parallel_size; ++rank) {
-    ranks_[rank] = {.link = network_.connect(index_, rank),
-                    .epoch = 0,
-                    .steps_done = 0,
-                    .heard = environment_.now,
-                    .plans = {}};
+    ranks_[rank] = {
+        .link = network_.connect(index_, rank), .epoch = 0, .steps_done = 0, .heard = environment_.now, .plans = {}};
     send_registration(rank);
     environment_.after(random.draw(0, timing_.beat_us), {EventKind::kBeat, index_, rank, life_});
   }

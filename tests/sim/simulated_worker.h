@@ -1,6 +1,6 @@
 // SimulatedWorker: the worker's side of the StepPlan contract (common/types.h) over ToyModel: sequence
-// table, KV blocks, host blocks, chunks, stop rules, drafts, skipping of slots that have finished. CHECKs that the plan keeps
-// the coordinator's side of it. A step is one call; when plans run and answers travel is up to the caller.
+// table, KV blocks, host blocks, chunks, stop rules, drafts, skipping of slots that have finished. CHECKs that the plan
+// keeps the coordinator's side of it. A step is one call; when plans run and answers travel is up to the caller.
 #pragma once
 
 #include <cmath>
@@ -46,8 +46,7 @@ class SimulatedWorker {
     for (const ScheduledSequence& scheduled : plan.scheduled) {
       CHECK_MSG(table_.at(scheduled.slot).has_value(), "an empty slot was scheduled");
       Row& row = *table_[scheduled.slot];
-      row.sequence.blocks.insert(row.sequence.blocks.end(), scheduled.new_blocks.begin(),
-                                 scheduled.new_blocks.end());
+      row.sequence.blocks.insert(row.sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
       for (const BlockId block : scheduled.new_blocks) ++num_tables_.at(block);
       if (!row.has_finished) result.sequences.push_back(compute(row, scheduled));
       hide(row);
@@ -99,7 +98,8 @@ class SimulatedWorker {
   SequenceResult compute(Row& row, const ScheduledSequence& scheduled) {
     NewSequence& sequence = row.sequence;
     if (scheduled.next_token) {
-      CHECK_MSG(sequence.is_beam && sequence.num_computed == std::ssize(sequence.tokens), "a token that the worker draws itself");
+      CHECK_MSG(sequence.is_beam && sequence.num_computed == std::ssize(sequence.tokens),
+                "a token that the worker draws itself");
       sequence.tokens.push_back(*scheduled.next_token);
     }
     const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
@@ -160,8 +160,8 @@ class SimulatedWorker {
   void append_sample(Row& row, SequenceResult& result) {
     NewSequence& sequence = row.sequence;
     const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
-    const auto sample = ToyModel::sample(attend(row), sequence.sampling.seed, sequence.stop,
-                                         sequence.num_prompt_tokens, num_tokens, info_.max_context_tokens);
+    const auto sample = ToyModel::sample(attend(row), sequence.sampling.seed, sequence.stop, sequence.num_prompt_tokens,
+                                         num_tokens, info_.max_context_tokens);
     result.finish_reason = sample.finish_reason;
     row.has_finished = sample.finish_reason != FinishReason::kNone;
     if (sample.finish_reason == FinishReason::kError) return;
@@ -191,7 +191,7 @@ class SimulatedWorker {
   std::vector<std::optional<Row>> table_;  // by slot
   Blocks kv_;
   Blocks host_kv_;
-  std::vector<std::int32_t> num_tables_;   // that hold a block
+  std::vector<std::int32_t> num_tables_;  // that hold a block
 };
 
 }  // namespace caudal::sim

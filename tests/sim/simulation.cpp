@@ -201,7 +201,8 @@ void Simulation::take(PeerInput& input) {
   const auto* result = std::get_if<StepResult>(&*input.message);
   if (result == nullptr) return core_.take(input.peer, std::move(*input.message), now);
 
-  const auto side = std::ranges::find_if(replicas_, [&](const auto& entry) { return entry.second.rank_zero == input.peer; });
+  const auto side =
+      std::ranges::find_if(replicas_, [&](const auto& entry) { return entry.second.rank_zero == input.peer; });
   const bool counts = side != replicas_.end() && side->second.epoch == result->epoch &&
                       side->second.next_answer == result->step_id && side->second.plans.num_unanswered() > 0;
   if (environment_.random.per_mille(20)) old_results_.push_back(*result);
@@ -261,7 +262,8 @@ void Simulation::on_stale_result() {
 void Simulation::send(std::vector<Peer> peers, ToWorker message) {
   output_.send(peers, message);
   if (const auto* plan = std::get_if<StepPlan>(&message)) {
-    const auto side = std::ranges::find_if(replicas_, [&](const auto& entry) { return entry.second.epoch == plan->epoch; });
+    const auto side =
+        std::ranges::find_if(replicas_, [&](const auto& entry) { return entry.second.epoch == plan->epoch; });
     CHECK_MSG(side != replicas_.end(), "a plan for an epoch that is gone");
     CHECK_MSG(core_.cluster().ranks(side->first) == peers, "a plan does not go to all ranks");
     side->second.plans.sent(*plan);
@@ -273,8 +275,9 @@ void Simulation::send(std::vector<Peer> peers, ToWorker message) {
     for (const ScheduledSequence& scheduled : plan->scheduled) {
       if (scheduled.next_token) ledger_.went_on(side->second.slots.at(scheduled.slot), *scheduled.next_token);
     }
-    environment_.trace.line(environment_.now, "plan", "replica {} epoch {} step {}: {} sequences, {} new, {} released, {:x}",
-                            side->first, plan->epoch, plan->step_id, plan->scheduled.size(), plan->new_sequences.size(),
+    environment_.trace.line(environment_.now, "plan",
+                            "replica {} epoch {} step {}: {} sequences, {} new, {} released, {:x}", side->first,
+                            plan->epoch, plan->step_id, plan->scheduled.size(), plan->new_sequences.size(),
                             plan->released.size(), sim::digest(*plan));
     if (!plan->swapped_out.empty() || !plan->swapped_in.empty()) {
       environment_.trace.line(environment_.now, "swap", "replica {} step {}: {} blocks out, {} in", side->first,
@@ -317,7 +320,8 @@ Request Simulation::draw_request() {
   if (random.chance(50)) {  // a beginning that others share
     const std::int32_t length = random.small(0, 60);
     const std::int32_t text = random.small(0, 2);
-    for (std::int32_t i = 0; i < length; ++i) request.prompt.push_back((7 * i * (text + 1) + text) % ToyModel::kVocabulary);
+    for (std::int32_t i = 0; i < length; ++i)
+      request.prompt.push_back((7 * i * (text + 1) + text) % ToyModel::kVocabulary);
   }
   for (std::int32_t i = random.small(1, random.chance(70) ? 12 : 70); i > 0; --i) {
     request.prompt.push_back(random.small(0, ToyModel::kVocabulary - 1));

@@ -79,10 +79,11 @@ int run_all(const Options& options) {
     fmt::print("{:016x}\n", totals.digest);
     return 0;
   }
-  fmt::print("{} seeds, {} steps, {:.0f} s: {} sequences finished, {} preemptions, {} swaps in, {} losses, {} stale results,\n"
-             "at most {} admissions of a sequence beyond its losses, {} overtakes; trace {:016x}\n",
-             totals.num_seeds, totals.num_steps, seconds(), totals.num_finished, totals.num_preemptions,
-             totals.num_swapped_in, totals.num_losses, totals.num_stale, totals.max_admissions, totals.max_overtakes, totals.digest);
+  fmt::print(
+      "{} seeds, {} steps, {:.0f} s: {} sequences finished, {} preemptions, {} swaps in, {} losses, {} stale results,\n"
+      "at most {} admissions of a sequence beyond its losses, {} overtakes; trace {:016x}\n",
+      totals.num_seeds, totals.num_steps, seconds(), totals.num_finished, totals.num_preemptions, totals.num_swapped_in,
+      totals.num_losses, totals.num_stale, totals.max_admissions, totals.max_overtakes, totals.digest);
   if (totals.num_seeds < 1000 || is_wild_enough(totals)) return 0;
   fmt::print("the clusters are too calm to prove anything\n");
   return 1;

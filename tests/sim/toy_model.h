@@ -33,8 +33,8 @@ struct ToyModel {
   };
 
   // The token after `num_tokens`. kError: the logits were NaN.
-  static Sample sample(std::uint64_t state, std::uint64_t seed, const StopParams& stop,
-                       std::int32_t num_prompt, std::int32_t num_tokens, std::int32_t max_context) {
+  static Sample sample(std::uint64_t state, std::uint64_t seed, const StopParams& stop, std::int32_t num_prompt,
+                       std::int32_t num_tokens, std::int32_t max_context) {
     const std::uint64_t noise = mix(state, mix(seed, num_tokens));
     if (noise % 331 == 0) return {0, FinishReason::kError};
     const std::int32_t num_generated = num_tokens + 1 - num_prompt;
@@ -46,7 +46,6 @@ struct ToyModel {
     return {token, at_limit ? FinishReason::kLength : FinishReason::kNone};
   }
 
-
   // Of every token after `num_tokens`, banned ones at -infinity; finer than sums of them can be equal by chance.
   // Empty: the logits were NaN.
   static std::vector<float> logprobs(std::uint64_t state, const StopParams& stop, std::int32_t num_prompt,
@@ -55,7 +54,8 @@ struct ToyModel {
     if (noise % 20011 == 0) return {};
     std::vector<float> logprobs;
     for (TokenId token = 0; token < kVocabulary; ++token) {
-      const bool is_banned = num_tokens + 1 - num_prompt < stop.min_tokens && std::ranges::count(stop.stop_token_ids, token) > 0;
+      const bool is_banned =
+          num_tokens + 1 - num_prompt < stop.min_tokens && std::ranges::count(stop.stop_token_ids, token) > 0;
       const float logprob = -static_cast<float>(mix(noise, token) >> 40) / 4194304.0F;  // 0 .. 4
       logprobs.push_back(is_banned ? -std::numeric_limits<float>::infinity() : logprob);
     }
@@ -87,8 +87,8 @@ inline Output expected_output(const Request& request, std::int32_t index, std::i
     if (position + 1 < tokens.size()) continue;
     std::uint64_t state = 0;
     for (std::size_t i = first_visible(window, position); i < kv.size(); ++i) state = ToyModel::attend(state, kv[i]);
-    const auto sample = ToyModel::sample(state, sequence_seed(request.sampling.seed, index), request.stop,
-                                         num_prompt, static_cast<std::int32_t>(tokens.size()), max_context);
+    const auto sample = ToyModel::sample(state, sequence_seed(request.sampling.seed, index), request.stop, num_prompt,
+                                         static_cast<std::int32_t>(tokens.size()), max_context);
     output.finish_reason = sample.finish_reason;
     if (sample.finish_reason == FinishReason::kError) break;
     tokens.push_back(sample.token);

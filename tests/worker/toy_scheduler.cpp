@@ -194,7 +194,7 @@ class ToyScheduler {
   std::deque<std::size_t> waiting_;
   std::vector<Running> running_;
   std::deque<BlockId> free_blocks_;
-  std::deque<BlockId> cooling_;   // of sequences that ended, which the plan in flight may still name
+  std::deque<BlockId> cooling_;  // of sequences that ended, which the plan in flight may still name
   std::vector<SlotId> free_slots_, released_;
 };
 

@@ -23,9 +23,9 @@ struct ToyAnswer {
 };
 
 struct ToyOptions {
-  std::int32_t chunk = 1 << 20;    // most prompt tokens of a sequence in one step
+  std::int32_t chunk = 1 << 20;  // most prompt tokens of a sequence in one step
   std::size_t max_running = 32;
-  std::int32_t num_blocks = 0;     // of the pool; 0 = all the replica has
+  std::int32_t num_blocks = 0;        // of the pool; 0 = all the replica has
   std::int32_t num_draft_tokens = 0;  // of a sequence in a step
   std::size_t plans_in_flight = 1;    // 2: the next plan is made before the last result is back
 };

@@ -16,7 +16,8 @@ void append_item(const BatchItem& item, Batch& batch) {
     batch.token_ids.push_back(is_known ? sequence.tokens[i] : item.drafts[i - sequence.tokens.size()]);
     batch.positions.push_back(position);
     batch.cache_slot.push_back(sequence.blocks[i / kBlockSize] * kBlockSize + position % kBlockSize);
-    if (position >= end - item.num_logit_rows) batch.logit_rows.push_back(static_cast<std::int32_t>(batch.token_ids.size()) - 1);
+    if (position >= end - item.num_logit_rows)
+      batch.logit_rows.push_back(static_cast<std::int32_t>(batch.token_ids.size()) - 1);
   }
   batch.query_start.push_back(static_cast<std::int32_t>(batch.token_ids.size()));
   batch.context_length.push_back(end);
@@ -44,8 +45,7 @@ Batch make_batch(const std::vector<BatchItem>& items) {
   return batch;
 }
 
-std::size_t BatchUploader::device_bytes(std::int64_t max_tokens, std::int64_t max_sequences,
-                                        std::int64_t max_blocks) {
+std::size_t BatchUploader::device_bytes(std::int64_t max_tokens, std::int64_t max_sequences, std::int64_t max_blocks) {
   // block_table; token_ids, positions, cache_slot, logit_rows; query_start, context_length
   const std::int64_t elements = aligned(max_sequences * max_blocks) + 4 * aligned(max_tokens) +
                                 aligned(max_sequences + 1) + aligned(max_sequences);

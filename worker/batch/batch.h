@@ -33,7 +33,7 @@ struct BatchItem {
   const SequenceRow* sequence = nullptr;
   std::int32_t begin = 0;
   std::int32_t num_tokens = 0;
-  std::int32_t num_logit_rows = 1;      // of the last so many of them
+  std::int32_t num_logit_rows = 1;       // of the last so many of them
   std::span<const TokenId> drafts = {};  // guesses at what follows the sequence's tokens
 };
 

@@ -32,16 +32,16 @@ constexpr TokenId token_in_flight(std::size_t row) { return -1 - static_cast<Tok
 
 struct SequenceRow {
   SequenceId id = 0;
-  std::vector<TokenId> tokens;         // prompt, then output; the last may be in flight
+  std::vector<TokenId> tokens;  // prompt, then output; the last may be in flight
   std::int32_t num_prompt_tokens = 0;
-  std::int32_t num_computed = 0;       // tokens whose KV is in the cache; < tokens.size() while running, but of a beam
-  std::vector<BlockId> blocks;         // block i holds tokens [16 i, 16 i + 16)
+  std::int32_t num_computed = 0;  // tokens whose KV is in the cache; < tokens.size() while running, but of a beam
+  std::vector<BlockId> blocks;    // block i holds tokens [16 i, 16 i + 16)
   SamplingParams sampling;
   StopParams stop;
   SpeculativeMode speculative = SpeculativeMode::kOff;
-  bool is_beam = false;                // the coordinator chooses its tokens
+  bool is_beam = false;  // the coordinator chooses its tokens
   FinishReason finish_reason = FinishReason::kNone;
-  StepId last_scheduled = 0;           // to notice a slot that one plan names twice
+  StepId last_scheduled = 0;  // to notice a slot that one plan names twice
   TokenCounts counts;
 
   std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
@@ -67,11 +67,11 @@ struct TableLimits {
 struct ScheduledWork {
   SlotId slot = 0;
   std::int32_t num_tokens = 0;
-  bool samples = false;            // the last known token is among them, so the next one is drawn
-  std::int32_t max_drafts = 0;     // tokens that may be guessed to follow; 0 unless it samples
+  bool samples = false;              // the last known token is among them, so the next one is drawn
+  std::int32_t max_drafts = 0;       // tokens that may be guessed to follow; 0 unless it samples
   std::vector<TokenId> drafts = {};  // the guesses, computed as well: filled in by the drafter
-  std::int32_t end = 0;            // num_computed after it, accepted guesses apart; the first drawn token's place
-  bool dropped = false;            // an earlier step turned out to have ended the sequence
+  std::int32_t end = 0;              // num_computed after it, accepted guesses apart; the first drawn token's place
+  bool dropped = false;              // an earlier step turned out to have ended the sequence
 };
 
 class SequenceTable {
@@ -92,8 +92,8 @@ class SequenceTable {
   // when that token will be its last by length alone.
   void promise(SlotId slot, std::size_t row);
 
-  // The token that was drawn for this place, or nothing when the logits were unusable. Decides whether the sequence ends;
-  // then it forgets what was promised behind.
+  // The token that was drawn for this place, or nothing when the logits were unusable. Decides whether the sequence
+  // ends; then it forgets what was promised behind.
   void fulfil(SlotId slot, std::int32_t place, std::optional<TokenId> token);
 
   // Both at once.

@@ -8,8 +8,8 @@ std::size_t KvShape::block_bytes() const {
 
 Result<KvCache> KvCache::create(Backend& backend, const KvShape& shape, std::int64_t num_blocks) {
   KvCache cache;
-  const std::size_t half_layer_bytes = shape.block_bytes() * static_cast<std::size_t>(num_blocks) /
-                                       static_cast<std::size_t>(2 * shape.num_layers);
+  const std::size_t half_layer_bytes =
+      shape.block_bytes() * static_cast<std::size_t>(num_blocks) / static_cast<std::size_t>(2 * shape.num_layers);
   const auto add = [&](Tensor& tensor) -> Result<void> {
     Result<Buffer> buffer = backend.allocate(half_layer_bytes);
     if (!buffer) return buffer.error();

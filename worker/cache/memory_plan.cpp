@@ -52,9 +52,10 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const KvBudget& budget,
     plan.num_blocks = std::min(static_cast<std::int64_t>(left / plan.block_bytes), needs.most_useful_blocks);
   }
   if (fixed > share) {
-    return Error{fmt::format("the model does not fit: weights {} and workspace {} are {} more than the {} this rank may use",
-                             human(plan.weights_bytes), human(plan.workspace_bytes), human(fixed - share), human(share)),
-                 flag};
+    return Error{
+        fmt::format("the model does not fit: weights {} and workspace {} are {} more than the {} this rank may use",
+                    human(plan.weights_bytes), human(plan.workspace_bytes), human(fixed - share), human(share)),
+        flag};
   }
   const auto blocks_that_fit = static_cast<std::int64_t>(share > fixed ? (share - fixed) / plan.block_bytes : 0);
   if (plan.num_blocks < 1 && blocks_that_fit > 0) {

@@ -7,7 +7,8 @@
 
 namespace caudal {
 
-Result<void> plan_swap(const SwapBudget& budget, std::size_t block_bytes, std::size_t free_host_bytes, MemoryPlan& plan) {
+Result<void> plan_swap(const SwapBudget& budget, std::size_t block_bytes, std::size_t free_host_bytes,
+                       MemoryPlan& plan) {
   const std::size_t share = free_host_bytes / static_cast<std::size_t>(budget.ranks_on_host);
   const std::size_t kv_bytes = block_bytes * static_cast<std::size_t>(plan.num_blocks);
   const std::size_t bytes = budget.bytes.value_or(std::min({kv_bytes, kMostSwapBytes, share / kSwapShareOfHost}));

@@ -23,10 +23,11 @@ inline constexpr std::size_t kSwapShareOfHost = 8;
 
 // Fills in the host blocks of `plan`; `block_bytes` is one block of the model's K and V. `free_host_bytes` is what the
 // host has beside what the plan takes from it. An Error that names the flag when the budget is more than that.
-Result<void> plan_swap(const SwapBudget& budget, std::size_t block_bytes, std::size_t free_host_bytes, MemoryPlan& plan);
+Result<void> plan_swap(const SwapBudget& budget, std::size_t block_bytes, std::size_t free_host_bytes,
+                       MemoryPlan& plan);
 
-// Nanoseconds that one block takes to the host and back, on average over some; 0 without host blocks. Blocks of the host are
-// overwritten, those of the device keep what they hold.
+// Nanoseconds that one block takes to the host and back, on average over some; 0 without host blocks. Blocks of the
+// host are overwritten, those of the device keep what they hold.
 std::int64_t measure_swap_ns(Backend& backend, const KvCache& device, const KvCache& host);
 
 }  // namespace caudal

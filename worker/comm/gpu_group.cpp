@@ -30,7 +30,8 @@ bool same_gpu(const GpuPlace& a, const GpuPlace& b) { return a.host == b.host &&
 // Whether this rank's GPU reaches the other's memory. GPUs are found by their place on the bus: every process may count
 // them differently, or not see all.
 bool reaches_memory_of(const cuda::CudaContext& context, const GpuPlace& other) {
-  const std::string bus = fmt::format("{:04x}:{:02x}:{:02x}.0", other.bus >> 16, other.bus >> 8 & 0xFF, other.bus & 0xFF);
+  const std::string bus =
+      fmt::format("{:04x}:{:02x}:{:02x}.0", other.bus >> 16, other.bus >> 8 & 0xFF, other.bus & 0xFF);
   int device = 0, direct = 0;
   if (cudaDeviceGetByPCIBusId(&device, bus.c_str()) == cudaSuccess && device != context.device())
     cudaDeviceCanAccessPeer(&direct, context.device(), device);
@@ -87,7 +88,7 @@ std::string describe_gpus(const std::vector<GpuPlace>& ranks, GpuPath path) {
     if (host == hosts.end()) host = hosts.insert(hosts.end(), ranks[r].host);
     places.push_back(fmt::format("rank {}: host {} GPU {}", r, host - hosts.begin(), ranks[r].gpu));
   }
-  const char* how = path == GpuPath::kNccl            ? "over NCCL"
+  const char* how = path == GpuPath::kNccl              ? "over NCCL"
                     : path == GpuPath::kStagedSharedGpu ? "through the host, because ranks share a GPU"
                                                         : "through the host, because this build has no NCCL";
   return fmt::format("{}; {}", fmt::join(places, ", "), how);
@@ -107,8 +108,8 @@ std::string peer_obstacle(const std::vector<GpuPlace>& ranks, const std::vector<
   return "";
 }
 
-Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MPI_Comm group, const CommOptions& options,
-                                                            NcclMaker make_nccl) {
+Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MPI_Comm group,
+                                                            const CommOptions& options, NcclMaker make_nccl) {
   cuda::CudaContext& context = static_cast<cuda::CudaBackend&>(backend).context();
   int rank = 0, size = 1;
   MPI_Comm_rank(group, &rank);

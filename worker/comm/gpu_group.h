@@ -39,7 +39,7 @@ using NcclMaker = Result<std::unique_ptr<Communicator>> (*)(cuda::CudaContext&, 
                                                             bool ordered_sums);
 
 // `backend` is a CUDA one. All ranks of `group` call it; it logs the mapping on rank 0.
-Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MPI_Comm group, const CommOptions& options,
-                                                            NcclMaker make_nccl);
+Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MPI_Comm group,
+                                                            const CommOptions& options, NcclMaker make_nccl);
 
 }  // namespace caudal

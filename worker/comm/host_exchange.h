@@ -1,6 +1,6 @@
-// HostExchange: a few numbers told between the hosts of a group's ranks, past their devices: ranks agree on a step while
-// the devices are still at the one before. No device waits for an exchange, so an exchange may wait while devices wait
-// for each other. Belongs to a communicator; the step thread's.
+// HostExchange: a few numbers told between the hosts of a group's ranks, past their devices: ranks agree on a step
+// while the devices are still at the one before. No device waits for an exchange, so an exchange may wait while devices
+// wait for each other. Belongs to a communicator; the step thread's.
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,6 @@
 // Ranks show each other their tensors by address. A collective is: show, meet, read what others show,
-// meet again (nobody may write while someone still reads), write the own result. Numbers of the hosts are put into one of
-// two places in turn: nobody can be two exchanges ahead of a rank that still reads.
+// meet again (nobody may write while someone still reads), write the own result. Numbers of the hosts are put into one
+// of two places in turn: nobody can be two exchanges ahead of a rank that still reads.
 #include "worker/comm/local.h"
 
 #include <algorithm>
@@ -15,7 +15,8 @@ namespace caudal {
 namespace {
 
 struct LocalGroup {
-  explicit LocalGroup(int size) : shown(static_cast<std::size_t>(size)), meeting(size), told(static_cast<std::size_t>(size)) {}
+  explicit LocalGroup(int size)
+      : shown(static_cast<std::size_t>(size)), meeting(size), told(static_cast<std::size_t>(size)) {}
 
   // What a rank told the others.
   struct Told {

@@ -12,8 +12,8 @@
 namespace caudal {
 
 struct CommOptions {
-  bool peer_memory = true;     // short all-reduces between the GPUs of a host without NCCL
-  bool ordered_sums = false;   // of long all-reduces too: in the order of ranks, whatever the size of a message
+  bool peer_memory = true;    // short all-reduces between the GPUs of a host without NCCL
+  bool ordered_sums = false;  // of long all-reduces too: in the order of ranks, whatever the size of a message
 };
 
 // For the ranks of `group` on devices of kind `device`; rank 0 logs how they talk. `group` and `backend` must outlive

@@ -91,7 +91,8 @@ class MpiCommunicator final : public Communicator {
   // received_ holds one part of part_bytes per rank.
   void sum(DType dtype, std::size_t part_bytes, std::size_t n, std::byte* out) {
     parts_.clear();
-    for (std::size_t r = 0; r < static_cast<std::size_t>(size_); ++r) parts_.push_back(received_.data() + r * part_bytes);
+    for (std::size_t r = 0; r < static_cast<std::size_t>(size_); ++r)
+      parts_.push_back(received_.data() + r * part_bytes);
     ordered_sum(dtype, parts_, n, out);
   }
 
@@ -99,10 +100,10 @@ class MpiCommunicator final : public Communicator {
   MpiExchange exchange_;
   int rank_ = 0;
   int size_ = 1;
-  std::vector<std::byte> received_;                        // kept between calls, as all below
-  std::vector<const std::byte*> parts_;                    // [size]
-  std::vector<int> piece_bytes_, piece_offsets_;           // [size], of every rank's piece in the tensor
-  std::vector<int> mine_counts_, mine_offsets_;            // [size], of my piece from every rank in received_
+  std::vector<std::byte> received_;               // kept between calls, as all below
+  std::vector<const std::byte*> parts_;           // [size]
+  std::vector<int> piece_bytes_, piece_offsets_;  // [size], of every rank's piece in the tensor
+  std::vector<int> mine_counts_, mine_offsets_;   // [size], of my piece from every rank in received_
 };
 
 }  // namespace

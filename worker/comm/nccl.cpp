@@ -21,17 +21,24 @@ constexpr std::size_t kGatherBytes = std::size_t{16} << 20;
 
 ncclDataType_t type_of(DType dtype) {
   switch (dtype) {
-    case DType::kBF16: return ncclBfloat16;
-    case DType::kF16: return ncclFloat16;
-    case DType::kI32: return ncclInt32;
-    default: return ncclFloat32;
+    case DType::kBF16:
+      return ncclBfloat16;
+    case DType::kF16:
+      return ncclFloat16;
+    case DType::kI32:
+      return ncclInt32;
+    default:
+      return ncclFloat32;
   }
 }
 
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(cuda::CudaContext& context, std::unique_ptr<Communicator> host, bool ordered_sums)
-      : context_(context), host_(std::move(host)), rank_(host_->rank()), size_(host_->size()),
+      : context_(context),
+        host_(std::move(host)),
+        rank_(host_->rank()),
+        size_(host_->size()),
         ordered_sums_(ordered_sums) {
     watch_device(host_->host(), context_);
   }

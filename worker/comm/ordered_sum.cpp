@@ -27,8 +27,8 @@ void ordered_sum(DType dtype, std::span<const std::byte* const> parts, std::size
 void place_columns(const std::byte* parts, int size, std::size_t rows, std::size_t row_bytes, std::byte* out) {
   for (std::size_t r = 0; r < static_cast<std::size_t>(size); ++r) {
     for (std::size_t row = 0; row < rows; ++row) {
-      std::memcpy(out + (row * static_cast<std::size_t>(size) + r) * row_bytes,
-                  parts + (r * rows + row) * row_bytes, row_bytes);
+      std::memcpy(out + (row * static_cast<std::size_t>(size) + r) * row_bytes, parts + (r * rows + row) * row_bytes,
+                  row_bytes);
     }
   }
 }

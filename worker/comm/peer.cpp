@@ -98,8 +98,8 @@ cudaError_t PeerMemory::make_region() {
 cudaError_t PeerMemory::open_regions(std::span<const cudaIpcMemHandle_t> handles) {
   for (int r = 0; r < group_.size; ++r) {
     if (r == group_.rank) continue;
-    const cudaError_t status = cudaIpcOpenMemHandle(&group_.regions[r], handles[static_cast<std::size_t>(r)],
-                                                    cudaIpcMemLazyEnablePeerAccess);
+    const cudaError_t status =
+        cudaIpcOpenMemHandle(&group_.regions[r], handles[static_cast<std::size_t>(r)], cudaIpcMemLazyEnablePeerAccess);
     if (status != cudaSuccess) {
       cudaGetLastError();  // it is no error of what comes later
       return status;

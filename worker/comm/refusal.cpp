@@ -17,10 +17,10 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kRefusalTag = 1;             // of nothing else on MPI_COMM_WORLD
-constexpr std::size_t kMaxBytes = 4000;    // below Open MPI's eager limits: sent without the receiver's help
-constexpr auto kMeeting = 1s;              // for other ranks to come to the same end
-constexpr auto kLeave = 5s;                // for the first rank to end the job
+constexpr int kRefusalTag = 1;           // of nothing else on MPI_COMM_WORLD
+constexpr std::size_t kMaxBytes = 4000;  // below Open MPI's eager limits: sent without the receiver's help
+constexpr auto kMeeting = 1s;            // for other ranks to come to the same end
+constexpr auto kLeave = 5s;              // for the first rank to end the job
 constexpr auto kPause = 1ms;
 
 struct Refusal {

@@ -82,7 +82,8 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   graphs.log(bounds.name, seconds.count());
   if (graphs.graphs_.size() < sizes(bounds.max_tokens).size())
-    LOG_WARNING("{}: larger ones run without graphs: {}", bounds.name, why.empty() ? "another rank cannot record them" : why);
+    LOG_WARNING("{}: larger ones run without graphs: {}", bounds.name,
+                why.empty() ? "another rank cannot record them" : why);
   return graphs;
 }
 

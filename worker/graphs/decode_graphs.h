@@ -1,7 +1,7 @@
-// DecodeGraphs: a model's pass over a batch of one new token per sequence, or of one and the guesses behind it, recorded
-// at start for a few sizes of batch and queued with one call instead of hundreds. A batch is padded to the next size. Where the device or the ranks' way
-// to talk cannot be recorded there are none, and every pass is queued op by op. Of the runner for the model, of the draft
-// model for itself; used by the step thread.
+// DecodeGraphs: a model's pass over a batch of one new token per sequence, or of one and the guesses behind it,
+// recorded at start for a few sizes of batch and queued with one call instead of hundreds. A batch is padded to the
+// next size. Where the device or the ranks' way to talk cannot be recorded there are none, and every pass is queued op
+// by op. Of the runner for the model, of the draft model for itself; used by the step thread.
 #pragma once
 
 #include <memory>

@@ -38,8 +38,8 @@ Result<std::map<std::string, std::string>> read_index(const std::filesystem::pat
   std::map<std::string, std::string> places;
   for (const auto& [name, value] : weight_map->get_object()) {
     if (!value.is_string() || !is_plain_file_name(value.get_string()))
-      return refuse_index(fmt::format("tensor \"{}\" must name a .safetensors file beside the index",
-                                      std::string_view(name)));
+      return refuse_index(
+          fmt::format("tensor \"{}\" must name a .safetensors file beside the index", std::string_view(name)));
     places.emplace(std::string(name), std::string(value.get_string()));
   }
   return places;

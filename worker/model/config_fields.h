@@ -15,7 +15,8 @@ namespace caudal {
 
 class ConfigFields {
  public:
-  // `error` is shared by all objects of one file, `section` is the field that holds this one. `object` must outlive this.
+  // `error` is shared by all objects of one file, `section` is the field that holds this one. `object` must outlive
+  // this.
   ConfigFields(const boost::json::object& object, std::optional<Error>& error, std::string_view section = "")
       : object_(object), error_(error), section_(section) {}
 

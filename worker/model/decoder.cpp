@@ -42,8 +42,7 @@ void Decoder::attend(const Layer& layer, const DeviceBatch& batch, const LayerCa
   const Tensor q = now.qkv.columns(0, part_.heads.count * config_.head_dim).split_columns(config_.head_dim);
   const AttentionParams params{.scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
                                .sliding_window = layer.sliding_window};
-  backend_.paged_attention(q, cache.k, cache.v, batch.attention, params,
-                           now.attention.split_columns(config_.head_dim));
+  backend_.paged_attention(q, cache.k, cache.v, batch.attention, params, now.attention.split_columns(config_.head_dim));
   layer.output.forward(now.attention, now.x);
 }
 
@@ -110,8 +109,7 @@ void Decoder::widen(StepSizes& sizes, const ModelConfig& config, const Partition
     return static_cast<std::size_t>(columns) * dtype_bytes(type);
   };
   sizes.row_in_bytes = std::max(sizes.row_in_bytes, bytes(in, dtype));
-  sizes.row_out_bytes =
-      std::max({sizes.row_out_bytes, bytes(out, dtype), bytes(part.vocabulary.count, DType::kF32)});
+  sizes.row_out_bytes = std::max({sizes.row_out_bytes, bytes(out, dtype), bytes(part.vocabulary.count, DType::kF32)});
 }
 
 std::int64_t Decoder::most_ops(const ModelConfig& config, const Partition& part) {
@@ -142,17 +140,16 @@ Decoder::Decoder(const ModelConfig& config, const Partition& part, const Decoder
   }
 }
 
-Result<std::unique_ptr<Decoder>> Decoder::create(const ModelConfig& config, const Partition& part,
-                                                 WeightLoader& loader, Communicator& group,
-                                                 const StepLimits& limits) {
+Result<std::unique_ptr<Decoder>> Decoder::create(const ModelConfig& config, const Partition& part, WeightLoader& loader,
+                                                 Communicator& group, const StepLimits& limits) {
   std::unique_ptr<Decoder> decoder(new Decoder(config, part, decoder_parameters(config, part), loader, group));
   if (loader.error()) return *loader.error();
   Result<Buffer> memory = loader.backend().allocate(workspace_bytes(config, part, loader.dtype(), limits));
   if (!memory) return memory.error();
   decoder->memory_ = std::move(memory).value();
   std::size_t bytes = 0;
-  decoder->workspace_ = lay_out(config, part, loader.dtype(), limits,
-                                static_cast<std::byte*>(decoder->memory_.data()), bytes);
+  decoder->workspace_ =
+      lay_out(config, part, loader.dtype(), limits, static_cast<std::byte*>(decoder->memory_.data()), bytes);
   const std::vector<float> cos_sin = rope_table(config, limits.max_context);
   loader.backend().copy_to_device(cos_sin.data(), decoder->workspace_.cos_sin);
   decoder->choose_products();

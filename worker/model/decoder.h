@@ -17,16 +17,16 @@ KvShape kv_shape(const ModelConfig& config, const Partition& part, DType dtype);
 
 // The largest step a decoder is built for.
 struct StepLimits {
-  std::int64_t max_tokens = 0;    // rows of a step
-  std::int64_t max_rows = 0;      // rows of logits of a step
-  std::int64_t max_context = 0;   // positions of the rope table
+  std::int64_t max_tokens = 0;   // rows of a step
+  std::int64_t max_rows = 0;     // rows of logits of a step
+  std::int64_t max_context = 0;  // positions of the rope table
 };
 
 class Decoder {
  public:
   // The weights must fit the config; errors are those of the device.
-  static Result<std::unique_ptr<Decoder>> create(const ModelConfig& config, const Partition& part,
-                                                 WeightLoader& loader, Communicator& group, const StepLimits& limits);
+  static Result<std::unique_ptr<Decoder>> create(const ModelConfig& config, const Partition& part, WeightLoader& loader,
+                                                 Communicator& group, const StepLimits& limits);
 
   // Device memory besides weights that create() takes, in bytes.
   static std::size_t workspace_bytes(const ModelConfig& config, const Partition& part, DType dtype,
@@ -71,8 +71,8 @@ class Decoder {
   static Activations lay_out(const ModelConfig& config, const Partition& part, DType dtype, const StepLimits& limits,
                              std::byte* memory, std::size_t& bytes);
 
-  Decoder(const ModelConfig& config, const Partition& part, const DecoderParameters& parameters,
-          WeightLoader& loader, Communicator& group);
+  Decoder(const ModelConfig& config, const Partition& part, const DecoderParameters& parameters, WeightLoader& loader,
+          Communicator& group);
   void attend(const Layer& layer, const DeviceBatch& batch, const LayerCache& cache, const Activations& now) const;
   Activations first_rows(std::int64_t num_tokens) const;
   void choose_products() const;

@@ -47,7 +47,9 @@ class RowParallelLinear {
 class VocabParallelEmbedding {
  public:
   VocabParallelEmbedding(WeightLoader& loader, Communicator& group, const Parameter& table)
-      : backend_(&loader.backend()), group_(&group), table_(loader.matrix(table)),
+      : backend_(&loader.backend()),
+        group_(&group),
+        table_(loader.matrix(table)),
         first_token_(table.parts.front().rows.begin) {}
 
   void forward(const Tensor& token_ids, const Tensor& out) const {

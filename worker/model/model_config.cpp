@@ -27,17 +27,22 @@ struct Family {
   bool reads_attention_bias = false;  // "attention_bias" gives q, k, v and the output projection one
   bool reads_mlp_bias = false;
   bool qk_norm = false;
-  bool needs_head_dim = false;   // else hidden_size / num_attention_heads where absent
-  bool needs_kv_heads = true;    // else absent means one per head
+  bool needs_head_dim = false;  // else hidden_size / num_attention_heads where absent
+  bool needs_kv_heads = true;   // else absent means one per head
   Window window = Window::kNever;
 };
 constexpr std::array kFamilies = {
-    Family{.architecture = "LlamaForCausalLM", .reads_attention_bias = true, .reads_mlp_bias = true,
+    Family{.architecture = "LlamaForCausalLM",
+           .reads_attention_bias = true,
+           .reads_mlp_bias = true,
            .needs_kv_heads = false},
     Family{.architecture = "MistralForCausalLM", .window = Window::kAllLayers},
     Family{.architecture = "Qwen2ForCausalLM", .qkv_bias = true, .window = Window::kOptIn},
-    Family{.architecture = "Qwen3ForCausalLM", .reads_attention_bias = true, .qk_norm = true,
-           .needs_head_dim = true, .window = Window::kOptIn},
+    Family{.architecture = "Qwen3ForCausalLM",
+           .reads_attention_bias = true,
+           .qk_norm = true,
+           .needs_head_dim = true,
+           .window = Window::kOptIn},
 };
 constexpr std::int64_t kUnstatedMistralWindow = 4096;  // what an absent field means in that family
 
@@ -58,8 +63,8 @@ const Family* find_family(ConfigFields& fields, std::string& architecture) {
     return nullptr;
   }
   architecture = std::string(names->front().get_string());
-  const auto* family = std::find_if(kFamilies.begin(), kFamilies.end(),
-                                    [&](const Family& f) { return f.architecture == architecture; });
+  const auto* family =
+      std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& f) { return f.architecture == architecture; });
   if (family != kFamilies.end()) return family;
   fields.fail("architectures", fmt::format("is not known; known are {}", known_architectures()));
   return nullptr;
@@ -98,12 +103,12 @@ void parse_structure(ConfigFields& fields, const Family& family, ModelConfig& co
   config.tied_embeddings = fields.flag_or("tie_word_embeddings", false);
   if (fields.text_or("hidden_act", "silu") != "silu") fields.fail("hidden_act", "must be \"silu\"");
   if (fields.positive_or("partial_rotary_factor", 1.0) != 1.0) fields.fail("partial_rotary_factor", "must be 1");
-  if (fields.has("quantization_config")) fields.fail("quantization_config", "is not supported; use bf16, f16 or f32 weights");
+  if (fields.has("quantization_config"))
+    fields.fail("quantization_config", "is not supported; use bf16, f16 or f32 weights");
 }
 
 // Layers with a window: all of them, or those from max_window_layers on, or as layer_types lists.
-void parse_windows(ConfigFields& fields, const Family& family, const boost::json::object& root,
-                   ModelConfig& config) {
+void parse_windows(ConfigFields& fields, const Family& family, const boost::json::object& root, ModelConfig& config) {
   config.sliding_window.assign(static_cast<std::size_t>(config.num_layers), 0);
   const bool on = family.window == Window::kAllLayers ||
                   (family.window == Window::kOptIn && fields.flag_or("use_sliding_window", false));
@@ -123,9 +128,7 @@ void parse_windows(ConfigFields& fields, const Family& family, const boost::json
   }
 }
 
-double yarn_mscale(double factor, double mscale) {
-  return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
-}
+double yarn_mscale(double factor, double mscale) { return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0; }
 
 void parse_yarn(ConfigFields& rope, RopeConfig& config) {
   config.beta_fast = rope.positive_or("beta_fast", 32.0);
@@ -196,10 +199,13 @@ std::int64_t ModelConfig::longest_context() const {
   };
   switch (rope.scaling) {
     case RopeScaling::kLinear:
-    case RopeScaling::kDynamic: return std::max(max_position, stretched(max_position));
-    case RopeScaling::kYarn: return std::max(max_position, stretched(rope.original_max_position));
+    case RopeScaling::kDynamic:
+      return std::max(max_position, stretched(max_position));
+    case RopeScaling::kYarn:
+      return std::max(max_position, stretched(rope.original_max_position));
     case RopeScaling::kNone:
-    case RopeScaling::kLlama3: break;
+    case RopeScaling::kLlama3:
+      break;
   }
   return max_position;
 }

@@ -20,9 +20,7 @@ WeightPart cut_columns(std::string name, std::int64_t rows, std::int64_t columns
 WeightPart cut_vector(std::string name, std::int64_t size, Range range) {
   return {std::move(name), size, 0, range, {0, 1}};
 }
-WeightPart whole_vector(std::string name, std::int64_t size) {
-  return cut_vector(std::move(name), size, {0, size});
-}
+WeightPart whole_vector(std::string name, std::int64_t size) { return cut_vector(std::move(name), size, {0, size}); }
 WeightPart first_rank_vector(std::string name, std::int64_t size, int rank) {
   return cut_vector(std::move(name), size, {0, rank == 0 ? size : 0});
 }

@@ -34,13 +34,13 @@ struct Parameter {
 };
 
 struct LayerParameters {
-  Parameter input_norm;        // [hidden]
-  Parameter qkv, qkv_bias;     // [(heads + 2 kv_heads) * head_dim, hidden]
-  Parameter q_norm, k_norm;    // [head_dim]
+  Parameter input_norm;             // [hidden]
+  Parameter qkv, qkv_bias;          // [(heads + 2 kv_heads) * head_dim, hidden]
+  Parameter q_norm, k_norm;         // [head_dim]
   Parameter output, output_bias;    // [hidden, heads * head_dim]
-  Parameter post_norm;         // [hidden]
+  Parameter post_norm;              // [hidden]
   Parameter gate_up, gate_up_bias;  // [2 * intermediate, hidden], gate first
-  Parameter down, down_bias;   // [hidden, intermediate]
+  Parameter down, down_bias;        // [hidden, intermediate]
 };
 
 struct DecoderParameters {

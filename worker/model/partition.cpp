@@ -27,8 +27,8 @@ Range rounded_up_part(std::int64_t whole, int rank, int size) {
 
 Result<Partition> make_partition(const ModelConfig& config, int rank, int size) {
   if (size < 1 || !can_split(config, size)) {
-    return Error{fmt::format("tensor parallelism of {} cannot split {} heads with {} KV heads; possible are {}",
-                             size, config.num_heads, config.num_kv_heads, possible_sizes(config)),
+    return Error{fmt::format("tensor parallelism of {} cannot split {} heads with {} KV heads; possible are {}", size,
+                             config.num_heads, config.num_kv_heads, possible_sizes(config)),
                  "tensor-parallel"};
   }
   Partition part;

@@ -17,8 +17,8 @@ std::vector<double> plain_frequencies(double theta, std::int64_t head_dim) {
 // NTK-aware: a larger base stretches low frequencies by about the ratio of lengths and leaves high ones.
 double dynamic_theta(const ModelConfig& config, std::int64_t context) {
   const auto dim = static_cast<double>(config.head_dim);
-  const double ratio = static_cast<double>(std::max(context, config.max_position)) /
-                       static_cast<double>(config.max_position);
+  const double ratio =
+      static_cast<double>(std::max(context, config.max_position)) / static_cast<double>(config.max_position);
   const double stretch = config.rope.factor * ratio - (config.rope.factor - 1.0);
   return config.rope.theta * std::pow(stretch, dim / (dim - 2.0));
 }
@@ -27,8 +27,8 @@ double dynamic_theta(const ModelConfig& config, std::int64_t context) {
 // original / high_freq_factor are kept, and between the two the slowing fades in.
 double llama3_frequency(const RopeConfig& rope, double frequency) {
   const double waves = static_cast<double>(rope.original_max_position) * frequency / (2.0 * std::numbers::pi);
-  const double keep = std::clamp(
-      (waves - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor), 0.0, 1.0);
+  const double keep =
+      std::clamp((waves - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor), 0.0, 1.0);
   return keep * frequency + (1.0 - keep) * frequency / rope.factor;
 }
 
@@ -65,14 +65,17 @@ std::vector<double> rope_frequencies(const ModelConfig& config, std::int64_t con
       plain_frequencies(dynamic ? dynamic_theta(config, context) : rope.theta, config.head_dim);
   switch (rope.scaling) {
     case RopeScaling::kNone:
-    case RopeScaling::kDynamic: break;
+    case RopeScaling::kDynamic:
+      break;
     case RopeScaling::kLinear:
       for (double& frequency : frequencies) frequency /= rope.factor;
       break;
     case RopeScaling::kLlama3:
       for (double& frequency : frequencies) frequency = llama3_frequency(rope, frequency);
       break;
-    case RopeScaling::kYarn: stretch_yarn(rope, config.head_dim, frequencies); break;
+    case RopeScaling::kYarn:
+      stretch_yarn(rope, config.head_dim, frequencies);
+      break;
   }
   return frequencies;
 }

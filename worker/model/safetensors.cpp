@@ -25,11 +25,11 @@ struct StoredDType {
   std::string_view name;
   std::uint64_t bytes;
 };
-constexpr std::array kStoredDTypes = {
-    StoredDType{"F64", 8}, StoredDType{"F32", 4},     StoredDType{"F16", 2},     StoredDType{"BF16", 2},
-    StoredDType{"I64", 8}, StoredDType{"I32", 4},     StoredDType{"I16", 2},     StoredDType{"I8", 1},
-    StoredDType{"U64", 8}, StoredDType{"U32", 4},     StoredDType{"U16", 2},     StoredDType{"U8", 1},
-    StoredDType{"BOOL", 1}, StoredDType{"F8_E4M3", 1}, StoredDType{"F8_E5M2", 1}};
+constexpr std::array kStoredDTypes = {StoredDType{"F64", 8},  StoredDType{"F32", 4},     StoredDType{"F16", 2},
+                                      StoredDType{"BF16", 2}, StoredDType{"I64", 8},     StoredDType{"I32", 4},
+                                      StoredDType{"I16", 2},  StoredDType{"I8", 1},      StoredDType{"U64", 8},
+                                      StoredDType{"U32", 4},  StoredDType{"U16", 2},     StoredDType{"U8", 1},
+                                      StoredDType{"BOOL", 1}, StoredDType{"F8_E4M3", 1}, StoredDType{"F8_E5M2", 1}};
 
 std::uint64_t stored_bytes(std::string_view name) {
   const auto* found = std::find_if(kStoredDTypes.begin(), kStoredDTypes.end(),

@@ -18,7 +18,7 @@
 namespace caudal {
 namespace {
 
-constexpr int kExitCannotStart = 1;      // bad flags, model or memory
+constexpr int kExitCannotStart = 1;       // bad flags, model or memory
 constexpr unsigned kFinalizeSeconds = 5;  // for the other ranks to end as well
 
 std::atomic<bool> g_stop{false};
@@ -118,7 +118,8 @@ int serve(WorkerOptions options, const Job& job) {
   });
   const int code = server.finish(loop.run());
   if (!server.refusal().empty()) refuse_to_start({server.refusal(), ""}, code);
-  if (backend->queues()) LOG_INFO("{} steps were submitted while the device was still at the one before", loop.num_overlaps());
+  if (backend->queues())
+    LOG_INFO("{} steps were submitted while the device was still at the one before", loop.num_overlaps());
   return code;
 }
 

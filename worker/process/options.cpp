@@ -1,6 +1,5 @@
 #include "worker/process/options.h"
 
-
 #include <map>
 #include <sstream>
 
@@ -40,10 +39,8 @@ void add_speculation(CommandLine& line, WorkerOptions& options) {
 
 void add_capacity(CommandLine& line, WorkerOptions& options) {
   RunnerOptions& runner = options.runner;
-  line.add("--max-num-sequences", runner.max_num_sequences, "Sequences that run at a time")
-      .within(1, 1 << 16);
-  line.add("--max-tokens-per-step", runner.max_tokens_per_step, "Tokens that one step may compute")
-      .within(1, 1 << 20);
+  line.add("--max-num-sequences", runner.max_num_sequences, "Sequences that run at a time").within(1, 1 << 16);
+  line.add("--max-tokens-per-step", runner.max_tokens_per_step, "Tokens that one step may compute").within(1, 1 << 20);
   line.add("--memory-fraction", runner.kv.memory_fraction,
            "Share of the free memory for weights, workspace and KV cache together")
       .within(0.01, 1.0)
@@ -51,14 +48,16 @@ void add_capacity(CommandLine& line, WorkerOptions& options) {
   line.add("--ranks-on-host", runner.kv.ranks_on_host,
            "Ranks that share the host's memory; 0 = those of this mpirun. For several mpirun on one host")
       .within(0, 4096);
-  line.add_bytes("--kv-cache-bytes", [&runner](std::size_t bytes) { runner.kv.kv_cache_bytes = bytes; },
-                 "KV cache of a rank, as in 512MiB; instead of the share");
+  line.add_bytes(
+      "--kv-cache-bytes", [&runner](std::size_t bytes) { runner.kv.kv_cache_bytes = bytes; },
+      "KV cache of a rank, as in 512MiB; instead of the share");
   line.add("--num-blocks", runner.kv.num_blocks, "KV blocks of 16 tokens; instead of the share")
       .within(1, 1 << 30)
       .shown_as("");
-  line.add_bytes("--swap-bytes", [&runner](std::size_t bytes) { runner.swap.bytes = bytes; },
-                 "Host memory of a rank for the KV of preempted sequences, as in 4GiB; 0 = none; if not given, as much as the "
-                 "KV cache, at most 4 GiB and an eighth of the host's free memory");
+  line.add_bytes(
+      "--swap-bytes", [&runner](std::size_t bytes) { runner.swap.bytes = bytes; },
+      "Host memory of a rank for the KV of preempted sequences, as in 4GiB; 0 = none; if not given, as much as the "
+      "KV cache, at most 4 GiB and an eighth of the host's free memory");
 }
 
 void add_process(CommandLine& line, WorkerOptions& options) {
@@ -67,22 +66,21 @@ void add_process(CommandLine& line, WorkerOptions& options) {
   line.add("--tensor-parallel", options.tensor_parallel_size, "Ranks per replica; the ranks of one mpirun are split")
       .within(1, 1024);
   line.add("--device", options.device, "What to compute on: cpu, or cuda where the build has it");
-  line.add("--gpu", options.gpu, "GPU that all ranks of a host share; -1 = one for each")
-      .within(-1, 1023);
+  line.add("--gpu", options.gpu, "GPU that all ranks of a host share; -1 = one for each").within(-1, 1023);
   line.add_switch("--tf32", options.tf32, "Let f32 products on a GPU round their inputs to 19 bits");
   line.add_switch("--deterministic", options.deterministic,
                   "Answers on a GPU that do not depend on what else is served, nor on chunks and caches; slower. "
                   "CPUs always give such");
   line.add_switch("!--no-peer-memory", options.comm.peer_memory,
-               "Short all-reduces between the GPUs of a host over NCCL too");
+                  "Short all-reduces between the GPUs of a host over NCCL too");
   line.add("--threads", options.cores.num_threads, "Threads of a rank; 0 = the host's cores divided by its ranks")
       .within(0, 4096);
   line.add("--first-core", options.cores.first_core, "Core of the host's first rank; -1 = the first allowed")
       .within(-1, 4096);
   line.add_switch("!--no-pin", options.cores.pin, "Leave threads where the system puts them");
-  line.add("--curve-keys", options.curve_keys, "Key file of the cluster; needed off loopback")
-      .existing_file();
-  line.add_seconds("--lease-s", options.timing.lease, "Seconds of the coordinator's silence after which the worker ends")
+  line.add("--curve-keys", options.curve_keys, "Key file of the cluster; needed off loopback").existing_file();
+  line.add_seconds("--lease-s", options.timing.lease,
+                   "Seconds of the coordinator's silence after which the worker ends")
       .within(0.1, 86400.0);
   line.add_seconds("--join-timeout-s", options.timing.join_timeout, "Seconds to wait for the coordinator at start")
       .within(0.1, 86400.0);

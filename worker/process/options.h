@@ -7,8 +7,8 @@
 #include "common/log.h"
 #include "worker/comm/make.h"
 #include "worker/process/host_cores.h"
-#include "worker/runner/runner.h"
 #include "worker/process/server.h"
+#include "worker/runner/runner.h"
 
 namespace caudal {
 
@@ -17,7 +17,7 @@ struct WorkerOptions {
   std::string model_dir;
   int tensor_parallel_size = 1;
   std::string device = "cpu";
-  int gpu = -1;       // of all ranks of a host; -1 = one per local rank
+  int gpu = -1;                // of all ranks of a host; -1 = one per local rank
   bool tf32 = false;           // f32 products may use tensor cores
   bool deterministic = false;  // what a GPU computes for a token does not depend on the batch
   CommOptions comm;

@@ -38,10 +38,14 @@ int StepLoop::take(const StepPlan& plan) {
     const Result<std::vector<PlanName>> names = exchange(mine);
     if (!names) return fail(plan.epoch, kExitStepFailed, names.error().message);
     switch (compare(names.value(), mine)) {
-      case Agreement::kAllTheSame: return submit(plan, std::ranges::all_of(names.value(), &PlanName::in_flight));
-      case Agreement::kMineIsOld: return 0;
-      case Agreement::kOthersAreOld: break;  // they take their next one
-      case Agreement::kOutOfStep: return fail(plan.epoch, kExitOutOfStep, "ranks hold plans of different steps");
+      case Agreement::kAllTheSame:
+        return submit(plan, std::ranges::all_of(names.value(), &PlanName::in_flight));
+      case Agreement::kMineIsOld:
+        return 0;
+      case Agreement::kOthersAreOld:
+        break;  // they take their next one
+      case Agreement::kOutOfStep:
+        return fail(plan.epoch, kExitOutOfStep, "ranks hold plans of different steps");
     }
   }
 }

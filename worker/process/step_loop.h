@@ -1,5 +1,6 @@
 // StepLoop: the life of the step thread. Takes plans, makes sure that all ranks hold the same one, submits it while the
-// device may still be at the one before, hands back what came out. StepQueues is all that it shares with the link thread.
+// device may still be at the one before, hands back what came out. StepQueues is all that it shares with the link
+// thread.
 #pragma once
 
 #include <atomic>
@@ -26,8 +27,7 @@ struct StepQueues {
 
 class StepLoop {
  public:
-  StepLoop(Communicator& group, Runner& runner, StepQueues& queues)
-      : group_(group), runner_(runner), queues_(queues) {}
+  StepLoop(Communicator& group, Runner& runner, StepQueues& queues) : group_(group), runner_(runner), queues_(queues) {}
 
   // Until the plans are closed (0) or nothing more can be computed (an exit code of common/wire.h; a Failed
   // is among the answers then).

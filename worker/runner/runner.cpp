@@ -4,8 +4,8 @@
 #include <chrono>
 
 #include "common/log.h"
-#include "worker/sampling/beam_candidates.h"
 #include "worker/runner/startup.h"
+#include "worker/sampling/beam_candidates.h"
 
 namespace caudal {
 
@@ -32,13 +32,15 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
       Sampler::create(backend, group, start.config.vocab_size, start.limits.max_rows);
   if (!sampler) return sampler.error();
   parts.sampler = std::move(sampler).value();
-  Result<KvCache> cache = KvCache::create(backend, kv_shape(start.config, start.part, start.dtype), start.memory.num_blocks);
+  Result<KvCache> cache =
+      KvCache::create(backend, kv_shape(start.config, start.part, start.dtype), start.memory.num_blocks);
   if (!cache) return cache.error();
   parts.cache = std::move(cache).value();
   Result<KvCache> host_cache = KvCache::create_on_host(backend, parts.cache, start.memory.num_host_blocks);
   if (!host_cache) return host_cache.error();
   parts.host_cache = std::move(host_cache).value();
-  Result<std::unique_ptr<Drafter>> drafter = Drafter::create(backend, group, start.draft, start.limits.max_rows, start.memory.num_blocks);
+  Result<std::unique_ptr<Drafter>> drafter =
+      Drafter::create(backend, group, start.draft, start.limits.max_rows, start.memory.num_blocks);
   if (!drafter) return drafter.error();
   parts.drafter = std::move(drafter).value();
   const PassParts pass{*parts.decoder, *parts.uploader, parts.cache, parts.sampler->drawn()};
@@ -125,8 +127,8 @@ void Runner::compute(Step& step) {
     const SequenceRow& sequence = table_.at(item.slot);
     const std::span<const TokenId> drafts = item.drafts;
     const auto num_drafts = static_cast<std::int32_t>(drafts.size());
-    items.push_back({&sequence, sequence.num_computed, item.num_tokens + num_drafts,
-                     item.samples ? 1 + num_drafts : 0, drafts});
+    items.push_back(
+        {&sequence, sequence.num_computed, item.num_tokens + num_drafts, item.samples ? 1 + num_drafts : 0, drafts});
     for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) draws.push_back({&sequence, drafts.first(i)});
   }
   step.num_draws = draws.size();

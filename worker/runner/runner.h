@@ -12,14 +12,14 @@
 #include <vector>
 
 #include "worker/batch/batch.h"
-#include "worker/graphs/decode_graphs.h"
-#include "worker/speculation/drafter.h"
+#include "worker/batch/sequence_table.h"
 #include "worker/cache/kv_cache.h"
 #include "worker/cache/memory_plan.h"
+#include "worker/cache/swap.h"
+#include "worker/graphs/decode_graphs.h"
 #include "worker/model/decoder.h"
 #include "worker/sampling/sampler.h"
-#include "worker/batch/sequence_table.h"
-#include "worker/cache/swap.h"
+#include "worker/speculation/drafter.h"
 
 namespace caudal {
 
@@ -28,7 +28,7 @@ struct RunnerOptions {
   DTypeChoice dtype = DTypeChoice::kAuto;
   std::int32_t max_num_sequences = 256;
   std::int32_t max_tokens_per_step = 2048;
-  std::int32_t max_context_tokens = 0;  // 0 = what the model was made for, or what the KV cache holds
+  std::int32_t max_context_tokens = 0;              // 0 = what the model was made for, or what the KV cache holds
   std::int32_t max_draft_tokens = kMaxDraftTokens;  // guesses per sequence and step; 0 = never guess
   std::filesystem::path draft_model_dir;            // a smaller model of the same vocabulary that guesses; or empty
   KvBudget kv;

@@ -91,8 +91,7 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
       start.sizes.recorded_ops += DecodeGraphs::most_ops(start.config, start.part, bounds);
   }
   if (drafts && backend.queues()) {
-    start.sizes.recorded_ops +=
-        DecodeGraphs::most_ops(start.draft->config, start.draft->part, start.draft->guessing());
+    start.sizes.recorded_ops += DecodeGraphs::most_ops(start.draft->config, start.draft->part, start.draft->guessing());
   }
   if (start.draft) start.sizes = start.draft->at_least(start.sizes);
   MemoryNeeds needs{
@@ -127,7 +126,8 @@ Result<void> plan_host_pool(Backend& backend, Communicator& group, const RunnerO
   const std::size_t taken_by_all = taken * static_cast<std::size_t>(options.swap.ranks_on_host);
   const std::size_t free_bytes = free_host_bytes();
   const std::size_t block_bytes = kv_shape(start.config, start.part, start.dtype).block_bytes();
-  Result<void> planned = plan_swap(options.swap, block_bytes, free_bytes - std::min(free_bytes, taken_by_all), start.memory);
+  Result<void> planned =
+      plan_swap(options.swap, block_bytes, free_bytes - std::min(free_bytes, taken_by_all), start.memory);
   if (!planned) return planned.error();
   Result<std::int64_t> least = least_of_all(group, start.memory.num_host_blocks);
   if (!least) return least.error();
@@ -139,10 +139,10 @@ Result<void> plan_host_pool(Backend& backend, Communicator& group, const RunnerO
 Result<std::int32_t> served_context(const RunnerOptions& options, const Startup& start) {
   const std::int64_t capacity = start.memory.num_blocks * kBlockSize;
   if (options.max_context_tokens > capacity) {
-    return Error{fmt::format("--max-context-tokens of {} needs {} KV blocks, there is memory for {}",
-                             options.max_context_tokens, blocks_for(options.max_context_tokens),
-                             start.memory.num_blocks),
-                 "max-context-tokens"};
+    return Error{
+        fmt::format("--max-context-tokens of {} needs {} KV blocks, there is memory for {}", options.max_context_tokens,
+                    blocks_for(options.max_context_tokens), start.memory.num_blocks),
+        "max-context-tokens"};
   }
   return static_cast<std::int32_t>(std::min(start.limits.max_context, capacity));
 }
@@ -176,9 +176,9 @@ Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::f
                   .max_rows = std::min(options.max_num_sequences + draft_rows, options.max_tokens_per_step),
                   .max_context = asked > 0 ? asked : start.config.default_context()};
   if (!options.draft_model_dir.empty()) {
-    Result<DraftStartup> draft = plan_draft_model(
-        {options.draft_model_dir, options.load_format, options.dtype, options.max_num_sequences}, backend, start.config,
-        start.limits.max_context);
+    Result<DraftStartup> draft =
+        plan_draft_model({options.draft_model_dir, options.load_format, options.dtype, options.max_num_sequences},
+                         backend, start.config, start.limits.max_context);
     if (!draft) return draft.error();
     start.draft = std::move(draft).value();
   }

@@ -15,7 +15,7 @@ struct Startup {
   DType dtype = DType::kF32;
   StepLimits limits;
   StepSizes sizes;
-  PassBounds decode, guesses;  // that are recorded as graphs, where they can be
+  PassBounds decode, guesses;         // that are recorded as graphs, where they can be
   std::optional<DraftStartup> draft;  // whole on rank 0
   std::int64_t max_blocks_per_sequence = 0;
   MemoryPlan memory;

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "worker/comm/communicator.h"
 #include "worker/batch/sequence_table.h"
+#include "worker/comm/communicator.h"
 
 namespace caudal {
 
@@ -48,7 +48,7 @@ class Sampler {
   Buffer memory_;
   Tensor drawn_;
   std::vector<SamplingRow> rows_;
-  std::deque<TokenCounts> counts_;  // of draws behind drafts
+  std::deque<TokenCounts> counts_;           // of draws behind drafts
   std::deque<std::vector<TokenId>> banned_;  // of draws with bad words
 };
 

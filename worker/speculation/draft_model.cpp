@@ -43,8 +43,8 @@ Result<DraftStartup> plan_draft_model(const DraftOptions& options, const Backend
   if (!config) return about(config.error());
   start.config = std::move(config).value();
   if (start.config.vocab_size != target.vocab_size) {
-    return Error{fmt::format("--draft-model has a vocabulary of {} tokens, the model one of {}", start.config.vocab_size,
-                             target.vocab_size),
+    return Error{fmt::format("--draft-model has a vocabulary of {} tokens, the model one of {}",
+                             start.config.vocab_size, target.vocab_size),
                  "draft-model"};
   }
   Result<Partition> part = make_partition(start.config, 0, 1);
@@ -89,8 +89,8 @@ Result<std::unique_ptr<DraftModel>> DraftModel::create(Backend& backend, const D
   if (!cache) return cache.error();
   model->cache_ = std::move(cache).value();
   Result<DecodeGraphs> graphs = DecodeGraphs::record(
-      backend, *model->alone_,
-      {*model->decoder_, *model->uploader_, model->cache_, model->sampler_->drawn()}, start.guessing());
+      backend, *model->alone_, {*model->decoder_, *model->uploader_, model->cache_, model->sampler_->drawn()},
+      start.guessing());
   if (!graphs) return graphs.error();
   model->graphs_ = std::move(graphs).value();
   return model;

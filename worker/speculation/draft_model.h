@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "worker/batch/batch.h"
-#include "worker/graphs/decode_graphs.h"
 #include "worker/cache/kv_cache.h"
+#include "worker/graphs/decode_graphs.h"
 #include "worker/model/decoder.h"
 #include "worker/sampling/sampler.h"
 
@@ -42,7 +42,7 @@ struct DraftStartup {
   }
   std::size_t weights_bytes() const;
   std::size_t workspace_bytes() const;
-  std::size_t block_bytes() const;  // of its KV, per block
+  std::size_t block_bytes() const;            // of its KV, per block
   StepSizes at_least(StepSizes sizes) const;  // what a backend has to be ready for to run both
 };
 
@@ -78,8 +78,8 @@ class DraftModel {
  private:
   // How far it has followed the sequence of a slot.
   struct Followed {
-    std::int32_t num_computed = 0;       // tokens of the sequence whose KV it has
-    std::vector<TokenId> guessed;        // and of these that it believed to follow
+    std::int32_t num_computed = 0;  // tokens of the sequence whose KV it has
+    std::vector<TokenId> guessed;   // and of these that it believed to follow
   };
 
   DraftModel(Backend& backend, const DraftStartup& start);
@@ -90,7 +90,7 @@ class DraftModel {
 
   Backend& backend_;
   std::unique_ptr<Communicator> alone_;
-  std::int64_t max_tokens_;   // of one pass
+  std::int64_t max_tokens_;  // of one pass
   std::int64_t max_context_;
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<BatchUploader> uploader_;

@@ -47,7 +47,8 @@ void Drafter::limit_to_rows(std::vector<ScheduledWork>& work) const {
   std::int64_t rows_left = max_rows_;
   for (const ScheduledWork& item : work) rows_left -= item.samples ? 1 : 0;
   for (ScheduledWork& item : work) {
-    item.max_drafts = static_cast<std::int32_t>(std::min<std::int64_t>(item.max_drafts, std::max<std::int64_t>(rows_left, 0)));
+    item.max_drafts =
+        static_cast<std::int32_t>(std::min<std::int64_t>(item.max_drafts, std::max<std::int64_t>(rows_left, 0)));
     rows_left -= item.max_drafts;
   }
 }

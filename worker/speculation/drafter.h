@@ -7,9 +7,9 @@
 #include <optional>
 #include <vector>
 
+#include "worker/batch/sequence_table.h"
 #include "worker/comm/communicator.h"
 #include "worker/speculation/draft_model.h"
-#include "worker/batch/sequence_table.h"
 
 namespace caudal {
 

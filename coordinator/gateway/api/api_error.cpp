@@ -8,8 +8,8 @@ namespace caudal {
 namespace {
 
 ApiError server_error(int status, std::string message, std::string code) {
-  return {status, std::move(message), status == 429 ? "rate_limit_error" : "server_error", "", std::move(code),
-          status != 500};
+  return {status, std::move(message), status == 429 ? "rate_limit_error" : "server_error",
+          "",     std::move(code),    status != 500};
 }
 
 void append_or_null(std::string& out, const std::string& text) {
@@ -28,8 +28,12 @@ ApiError invalid_request(const Error& error) {
 }
 
 ApiError model_not_found() {
-  return {404, "The requested model is not served here; GET /v1/models lists what is.", "invalid_request_error",
-          "model", "model_not_found", false};
+  return {404,
+          "The requested model is not served here; GET /v1/models lists what is.",
+          "invalid_request_error",
+          "model",
+          "model_not_found",
+          false};
 }
 
 ApiError body_too_large(std::size_t limit) {
@@ -44,23 +48,35 @@ ApiError overloaded() { return server_error(503, "The server is at its limit; tr
 
 ApiError internal_error() { return server_error(500, "The server failed on this request.", "internal_error"); }
 
-ApiError slow_client() { return {408, "The stream was not read fast enough.", "timeout_error", "", "slow_client", false}; }
+ApiError slow_client() {
+  return {408, "The stream was not read fast enough.", "timeout_error", "", "slow_client", false};
+}
 
 ApiError rejected(RejectReason reason) {
   switch (reason) {
     case RejectReason::kTooLong:
-      return {400, "The prompt and the tokens asked for do not fit the KV cache or the context.",
-              "invalid_request_error", "max_tokens", "context_length_exceeded", false};
-    case RejectReason::kTooMany: return invalid_request({"It is more than this server can run or queue.", "n"});
-    case RejectReason::kQueueFull: return server_error(429, "The queue is full; try again later.", "queue_full");
-    case RejectReason::kNoReplica: return server_error(503, "No replica is serving now.", "no_replica");
-    case RejectReason::kDeadline: return server_error(503, "The request waited too long to start.", "deadline");
+      return {400,
+              "The prompt and the tokens asked for do not fit the KV cache or the context.",
+              "invalid_request_error",
+              "max_tokens",
+              "context_length_exceeded",
+              false};
+    case RejectReason::kTooMany:
+      return invalid_request({"It is more than this server can run or queue.", "n"});
+    case RejectReason::kQueueFull:
+      return server_error(429, "The queue is full; try again later.", "queue_full");
+    case RejectReason::kNoReplica:
+      return server_error(503, "No replica is serving now.", "no_replica");
+    case RejectReason::kDeadline:
+      return server_error(503, "The request waited too long to start.", "deadline");
     case RejectReason::kHopeless:
       return server_error(503, "The first token cannot come before the deadline.", "deadline_unreachable");
     case RejectReason::kUnknownTenant:
-      return {403, "This server serves only the users it knows.", "invalid_request_error", "user", "unknown_tenant", false};
+      return {403,  "This server serves only the users it knows.", "invalid_request_error", "user", "unknown_tenant",
+              false};
     case RejectReason::kWorkerFault:
-    case RejectReason::kNone: break;
+    case RejectReason::kNone:
+      break;
   }
   return server_error(500, "The model failed on this request.", "worker_fault");
 }

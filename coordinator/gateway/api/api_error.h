@@ -14,9 +14,9 @@ struct ApiError {
   int status = 400;  // HTTP
   std::string message;
   std::string type = "invalid_request_error";
-  std::string param;  // the field at fault; empty: null
-  std::string code;   // for programs; empty: null
-  bool retry = false; // the same request may succeed soon: Retry-After
+  std::string param;   // the field at fault; empty: null
+  std::string code;    // for programs; empty: null
+  bool retry = false;  // the same request may succeed soon: Retry-After
 };
 
 ApiError invalid_request(const Error& error);  // 400
@@ -24,8 +24,8 @@ ApiError model_not_found();                    // 404
 ApiError body_too_large(std::size_t limit);    // 413
 ApiError unknown_tag();                        // 404: nothing to cancel
 ApiError overloaded();
-ApiError internal_error();                         // 503
-ApiError slow_client();                        // 408
+ApiError internal_error();  // 503
+ApiError slow_client();     // 408
 // Why the engine ended a sequence with FinishReason::kError.
 ApiError rejected(RejectReason reason);
 

@@ -44,24 +44,24 @@ struct ApiRequest {
   std::int32_t num_sequences = 1;       // n, per prompt
   std::int32_t best_of = 0;             // sequences per prompt that compete to be these; never fewer than n
   bool use_beam_search = false;
-  std::int32_t beam_width = 0;          // 0: best_of, else n
+  std::int32_t beam_width = 0;  // 0: best_of, else n
   double length_penalty = 1.0;
-  std::optional<BeamParams> beam;       // with use_beam_search, from all of these
+  std::optional<BeamParams> beam;  // with use_beam_search, from all of these
   std::int32_t priority = 0;
-  std::string cache_salt;               // cached prefixes are shared among requests of one salt only
+  std::string cache_salt;                      // cached prefixes are shared among requests of one salt only
   std::optional<SpeculativeMode> speculative;  // when given, the usage tells how well it went
-  std::string user;                 // the tenant
-  std::int64_t deadline_ms = 0;     // from arrival to the first token, else refused; 0: none
-  std::int64_t ttft_target_ms = 0;  // likewise, but a wish; 0: none
-  double tpot_target_ms = 0.0;      // between two tokens, a wish; 0: none
+  std::string user;                            // the tenant
+  std::int64_t deadline_ms = 0;                // from arrival to the first token, else refused; 0: none
+  std::int64_t ttft_target_ms = 0;             // likewise, but a wish; 0: none
+  double tpot_target_ms = 0.0;                 // between two tokens, a wish; 0: none
 
   std::vector<std::string> bad_words;  // never in the output, without or behind a space
   std::vector<std::string> stop_strings;
-  bool include_stop = false;         // the stop string or token is part of the text
-  bool skip_special_tokens = true;   // control tokens leave no text
-  bool echo = false;                 // completions: the prompt comes first in the text
-  bool logprobs = false;             // chat only; completions ask with a number
-  std::int32_t num_logprobs = -1;    // alternatives per token; -1: not asked for
+  bool include_stop = false;        // the stop string or token is part of the text
+  bool skip_special_tokens = true;  // control tokens leave no text
+  bool echo = false;                // completions: the prompt comes first in the text
+  bool logprobs = false;            // chat only; completions ask with a number
+  std::int32_t num_logprobs = -1;   // alternatives per token; -1: not asked for
 
   bool stream = false;
   bool include_usage = false;           // stream_options: one more chunk with the usage

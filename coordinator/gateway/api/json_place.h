@@ -1,5 +1,5 @@
-// Where a streaming JSON parser is, to name the value at which it stops. Keys come from outside: a path holds only those
-// that a field could have.
+// Where a streaming JSON parser is, to name the value at which it stops. Keys come from outside: a path holds only
+// those that a field could have.
 #pragma once
 
 #include <cstddef>

@@ -29,7 +29,8 @@ void set_temperature(ApiRequest& request, Value value) {
 }
 
 constexpr Parameter kParameters[] = {
-    {"max_tokens", Type::kInteger, On::kBoth, 1, kMaxTokenCount, false, "16; chat: what the context leaves", set_max_tokens},
+    {"max_tokens", Type::kInteger, On::kBoth, 1, kMaxTokenCount, false, "16; chat: what the context leaves",
+     set_max_tokens},
     {"max_completion_tokens", Type::kInteger, On::kChat, 1, kMaxTokenCount, false, "max_tokens", set_max_tokens},
     {"min_tokens", Type::kInteger, On::kBoth, 0, kMaxTokenCount, false, "0",
      [](ApiRequest& request, Value value) { request.min_tokens = narrow(value); }},

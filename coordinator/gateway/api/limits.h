@@ -61,11 +61,10 @@ inline constexpr std::size_t kMaxCacheSaltBytes = 256;
 
 inline constexpr std::int32_t kDefaultCompletionTokens = 16;
 
-inline constexpr std::pair<std::string_view, SpeculativeMode> kSpeculativeModes[] = {
-    {"off", SpeculativeMode::kOff},
-    {"ngram", SpeculativeMode::kNgram},
-    {"draft", SpeculativeMode::kDraft},
-    {"auto", SpeculativeMode::kAuto}};
+inline constexpr std::pair<std::string_view, SpeculativeMode> kSpeculativeModes[] = {{"off", SpeculativeMode::kOff},
+                                                                                     {"ngram", SpeculativeMode::kNgram},
+                                                                                     {"draft", SpeculativeMode::kDraft},
+                                                                                     {"auto", SpeculativeMode::kAuto}};
 
 // HTTP framing.
 inline constexpr std::size_t kMaxHeaderBytes = 16 * 1024;

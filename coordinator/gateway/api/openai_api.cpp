@@ -22,9 +22,12 @@ namespace json = boost::json;
 
 std::string type_problem(const Parameter& parameter) {
   switch (parameter.type) {
-    case Parameter::Type::kInteger: return "It must be an integer";
-    case Parameter::Type::kNumber: return "It must be a number";
-    case Parameter::Type::kBoolean: break;
+    case Parameter::Type::kInteger:
+      return "It must be an integer";
+    case Parameter::Type::kNumber:
+      return "It must be a number";
+    case Parameter::Type::kBoolean:
+      break;
   }
   return "It must be true or false";
 }

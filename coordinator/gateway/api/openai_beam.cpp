@@ -27,9 +27,12 @@ struct Neutral {
   double value;
   double same;  // another that means as much
 };
-constexpr Neutral kNeutral[] = {{"temperature", 0, 1},      {"top_p", 1, 1},
-                                {"top_k", 0, -1},           {"min_p", 0, 0},
-                                {"presence_penalty", 0, 0}, {"frequency_penalty", 0, 0},
+constexpr Neutral kNeutral[] = {{"temperature", 0, 1},
+                                {"top_p", 1, 1},
+                                {"top_k", 0, -1},
+                                {"min_p", 0, 0},
+                                {"presence_penalty", 0, 0},
+                                {"frequency_penalty", 0, 0},
                                 {"repetition_penalty", 1, 1}};
 
 Result<void> refuse_sampling(const json::object& body, const ApiRequest& request) {
@@ -56,7 +59,8 @@ Result<void> choose_width(const json::object& body, ApiRequest& request) {
   if (request.beam_width > 0 && request.best_of > 0 && request.beam_width != request.best_of) {
     return Error{"It must be equal to best_of, which means the same here.", "beam_width"};
   }
-  request.beam->width = std::max({request.beam_width, request.best_of, request.beam_width > 0 ? 0 : request.num_sequences});
+  request.beam->width =
+      std::max({request.beam_width, request.best_of, request.beam_width > 0 ? 0 : request.num_sequences});
   if (request.best_of > 0 && request.best_of < request.num_sequences) return Error{"It must be at least n.", "best_of"};
   if (request.beam->width < request.num_sequences) return Error{"It must be at least n.", field};
   if (request.beam->width > kMaxBeams) return Error{fmt::format("At most {} beams are allowed.", kMaxBeams), field};

@@ -153,7 +153,8 @@ Result<void> parse_chat_input(const json::object& body, ChatInput& chat) {
   if (!messages->is_array()) return Error{"It must be a list of messages.", "messages"};
   const json::array& list = messages->get_array();
   if (list.empty()) return Error{"It must hold at least one message.", "messages"};
-  if (list.size() > kMaxMessages) return Error{fmt::format("At most {} messages are allowed.", kMaxMessages), "messages"};
+  if (list.size() > kMaxMessages)
+    return Error{fmt::format("At most {} messages are allowed.", kMaxMessages), "messages"};
   for (std::size_t i = 0; i < list.size(); ++i) {
     Result<json::object> message = parse_message(list[i], fmt::format("messages[{}]", i));
     if (!message) return message.error();

@@ -6,9 +6,9 @@
 #include <sstream>
 
 #include "common/check.h"
+#include "coordinator/gateway/jinja/evaluator/template.h"
 #include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/json.h"
-#include "coordinator/gateway/jinja/evaluator/template.h"
 
 namespace caudal {
 namespace {

@@ -15,7 +15,8 @@ namespace {
 namespace json = boost::json;
 
 bool contains(const json::value& value, std::string_view text) {
-  if (const json::string* string = value.if_string()) return std::string_view(*string).find(text) != std::string_view::npos;
+  if (const json::string* string = value.if_string())
+    return std::string_view(*string).find(text) != std::string_view::npos;
   if (const json::array* items = value.if_array()) {
     return std::any_of(items->begin(), items->end(), [&](const json::value& item) { return contains(item, text); });
   }
@@ -31,7 +32,8 @@ template <typename Predicate>
 bool any_string(const json::value& value, const Predicate& predicate) {
   if (const json::string* string = value.if_string()) return predicate(std::string_view(*string));
   if (const json::array* items = value.if_array()) {
-    return std::any_of(items->begin(), items->end(), [&](const json::value& item) { return any_string(item, predicate); });
+    return std::any_of(items->begin(), items->end(),
+                       [&](const json::value& item) { return any_string(item, predicate); });
   }
   if (const json::object* object = value.if_object()) {
     return std::any_of(object->begin(), object->end(), [&](const auto& member) {

@@ -20,8 +20,8 @@ struct ChoiceDelta {
   std::string text;
   std::vector<std::vector<TokenLogprob>> logprobs;  // of the tokens since the last delta; empty unless asked for
   FinishReason finish_reason = FinishReason::kNone;
-  std::string stop_string;                 // what stopped it, if a stop string did
-  std::optional<TokenId> stop_token;       // or a stop token that the client named
+  std::string stop_string;            // what stopped it, if a stop string did
+  std::optional<TokenId> stop_token;  // or a stop token that the client named
 };
 
 class Choice {

@@ -8,9 +8,9 @@
 #include <random>
 
 #include "common/log.h"
-#include "coordinator/scheduler/beam_group.h"
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_api.h"
+#include "coordinator/scheduler/beam_group.h"
 
 namespace caudal {
 namespace {
@@ -28,9 +28,10 @@ ApiError too_long(const char* message, const char* field) {
 
 // A worker tells only so many of the most likely tokens.
 ApiError too_many_bans(const Request& request) {
-  return invalid_request({fmt::format("With {} beams, bad words (each alone and behind a space) and stop tokens must be at most {}.",
-                                      request.beam->width, kMaxCandidates - request.beam->width),
-                          request.sampling.bad_words.empty() ? "stop_token_ids" : "bad_words"});
+  return invalid_request(
+      {fmt::format("With {} beams, bad words (each alone and behind a space) and stop tokens must be at most {}.",
+                   request.beam->width, kMaxCandidates - request.beam->width),
+       request.sampling.bad_words.empty() ? "stop_token_ids" : "bad_words"});
 }
 
 Time to_time(Generation::Clock::time_point point) {
@@ -135,8 +136,7 @@ std::optional<ApiError> Generation::fit_context(Part& part, std::int32_t max_con
     return too_long(message.c_str(), field);
   }
   const auto room = static_cast<std::int32_t>(context - part.num_prompt_tokens);
-  const std::int32_t fallback =
-      request_.endpoint == Endpoint::kChat ? room : std::min(room, kDefaultCompletionTokens);
+  const std::int32_t fallback = request_.endpoint == Endpoint::kChat ? room : std::min(room, kDefaultCompletionTokens);
   part.request.stop.max_tokens = request_.max_tokens.value_or(fallback);
   if (part.request.stop.max_tokens > room) {
     const std::string message = fmt::format("The prompt has {} tokens; the context of {} leaves room for {} more.",
@@ -227,8 +227,8 @@ Generation::Part* Generation::part_of(RequestId id) {
 void Generation::record_end(FinishReason reason) {
   if (std::exchange(recorded_, true)) return;
   const Usage used = usage();
-  context_.metrics.request_finished({last_replica_, Clock::now() - arrival_, used.num_prompt_tokens, used.num_generated_tokens,
-                                     request_.num_sequences, reason});
+  context_.metrics.request_finished({last_replica_, Clock::now() - arrival_, used.num_prompt_tokens,
+                                     used.num_generated_tokens, request_.num_sequences, reason});
 }
 
 std::int32_t Generation::num_choices() const {

@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "coordinator/gateway/api/api_error.h"
-#include "coordinator/gateway/generation/best_of.h"
-#include "coordinator/gateway/generation/choice.h"
 #include "coordinator/gateway/chat/model_context.h"
 #include "coordinator/gateway/chat/prompt_encoder.h"
+#include "coordinator/gateway/generation/best_of.h"
+#include "coordinator/gateway/generation/choice.h"
 #include "coordinator/gateway/generation/token_stream.h"
 #include "coordinator/metrics/metrics.h"
 #include "coordinator/request/request_service.h"

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <optional>
 
-#include "common/tokenizer/detokenizer.h"
 #include "common/text/unicode.h"
+#include "common/tokenizer/detokenizer.h"
 
 namespace caudal {
 namespace {

@@ -11,9 +11,9 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <ctime>
 
+#include "coordinator/gateway/api/strict_json.h"
 #include "coordinator/gateway/http/http_session.h"
 #include "coordinator/gateway/http/openai_response.h"
-#include "coordinator/gateway/api/strict_json.h"
 
 namespace caudal {
 namespace {

@@ -91,7 +91,8 @@ Result<void> HttpServer::State::listen() {
 asio::awaitable<void> HttpServer::State::accept_loop() {
   asio::steady_timer pause(strand);
   while (acceptor.is_open()) {
-    auto [ec, socket] = co_await acceptor.async_accept(asio::make_strand(*shared.io), asio::as_tuple(asio::use_awaitable));
+    auto [ec, socket] =
+        co_await acceptor.async_accept(asio::make_strand(*shared.io), asio::as_tuple(asio::use_awaitable));
     if (ec == asio::error::operation_aborted || !acceptor.is_open()) co_return;
     if (ec) {
       pause.expires_after(kAcceptPause);

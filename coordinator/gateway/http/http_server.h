@@ -7,8 +7,8 @@
 #include <string>
 
 #include "common/result.h"
-#include "coordinator/gateway/generation/generation.h"
 #include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/generation/generation.h"
 #include "coordinator/gateway/generation/work_pool.h"
 
 namespace caudal {
@@ -19,11 +19,11 @@ struct HttpConfig {
   std::size_t num_threads = 2;
   std::size_t max_connections = 16'384;
   std::size_t max_body_bytes = kDefaultMaxBodyBytes;
-  std::size_t max_buffered_bytes = 256 << 20;          // bodies of all connections together
-  std::chrono::milliseconds header_timeout{10'000};    // from its first byte to its end
+  std::size_t max_buffered_bytes = 256 << 20;        // bodies of all connections together
+  std::chrono::milliseconds header_timeout{10'000};  // from its first byte to its end
   std::chrono::milliseconds body_timeout{120'000};
-  std::chrono::milliseconds idle_timeout{75'000};      // between requests of a connection
-  std::chrono::milliseconds write_timeout{30'000};     // for one write: a client that does not read
+  std::chrono::milliseconds idle_timeout{75'000};   // between requests of a connection
+  std::chrono::milliseconds write_timeout{30'000};  // for one write: a client that does not read
 };
 
 class HttpServer {

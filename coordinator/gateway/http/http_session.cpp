@@ -39,7 +39,8 @@ ApiError parser_error(beast::error_code ec, std::size_t max_body_bytes) {
 // What decides where a request ends has to be beyond doubt (RFC 9112, section 6.3 and 11.2).
 std::optional<ApiError> check_framing(const http::request<http::string_body>& request) {
   if (request.version() != 10 && request.version() != 11) return refuse(400, "Only HTTP/1.0 and HTTP/1.1 are spoken.");
-  if (request.version() == 11 && request.count(http::field::host) != 1) return refuse(400, "It needs one Host.", "Host");
+  if (request.version() == 11 && request.count(http::field::host) != 1)
+    return refuse(400, "It needs one Host.", "Host");
   const std::size_t num_lengths = request.count(http::field::content_length);
   const std::size_t num_codings = request.count(http::field::transfer_encoding);
   if (num_lengths + num_codings > 1) return refuse(400, "The length of the body is given more than once.");
@@ -69,16 +70,20 @@ std::string random_id() {
 
 std::string choose_request_id(std::string_view given) {
   const auto plain = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
+           c == '.';
   };
-  const bool usable = !given.empty() && given.size() <= kMaxRequestIdBytes && std::all_of(given.begin(), given.end(), plain);
+  const bool usable =
+      !given.empty() && given.size() <= kMaxRequestIdBytes && std::all_of(given.begin(), given.end(), plain);
   return usable ? std::string(given) : random_id();
 }
 
 }  // namespace
 
 HttpSession::HttpSession(HttpShared& shared, asio::ip::tcp::socket socket)
-    : shared_(shared), stream_(std::move(socket)), buffer_(kBodyReadBytes + kMaxHeaderBytes),
+    : shared_(shared),
+      stream_(std::move(socket)),
+      buffer_(kBodyReadBytes + kMaxHeaderBytes),
       waiter_(stream_.get_executor()) {
   ++shared_.num_connections;
 }
@@ -216,21 +221,28 @@ asio::awaitable<bool> HttpSession::dispatch(Exchange& exchange) {
   exchange.handler = match.route->path;
   const GenerationContext& context = shared_.generation;
   switch (match.route->id) {
-    case RouteId::kChat: co_return co_await serve_generation(exchange, Endpoint::kChat);
-    case RouteId::kCompletions: co_return co_await serve_generation(exchange, Endpoint::kCompletions);
-    case RouteId::kModels: co_return co_await answer(exchange, {}, models_json(context.model, served_context_tokens(context)));
+    case RouteId::kChat:
+      co_return co_await serve_generation(exchange, Endpoint::kChat);
+    case RouteId::kCompletions:
+      co_return co_await serve_generation(exchange, Endpoint::kCompletions);
+    case RouteId::kModels:
+      co_return co_await answer(exchange, {}, models_json(context.model, served_context_tokens(context)));
     case RouteId::kModel:
       if (match.name != context.model.served_name) co_return co_await answer_error(exchange, model_not_found());
       co_return co_await answer(exchange, {}, model_json(context.model, served_context_tokens(context)));
-    case RouteId::kLive: co_return co_await answer(exchange, {}, R"({"status":"live"})");
-    case RouteId::kVersion: co_return co_await answer(exchange, {}, R"({"version":")" CAUDAL_VERSION R"("})");
-    case RouteId::kLoad: co_return co_await answer(exchange, {}, load_json(*context.service.load()));
+    case RouteId::kLive:
+      co_return co_await answer(exchange, {}, R"({"status":"live"})");
+    case RouteId::kVersion:
+      co_return co_await answer(exchange, {}, R"({"version":")" CAUDAL_VERSION R"("})");
+    case RouteId::kLoad:
+      co_return co_await answer(exchange, {}, load_json(*context.service.load()));
     case RouteId::kMetrics: {
       ResponseHead head;
       head.content_type = "text/plain; version=0.0.4; charset=utf-8";
       co_return co_await answer(exchange, head, context.metrics.text());
     }
-    case RouteId::kHealth: break;
+    case RouteId::kHealth:
+      break;
   }
   const bool ready = context.service.status().ready && !shared_.draining;
   ResponseHead head;
@@ -247,7 +259,7 @@ asio::awaitable<bool> HttpSession::answer(const Exchange& exchange, ResponseHead
   const bool written = co_await write(out);
   shared_.generation.metrics.http_request(exchange.handler, exchange.handler == "none" ? "none" : exchange.method,
                                           head.status, Clock::now() - exchange.arrival);
-  co_return written && exchange.keep_alive;
+  co_return written&& exchange.keep_alive;
 }
 
 asio::awaitable<bool> HttpSession::answer_error(const Exchange& exchange, const ApiError& error,

@@ -95,7 +95,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   HttpShared& shared_;
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
-  asio::steady_timer waiter_;              // cancelled by whoever has news for the coroutine
+  asio::steady_timer waiter_;  // cancelled by whoever has news for the coroutine
   asio::cancellation_signal stop_watching_;
   bool client_gone_ = false;
   bool client_pipelines_ = false;  // unread bytes hide the end of the connection: ask for it now and then

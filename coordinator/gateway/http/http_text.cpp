@@ -11,10 +11,14 @@ namespace caudal {
 namespace {
 
 constexpr Route kRoutes[] = {
-    {"/v1/chat/completions", "POST", RouteId::kChat}, {"/v1/completions", "POST", RouteId::kCompletions},
-    {"/v1/models", "GET", RouteId::kModels},          {"/v1/models/", "GET", RouteId::kModel},
-    {"/health", "GET", RouteId::kHealth},             {"/live", "GET", RouteId::kLive},
-    {"/version", "GET", RouteId::kVersion},           {"/metrics", "GET", RouteId::kMetrics},
+    {"/v1/chat/completions", "POST", RouteId::kChat},
+    {"/v1/completions", "POST", RouteId::kCompletions},
+    {"/v1/models", "GET", RouteId::kModels},
+    {"/v1/models/", "GET", RouteId::kModel},
+    {"/health", "GET", RouteId::kHealth},
+    {"/live", "GET", RouteId::kLive},
+    {"/version", "GET", RouteId::kVersion},
+    {"/metrics", "GET", RouteId::kMetrics},
     {"/load", "GET", RouteId::kLoad},
 };
 
@@ -101,21 +105,36 @@ RouteMatch find_route(std::string_view method, std::string_view target) {
 
 std::string_view status_text(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 400: return "Bad Request";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    default: return "Error";
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return "Error";
   }
 }
 

@@ -54,11 +54,16 @@ std::size_t count_characters(std::string_view text) {
 
 std::string_view finish_reason_name(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kLength: return "length";
-    case FinishReason::kAbort: return "abort";
-    case FinishReason::kError: return "error";
-    case FinishReason::kNone: break;
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kAbort:
+      return "abort";
+    case FinishReason::kError:
+      return "error";
+    case FinishReason::kNone:
+      break;
   }
   return "";
 }
@@ -236,8 +241,8 @@ std::string model_json(const ModelContext& model, std::int32_t max_context_token
   std::string name;
   append_json_string(name, model.served_name);
   return fmt::format(
-      R"({{"id":{},"object":"model","created":{},"owned_by":"caudal","root":{},"parent":null,"max_model_len":{}}})", name,
-      model.created, name, max_context_tokens);
+      R"({{"id":{},"object":"model","created":{},"owned_by":"caudal","root":{},"parent":null,"max_model_len":{}}})",
+      name, model.created, name, max_context_tokens);
 }
 
 std::string models_json(const ModelContext& model, std::int32_t max_context_tokens) {

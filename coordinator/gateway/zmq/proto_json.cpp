@@ -60,9 +60,12 @@ class Converter {
 
   json::value structure_value(const pb::Value& value) {
     switch (value.kind_case()) {
-      case pb::Value::kBoolValue: return value.bool_value();
-      case pb::Value::kStringValue: return text(value.string_value(), "");
-      case pb::Value::kStructValue: return structure(value.struct_value());
+      case pb::Value::kBoolValue:
+        return value.bool_value();
+      case pb::Value::kStringValue:
+        return text(value.string_value(), "");
+      case pb::Value::kStructValue:
+        return structure(value.struct_value());
       case pb::Value::kNumberValue: {
         const double number = value.number_value();
         if (!std::isfinite(number)) problem_ = Error{"A number in it is not finite.", ""};
@@ -76,7 +79,8 @@ class Converter {
         return out;
       }
       case pb::Value::kNullValue:
-      case pb::Value::KIND_NOT_SET: break;
+      case pb::Value::KIND_NOT_SET:
+        break;
     }
     return nullptr;
   }
@@ -87,11 +91,12 @@ class Converter {
       if (reflection.FieldSize(message, &field) > 0) out[field.name()] = repeated(message, field);
       return;
     }
-    const bool is_set = field.has_presence() ? reflection.HasField(message, &field)
-                                             : !reflection.GetString(message, &field).empty();
+    const bool is_set =
+        field.has_presence() ? reflection.HasField(message, &field) : !reflection.GetString(message, &field).empty();
     if (!is_set) return;
     json::value value = singular(message, field);
-    if (field.name() == "parameters" && value.is_object() && field.message_type() == gateway::Parameters::descriptor()) {
+    if (field.name() == "parameters" && value.is_object() &&
+        field.message_type() == gateway::Parameters::descriptor()) {
       for (auto& [name, parameter] : value.get_object()) out[name] = std::move(parameter);
     } else {
       out[json_name(field.name())] = std::move(value);
@@ -102,12 +107,19 @@ class Converter {
   json::value singular(const pb::Message& message, const pb::FieldDescriptor& field) {
     const pb::Reflection& reflection = *message.GetReflection();
     switch (field.cpp_type()) {
-      case pb::FieldDescriptor::CPPTYPE_INT64: return reflection.GetInt64(message, &field);
-      case pb::FieldDescriptor::CPPTYPE_DOUBLE: return reflection.GetDouble(message, &field);
-      case pb::FieldDescriptor::CPPTYPE_BOOL: return reflection.GetBool(message, &field);
-      case pb::FieldDescriptor::CPPTYPE_STRING: return text(reflection.GetString(message, &field), field.name());
-      case pb::FieldDescriptor::CPPTYPE_MESSAGE: return this->message(reflection.GetMessage(message, &field));
-      default: CHECK_MSG(false, "a type that requests do not use"); return nullptr;
+      case pb::FieldDescriptor::CPPTYPE_INT64:
+        return reflection.GetInt64(message, &field);
+      case pb::FieldDescriptor::CPPTYPE_DOUBLE:
+        return reflection.GetDouble(message, &field);
+      case pb::FieldDescriptor::CPPTYPE_BOOL:
+        return reflection.GetBool(message, &field);
+      case pb::FieldDescriptor::CPPTYPE_STRING:
+        return text(reflection.GetString(message, &field), field.name());
+      case pb::FieldDescriptor::CPPTYPE_MESSAGE:
+        return this->message(reflection.GetMessage(message, &field));
+      default:
+        CHECK_MSG(false, "a type that requests do not use");
+        return nullptr;
     }
   }
 
@@ -123,11 +135,14 @@ class Converter {
     json::array out;
     for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
       switch (field.cpp_type()) {
-        case pb::FieldDescriptor::CPPTYPE_INT64: out.push_back(reflection.GetRepeatedInt64(message, &field, i)); break;
+        case pb::FieldDescriptor::CPPTYPE_INT64:
+          out.push_back(reflection.GetRepeatedInt64(message, &field, i));
+          break;
         case pb::FieldDescriptor::CPPTYPE_STRING:
           out.push_back(text(reflection.GetRepeatedString(message, &field, i), field.name()));
           break;
-        default: out.push_back(this->message(reflection.GetRepeatedMessage(message, &field, i)));
+        default:
+          out.push_back(this->message(reflection.GetRepeatedMessage(message, &field, i)));
       }
     }
     // One prompt is not a list of prompts: it is named "prompt" in errors.

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "coordinator/gateway/http/openai_response.h"
 #include "coordinator/gateway/generation/token_text.h"
+#include "coordinator/gateway/http/openai_response.h"
 #include "proto/gateway.pb.h"
 
 namespace caudal {
@@ -58,7 +58,9 @@ std::string status_event(std::uint64_t tag, bool ready, const GenerationContext&
 }
 
 EventWriter::EventWriter(std::uint64_t tag, const ApiRequest& request, const ModelContext& model)
-    : tag_(tag), request_(request), model_(model),
+    : tag_(tag),
+      request_(request),
+      model_(model),
       id_(fmt::format("{}-{}", request.endpoint == Endpoint::kChat ? "chatcmpl" : "cmpl", tag)) {
   const std::size_t num_prompts = request.endpoint == Endpoint::kChat ? 1 : request.prompts.size();
   choices_.resize(num_prompts * static_cast<std::size_t>(request.num_sequences));

@@ -7,8 +7,8 @@
 #include <thread>
 #include <utility>
 
-#include "coordinator/gateway/zmq/proto_json.h"
 #include "coordinator/gateway/http/load_report_json.h"
+#include "coordinator/gateway/zmq/proto_json.h"
 #include "coordinator/gateway/zmq/zmq_events.h"
 #include "proto/gateway.pb.h"
 
@@ -20,9 +20,9 @@ using FlightId = std::uint64_t;
 
 constexpr std::chrono::milliseconds kIdleWait{1000};
 constexpr std::chrono::milliseconds kRetryWait{2};  // while a client's queue is full
-constexpr int kMaxReceivedAtOnce = 64;               // then tokens get their turn
-constexpr std::size_t kAnsweredSizes = 4;            // times max_message_bytes; larger ones end the connection
-constexpr std::size_t kSpareNews = 1024;             // of flights that ended since the last look
+constexpr int kMaxReceivedAtOnce = 64;              // then tokens get their turn
+constexpr std::size_t kAnsweredSizes = 4;           // times max_message_bytes; larger ones end the connection
+constexpr std::size_t kSpareNews = 1024;            // of flights that ended since the last look
 
 // How other threads tell the loop that a flight has news. Shared with the engine's sinks and the pool's jobs, which
 // may outlive the gateway.
@@ -41,7 +41,8 @@ using ByteCount = std::atomic<std::size_t>;
 // Templating and tokenizing of one request; owned by the job and the flight. Counts itself in `buffered` until both
 // have let go of it.
 struct Preparation {
-  Preparation(std::shared_ptr<ByteCount> buffered, std::size_t size) : buffered_bytes(std::move(buffered)), num_bytes(size) {
+  Preparation(std::shared_ptr<ByteCount> buffered, std::size_t size)
+      : buffered_bytes(std::move(buffered)), num_bytes(size) {
     *buffered_bytes += num_bytes;
   }
   ~Preparation() { *buffered_bytes -= num_bytes; }
@@ -74,8 +75,12 @@ struct Flight {
 class ZmqGateway::Loop {
  public:
   Loop(const ZmqConfig& config, const GenerationContext& context, WorkPool& pool, std::unique_ptr<Socket> socket)
-      : config_(config), context_(context), pool_(pool), socket_(std::move(socket)),
-        news_(std::make_shared<News>(2 * config.max_requests + kSpareNews)), thread_([this] { run(); }) {}
+      : config_(config),
+        context_(context),
+        pool_(pool),
+        socket_(std::move(socket)),
+        news_(std::make_shared<News>(2 * config.max_requests + kSpareNews)),
+        thread_([this] { run(); }) {}
   ~Loop() { stop(); }
 
   const std::string& endpoint() const { return socket_->endpoint(); }
@@ -113,7 +118,7 @@ class ZmqGateway::Loop {
   const std::shared_ptr<ByteCount> buffered_bytes_ = std::make_shared<ByteCount>(0);  // jobs may outlive the loop
   Flights flights_;
   std::map<Key, FlightId> by_key_;
-  std::size_t num_blocked_ = 0;                        // flights with unsent events
+  std::size_t num_blocked_ = 0;                         // flights with unsent events
   std::map<std::string, Clock::time_point> last_sent_;  // by peer, while any flight is blocked
   FlightId next_id_ = 1;
   std::atomic<std::size_t> num_open_ = 0;  // flights, for other threads
@@ -152,8 +157,12 @@ void ZmqGateway::Loop::receive(const Socket::Message& message) {
   }
   switch (request.body_case()) {
     case gateway::GatewayRequest::kCompletion:
-    case gateway::GatewayRequest::kChat: begin(message, std::move(request)); break;
-    case gateway::GatewayRequest::kCancel: cancel(message, request.tag()); break;
+    case gateway::GatewayRequest::kChat:
+      begin(message, std::move(request));
+      break;
+    case gateway::GatewayRequest::kCancel:
+      cancel(message, request.tag());
+      break;
     case gateway::GatewayRequest::kStatus: {
       const ServiceStatus status = context_.service.status();
       reply(message, status_event(request.tag(), status.ready && !draining_, context_));
@@ -181,7 +190,8 @@ void ZmqGateway::Loop::begin(const Socket::Message& message, gateway::GatewayReq
     return;
   }
   if (draining_ || flights_.size() >= config_.max_requests ||
-      message.body.size() > config_.max_buffered_bytes - std::min(config_.max_buffered_bytes, buffered_bytes_->load())) {
+      message.body.size() >
+          config_.max_buffered_bytes - std::min(config_.max_buffered_bytes, buffered_bytes_->load())) {
     reply(message, error_event(tag, overloaded()));
     return;
   }
@@ -317,8 +327,8 @@ void ZmqGateway::Loop::retry_blocked() {
     const bool flushed = flush(flight);
     // A client that reads at all, though slower than its many streams come, is not a dead one.
     const auto last_sent = last_sent_.find(flight.peer);
-    const auto since = last_sent == last_sent_.end() ? flight.blocked_since
-                                                     : std::max(flight.blocked_since, last_sent->second);
+    const auto since =
+        last_sent == last_sent_.end() ? flight.blocked_since : std::max(flight.blocked_since, last_sent->second);
     const bool too_long = !flushed && Clock::now() - since > config_.write_timeout;
     if (!flushed && !too_long) continue;
     --num_blocked_;

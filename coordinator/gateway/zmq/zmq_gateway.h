@@ -9,8 +9,8 @@
 
 #include "common/result.h"
 #include "common/socket.h"
-#include "coordinator/gateway/generation/generation.h"
 #include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/generation/generation.h"
 #include "coordinator/gateway/generation/work_pool.h"
 
 namespace caudal {
@@ -18,12 +18,12 @@ namespace caudal {
 struct ZmqConfig {
   std::string endpoint = "tcp://127.0.0.1:8001";  // tcp or ipc; off loopback only with keys
   std::optional<CurveKeys> curve;
-  std::size_t max_requests = 4096;  // in flight, of all clients
+  std::size_t max_requests = 4096;                       // in flight, of all clients
   std::size_t max_message_bytes = kDefaultMaxBodyBytes;  // refused above; above 4 times as many the client is cut off
-  std::size_t max_buffered_bytes = 256 << 20;  // requests not yet tokenized, of all clients together
-  std::chrono::milliseconds write_timeout{30'000};  // a client whose queue stays full
-  int high_water_mark = 256;                        // events queued per client in ZeroMQ
-  int most_unread = 8;                              // requests, likewise: each may have 4 max_message_bytes
+  std::size_t max_buffered_bytes = 256 << 20;            // requests not yet tokenized, of all clients together
+  std::chrono::milliseconds write_timeout{30'000};       // a client whose queue stays full
+  int high_water_mark = 256;                             // events queued per client in ZeroMQ
+  int most_unread = 8;                                   // requests, likewise: each may have 4 max_message_bytes
 };
 
 class ZmqGateway {

@@ -14,7 +14,9 @@ namespace {
 
 constexpr std::int64_t kTasksPerThread = 4;  // below this decode is cut into splits
 
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 // The splits that the rows of one task see: [begin, end) of absolute split numbers.
 struct SplitRange {
@@ -23,7 +25,8 @@ struct SplitRange {
 };
 
 SplitRange split_range(const QueryRows& rows, std::int64_t sliding_window) {
-  const KeyRange first = key_range(rows, 0, sliding_window), last = key_range(rows, rows.num_tiles() - 1, sliding_window);
+  const KeyRange first = key_range(rows, 0, sliding_window),
+                 last = key_range(rows, rows.num_tiles() - 1, sliding_window);
   return {first.begin / kKvSplit, (last.end + kKvSplit - 1) / kKvSplit};
 }
 
@@ -37,7 +40,8 @@ std::vector<QueryRows> cut_queries(const AttentionBatch& batch, const AttentionJ
     const std::int64_t begin = batch.query_start_host[index], count = batch.query_start_host[index + 1] - begin;
     const std::int64_t context = batch.context_length_host[index];
     CHECK(count >= 0 && context >= count && context <= batch.block_table.dim(1) * kBlockSize);
-    for (std::int64_t first = count == 0 ? -1 : (count - 1) / max_tokens * max_tokens; first >= 0; first -= max_tokens) {
+    for (std::int64_t first = count == 0 ? -1 : (count - 1) / max_tokens * max_tokens; first >= 0;
+         first -= max_tokens) {
       const std::int64_t tokens = std::min(max_tokens, count - first);
       for (std::int64_t head = 0; head < job.num_kv_heads; ++head) {
         tasks.push_back({s, head, begin + first, tokens, context - count + first, context, job.group});
@@ -69,7 +73,8 @@ void write_tile(const AttentionJob& job, const QueryRows& rows, std::int64_t til
 void write_out(const AttentionJob& job, const QueryRows& rows, const float* states) {
   for (std::int64_t tile = 0; tile < rows.num_tiles(); ++tile) {
     const float* state = states + static_cast<std::size_t>(tile) * state_floats(job.head_dim);
-    job.out.dtype() == DType::kF32 ? write_tile<float>(job, rows, tile, state) : write_tile<BF16>(job, rows, tile, state);
+    job.out.dtype() == DType::kF32 ? write_tile<float>(job, rows, tile, state)
+                                   : write_tile<BF16>(job, rows, tile, state);
   }
 }
 
@@ -81,7 +86,8 @@ class AttentionRun {
   void run(const std::vector<QueryRows>& tasks) {
     const auto count = static_cast<std::int64_t>(tasks.size());
     if (count >= kTasksPerThread * context_.num_threads()) {
-      context_.parallel_tasks(count, [&](std::int64_t task, int thread) { run_whole(tasks[static_cast<std::size_t>(task)], thread); });
+      context_.parallel_tasks(
+          count, [&](std::int64_t task, int thread) { run_whole(tasks[static_cast<std::size_t>(task)], thread); });
     } else {
       run_splits(tasks);
     }
@@ -89,7 +95,7 @@ class AttentionRun {
 
  private:
   struct SplitTask {
-    std::size_t rows;    // index of the task it is part of
+    std::size_t rows;  // index of the task it is part of
     std::int64_t split;
     float* states;
   };
@@ -103,7 +109,8 @@ class AttentionRun {
   };
   Work work_of(int thread) {
     const std::size_t queries = tiles_limit() * kernel_.query_bytes, floats = tiles_limit() * state_floats_;
-    auto* base = context_.thread_scratch(thread).get<std::byte>(queries + 2 * floats * sizeof(float) + kernel_.work_bytes);
+    auto* base =
+        context_.thread_scratch(thread).get<std::byte>(queries + 2 * floats * sizeof(float) + kernel_.work_bytes);
     auto* states = reinterpret_cast<float*>(base + queries);
     return {base, states, states + floats, reinterpret_cast<std::byte*>(states + 2 * floats)};
   }
@@ -147,7 +154,8 @@ class AttentionRun {
     std::vector<SplitTask> parts;
     std::size_t floats = 0;
     for (const QueryRows& rows : tasks) {
-      floats += static_cast<std::size_t>(rows.num_tiles() * split_range(rows, job_.params.sliding_window).count()) * state_floats_;
+      floats += static_cast<std::size_t>(rows.num_tiles() * split_range(rows, job_.params.sliding_window).count()) *
+                state_floats_;
     }
     float* states = context_.op_scratch().get<float>(floats);
     std::vector<float*> first(tasks.size());
@@ -174,7 +182,8 @@ class AttentionRun {
   void merge_splits(const QueryRows& rows, float* states) const {
     const std::size_t set = static_cast<std::size_t>(rows.num_tiles()) * state_floats_;
     const std::int64_t count = split_range(rows, job_.params.sliding_window).count();
-    for (std::int64_t split = 1; split < count; ++split) fold(rows, states, states + static_cast<std::size_t>(split) * set);
+    for (std::int64_t split = 1; split < count; ++split)
+      fold(rows, states, states + static_cast<std::size_t>(split) * set);
     write_out(job_, rows, states);
   }
 
@@ -206,13 +215,17 @@ void clear_state(float* state, std::int64_t head_dim) {
 void CpuBackend::paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
                                  const AttentionBatch& batch, const AttentionParams& params, const Tensor& out) {
   Dim num_tokens("num_tokens"), num_heads("num_heads"), head_dim("head_dim"), num_kv_heads("num_kv_heads");
-  Dim num_blocks("num_blocks"), block_size("block_size", kBlockSize), num_sequences("num_sequences"), max_blocks("max_blocks");
+  Dim num_blocks("num_blocks"), block_size("block_size", kBlockSize), num_sequences("num_sequences"),
+      max_blocks("max_blocks");
   Expect expect("paged_attention");
   expect.shape("q", q, {num_tokens, num_heads, head_dim}).float_dtype("q", q);
-  expect.shape("k_cache", k_cache, {num_blocks, block_size, num_kv_heads, head_dim}).dtype("k_cache", k_cache, q.dtype());
-  expect.shape("v_cache", v_cache, {num_blocks, block_size, num_kv_heads, head_dim}).dtype("v_cache", v_cache, q.dtype());
+  expect.shape("k_cache", k_cache, {num_blocks, block_size, num_kv_heads, head_dim})
+      .dtype("k_cache", k_cache, q.dtype());
+  expect.shape("v_cache", v_cache, {num_blocks, block_size, num_kv_heads, head_dim})
+      .dtype("v_cache", v_cache, q.dtype());
   expect.shape("out", out, {num_tokens, num_heads, head_dim}).dtype("out", out, q.dtype());
-  expect.shape("block_table", batch.block_table, {num_sequences, max_blocks}).dtype("block_table", batch.block_table, DType::kI32);
+  expect.shape("block_table", batch.block_table, {num_sequences, max_blocks})
+      .dtype("block_table", batch.block_table, DType::kI32);
   expect.that(*num_heads % *num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
   expect.that(*head_dim % 16 == 0, "head_dim must be a multiple of 16");
   expect.that(params.scale > 0.0F, "scale must be positive");

@@ -20,8 +20,8 @@ constexpr float kLog2E = 1.44269504F;
 std::int64_t padded_depth(std::int64_t head_dim) { return (head_dim + amx::kDepth - 1) / amx::kDepth * amx::kDepth; }
 
 // 2^x for x <= 0: split into integer and a fraction in [-0.5, 0.5], Taylor series of the fraction (relative error
-// 3e-6, far below bf16), integer added to the exponent bits. Exactly 1 at 0 and exactly 0 from -125 down, -inf included:
-// what a masked key adds must be nothing, and what an unchanged maximum rescales must stay. No denormals on
+// 3e-6, far below bf16), integer added to the exponent bits. Exactly 1 at 0 and exactly 0 from -125 down, -inf
+// included: what a masked key adds must be nothing, and what an unchanged maximum rescales must stay. No denormals on
 // the way: vscalefps, which would be shorter, takes hundreds of cycles for each.
 CAUDAL_AMX_INLINE __m512 exp2_negative(__m512 x) {
   const __m512 lowest = _mm512_set1_ps(-125.0F);
@@ -51,9 +51,9 @@ CAUDAL_AMX_INLINE __m512 soft_cap(__m512 score, float cap) {
 
 // Scratch of one task.
 struct Work {
-  float scores[kKvTile][16];      // S^T, then exponentials
-  BF16 p[kKvTile / 2][16][2];     // two B tiles
-  BF16 v_transposed[1];           // [head_dim / 16][2][16 d][32 tokens], then k_padded [64][padded depth]
+  float scores[kKvTile][16];   // S^T, then exponentials
+  BF16 p[kKvTile / 2][16][2];  // two B tiles
+  BF16 v_transposed[1];        // [head_dim / 16][2][16 d][32 tokens], then k_padded [64][padded depth]
 };
 
 std::size_t work_bytes(std::int64_t head_dim) {
@@ -94,14 +94,17 @@ CAUDAL_AMX_INLINE void transpose_16x16(__m512i (&a)[16]) {
   for (int i = 0; i < 16; ++i) a[i] = b[i];
 }
 
-// Tokens [first, first + count) of V, up to 32 = two blocks, into the `half` tiles of V^T; tokens past count become zero.
+// Tokens [first, first + count) of V, up to 32 = two blocks, into the `half` tiles of V^T; tokens past count become
+// zero.
 CAUDAL_AMX void transpose_v(const AttentionJob& job, const QueryRows& rows, std::int64_t first, std::int64_t count,
                             BF16* half) {
   const std::int64_t row_elements = job.num_kv_heads * job.head_dim;
   const BF16* token[32];
   for (std::int64_t t = 0; t < 32; ++t) {
     const bool starts_block = t % kBlockSize == 0;
-    token[t] = t >= count ? nullptr : starts_block ? cache_row<BF16>(job.v_cache, job, rows, first + t) : token[t - 1] + row_elements;
+    token[t] = t >= count     ? nullptr
+               : starts_block ? cache_row<BF16>(job.v_cache, job, rows, first + t)
+                              : token[t - 1] + row_elements;
   }
   for (std::int64_t d = 0; d < job.head_dim; d += 16) {
     __m512i pairs[16];  // [token pair][d], the earlier token in the lower half of each lane
@@ -176,8 +179,9 @@ CAUDAL_AMX __m512 softmax(float scale, const float* scores, float* state, BF16* 
   const __m512 offset = _mm512_mul_ps(max, factor);
   __m512 sum0 = _mm512_setzero_ps(), sum1 = sum0;
   // cvtne2ps puts 16 even tokens' values before 16 odd ones; the pairs of a B tile alternate
-  alignas(64) static constexpr std::uint16_t kAlternate[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                                               8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  alignas(64) static constexpr std::uint16_t kAlternate[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                               21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                               11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   const __m512i alternate = _mm512_load_si512(kAlternate);
   for (std::int64_t t = 0; t < kKvTile; t += 2) {
     const __m512 p0 = exp2_negative(_mm512_fmsub_ps(_mm512_loadu_ps(scores + t * 16), factor, offset));
@@ -231,7 +235,8 @@ CAUDAL_AMX void add_values(const BF16* v_transposed, const BF16* p, std::int64_t
   _tile_stored(0, sums + d * 16, 64);
 }
 
-// Where 16 rows of K lie for tile loads: in the cache, or padded to whole k blocks when head_dim is not a multiple of 32.
+// Where 16 rows of K lie for tile loads: in the cache, or padded to whole k blocks when head_dim is not a multiple
+// of 32.
 void locate_k(const AttentionJob& job, const QueryRows& rows, KvTile& kv, BF16* padded) {
   const std::int64_t depth = padded_depth(job.head_dim), row_elements = job.num_kv_heads * job.head_dim;
   const bool in_place = depth == job.head_dim;
@@ -252,7 +257,8 @@ CAUDAL_AMX Mask mask_of(const QueryRows& rows, const KvTile& kv, std::int64_t in
                         std::int64_t window) {
   const std::int64_t first = index * kQueryLanes;
   Mask mask{};
-  mask.needed = first + kQueryLanes > rows.num_pairs() || kv.begin < keys.all_begin || kv.begin + kKvTile > keys.all_end;
+  mask.needed =
+      first + kQueryLanes > rows.num_pairs() || kv.begin < keys.all_begin || kv.begin + kKvTile > keys.all_end;
   if (!mask.needed) return mask;
   alignas(64) std::int32_t positions[kQueryLanes];
   for (std::int64_t lane = 0; lane < kQueryLanes; ++lane) {

@@ -40,7 +40,8 @@ HWY_INLINE void accumulate(const float* values, std::int64_t i_stride, std::int6
   const F32 d;
   for (std::int64_t j = 0; j < count; ++j) {
     const V32 lanes = hn::LoadU(d, lane_rows + j * kQueryLanes);
-    for (int i = 0; i < kUnroll; ++i) sum[i] = hn::MulAdd(hn::Set(d, values[i * i_stride + j * j_stride]), lanes, sum[i]);
+    for (int i = 0; i < kUnroll; ++i)
+      sum[i] = hn::MulAdd(hn::Set(d, values[i * i_stride + j * j_stride]), lanes, sum[i]);
   }
 }
 
@@ -191,7 +192,8 @@ void pack_query(const AttentionJob& job, const QueryRows& rows, std::int64_t til
     const std::int64_t offset = rows.row(pair) * job.q.stride0() + rows.head(pair) * job.head_dim;
     for (std::int64_t d = 0; d < job.head_dim; ++d) {
       const bool f32 = job.q.dtype() == DType::kF32;
-      out[d * kQueryLanes + pair - first] = f32 ? job.q.as<float>()[offset + d] : to_float(job.q.as<BF16>()[offset + d]);
+      out[d * kQueryLanes + pair - first] =
+          f32 ? job.q.as<float>()[offset + d] : to_float(job.q.as<BF16>()[offset + d]);
     }
   }
 }

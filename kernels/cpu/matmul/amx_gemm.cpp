@@ -5,8 +5,8 @@
 //   C  32 x 32 in four tiles: four loads for four products, so that loads (8 cycles each) hide behind
 //      products (16 each)
 //
-// A task owns up to 512 rows and a group of panels. Many rows: k is cut so that a panel's part of B (32 KiB) stays in L1
-// and the rows' part of A (512 KiB) in L2 while all panels of the group pass by; C waits in f32. Cutting does not
+// A task owns up to 512 rows and a group of panels. Many rows: k is cut so that a panel's part of B (32 KiB) stays in
+// L1 and the rows' part of A (512 KiB) in L2 while all panels of the group pass by; C waits in f32. Cutting does not
 // change a sum: each value still adds its products in the order of k. Few rows: no cut, B streams from memory.
 #include <algorithm>
 #include <cstring>
@@ -19,9 +19,9 @@ namespace caudal {
 namespace {
 
 constexpr std::int64_t kTaskRows = 512;
-constexpr std::int64_t kMaxBlocksK = 16;        // k blocks per pass with many rows: 32 KiB of B
-constexpr std::int64_t kStreamRows = 64;        // up to here no cut of k
-constexpr std::int64_t kMaxTaskPanels = 14;     // C of a task: 512 x 448 f32, 0.9 MiB of the 2 MiB L2
+constexpr std::int64_t kMaxBlocksK = 16;         // k blocks per pass with many rows: 32 KiB of B
+constexpr std::int64_t kStreamRows = 64;         // up to here no cut of k
+constexpr std::int64_t kMaxTaskPanels = 14;      // C of a task: 512 x 448 f32, 0.9 MiB of the 2 MiB L2
 constexpr std::int64_t kStreamAhead = 12 << 10;  // bytes of B between prefetch and use when streaming
 constexpr std::int64_t kBlockC = 32 * 32;        // f32 of one C block, as four tiles
 
@@ -135,8 +135,8 @@ CAUDAL_AMX void run_task(const Gemm& gemm, std::int64_t row, std::int64_t num_ro
         const BF16* a0 = gemm.a + block_row / 16 * row_tile_elements + k_begin * amx::kElements;
         float* block_c = num_passes == 1 ? c : c + ((panel - begin) * num_row_blocks + block) * kBlockC;
         const std::int64_t count = k_end - k_begin;
-        const Pass pass{a0, a0 + row_tile_elements, b, ahead + block * count * lines * 64, lines, count, block_c,
-                        pass_index == 0};
+        const Pass pass{a0,      a0 + row_tile_elements, b, ahead + block * count * lines * 64, lines, count,
+                        block_c, pass_index == 0};
         rows > 16 ? multiply_two(pass) : multiply_one(pass);
         if (pass_index + 1 < num_passes) continue;
         amx::fence();

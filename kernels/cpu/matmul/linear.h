@@ -5,7 +5,8 @@
 // every f32 product on AVX2; it has no bf16 on AVX2; it compiles a kernel for each number of rows a server meets, and
 // its OpenMP barrier stalls when a core is shared. f32 on AVX-512 is invariant there, but ours reaches 0.84 to 0.99 of
 // its speed at 512 rows, so one path serves all. bf16 on AMX against oneDNN, medians of runs taken in turns on a busy
-// machine: 512 rows 0.6 to 1.8 times its speed, 513 rows 2.1 to 2.6 times (tests/bench/kernels/kernels_bench_linear.cpp).
+// machine: 512 rows 0.6 to 1.8 times its speed, 513 rows 2.1 to 2.6 times
+// (tests/bench/kernels/kernels_bench_linear.cpp).
 #pragma once
 
 #include <cstdint>

@@ -36,13 +36,11 @@ HWY_INLINE void accumulate(const float* x, std::int64_t stride, const float* pan
 
 // The k pair of one column is one 32-bit lane: the even k in its lower half.
 HWY_INLINE V32 even_k(F32 d, hn::Vec<U32> pair) { return hn::BitCast(d, hn::ShiftLeft<16>(pair)); }
-HWY_INLINE V32 odd_k(F32 d, hn::Vec<U32> pair) {
-  return hn::BitCast(d, hn::And(pair, hn::Set(U32(), 0xFFFF0000U)));
-}
+HWY_INLINE V32 odd_k(F32 d, hn::Vec<U32> pair) { return hn::BitCast(d, hn::And(pair, hn::Set(U32(), 0xFFFF0000U))); }
 
 template <int kRows>
-HWY_INLINE void accumulate(const float* x, std::int64_t stride, const BF16* panel, std::int64_t column,
-                           std::int64_t in, V32 (&sum)[kRows][2]) {
+HWY_INLINE void accumulate(const float* x, std::int64_t stride, const BF16* panel, std::int64_t column, std::int64_t in,
+                           V32 (&sum)[kRows][2]) {
   const F32 d;
   const U32 du;
   const auto* words = reinterpret_cast<const std::uint32_t*>(panel);
@@ -70,7 +68,8 @@ void micro_kernel(const SimdLinearJob& job, std::int64_t row, std::int64_t panel
   for (std::int64_t column = 0; column < columns; column += 2 * lanes) {
     V32 sum[kRows][2];
     for (auto& row_sum : sum) row_sum[0] = row_sum[1] = hn::Zero(d);
-    accumulate<kRows>(job.x + row * job.x_stride, job.x_stride, weight.panel<W>(panel), column, weight.in_features(), sum);
+    accumulate<kRows>(job.x + row * job.x_stride, job.x_stride, weight.panel<W>(panel), column, weight.in_features(),
+                      sum);
     const float* bias = weight.bias() + panel * kPanel + column;
     O* out = job.out->as<O>() + row * job.out->stride0() + panel * kPanel + column;
     for (int r = 0; r < kRows; ++r, out += job.out->stride0()) {
@@ -88,12 +87,23 @@ void panels_loop(const SimdLinearJob& job, std::int64_t begin, std::int64_t end)
     std::int64_t row = 0;
     for (; row + kMaxRows <= job.num_rows; row += kMaxRows) micro_kernel<kMaxRows, W, O>(job, row, panel);
     switch (job.num_rows - row) {
-      case 1: micro_kernel<1, W, O>(job, row, panel); break;
-      case 2: micro_kernel<2, W, O>(job, row, panel); break;
-      case 3: micro_kernel<3, W, O>(job, row, panel); break;
-      case 4: micro_kernel<4, W, O>(job, row, panel); break;
-      case 5: micro_kernel<5, W, O>(job, row, panel); break;
-      default: break;
+      case 1:
+        micro_kernel<1, W, O>(job, row, panel);
+        break;
+      case 2:
+        micro_kernel<2, W, O>(job, row, panel);
+        break;
+      case 3:
+        micro_kernel<3, W, O>(job, row, panel);
+        break;
+      case 4:
+        micro_kernel<4, W, O>(job, row, panel);
+        break;
+      case 5:
+        micro_kernel<5, W, O>(job, row, panel);
+        break;
+      default:
+        break;
     }
   }
 }

@@ -53,8 +53,8 @@ float block_weights(const float* logits, std::int64_t size, float maximum, float
 
 // Appends the logits >= minimum of a block and, unless null, their tokens, the first of which is
 // `first_token`; returns how many. The outputs have room for size + 16 elements.
-std::int64_t block_select(const float* logits, std::int64_t size, float minimum, TokenId first_token,
-                          float* out, TokenId* tokens) {
+std::int64_t block_select(const float* logits, std::int64_t size, float minimum, TokenId first_token, float* out,
+                          TokenId* tokens) {
   const F32 d;
   const I32 di;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));

@@ -59,8 +59,7 @@ class RowSampler {
   }
 
   TokenId draw(double uniform) const {
-    if (params_.top_k <= 0 && params_.top_p >= 1.0F && params_.min_p <= 0.0F)
-      return logits_.draw(softmax_, uniform);
+    if (params_.top_k <= 0 && params_.top_p >= 1.0F && params_.min_p <= 0.0F) return logits_.draw(softmax_, uniform);
     const Candidates candidates = shortlist();
     const double target = uniform * sum_weights(candidates);
     double running = 0;
@@ -77,11 +76,9 @@ class RowSampler {
   // Tokens in rising order of their id; those that cannot be drawn have weight 0.
   Candidates shortlist() const {
     const double whole_row = params_.top_p < 1.0F && params_.top_k <= 0 ? logits_.weight_sum(softmax_) : 0.0;
-    Candidates candidates =
-        params_.top_k > 0 ? logits_.top(params_.top_k) : logits_.at_least(logit_bound(whole_row));
+    Candidates candidates = params_.top_k > 0 ? logits_.top(params_.top_k) : logits_.at_least(logit_bound(whole_row));
     logits_.weigh(softmax_, candidates);
-    if (params_.top_p < 1.0F)
-      keep_nucleus(candidates, params_.top_k > 0 ? sum_weights(candidates) : whole_row);
+    if (params_.top_p < 1.0F) keep_nucleus(candidates, params_.top_k > 0 ? sum_weights(candidates) : whole_row);
     for (float& weight : candidates.weights) weight = weight < params_.min_p ? 0.0F : weight;
     return candidates;
   }
@@ -198,8 +195,7 @@ std::unique_ptr<PendingDraws> CpuBackend::draw(const Tensor& logits, std::int64_
   std::vector<SamplingOutput> out(rows.size());
   context_->parallel_for(*num_rows, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::span<float> row(logits.as<float>() + i * logits.stride0(),
-                                 static_cast<std::size_t>(vocab_size));
+      const std::span<float> row(logits.as<float>() + i * logits.stride0(), static_cast<std::size_t>(vocab_size));
       out[static_cast<std::size_t>(i)] = sample_row(*context_, row, rows[static_cast<std::size_t>(i)]);
     }
   });

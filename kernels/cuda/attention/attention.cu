@@ -14,8 +14,8 @@ constexpr float kLog2E = 1.4426950408889634F;
 
 void check_call(const AttentionShape& shape, const AttentionCall& call) {
   const auto is_heads = [&](const Tensor& x) {
-    return x.rank() == 3 && x.dim(1) == shape.num_heads && x.dim(2) == shape.head_dim &&
-           x.dtype() == shape.dtype && x.stride0() % 8 == 0;
+    return x.rank() == 3 && x.dim(1) == shape.num_heads && x.dim(2) == shape.head_dim && x.dtype() == shape.dtype &&
+           x.stride0() % 8 == 0;
   };
   const auto is_cache = [&](const Tensor& x) {
     return x.rank() == 4 && x.contiguous() && x.dim(1) == kBlockSize && x.dim(2) == shape.num_kv_heads &&
@@ -36,8 +36,8 @@ AttentionArgs make_args(const AttentionGeometry& geometry, const AttentionCall& 
   args.block_table = call.block_table.as<std::int32_t>();
   args.plan = call.plan_words;
   args.partial_out = static_cast<float*>(call.workspace);
-  const auto rows = static_cast<std::size_t>(geometry.max_partial_rows) *
-                    static_cast<std::size_t>(geometry.shape.num_kv_heads);
+  const auto rows =
+      static_cast<std::size_t>(geometry.max_partial_rows) * static_cast<std::size_t>(geometry.shape.num_kv_heads);
   args.partial_state =
       reinterpret_cast<float2*>(args.partial_out + rows * static_cast<std::size_t>(geometry.shape.head_dim));
   args.q_stride = call.q.stride0(), args.out_stride = call.out.stride0();
@@ -61,9 +61,8 @@ void paged_attention(const AttentionGeometry& geometry, const AttentionGrid& gri
   check_call(shape, call);
   const AttentionArgs args = make_args(geometry, call);
   if (grid.prefill_workers > 0) {
-    geometry.hopper
-        ? launch_attention_prefill_sm90(args, shape, call.k_cache.dim(0), grid.prefill_workers, stream)
-        : launch_attention_prefill(args, shape, grid.prefill_workers, stream);
+    geometry.hopper ? launch_attention_prefill_sm90(args, shape, call.k_cache.dim(0), grid.prefill_workers, stream)
+                    : launch_attention_prefill(args, shape, grid.prefill_workers, stream);
   }
   if (grid.decode_row_tiles > 0) launch_attention_decode(args, shape, grid.decode_row_tiles, stream);
   if (grid.merges > 0) launch_attention_merge(args, shape, grid, stream);

@@ -74,8 +74,7 @@ struct Decoder {
       uint4 value = make_uint4(0, 0, 0, 0);
       if (row < piece.num_pairs) {
         value = *reinterpret_cast<const uint4*>(
-            static_cast<const T*>(args.q) + row_offset(args, piece, kv_head, row, args.q_stride, kHeadDim) +
-            column);
+            static_cast<const T*>(args.q) + row_offset(args, piece, kv_head, row, args.q_stride, kHeadDim) + column);
       }
       *reinterpret_cast<uint4*>(shared.query + row * kPitch + column) = value;
     }
@@ -125,8 +124,7 @@ struct Decoder {
 #pragma unroll
     for (int r = 0; r < kRowTiles; ++r) {
       float correction[2];
-      softmax_tiles<2>(args, scores[r], key + lane % 4 * 2, whole.cut(key, kPage), limits[r], rows[r],
-                       correction);
+      softmax_tiles<2>(args, scores[r], key + lane % 4 * 2, whole.cut(key, kPage), limits[r], rows[r], correction);
       rescale(sums[r], correction);
       pack_weights<T>(scores[r][0], scores[r][1], weights[r]);
     }
@@ -155,8 +153,7 @@ struct Decoder {
   __device__ __forceinline__ void start(const AttentionPiece& next) {
     piece = next;
     count = ((piece.kv_end - piece.kv_begin + kPage - 1) / kPage - warp + kWarps - 1) / kWarps;
-    table = args.block_table + static_cast<size_t>(piece.sequence) * args.block_table_stride +
-            piece.kv_begin / kPage;
+    table = args.block_table + static_cast<size_t>(piece.sequence) * args.block_table_stride + piece.kv_begin / kPage;
 #pragma unroll 1
     for (int i = 0; i < kStages - 1; ++i) issue(i);
   }
@@ -223,8 +220,8 @@ struct Decoder {
       for (int w = 0; w < kWarps; ++w) {
         const float2 state = shared.state[w][row];
         const float weight = state.x == -INFINITY ? 0.0F : ptx::ex2(state.x - maximum);
-        const float2 part = *reinterpret_cast<const float2*>(
-            reinterpret_cast<const float*>(shared.stages[w]) + row * kHeadDim + column);
+        const float2 part = *reinterpret_cast<const float2*>(reinterpret_cast<const float*>(shared.stages[w]) +
+                                                             row * kHeadDim + column);
         sum += weight * state.y, low += weight * part.x, high += weight * part.y;
       }
       RowWriter<T, kHeadDim>(args, piece, kv_head, row, maximum, sum, column == 0).write(column, low, high);
@@ -256,8 +253,8 @@ template <typename T, int kHeadDim, int kRowTiles>
 void launch_decode(const AttentionArgs& args, cudaStream_t stream) {
   using Traits = DecodeTraits<T, kHeadDim, kRowTiles>;
   const dim3 grid(static_cast<unsigned>(args.num_kv_heads), static_cast<unsigned>(args.decode_workers));
-  simt::launch(attention_decode_kernel<T, kHeadDim, kRowTiles>, grid, Traits::kThreads,
-               sizeof(typename Traits::Shared), stream, args);
+  simt::launch(attention_decode_kernel<T, kHeadDim, kRowTiles>, grid, Traits::kThreads, sizeof(typename Traits::Shared),
+               stream, args);
 }
 
 template <typename T>

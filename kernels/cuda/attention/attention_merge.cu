@@ -10,8 +10,8 @@ constexpr int kWarps = 4;
 constexpr int kSliceRows = 16;
 
 template <typename T, int kHeadDim>
-__device__ __forceinline__ void merge_row(const AttentionArgs& args, const AttentionMerge& merge, int kv_head,
-                                          int row, int lane) {
+__device__ __forceinline__ void merge_row(const AttentionArgs& args, const AttentionMerge& merge, int kv_head, int row,
+                                          int lane) {
   const size_t first = static_cast<size_t>(kv_head) * args.max_partial_rows + merge.partial + row;
   float maximum = -INFINITY;
   for (int i = lane; i < merge.num_partials; i += 32)
@@ -45,8 +45,7 @@ __device__ __forceinline__ void merge_row(const AttentionArgs& args, const Atten
 }
 
 template <typename T, int kHeadDim>
-__global__ void __launch_bounds__(32 * kWarps)
-    attention_merge_kernel(const __grid_constant__ AttentionArgs args) {
+__global__ void __launch_bounds__(32 * kWarps) attention_merge_kernel(const __grid_constant__ AttentionArgs args) {
   const AttentionPlanHeader header = plan_header(args);
   const int index = static_cast<int>(blockIdx.y);
   if (index >= header.num_merges) return;
@@ -61,8 +60,7 @@ __global__ void __launch_bounds__(32 * kWarps)
 }
 
 template <typename T>
-void launch_head_dim(const AttentionArgs& args, int head_dim, const AttentionGrid& grid,
-                     cudaStream_t stream) {
+void launch_head_dim(const AttentionArgs& args, int head_dim, const AttentionGrid& grid, cudaStream_t stream) {
   const dim3 blocks(static_cast<unsigned>(args.num_kv_heads), static_cast<unsigned>(grid.merges),
                     static_cast<unsigned>(grid.merge_slices));
   const auto launch = [&](auto kernel) { simt::launch(kernel, blocks, 32 * kWarps, 0, stream, args); };

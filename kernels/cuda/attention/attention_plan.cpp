@@ -11,9 +11,8 @@ namespace caudal::cuda {
 namespace {
 
 constexpr std::int32_t kPage = kBlockSize;
-constexpr std::int64_t kStartPages =
-    4;                                 // what starting and ending a sequence costs a worker, in pages of time
-constexpr std::int64_t kMinPages = 4;  // a shorter part is left to the neighbour: a page per warp
+constexpr std::int64_t kStartPages = 4;         // what starting and ending a sequence costs a worker, in pages of time
+constexpr std::int64_t kMinPages = 4;           // a shorter part is left to the neighbour: a page per warp
 constexpr std::int32_t kPrefillStep = 128;      // tiles are split at multiples of this many keys
 constexpr std::int64_t kMinPrefillKeys = 512;   // of a split tile's part
 constexpr std::int64_t kPrefillStartKeys = 64;  // what starting a tile costs, in keys of time
@@ -35,8 +34,7 @@ class Planner {
  public:
   Planner(const AttentionGeometry& geometry, std::int32_t window) : geometry_(geometry), window_(window) {}
 
-  void add_sequence(std::int32_t sequence, std::int32_t first_token, std::int32_t num_tokens,
-                    std::int32_t context) {
+  void add_sequence(std::int32_t sequence, std::int32_t first_token, std::int32_t num_tokens, std::int32_t context) {
     CHECK(num_tokens >= 0 && context >= num_tokens);
     if (num_tokens == 0) return;
     const std::int32_t pairs = num_tokens * geometry_.group(), position = context - num_tokens;
@@ -46,8 +44,7 @@ class Planner {
       const std::int32_t count = std::min(step, pairs - first);
       const std::int32_t begin = position + first / geometry_.group(),
                          last = position + (first + count - 1) / geometry_.group();
-      rows.push_back(
-          {{sequence, first_token, position, first, count, first_key(begin, window_), last + 1, -1}});
+      rows.push_back({{sequence, first_token, position, first, count, first_key(begin, window_), last + 1, -1}});
     }
   }
 
@@ -108,8 +105,8 @@ class Planner {
   }
 
   void emit(const Cut& from, const Cut& to) {
-    for (std::size_t s = from.sequence;
-         s < decode_.size() && (s < to.sequence || (s == to.sequence && to.page > 0)); ++s) {
+    for (std::size_t s = from.sequence; s < decode_.size() && (s < to.sequence || (s == to.sequence && to.page > 0));
+         ++s) {
       AttentionPiece piece = decode_[s].piece;
       const std::int32_t begin = piece.kv_begin;
       if (s == from.sequence) piece.kv_begin = begin + static_cast<std::int32_t>(from.page) * kPage;
@@ -230,8 +227,8 @@ AttentionGeometry attention_geometry(const AttentionShape& shape, const Attentio
 
 // Per partial row and KV head: head_dim sums, then the maximum and the sum of weights.
 std::size_t attention_workspace_bytes(const AttentionGeometry& geometry) {
-  const auto rows = static_cast<std::size_t>(geometry.max_partial_rows) *
-                    static_cast<std::size_t>(geometry.shape.num_kv_heads);
+  const auto rows =
+      static_cast<std::size_t>(geometry.max_partial_rows) * static_cast<std::size_t>(geometry.shape.num_kv_heads);
   return rows * (static_cast<std::size_t>(geometry.shape.head_dim) + 2) * sizeof(float);
 }
 
@@ -258,11 +255,10 @@ AttentionPlan plan_attention(const AttentionGeometry& geometry, std::span<const 
   return planner.finish();
 }
 
-std::size_t max_plan_words(const AttentionGeometry& geometry, std::int64_t max_sequences,
-                           std::int64_t max_tokens) {
+std::size_t max_plan_words(const AttentionGeometry& geometry, std::int64_t max_sequences, std::int64_t max_tokens) {
   const std::int64_t tiles = max_sequences + ceil_div(max_tokens * geometry.group(), geometry.prefill_rows);
-  const std::int64_t units = decode_piece_offset(geometry.decode_workers) + tiles +
-                             2 * geometry.decode_workers + 2 * max_prefill_parts(geometry);
+  const std::int64_t units = decode_piece_offset(geometry.decode_workers) + tiles + 2 * geometry.decode_workers +
+                             2 * max_prefill_parts(geometry);
   return static_cast<std::size_t>(units * kPlanUnit);
 }
 

@@ -117,7 +117,6 @@ AttentionPlan plan_attention(const AttentionGeometry& geometry, std::span<const 
 
 // Most words that plans of `max_sequences` sequences and `max_tokens` query tokens have; for the upload
 // buffer.
-std::size_t max_plan_words(const AttentionGeometry& geometry, std::int64_t max_sequences,
-                           std::int64_t max_tokens);
+std::size_t max_plan_words(const AttentionGeometry& geometry, std::int64_t max_sequences, std::int64_t max_tokens);
 
 }  // namespace caudal::cuda

@@ -72,13 +72,11 @@ struct Prefill {
     const int* table = args.block_table + static_cast<size_t>(piece.sequence) * args.block_table_stride;
 #pragma unroll
     for (int j = 0; j < kKeys * kChunks / kThreads; ++j) {
-      const int i = static_cast<int>(threadIdx.x) + j * kThreads, token = i / kChunks,
-                column = i % kChunks * 8;
+      const int i = static_cast<int>(threadIdx.x) + j * kThreads, token = i / kChunks, column = i % kChunks * 8;
       const bool valid = key0 + token >= piece.kv_begin && key0 + token < piece.kv_end;
       const int block = valid ? table[(key0 + token) / kPage] : 0;
       const size_t from =
-          (static_cast<size_t>(block * kPage + token % kPage) * args.num_kv_heads + kv_head) * kHeadDim +
-          column;
+          (static_cast<size_t>(block * kPage + token % kPage) * args.num_kv_heads + kv_head) * kHeadDim + column;
       ptx::cp_async16(to + token * kPitch + column, static_cast<const T*>(cache) + from, valid);
     }
   }
@@ -95,8 +93,7 @@ struct Prefill {
 #pragma unroll
       for (int n = 0; n < kKeys / 16; ++n) {
         uint32_t b[4];
-        ptx::ldmatrix_x4(
-            b, shared.k + (n * 16 + lane / 16 * 8 + lane % 8) * kPitch + step * 16 + lane / 8 % 2 * 8);
+        ptx::ldmatrix_x4(b, shared.k + (n * 16 + lane / 16 * 8 + lane % 8) * kPitch + step * 16 + lane / 8 % 2 * 8);
         if constexpr (Traits::kQueryInRegisters) {
           ptx::mma<T>(scores[2 * n], query[step], b[0], b[1]);
           ptx::mma<T>(scores[2 * n + 1], query[step], b[2], b[3]);
@@ -122,12 +119,10 @@ struct Prefill {
   }
 
   // Scores to weights, packed as operands; the sums so far are scaled to the new maximum.
-  __device__ __forceinline__ void soften(float (&scores)[kKeys / 8][4], int tile,
-                                         uint32_t (&weights)[kKeys / 16][4]) {
+  __device__ __forceinline__ void soften(float (&scores)[kKeys / 8][4], int tile, uint32_t (&weights)[kKeys / 16][4]) {
     const int key0 = first_key() + tile * kKeys;
     float correction[2];
-    softmax_tiles<kKeys / 8>(args, scores, key0 + lane % 4 * 2, whole.cut(key0, kKeys), limits, rows,
-                             correction);
+    softmax_tiles<kKeys / 8>(args, scores, key0 + lane % 4 * 2, whole.cut(key0, kKeys), limits, rows, correction);
     rescale(sums, correction);
 #pragma unroll
     for (int step = 0; step < kKeys / 16; ++step)
@@ -186,8 +181,7 @@ struct Prefill {
       rows[half].finish();
       const int row = warp * 16 + lane / 4 + 8 * half;
       if (row >= piece.num_pairs) continue;
-      const RowWriter<T, kHeadDim> writer(args, piece, kv_head, row, rows[half].maximum, rows[half].sum,
-                                          lane % 4 == 0);
+      const RowWriter<T, kHeadDim> writer(args, piece, kv_head, row, rows[half].maximum, rows[half].sum, lane % 4 == 0);
 #pragma unroll
       for (int n = 0; n < kHeadDim / 8; ++n)
         writer.write(n * 8 + lane % 4 * 2, sums[n][2 * half], sums[n][2 * half + 1]);
@@ -196,8 +190,7 @@ struct Prefill {
 };
 
 template <typename T, int kHeadDim>
-__global__ void __launch_bounds__(kThreads)
-    attention_prefill_kernel(const __grid_constant__ AttentionArgs args) {
+__global__ void __launch_bounds__(kThreads) attention_prefill_kernel(const __grid_constant__ AttentionArgs args) {
   using Shared = typename PrefillTraits<T, kHeadDim>::Shared;
   SIMT_DYN_SMEM(Shared, shared);
   Prefill<T, kHeadDim> prefill(args, *shared);

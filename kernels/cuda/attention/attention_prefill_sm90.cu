@@ -22,8 +22,7 @@ namespace {
 
 template <typename T, int kHeadDim>
 __global__ void __launch_bounds__(sm90::kThreads, 1)
-    attention_prefill_sm90_kernel(const __grid_constant__ AttentionArgs args,
-                                  const __grid_constant__ CUtensorMap k_map,
+    attention_prefill_sm90_kernel(const __grid_constant__ AttentionArgs args, const __grid_constant__ CUtensorMap k_map,
                                   const __grid_constant__ CUtensorMap v_map) {
 #if SIMT_SM90
   using Shared = sm90::Shared<T, kHeadDim>;
@@ -59,8 +58,7 @@ template <typename T>
 void launch_head_dim(const AttentionArgs& args, const AttentionShape& shape, const CUtensorMap& k_map,
                      const CUtensorMap& v_map, int workers, cudaStream_t stream) {
   const auto launch = [&](auto kernel, size_t shared_bytes) {
-    simt::launch(kernel, static_cast<unsigned>(workers), sm90::kThreads, shared_bytes, stream, args, k_map,
-                 v_map);
+    simt::launch(kernel, static_cast<unsigned>(workers), sm90::kThreads, shared_bytes, stream, args, k_map, v_map);
   };
   switch (shape.head_dim) {
     case 64:
@@ -74,12 +72,12 @@ void launch_head_dim(const AttentionArgs& args, const AttentionShape& shape, con
 
 }  // namespace
 
-void launch_attention_prefill_sm90(const AttentionArgs& args, const AttentionShape& shape,
-                                   long long num_blocks, int workers, cudaStream_t stream) {
+void launch_attention_prefill_sm90(const AttentionArgs& args, const AttentionShape& shape, long long num_blocks,
+                                   int workers, cudaStream_t stream) {
   const std::int64_t columns = std::int64_t{shape.num_kv_heads} * shape.head_dim;
   const auto map = [&](const void* cache) {
-    return make_tensor_map<2>(cache, shape.dtype, {columns, num_blocks * sm90::kPage}, {columns * 2},
-                              {64, sm90::kPage}, CU_TENSOR_MAP_SWIZZLE_128B);
+    return make_tensor_map<2>(cache, shape.dtype, {columns, num_blocks * sm90::kPage}, {columns * 2}, {64, sm90::kPage},
+                              CU_TENSOR_MAP_SWIZZLE_128B);
   };
   const CUtensorMap k_map = map(args.k_cache), v_map = map(args.v_cache);
   shape.dtype == DType::kBF16 ? launch_head_dim<__nv_bfloat16>(args, shape, k_map, v_map, workers, stream)

@@ -24,9 +24,7 @@ struct Consumer {
   __device__ __forceinline__ Consumer(const AttentionArgs& args, Shared<T, kHeadDim>& shared, int group)
       : args(args), shared(shared), group(group), thread(static_cast<int>(threadIdx.x) % kGroupThreads) {}
 
-  __device__ __forceinline__ int row() const {
-    return group * kGroupRows + thread / 32 * 16 + thread % 32 / 4;
-  }
+  __device__ __forceinline__ int row() const { return group * kGroupRows + thread / 32 * 16 + thread % 32 / 4; }
 
   __device__ __forceinline__ void begin() {
     constexpr int kChunks = kHeadDim / 8;
@@ -57,22 +55,20 @@ struct Consumer {
 #pragma unroll
     for (int step = 0; step < kHeadDim / 16; ++step) {
       const int c = step / 4, column = step % 4 * 16;
-      ptx::wgmma<T, false>(scores,
-                           ptx::smem_desc_128b(shared.query[group] + c * kGroupRows * 64 + column, 16, 1024),
+      ptx::wgmma<T, false>(scores, ptx::smem_desc_128b(shared.query[group] + c * kGroupRows * 64 + column, 16, 1024),
                            ptx::smem_desc_128b(k + c * kKeys * 64 + column, 16, 1024), step > 0);
     }
     ptx::wgmma_commit();
   }
 
   // Issues O += P V.
-  __device__ __forceinline__ void accumulate(float (&sums)[kHeadDim / 2],
-                                             const uint32_t (&weights)[kKeys / 16][4], const Ring& at) const {
+  __device__ __forceinline__ void accumulate(float (&sums)[kHeadDim / 2], const uint32_t (&weights)[kKeys / 16][4],
+                                             const Ring& at) const {
     const T* v = shared.v[at.stage()];
     ptx::wgmma_fence();
 #pragma unroll
     for (int step = 0; step < kKeys / 16; ++step) {
-      ptx::wgmma_rs<T, true>(sums, weights[step],
-                             ptx::smem_desc_128b(v + step * kPage * 64, kKeys * 128, 1024), true);
+      ptx::wgmma_rs<T, true>(sums, weights[step], ptx::smem_desc_128b(v + step * kPage * 64, kKeys * 128, 1024), true);
     }
     ptx::wgmma_commit();
   }
@@ -83,16 +79,13 @@ struct Consumer {
 
   __device__ __forceinline__ void soften(float (&scores)[kKeys / 2], int key0, float (&correction)[2]) {
     auto& tiles = reinterpret_cast<float(&)[kKeys / 8][4]>(scores);
-    softmax_tiles<kKeys / 8>(args, tiles, key0 + thread % 4 * 2, whole.cut(key0, kKeys), limits, rows,
-                             correction);
+    softmax_tiles<kKeys / 8>(args, tiles, key0 + thread % 4 * 2, whole.cut(key0, kKeys), limits, rows, correction);
   }
 
-  __device__ __forceinline__ static void pack(const float (&scores)[kKeys / 2],
-                                              uint32_t (&weights)[kKeys / 16][4]) {
+  __device__ __forceinline__ static void pack(const float (&scores)[kKeys / 2], uint32_t (&weights)[kKeys / 16][4]) {
     const auto& tiles = reinterpret_cast<const float(&)[kKeys / 8][4]>(scores);
 #pragma unroll
-    for (int step = 0; step < kKeys / 16; ++step)
-      pack_weights<T>(tiles[2 * step], tiles[2 * step + 1], weights[step]);
+    for (int step = 0; step < kKeys / 16; ++step) pack_weights<T>(tiles[2 * step], tiles[2 * step + 1], weights[step]);
   }
 
   __device__ __forceinline__ void run() {
@@ -141,8 +134,8 @@ struct Consumer {
     for (int half = 0; half < 2; ++half) {
       rows[half].finish();
       if (row() + 8 * half >= piece.num_pairs) continue;
-      const RowWriter<T, kHeadDim> writer(args, piece, kv_head, row() + 8 * half, rows[half].maximum,
-                                          rows[half].sum, thread % 4 == 0);
+      const RowWriter<T, kHeadDim> writer(args, piece, kv_head, row() + 8 * half, rows[half].maximum, rows[half].sum,
+                                          thread % 4 == 0);
 #pragma unroll
       for (int n = 0; n < kHeadDim / 8; ++n)
         writer.write(n * 8 + thread % 4 * 2, sums[n * 4 + 2 * half], sums[n * 4 + 2 * half + 1]);

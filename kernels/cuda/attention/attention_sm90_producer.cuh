@@ -26,8 +26,8 @@ struct Producer {
     if (lane < pages) {
 #pragma unroll
       for (int c = 0; c < Traits::kColumns; ++c) {
-        ptx::tma_load_2d(stage + (c * Traits::kKeys + lane * kPage) * 64, &map, full,
-                         kv_head * kHeadDim + c * 64, block * kPage);
+        ptx::tma_load_2d(stage + (c * Traits::kKeys + lane * kPage) * 64, &map, full, kv_head * kHeadDim + c * 64,
+                         block * kPage);
       }
     }
   }
@@ -42,8 +42,7 @@ struct Producer {
       uint4 value = make_uint4(0, 0, 0, 0);
       if (row < valid) {
         value = *reinterpret_cast<const uint4*>(
-            cache +
-            (static_cast<size_t>(block * kPage + row % kPage) * args.num_kv_heads + kv_head) * kHeadDim +
+            cache + (static_cast<size_t>(block * kPage + row % kPage) * args.num_kv_heads + kv_head) * kHeadDim +
             column);
       }
       *reinterpret_cast<uint4*>(stage + swizzled(Traits::kKeys, row, column)) = value;

@@ -48,8 +48,7 @@ __device__ __forceinline__ AttentionPiece load_piece(const AttentionArgs& args, 
 // even rounds, back in odd ones.
 class PieceWalk {
  public:
-  __device__ __forceinline__ explicit PieceWalk(int total)
-      : total_(total), index_(static_cast<int>(blockIdx.x)) {}
+  __device__ __forceinline__ explicit PieceWalk(int total) : total_(total), index_(static_cast<int>(blockIdx.x)) {}
   __device__ __forceinline__ bool more() const { return index_ < total_; }
   __device__ __forceinline__ int index() const { return index_; }
   __device__ __forceinline__ void next() {
@@ -62,8 +61,8 @@ class PieceWalk {
 };
 
 // Elements from q (or out) to the row of a pair.
-__device__ __forceinline__ long long row_offset(const AttentionArgs& args, const AttentionPiece& piece,
-                                                int kv_head, int row, long long stride, int head_dim) {
+__device__ __forceinline__ long long row_offset(const AttentionArgs& args, const AttentionPiece& piece, int kv_head,
+                                                int row, long long stride, int head_dim) {
   const int pair = piece.first_pair + row;
   return (piece.first_token + pair / args.group) * stride +
          static_cast<long long>(kv_head * args.group + pair % args.group) * head_dim;
@@ -74,8 +73,7 @@ struct KeyLimits {
   int first, last;
   __device__ __forceinline__ bool sees(int key) const { return key >= first && key <= last; }
 };
-__device__ __forceinline__ KeyLimits key_limits(const AttentionArgs& args, const AttentionPiece& piece,
-                                                int row) {
+__device__ __forceinline__ KeyLimits key_limits(const AttentionArgs& args, const AttentionPiece& piece, int row) {
   const int position = piece.first_position + (piece.first_pair + row) / args.group;
   return {args.window == 0 ? 0 : position - args.window + 1, min(position, piece.kv_end - 1)};
 }
@@ -83,12 +81,10 @@ __device__ __forceinline__ KeyLimits key_limits(const AttentionArgs& args, const
 // Whether some row of [first_row, last_row] does not see some of the keys [key0, key0 + keys).
 struct TileLimits {
   int first, last;  // keys in here are seen by all rows
-  __device__ __forceinline__ bool cut(int key0, int keys) const {
-    return key0 < first || key0 + keys - 1 > last;
-  }
+  __device__ __forceinline__ bool cut(int key0, int keys) const { return key0 < first || key0 + keys - 1 > last; }
 };
-__device__ __forceinline__ TileLimits tile_limits(const AttentionArgs& args, const AttentionPiece& piece,
-                                                  int first_row, int last_row) {
+__device__ __forceinline__ TileLimits tile_limits(const AttentionArgs& args, const AttentionPiece& piece, int first_row,
+                                                  int last_row) {
   return {key_limits(args, piece, last_row).first, key_limits(args, piece, first_row).last};
 }
 
@@ -124,9 +120,9 @@ struct SoftmaxRow {
 // Scores of N tiles of 8 keys become weights in place; `correction` for the rows lane / 4 and lane / 4 + 8.
 // key0 = absolute position of the lane's first key.
 template <int N>
-__device__ __forceinline__ void softmax_tiles(const AttentionArgs& args, float (&scores)[N][4], int key0,
-                                              bool masked, const KeyLimits (&limits)[2],
-                                              SoftmaxRow (&rows)[2], float (&correction)[2]) {
+__device__ __forceinline__ void softmax_tiles(const AttentionArgs& args, float (&scores)[N][4], int key0, bool masked,
+                                              const KeyLimits (&limits)[2], SoftmaxRow (&rows)[2],
+                                              float (&correction)[2]) {
   if (args.soft_cap > 0.0F) {
 #pragma unroll
     for (int i = 0; i < 4 * N; ++i) scores[i / 4][i % 4] = capped(args, scores[i / 4][i % 4]);
@@ -137,15 +133,13 @@ __device__ __forceinline__ void softmax_tiles(const AttentionArgs& args, float (
       if (!limits[i % 4 / 2].sees(key0 + i / 4 * 8 + i % 2)) scores[i / 4][i % 4] = -INFINITY;
     }
   }
-  float largest[4] = {scores[0][0], scores[0][1], scores[0][2],
-                      scores[0][3]};  // four short chains, not two long ones
+  float largest[4] = {scores[0][0], scores[0][1], scores[0][2], scores[0][3]};  // four short chains, not two long ones
 #pragma unroll
   for (int i = 4; i < 4 * N; ++i) largest[i % 4] = fmaxf(largest[i % 4], scores[i / 4][i % 4]);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     float base, sums[2] = {0.0F, 0.0F};
-    correction[half] =
-        rows[half].advance(fmaxf(largest[2 * half], largest[2 * half + 1]), args.log2_scale, base);
+    correction[half] = rows[half].advance(fmaxf(largest[2 * half], largest[2 * half + 1]), args.log2_scale, base);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
 #pragma unroll
@@ -169,8 +163,7 @@ __device__ __forceinline__ void rescale(float (&sums)[N][4], const float (&corre
 
 // Weights of 16 keys (two accumulator tiles) as an operand: tile 0 has its columns 0 to 7, tile 1 the others.
 template <typename T>
-__device__ __forceinline__ void pack_weights(const float (&low)[4], const float (&high)[4],
-                                             uint32_t (&operand)[4]) {
+__device__ __forceinline__ void pack_weights(const float (&low)[4], const float (&high)[4], uint32_t (&operand)[4]) {
   operand[0] = ptx::pack2<T>(low[0], low[1]);
   operand[1] = ptx::pack2<T>(low[2], low[3]);
   operand[2] = ptx::pack2<T>(high[0], high[1]);
@@ -184,8 +177,8 @@ struct RowWriter {
   float* partial = nullptr;
   float inverse = 0.0F;
 
-  __device__ __forceinline__ RowWriter(const AttentionArgs& args, const AttentionPiece& piece, int kv_head,
-                                       int row, float maximum, float sum, bool first) {
+  __device__ __forceinline__ RowWriter(const AttentionArgs& args, const AttentionPiece& piece, int kv_head, int row,
+                                       float maximum, float sum, bool first) {
     if (piece.partial < 0) {
       out = static_cast<T*>(args.out) + row_offset(args, piece, kv_head, row, args.out_stride, kHeadDim);
       inverse = 1.0F / sum;

@@ -131,9 +131,12 @@ void launch(const PlainAttentionCall& call, cudaStream_t stream) {
 void plain_attention(const PlainAttentionCall& call, cudaStream_t stream) {
   if (call.q.dim(0) == 0) return;
   switch (call.q.dtype()) {
-    case DType::kBF16: return launch<__nv_bfloat16>(call, stream);
-    case DType::kF16: return launch<__half>(call, stream);
-    default: return launch<float>(call, stream);
+    case DType::kBF16:
+      return launch<__nv_bfloat16>(call, stream);
+    case DType::kF16:
+      return launch<__half>(call, stream);
+    default:
+      return launch<float>(call, stream);
   }
 }
 

@@ -12,12 +12,12 @@ namespace caudal::cuda {
 inline constexpr int kPlainAttentionMaxHeadDim = 256;
 
 struct PlainAttentionCall {
-  Tensor q;            // [num_tokens, num_heads, head_dim], rows may be strided; f32, bf16 or f16
-  Tensor k_cache;      // [num_blocks, 16, num_kv_heads, head_dim]
-  Tensor v_cache;      // [num_blocks, 16, num_kv_heads, head_dim]
+  Tensor q;        // [num_tokens, num_heads, head_dim], rows may be strided; f32, bf16 or f16
+  Tensor k_cache;  // [num_blocks, 16, num_kv_heads, head_dim]
+  Tensor v_cache;  // [num_blocks, 16, num_kv_heads, head_dim]
   const AttentionBatch* batch = nullptr;
   AttentionParams params;
-  Tensor out;          // [num_tokens, num_heads, head_dim], rows may be strided
+  Tensor out;  // [num_tokens, num_heads, head_dim], rows may be strided
 };
 
 void plain_attention(const PlainAttentionCall& call, cudaStream_t stream);

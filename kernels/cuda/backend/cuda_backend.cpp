@@ -38,9 +38,8 @@ Result<std::unique_ptr<Backend>> CudaBackend::create(const BackendOptions& optio
   std::unique_ptr<CudaBackend> backend(new CudaBackend(std::move(context).value(), options.deterministic));
   Result<Buffer> workspace = backend->allocate_directly(Matmul::kWorkspaceBytes);
   if (!workspace) return workspace.error();
-  Result<std::unique_ptr<Matmul>> matmul =
-      Matmul::create(*backend->context_, std::move(workspace).value(),
-                     {.tf32 = options.tf32, .whole_sums = options.deterministic});
+  Result<std::unique_ptr<Matmul>> matmul = Matmul::create(*backend->context_, std::move(workspace).value(),
+                                                          {.tf32 = options.tf32, .whole_sums = options.deterministic});
   if (!matmul) return matmul.error();
   backend->matmul_ = std::move(matmul).value();
   return std::unique_ptr<Backend>(std::move(backend));
@@ -74,7 +73,8 @@ Result<Buffer> CudaBackend::allocate(std::size_t bytes) {
   if (!arena_) return allocate_directly(bytes);
   const std::optional<std::size_t> offset = arena_->take(bytes);
   if (!offset) {
-    return Error{fmt::format("{} bytes were asked for and the memory plan has {} left", bytes, arena_->free_bytes()), ""};
+    return Error{fmt::format("{} bytes were asked for and the memory plan has {} left", bytes, arena_->free_bytes()),
+                 ""};
   }
   return Buffer(static_cast<std::byte*>(memory_.data()) + *offset, bytes,
                 [arena = arena_, at = *offset](void*) { arena->give(at); });
@@ -84,7 +84,8 @@ Result<Buffer> CudaBackend::allocate_host(std::size_t bytes) {
   void* data = nullptr;
   const cudaError_t status = cudaHostAlloc(&data, std::max<std::size_t>(bytes, 1), cudaHostAllocPortable);
   if (status != cudaSuccess) {
-    return Error{fmt::format("{} MiB of host memory could not be pinned ({})", bytes >> 20, cudaGetErrorName(status)), ""};
+    return Error{fmt::format("{} MiB of host memory could not be pinned ({})", bytes >> 20, cudaGetErrorName(status)),
+                 ""};
   }
   return Buffer(data, bytes, [](void* p) { cudaFreeHost(p); });
 }
@@ -135,11 +136,13 @@ void CudaBackend::copy_to_device(const void* source, const Tensor& destination) 
     for (std::size_t row = 0; row < num_rows && ready(); row += rows_at_once) {
       const std::size_t rows = std::min(rows_at_once, num_rows - row);
       std::byte* staged = context_->stage(rows * bytes);
-      for (std::size_t r = 0; r < rows; ++r) std::memcpy(staged + r * bytes, from + (row + r) * row_bytes + column, bytes);
+      for (std::size_t r = 0; r < rows; ++r)
+        std::memcpy(staged + r * bytes, from + (row + r) * row_bytes + column, bytes);
       std::byte* target = to + row * pitch + column;
       const cudaError_t status =
-          rows == 1 ? cudaMemcpyAsync(target, staged, bytes, cudaMemcpyDefault, context_->stream())
-                    : cudaMemcpy2DAsync(target, pitch, staged, bytes, bytes, rows, cudaMemcpyDefault, context_->stream());
+          rows == 1
+              ? cudaMemcpyAsync(target, staged, bytes, cudaMemcpyDefault, context_->stream())
+              : cudaMemcpy2DAsync(target, pitch, staged, bytes, bytes, rows, cudaMemcpyDefault, context_->stream());
       context_->check(status, "copying to the GPU");
     }
   }

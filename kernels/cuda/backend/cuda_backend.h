@@ -10,8 +10,8 @@
 #include <span>
 
 #include "kernels/backend.h"
-#include "kernels/cuda/backend/arena.h"
 #include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/backend/arena.h"
 #include "kernels/cuda/backend/cuda_context.h"
 #include "kernels/cuda/backend/matmul.h"
 
@@ -41,8 +41,7 @@ class CudaBackend final : public Backend {
   std::int64_t most_recorded_tokens(const HeadSizes& heads) const override;
 
   Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
-  void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token,
-                 const Tensor& out) override;
+  void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) override;
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
                     const Tensor& out) override;
@@ -50,13 +49,12 @@ class CudaBackend final : public Backend {
   void choose_linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
   void silu_and_mul(const Tensor& gate_up, const Tensor& out) override;
   void rope_and_cache(const RopeCacheArgs& args) override;
-  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
-                       const AttentionBatch& batch, const AttentionParams& params,
-                       const Tensor& out) override;
+  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache, const AttentionBatch& batch,
+                       const AttentionParams& params, const Tensor& out) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) override;
   void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
-  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size,
-                                     std::span<const SamplingRow> rows, const Tensor& tokens) override;
+  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
+                                     const Tensor& tokens) override;
   std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override;
   void take_drawn(const Tensor& drawn, const Tensor& token_ids) override;
 
@@ -109,15 +107,15 @@ class CudaBackend final : public Backend {
 
   std::unique_ptr<CudaContext> context_;
   const bool deterministic_;
-  Buffer memory_;  // the arena's, while there is one
+  Buffer memory_;                 // the arena's, while there is one
   std::shared_ptr<Arena> arena_;  // with the buffers that came from it
   std::unique_ptr<Matmul> matmul_;
   std::list<AttentionGeometry> geometries_;  // one per model but in tests
   std::list<PlacedPlan> plans_;              // one per window of the model
-  std::size_t plan_words_ = 0;  // most that a plan of a step has
+  std::size_t plan_words_ = 0;               // most that a plan of a step has
   Buffer attention_workspace_;
   Buffer sampling_;
-  Buffer tile_in_, tile_out_;  // of products, when deterministic
+  Buffer tile_in_, tile_out_;            // of products, when deterministic
   RecordingState* recording_ = nullptr;  // while record() runs
   std::size_t recordings_planned_ = 0, recordings_bytes_ = 0;
 };

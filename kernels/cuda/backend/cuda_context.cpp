@@ -32,8 +32,7 @@ Error no_device(cudaError_t status) {
 Result<cudaDeviceProp> usable_device(int device) {
   int count = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) return no_device(status);
-  if (device >= count)
-    return Error{fmt::format("GPU {} was asked for and this host has {}", device, count), "gpu"};
+  if (device >= count) return Error{fmt::format("GPU {} was asked for and this host has {}", device, count), "gpu"};
   cudaDeviceProp properties{};
   if (const cudaError_t status = cudaGetDeviceProperties(&properties, device); status != cudaSuccess)
     return no_device(status);
@@ -84,7 +83,8 @@ CudaContext::~CudaContext() {
 
 bool CudaContext::check(cudaError_t status, const char* what) {
   if (status != cudaSuccess)
-    fail(fmt::format("{} on GPU {} failed: {} ({})", what, device_, cudaGetErrorString(status), cudaGetErrorName(status)));
+    fail(fmt::format("{} on GPU {} failed: {} ({})", what, device_, cudaGetErrorString(status),
+                     cudaGetErrorName(status)));
   return !failure_;
 }
 

@@ -72,7 +72,8 @@ class CudaContext {
   };
   using ResultsPtr = std::unique_ptr<Results, ReturnResults>;
 
-  // Null when there is no memory (a failure). keep_results() makes `count` of them at start, so that none is made later.
+  // Null when there is no memory (a failure). keep_results() makes `count` of them at start, so that none is made
+  // later.
   ResultsPtr take_results(std::size_t bytes);
   void keep_results(std::size_t count, std::size_t bytes);
 

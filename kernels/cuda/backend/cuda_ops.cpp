@@ -7,10 +7,10 @@
 #include <limits>
 
 #include "kernels/bf16.h"
-#include "kernels/cuda/backend/cuda_backend.h"
-#include "kernels/cuda/ops/ops.h"
 #include "kernels/cuda/attention/plain_attention.h"
+#include "kernels/cuda/backend/cuda_backend.h"
 #include "kernels/cuda/emulation/simt/simt.h"
+#include "kernels/cuda/ops/ops.h"
 #include "kernels/expect.h"
 
 namespace caudal::cuda {
@@ -95,8 +95,8 @@ Result<std::unique_ptr<Linear>> CudaBackend::pack_linear(OwnedTensor weight, Own
   if (!wide) return wide.error();
   const Tensor bias_f32 = wide.value().tensor;
   memory.push_back(std::move(wide.value().buffer));
-  return std::unique_ptr<Linear>(std::make_unique<CudaLinear>(
-      matrix.value(), vector.value().reshaped({*out_features}), bias_f32, std::move(memory)));
+  return std::unique_ptr<Linear>(std::make_unique<CudaLinear>(matrix.value(), vector.value().reshaped({*out_features}),
+                                                              bias_f32, std::move(memory)));
 }
 
 // For results in f32, cuBLASLt wants the bias in f32. Through the host: it happens once per weight at start.
@@ -119,8 +119,7 @@ Result<OwnedTensor> CudaBackend::widened(const Tensor& vector) {
   return OwnedTensor(std::move(memory).value(), result);
 }
 
-void CudaBackend::embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token,
-                            const Tensor& out) {
+void CudaBackend::embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) {
   run([&](cudaStream_t stream) { cuda::embedding(token_ids, table, first_token, out, stream); });
 }
 
@@ -189,8 +188,9 @@ void CudaBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& f
     copies = copies.subspan(static_cast<std::size_t>(run));
     const Tensor source = from.rows(first.source, run), destination = to.rows(first.destination, run);
     if (source.data() == destination.data()) continue;
-    context_->check(cudaMemcpyAsync(destination.data(), source.data(), source.bytes(), cudaMemcpyDefault, context_->stream()),
-                    "copying KV blocks");
+    context_->check(
+        cudaMemcpyAsync(destination.data(), source.data(), source.bytes(), cudaMemcpyDefault, context_->stream()),
+        "copying KV blocks");
   }
 }
 

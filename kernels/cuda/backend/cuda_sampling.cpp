@@ -26,7 +26,9 @@ struct Layout {
     end = results + Arena::rounded(result_bytes());
   }
   // tokens, then tokens and values of the log-probabilities: all of 4 bytes.
-  std::size_t result_bytes() const { return static_cast<std::size_t>(num_rows * (1 + 2 * columns)) * sizeof(std::int32_t); }
+  std::size_t result_bytes() const {
+    return static_cast<std::size_t>(num_rows * (1 + 2 * columns)) * sizeof(std::int32_t);
+  }
   std::size_t result_offset(std::int64_t per_row) const {
     return results + static_cast<std::size_t>(num_rows * per_row) * sizeof(std::int32_t);
   }
@@ -152,7 +154,8 @@ std::size_t CudaBackend::queue_draws(const Tensor& logits, std::int64_t vocab_si
   run([&](cudaStream_t stream) { cuda::sample(args, stream); });
   const auto copy = [&](void* to, std::size_t bytes) {
     if (ready())
-      context_->check(cudaMemcpyAsync(to, result(0), bytes, cudaMemcpyDefault, context_->stream()), "copying sampled tokens");
+      context_->check(cudaMemcpyAsync(to, result(0), bytes, cudaMemcpyDefault, context_->stream()),
+                      "copying sampled tokens");
   };
   if (!tokens.empty()) copy(tokens.data(), tokens.bytes());
   copy(host, layout.result_bytes());
@@ -167,8 +170,9 @@ std::unique_ptr<PendingDraws> CudaBackend::fetch_draws(const Tensor& tokens) {
   PackedSampling plain;
   plain.rows.resize(static_cast<std::size_t>(tokens.dim(0)));
   if (tokens.bytes() > 0)
-    context_->check(cudaMemcpyAsync(draws->memory(), tokens.data(), tokens.bytes(), cudaMemcpyDefault, context_->stream()),
-                    "copying sampled tokens");
+    context_->check(
+        cudaMemcpyAsync(draws->memory(), tokens.data(), tokens.bytes(), cudaMemcpyDefault, context_->stream()),
+        "copying sampled tokens");
   draws->add(0, std::move(plain));
   draws->mark_end();
   return draws;

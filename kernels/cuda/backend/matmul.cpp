@@ -16,9 +16,12 @@ constexpr int kMostProposals = 4;
 
 cudaDataType_t type_of(DType dtype) {
   switch (dtype) {
-    case DType::kBF16: return CUDA_R_16BF;
-    case DType::kF16: return CUDA_R_16F;
-    default: return CUDA_R_32F;
+    case DType::kBF16:
+      return CUDA_R_16BF;
+    case DType::kF16:
+      return CUDA_R_16F;
+    default:
+      return CUDA_R_32F;
   }
 }
 
@@ -139,9 +142,16 @@ std::int64_t Matmul::row_class(std::int64_t rows) {
 }
 
 Matmul::Shape Matmul::shape_of(const Tensor& x, const CudaLinear& linear, const Tensor& out) {
-  return {.rows = x.dim(0), .in = x.dim(1), .out = out.dim(1), .x_stride = x.stride0(), .out_stride = out.stride0(),
-          .dtype = x.dtype(), .out_dtype = out.dtype(), .bias = !linear.bias(out.dtype()).empty(),
-          .x_alignment = alignment_of(x), .weight_alignment = alignment_of(linear.weight()),
+  return {.rows = x.dim(0),
+          .in = x.dim(1),
+          .out = out.dim(1),
+          .x_stride = x.stride0(),
+          .out_stride = out.stride0(),
+          .dtype = x.dtype(),
+          .out_dtype = out.dtype(),
+          .bias = !linear.bias(out.dtype()).empty(),
+          .x_alignment = alignment_of(x),
+          .weight_alignment = alignment_of(linear.weight()),
           .out_alignment = alignment_of(out)};
 }
 
@@ -164,8 +174,8 @@ const Matmul::Plan* Matmul::plan_for(const Shape& shape) {
     plan->algorithm = proposals.front();
     return plan.get();
   }
-  context_.fail(fmt::format("cuBLASLt has no product of {} x {} with {} rows of {}: {}", shape.out, shape.in, shape.rows,
-                            dtype_name(shape.dtype), cublasLtGetStatusString(status)));
+  context_.fail(fmt::format("cuBLASLt has no product of {} x {} with {} rows of {}: {}", shape.out, shape.in,
+                            shape.rows, dtype_name(shape.dtype), cublasLtGetStatusString(status)));
   plans_.erase(shape);
   return nullptr;
 }

@@ -13,10 +13,14 @@ namespace caudal::cuda {
 template <class F>
 void dispatch_float(DType dtype, F fn) {
   switch (dtype) {
-    case DType::kF32: return fn(std::type_identity<float>());
-    case DType::kBF16: return fn(std::type_identity<__nv_bfloat16>());
-    case DType::kF16: return fn(std::type_identity<__half>());
-    case DType::kI32: break;
+    case DType::kF32:
+      return fn(std::type_identity<float>());
+    case DType::kBF16:
+      return fn(std::type_identity<__nv_bfloat16>());
+    case DType::kF16:
+      return fn(std::type_identity<__half>());
+    case DType::kI32:
+      break;
   }
   CHECK_MSG(false, "expected f32, bf16 or f16");
 }

@@ -38,7 +38,8 @@ PTX_FN void mbar_arrive_expect_tx(uint64_t* barrier, unsigned bytes PTX_LOC) {
 #if SIMT_CPU
   simt::mbarrier_arrive(barrier, 1, static_cast<int>(bytes), loc_);
 #else
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(smem_addr(barrier)), "r"(bytes) : "memory");
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(smem_addr(barrier)), "r"(bytes)
+               : "memory");
 #endif
 }
 // Returns when the phase with this parity has ended.
@@ -48,7 +49,9 @@ PTX_FN void mbar_wait(uint64_t* barrier, unsigned parity PTX_LOC) {
 #else
   asm volatile(
       "{\n.reg .pred p;\nWAIT_%=:\nmbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@p bra DONE_%=;\n"
-      "bra WAIT_%=;\nDONE_%=:\n}" ::"r"(smem_addr(barrier)), "r"(parity) : "memory");
+      "bra WAIT_%=;\nDONE_%=:\n}" ::"r"(smem_addr(barrier)),
+      "r"(parity)
+      : "memory");
 #endif
 }
 
@@ -69,7 +72,9 @@ PTX_FN void tma_load_2d(void* dst, const CUtensorMap* map, uint64_t* barrier, in
 #else
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(
-          smem_addr(dst)), "l"(map), "r"(smem_addr(barrier)), "r"(c0), "r"(c1) : "memory");
+          smem_addr(dst)),
+      "l"(map), "r"(smem_addr(barrier)), "r"(c0), "r"(c1)
+      : "memory");
 #endif
 }
 PTX_FN void tma_load_3d(void* dst, const CUtensorMap* map, uint64_t* barrier, int c0, int c1, int c2 PTX_LOC) {
@@ -78,8 +83,10 @@ PTX_FN void tma_load_3d(void* dst, const CUtensorMap* map, uint64_t* barrier, in
   simt::tma_load(dst, map, barrier, c, 3, loc_);
 #else
   asm volatile(
-      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(
-          smem_addr(dst)), "l"(map), "r"(smem_addr(barrier)), "r"(c0), "r"(c1), "r"(c2) : "memory");
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::
+          "r"(smem_addr(dst)),
+      "l"(map), "r"(smem_addr(barrier)), "r"(c0), "r"(c1), "r"(c2)
+      : "memory");
 #endif
 }
 PTX_FN void tma_load_4d(void* dst, const CUtensorMap* map, uint64_t* barrier, int c0, int c1, int c2, int c3 PTX_LOC) {
@@ -88,8 +95,10 @@ PTX_FN void tma_load_4d(void* dst, const CUtensorMap* map, uint64_t* barrier, in
   simt::tma_load(dst, map, barrier, c, 4, loc_);
 #else
   asm volatile(
-      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(
-          smem_addr(dst)), "l"(map), "r"(smem_addr(barrier)), "r"(c0), "r"(c1), "r"(c2), "r"(c3) : "memory");
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], "
+      "[%2];" ::"r"(smem_addr(dst)),
+      "l"(map), "r"(smem_addr(barrier)), "r"(c0), "r"(c1), "r"(c2), "r"(c3)
+      : "memory");
 #endif
 }
 // `bytes` contiguous bytes, a multiple of 16, 16-byte aligned.
@@ -99,7 +108,8 @@ PTX_FN void bulk_load(void* dst, const void* src, unsigned bytes, uint64_t* barr
 #else
   asm volatile(
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(smem_addr(dst)),
-      "l"(src), "r"(bytes), "r"(smem_addr(barrier)) : "memory");
+      "l"(src), "r"(bytes), "r"(smem_addr(barrier))
+      : "memory");
 #endif
 }
 
@@ -166,60 +176,74 @@ PTX_FN void wgmma_wait(PTX_LOC0) {
 #define PTX_D8_13 "%104, %105, %106, %107, %108, %109, %110, %111"
 #define PTX_D8_14 "%112, %113, %114, %115, %116, %117, %118, %119"
 #define PTX_D8_15 "%120, %121, %122, %123, %124, %125, %126, %127"
-#define PTX_F8(i) \
-  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
-#define PTX_D32 \
-  PTX_D8_0 ", " PTX_D8_1 ", " PTX_D8_2 ", " PTX_D8_3
-#define PTX_F32 \
-  PTX_F8(0), PTX_F8(8), PTX_F8(16), PTX_F8(24)
-#define PTX_D40 \
-  PTX_D8_0 ", " PTX_D8_1 ", " PTX_D8_2 ", " PTX_D8_3 ", " PTX_D8_4
-#define PTX_F40 \
-  PTX_F8(0), PTX_F8(8), PTX_F8(16), PTX_F8(24), PTX_F8(32)
-#define PTX_D48 \
-  PTX_D8_0 ", " PTX_D8_1 ", " PTX_D8_2 ", " PTX_D8_3 ", " PTX_D8_4 ", " PTX_D8_5
-#define PTX_F48 \
-  PTX_F8(0), PTX_F8(8), PTX_F8(16), PTX_F8(24), PTX_F8(32), PTX_F8(40)
+#define PTX_F8(i)                                                                                             \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), \
+      "+f"(d[i + 7])
+#define PTX_D32 PTX_D8_0 ", " PTX_D8_1 ", " PTX_D8_2 ", " PTX_D8_3
+#define PTX_F32 PTX_F8(0), PTX_F8(8), PTX_F8(16), PTX_F8(24)
+#define PTX_D40 PTX_D8_0 ", " PTX_D8_1 ", " PTX_D8_2 ", " PTX_D8_3 ", " PTX_D8_4
+#define PTX_F40 PTX_F8(0), PTX_F8(8), PTX_F8(16), PTX_F8(24), PTX_F8(32)
+#define PTX_D48 PTX_D8_0 ", " PTX_D8_1 ", " PTX_D8_2 ", " PTX_D8_3 ", " PTX_D8_4 ", " PTX_D8_5
+#define PTX_F48 PTX_F8(0), PTX_F8(8), PTX_F8(16), PTX_F8(24), PTX_F8(32), PTX_F8(40)
 #define PTX_D64 \
-  PTX_D8_0 ", " PTX_D8_1 ", " PTX_D8_2 ", " PTX_D8_3 ", " PTX_D8_4 ", " PTX_D8_5 ", " PTX_D8_6 ", " \
-  PTX_D8_7
-#define PTX_F64 \
-  PTX_F8(0), PTX_F8(8), PTX_F8(16), PTX_F8(24), PTX_F8(32), PTX_F8(40), PTX_F8(48), PTX_F8(56)
-#define PTX_D128 \
-  PTX_D8_0 ", " PTX_D8_1 ", " PTX_D8_2 ", " PTX_D8_3 ", " PTX_D8_4 ", " PTX_D8_5 ", " PTX_D8_6 ", " \
-  PTX_D8_7 ", " PTX_D8_8 ", " PTX_D8_9 ", " PTX_D8_10 ", " PTX_D8_11 ", " PTX_D8_12 ", " PTX_D8_13 ", " \
-  PTX_D8_14 ", " PTX_D8_15
-#define PTX_F128 \
-  PTX_F8(0), PTX_F8(8), PTX_F8(16), PTX_F8(24), PTX_F8(32), PTX_F8(40), PTX_F8(48), PTX_F8(56), \
-  PTX_F8(64), PTX_F8(72), PTX_F8(80), PTX_F8(88), PTX_F8(96), PTX_F8(104), PTX_F8(112), \
-  PTX_F8(120)
+  PTX_D8_0 ", " PTX_D8_1 ", " PTX_D8_2 ", " PTX_D8_3 ", " PTX_D8_4 ", " PTX_D8_5 ", " PTX_D8_6 ", " PTX_D8_7
+#define PTX_F64 PTX_F8(0), PTX_F8(8), PTX_F8(16), PTX_F8(24), PTX_F8(32), PTX_F8(40), PTX_F8(48), PTX_F8(56)
+#define PTX_D128                                                                                                  \
+  PTX_D8_0 ", " PTX_D8_1 ", " PTX_D8_2 ", " PTX_D8_3 ", " PTX_D8_4 ", " PTX_D8_5 ", " PTX_D8_6 ", " PTX_D8_7      \
+           ", " PTX_D8_8 ", " PTX_D8_9 ", " PTX_D8_10 ", " PTX_D8_11 ", " PTX_D8_12 ", " PTX_D8_13 ", " PTX_D8_14 \
+           ", " PTX_D8_15
+#define PTX_F128                                                                                            \
+  PTX_F8(0), PTX_F8(8), PTX_F8(16), PTX_F8(24), PTX_F8(32), PTX_F8(40), PTX_F8(48), PTX_F8(56), PTX_F8(64), \
+      PTX_F8(72), PTX_F8(80), PTX_F8(88), PTX_F8(96), PTX_F8(104), PTX_F8(112), PTX_F8(120)
 
 // A from shared memory (`da`) or from registers (`a`); B from shared memory. nvcc takes operands by number only:
 // those after the R accumulators are the inputs.
 #define PTX_WGMMA_SS(N, R, TYPE, A, B, ON, TB)                                               \
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #ON ", 0;\n"                             \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #ON                                      \
+               ", 0;\n"                                                                      \
                "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" PTX_D##R \
                "}, %" #A ", %" #B ", p, 1, 1, 0, %" #TB ";\n}\n"                             \
                : PTX_F##R                                                                    \
                : "l"(da), "l"(db), "r"(int(accumulate)), "n"(kTransposeB ? 1 : 0))
 #define PTX_WGMMA_RS(N, R, TYPE, A0, A1, A2, A3, B, ON, TB)                                    \
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #ON ", 0;\n"                               \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #ON                                        \
+               ", 0;\n"                                                                        \
                "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" PTX_D##R   \
                "}, {%" #A0 ", %" #A1 ", %" #A2 ", %" #A3 "}, %" #B ", p, 1, 1, %" #TB ";\n}\n" \
                : PTX_F##R                                                                      \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(db), "r"(int(accumulate)), "n"(kTransposeB ? 1 : 0))
-#define PTX_WGMMA_SS_SIZES(TYPE)                                          \
-  if constexpr (R == 32) { PTX_WGMMA_SS(64, 32, TYPE, 32, 33, 34, 35); }  \
-  if constexpr (R == 40) { PTX_WGMMA_SS(80, 40, TYPE, 40, 41, 42, 43); }  \
-  if constexpr (R == 48) { PTX_WGMMA_SS(96, 48, TYPE, 48, 49, 50, 51); }  \
-  if constexpr (R == 64) { PTX_WGMMA_SS(128, 64, TYPE, 64, 65, 66, 67); } \
-  if constexpr (R == 128) { PTX_WGMMA_SS(256, 128, TYPE, 128, 129, 130, 131); }
-#define PTX_WGMMA_RS_SIZES(TYPE)                                                      \
-  if constexpr (R == 32) { PTX_WGMMA_RS(64, 32, TYPE, 32, 33, 34, 35, 36, 37, 38); }  \
-  if constexpr (R == 40) { PTX_WGMMA_RS(80, 40, TYPE, 40, 41, 42, 43, 44, 45, 46); }  \
-  if constexpr (R == 48) { PTX_WGMMA_RS(96, 48, TYPE, 48, 49, 50, 51, 52, 53, 54); }  \
-  if constexpr (R == 64) { PTX_WGMMA_RS(128, 64, TYPE, 64, 65, 66, 67, 68, 69, 70); } \
-  if constexpr (R == 128) { PTX_WGMMA_RS(256, 128, TYPE, 128, 129, 130, 131, 132, 133, 134); }
+#define PTX_WGMMA_SS_SIZES(TYPE)                      \
+  if constexpr (R == 32) {                            \
+    PTX_WGMMA_SS(64, 32, TYPE, 32, 33, 34, 35);       \
+  }                                                   \
+  if constexpr (R == 40) {                            \
+    PTX_WGMMA_SS(80, 40, TYPE, 40, 41, 42, 43);       \
+  }                                                   \
+  if constexpr (R == 48) {                            \
+    PTX_WGMMA_SS(96, 48, TYPE, 48, 49, 50, 51);       \
+  }                                                   \
+  if constexpr (R == 64) {                            \
+    PTX_WGMMA_SS(128, 64, TYPE, 64, 65, 66, 67);      \
+  }                                                   \
+  if constexpr (R == 128) {                           \
+    PTX_WGMMA_SS(256, 128, TYPE, 128, 129, 130, 131); \
+  }
+#define PTX_WGMMA_RS_SIZES(TYPE)                                     \
+  if constexpr (R == 32) {                                           \
+    PTX_WGMMA_RS(64, 32, TYPE, 32, 33, 34, 35, 36, 37, 38);          \
+  }                                                                  \
+  if constexpr (R == 40) {                                           \
+    PTX_WGMMA_RS(80, 40, TYPE, 40, 41, 42, 43, 44, 45, 46);          \
+  }                                                                  \
+  if constexpr (R == 48) {                                           \
+    PTX_WGMMA_RS(96, 48, TYPE, 48, 49, 50, 51, 52, 53, 54);          \
+  }                                                                  \
+  if constexpr (R == 64) {                                           \
+    PTX_WGMMA_RS(128, 64, TYPE, 64, 65, 66, 67, 68, 69, 70);         \
+  }                                                                  \
+  if constexpr (R == 128) {                                          \
+    PTX_WGMMA_RS(256, 128, TYPE, 128, 129, 130, 131, 132, 133, 134); \
+  }
 #endif
 
 template <int R>

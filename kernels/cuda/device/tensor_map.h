@@ -44,15 +44,16 @@ inline CUresult encode(CUtensorMap* map, const TensorMapArgs& args) {
   cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
   simt::check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &encoder, 12000, cudaEnableDefault, &found));
   if (found != cudaDriverEntryPointSuccess) return CUDA_ERROR_NOT_FOUND;
-  using Encoder = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*, const cuuint64_t*,
-                               const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle,
-                               CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+  using Encoder = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
+                               const cuuint64_t*, const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave,
+                               CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
   const std::array<std::uint32_t, 5> steps = {1, 1, 1, 1, 1};
   const auto type = args.dtype == DType::kF16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
   std::array<cuuint64_t, 5> dims{}, strides{};
   for (std::uint32_t i = 0; i < args.rank; ++i) dims[i] = args.dims[i], strides[i] = args.strides[i];
-  return reinterpret_cast<Encoder>(encoder)(map, type, args.rank, const_cast<void*>(args.base), dims.data(), strides.data(),
-                                            args.box.data(), steps.data(), CU_TENSOR_MAP_INTERLEAVE_NONE, args.swizzle,
+  return reinterpret_cast<Encoder>(encoder)(map, type, args.rank, const_cast<void*>(args.base), dims.data(),
+                                            strides.data(), args.box.data(), steps.data(),
+                                            CU_TENSOR_MAP_INTERLEAVE_NONE, args.swizzle,
                                             CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
 #endif
 }

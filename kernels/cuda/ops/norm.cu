@@ -1,8 +1,8 @@
 // RMS norm, alone and fused with the residual addition; rounding as in kernels/cpu/norm.cpp. One block per row,
 // which it reads once: the row waits in registers for its sum of squares.
 #include "kernels/cuda/device/dispatch.h"
-#include "kernels/cuda/ops/ops.h"
 #include "kernels/cuda/device/primitives.cuh"
+#include "kernels/cuda/ops/ops.h"
 #include "kernels/expect.h"
 
 namespace caudal::cuda {
@@ -10,7 +10,7 @@ namespace {
 
 template <class T>
 struct NormParams {
-  const T* x;    // null: residual is only read
+  const T* x;  // null: residual is only read
   T* residual;
   const T* weight;
   T* out;
@@ -35,7 +35,8 @@ __global__ void __launch_bounds__(kThreads) norm_kernel(const __grid_constant__ 
     if (p.x != nullptr) {
       const Vec<T, kSize> x = load_vec<T, kSize>(p.x + row * p.x_stride + column);
 #pragma unroll
-      for (int i = 0; i < kSize; ++i) held[v].value[i] = from_float<T>(to_float(held[v].value[i]) + to_float(x.value[i]));
+      for (int i = 0; i < kSize; ++i)
+        held[v].value[i] = from_float<T>(to_float(held[v].value[i]) + to_float(x.value[i]));
       store_vec(residual + column, held[v]);
     }
 #pragma unroll
@@ -79,9 +80,11 @@ void norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float e
           cudaStream_t stream) {
   if (out.dim(0) == 0) return;
   dispatch_float(out.dtype(), [&]<class T>(std::type_identity<T>) {
-    NormParams<T> params{x.as<T>(), residual.as<T>(), weight.as<T>(), out.as<T>(), 0, residual.stride0(), out.stride0(),
-                         static_cast<int>(out.dim(1)), eps};
-    bool vectors = fits_vectors<T>(out.dim(1), residual, out) && reinterpret_cast<std::uintptr_t>(weight.data()) % 16 == 0;
+    NormParams<T> params{x.as<T>(), residual.as<T>(),   weight.as<T>(), out.as<T>(),
+                         0,         residual.stride0(), out.stride0(),  static_cast<int>(out.dim(1)),
+                         eps};
+    bool vectors =
+        fits_vectors<T>(out.dim(1), residual, out) && reinterpret_cast<std::uintptr_t>(weight.data()) % 16 == 0;
     if (!x.empty()) {
       params.x_stride = x.stride0();
       vectors = vectors && fits_vectors<T>(out.dim(1), x);

@@ -2,8 +2,8 @@
 // kernels/cpu/rope.cpp. One warp per head of a token: lanes hold the pairs (i, i + head_dim / 2), kSize neighbours
 // at a time.
 #include "kernels/cuda/device/dispatch.h"
-#include "kernels/cuda/ops/ops.h"
 #include "kernels/cuda/device/primitives.cuh"
+#include "kernels/cuda/ops/ops.h"
 #include "kernels/expect.h"
 
 namespace caudal::cuda {
@@ -51,7 +51,9 @@ __device__ __forceinline__ void normalise(Pairs<T, kSize>& pairs, const T* norm,
     }
   });
   const float inverse = 1.0F / sqrtf(warp_sum(squares) / static_cast<float>(2 * half) + eps);
-  const auto scaled = [&](T x, T weight) { return from_float<T>(rounded<T>(to_float(x) * inverse) * to_float(weight)); };
+  const auto scaled = [&](T x, T weight) {
+    return from_float<T>(rounded<T>(to_float(x) * inverse) * to_float(weight));
+  };
   Pairs<T, kSize>::for_parts(half, [&](int part, int i) {
     const Vec<T, kSize> low = load_vec<T, kSize>(norm + i), high = load_vec<T, kSize>(norm + half + i);
 #pragma unroll

@@ -1,8 +1,8 @@
 // Copies of rows: embedding lookup, gathering, and copies of KV blocks. Rows are moved as words, the widest that
 // their length and their addresses allow; the elements do not matter.
 #include "kernels/cuda/device/dispatch.h"
-#include "kernels/cuda/ops/ops.h"
 #include "kernels/cuda/device/primitives.cuh"
+#include "kernels/cuda/ops/ops.h"
 #include "kernels/expect.h"
 
 namespace caudal::cuda {
@@ -54,12 +54,19 @@ void take_rows(const Tensor& source, const Tensor& rows, std::int64_t first, boo
   if (out.elements() == 0) return;
   const auto element = static_cast<std::int64_t>(dtype_bytes(out.dtype()));
   const std::int64_t row_bytes = out.dim(1) * element;
-  const std::int64_t widest = word_bytes({address(source), address(out), source.stride0() * element,
-                                          out.stride0() * element, row_bytes});
+  const std::int64_t widest =
+      word_bytes({address(source), address(out), source.stride0() * element, out.stride0() * element, row_bytes});
   dispatch_word(widest, [&]<class Word>(std::type_identity<Word>) {
     constexpr auto kBytes = static_cast<std::int64_t>(sizeof(Word));
-    const TakeParams params{source.data(), rows.as<std::int32_t>(), out.data(), source.stride0() * element / kBytes,
-                            out.stride0() * element / kBytes, row_bytes / kBytes, first, source.dim(0), out.dim(0),
+    const TakeParams params{source.data(),
+                            rows.as<std::int32_t>(),
+                            out.data(),
+                            source.stride0() * element / kBytes,
+                            out.stride0() * element / kBytes,
+                            row_bytes / kBytes,
+                            first,
+                            source.dim(0),
+                            out.dim(0),
                             zero_outside};
     const dim3 grid(static_cast<unsigned>(ceil_div(params.row_words, kThreads)),
                     static_cast<unsigned>(std::min<std::int64_t>(out.dim(0), 65535)));
@@ -163,8 +170,8 @@ void sum_rows(const Tensor& parts, const Tensor& out, cudaStream_t stream) {
 }
 
 void copy_blocks(const Tensor& copies, const Tensor& cache, cudaStream_t stream) {
-  Dim num_blocks("num_blocks"), block_size("block_size", kBlockSize), num_kv_heads("num_kv_heads"), head_dim("head_dim"),
-      n("n"), two("source and destination", 2);
+  Dim num_blocks("num_blocks"), block_size("block_size", kBlockSize), num_kv_heads("num_kv_heads"),
+      head_dim("head_dim"), n("n"), two("source and destination", 2);
   Expect expect("copy_blocks");
   expect.shape("cache", cache, {num_blocks, block_size, num_kv_heads, head_dim}).contiguous("cache", cache);
   expect.shape("copies", copies, {n, two}).dtype("copies", copies, DType::kI32).contiguous("copies", copies);

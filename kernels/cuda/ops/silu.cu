@@ -1,7 +1,7 @@
 // silu(gate) * up; see kernels/cpu/silu.cpp. One thread per vector of the output, rows along the grid's y.
 #include "kernels/cuda/device/dispatch.h"
-#include "kernels/cuda/ops/ops.h"
 #include "kernels/cuda/device/primitives.cuh"
+#include "kernels/cuda/ops/ops.h"
 #include "kernels/expect.h"
 
 namespace caudal::cuda {
@@ -46,7 +46,8 @@ void silu_and_mul(const Tensor& gate_up, const Tensor& out, cudaStream_t stream)
   expect.shape("gate_up", gate_up, {num_tokens, both}).dtype("gate_up", gate_up, out.dtype());
   if (*num_tokens == 0) return;
   dispatch_float(out.dtype(), [&]<class T>(std::type_identity<T>) {
-    const SiluParams<T> params{gate_up.as<T>(), out.as<T>(), *num_tokens, *intermediate, gate_up.stride0(), out.stride0()};
+    const SiluParams<T> params{gate_up.as<T>(), out.as<T>(),       *num_tokens,
+                               *intermediate,   gate_up.stride0(), out.stride0()};
     const auto grid = [&](std::int64_t size) {
       return dim3(static_cast<unsigned>(ceil_div(*intermediate, kThreads * size)),
                   static_cast<unsigned>(std::min<std::int64_t>(*num_tokens, 65535)));

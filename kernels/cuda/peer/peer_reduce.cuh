@@ -1,8 +1,8 @@
 // What one block of one rank does in a one-shot all-reduce; the protocol is described in peer_reduce.h.
 #pragma once
 
-#include "kernels/cuda/peer/peer_reduce.h"
 #include "kernels/cuda/device/primitives.cuh"
+#include "kernels/cuda/peer/peer_reduce.h"
 
 namespace caudal::cuda {
 
@@ -11,7 +11,6 @@ struct PeerMessage {
   long long n;   // elements
   bool aligned;  // data, to 16 bytes
 };
-
 
 // Until rank `from` has made `call`, its time is up, or some rank is known to be lost.
 __device__ __forceinline__ void await_peer(const PeerGroup& group, const uint32_t* flag, uint32_t call, int from) {

@@ -46,8 +46,8 @@ struct PeerGroup {
   std::uint64_t deadline_ns = 0;  // of one call
 };
 
-// data (f32, bf16 or f16, contiguous, at most kMostPeerBytes) becomes the sum over ranks. All ranks make the same calls,
-// each in the order of one stream. May be captured in a graph: what changes from call to call is on the device.
+// data (f32, bf16 or f16, contiguous, at most kMostPeerBytes) becomes the sum over ranks. All ranks make the same
+// calls, each in the order of one stream. May be captured in a graph: what changes from call to call is on the device.
 void peer_all_reduce(const PeerGroup& group, const Tensor& data, cudaStream_t stream);
 
 }  // namespace caudal::cuda

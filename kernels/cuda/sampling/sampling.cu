@@ -196,7 +196,7 @@ __device__ __forceinline__ Cut Row::find_cut(const Cut& within, F mass_of, G tar
   unsigned prefix = 0, known = 0;  // the digits found so far, and the mask of their bits
   for (int shift = 21; shift >= 0; shift = shift == 0 ? -1 : max(shift - 11, 0)) {
     const unsigned digits = shift == 0 ? 0x3FFU : 0x7FFU;  // 11, 11 and 10 bits
-    __syncthreads();  // scratch.index has been read
+    __syncthreads();                                       // scratch.index has been read
     histogram([&](float logit, unsigned key) {
       if (bin_of(logit) != depth || (key & known) != prefix) return -1;
       return static_cast<int>(digits - (key >> shift & digits));  // larger keys first
@@ -223,15 +223,16 @@ __device__ __forceinline__ int Row::draw(const SampleRow& row) {
   scale = fminf(1.0F / row.temperature, 3.402823466e38F);
   Cut cut;
   if (row.top_k > 0 && row.top_k < vocab_size) {
-    cut = find_cut(cut, [](int, float) { return Mass{1}; },
-                   [&](Mass total) { return min(static_cast<Mass>(row.top_k), total); });
+    cut = find_cut(
+        cut, [](int, float) { return Mass{1}; }, [&](Mass total) { return min(static_cast<Mass>(row.top_k), total); });
   }
   if (row.top_p < 1.0F) {
-    cut = find_cut(cut, [&](int, float logit) { return mass(logit); },
-                   [&](Mass total) {
-                     const double target = ceil(static_cast<double>(row.top_p) * static_cast<double>(total));
-                     return max(Mass{1}, min(static_cast<Mass>(target), total));
-                   });
+    cut = find_cut(
+        cut, [&](int, float logit) { return mass(logit); },
+        [&](Mass total) {
+          const double target = ceil(static_cast<double>(row.top_p) * static_cast<double>(total));
+          return max(Mass{1}, min(static_cast<Mass>(target), total));
+        });
   }
   const auto kept = [&](int token, float logit) {
     if (!(logit > -INFINITY) || !cut.keeps(key_of(logit), token) || weight(logit) < row.min_p) return Mass{0};
@@ -254,8 +255,8 @@ __device__ __forceinline__ void Row::write_logprobs(int sampled, int count, std:
   if (threadIdx.x == 0) write(0, sampled);
   if (count == 0) return;
   if (threadIdx.x == 0) scratch.count = 0;
-  const Cut cut = find_cut(Cut(), [](int, float) { return Mass{1}; },
-                           [&](Mass all) { return min(static_cast<Mass>(count), all); });
+  const Cut cut = find_cut(
+      Cut(), [](int, float) { return Mass{1}; }, [&](Mass all) { return min(static_cast<Mass>(count), all); });
   for_tokens([&](int token, float logit) {
     if (cut.keeps(key_of(logit), token)) scratch.top_tokens[atomicAdd(&scratch.count, 1)] = token;
   });
@@ -319,8 +320,15 @@ void sample(const SampleArgs& args, cudaStream_t stream) {
   expect.shape("tokens", args.tokens, {num_rows}).dtype("tokens", args.tokens, DType::kI32);
   expect.that(args.vocab_size > 0 && args.vocab_size <= *columns, "vocab_size must be in [1, columns]");
   expect.that(args.vocab_size <= 1 << 20, "vocabularies beyond 2^20 tokens are not supported");
-  SampleParams params{args.logits.as<float>(), args.logits.stride0(), static_cast<int>(args.vocab_size), args.rows,
-                      args.edits, args.tokens.as<std::int32_t>(), nullptr, nullptr, 0};
+  SampleParams params{args.logits.as<float>(),
+                      args.logits.stride0(),
+                      static_cast<int>(args.vocab_size),
+                      args.rows,
+                      args.edits,
+                      args.tokens.as<std::int32_t>(),
+                      nullptr,
+                      nullptr,
+                      0};
   if (!args.logprobs.empty()) {
     expect.shape("logprobs", args.logprobs, {num_rows, width}).dtype("logprobs", args.logprobs, DType::kF32);
     expect.shape("logprob_tokens", args.logprob_tokens, {num_rows, width});

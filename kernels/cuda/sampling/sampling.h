@@ -1,7 +1,7 @@
 // Sampling on the device: one block per row of logits, from edits to log-probabilities, with no round trip to the
-// host. kernels/cpu/sampling/sample.cpp is the specification; the drawn tokens are its, but for numbers that fall on a step.
-// The host packs what the rows ask for (sampling_pack.h), copies it to the device and launches; tokens stay on the
-// device for the next step's embedding.
+// host. kernels/cpu/sampling/sample.cpp is the specification; the drawn tokens are its, but for numbers that fall on a
+// step. The host packs what the rows ask for (sampling_pack.h), copies it to the device and launches; tokens stay on
+// the device for the next step's embedding.
 #pragma once
 
 #include <driver_types.h>

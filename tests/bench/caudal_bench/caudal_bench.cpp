@@ -44,8 +44,7 @@ void add_server_flags(CommandLine& line, Flags& flags) {
   line.add("--port", flags.port);
   line.add("--zmq", flags.zmq, "Endpoint of the ZeroMQ gateway");
   line.add("--model", flags.load.model, "Default: the first one that the server names");
-  line.add("--vocab-size", flags.load.vocab_size, "Prompts are token ids below this")
-      .positive();
+  line.add("--vocab-size", flags.load.vocab_size, "Prompts are token ids below this").positive();
   line.add("--timeout", flags.timeout_s, "Seconds for one request").within(0.001, 1e6);
 }
 
@@ -56,18 +55,14 @@ void add_workload_flags(CommandLine& line, Flags& flags) {
   line.add("--num-prompts", workload.num_requests).positive();
   line.add("--num-warmups", flags.num_warmups, "Requests sent before, all at once, that are not reported")
       .not_negative();
-  line.add("--request-rate", flags.report.request_rate, "Requests per second; inf = all at once")
-      .positive();
-  line.add("--burstiness", workload.burstiness, "Shape of the gamma-distributed gaps; 1 = Poisson arrivals")
-      .positive();
-  line.add("--max-concurrency", flags.load.max_concurrency, "Requests under way; 0 = no limit")
-      .not_negative();
+  line.add("--request-rate", flags.report.request_rate, "Requests per second; inf = all at once").positive();
+  line.add("--burstiness", workload.burstiness, "Shape of the gamma-distributed gaps; 1 = Poisson arrivals").positive();
+  line.add("--max-concurrency", flags.load.max_concurrency, "Requests under way; 0 = no limit").not_negative();
   line.add("--lengths", workload.lengths, "Default: fixed, or uniform with --random-range-ratio")
       .one_of({"fixed", "uniform", "exponential", "sharegpt"});
   line.add("--random-input-len", workload.mean_prompt_tokens, "Less by default when the context is short").positive();
   line.add("--random-output-len", workload.mean_output_tokens, "As above").positive();
-  line.add("--random-range-ratio", workload.range, "Lengths lie within this share of the means")
-      .within(0.0, 1.0);
+  line.add("--random-range-ratio", workload.range, "Lengths lie within this share of the means").within(0.0, 1.0);
   line.add("--max-output-len", workload.max_output_tokens, "Cap of exponential and sharegpt; as above")
       .within(4, 1 << 20);
   line.add("--seed", workload.seed);
@@ -119,7 +114,7 @@ void raise_file_limit() {
 
 // The first Ctrl-C ends the run, the second the program.
 void watch_interrupt() {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = [](int) { interrupted = true; };
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   sigaction(SIGINT, &action, nullptr);
@@ -181,8 +176,7 @@ Result<void> make_load(Flags& flags, const HttpTarget& target) {
 
 Result<int> bench(const CommandLine& line, Flags& flags) {
   if (const Result<void> done = complete(line, flags); !done) return done.error();
-  const std::string url =
-      flags.base_url.empty() ? fmt::format("http://{}:{}", flags.host, flags.port) : flags.base_url;
+  const std::string url = flags.base_url.empty() ? fmt::format("http://{}:{}", flags.host, flags.port) : flags.base_url;
   const Result<HttpTarget> target = parse_base_url(url);
   if (!target) return target.error();
   if (const Result<void> done = make_load(flags, target.value()); !done) return done.error();

@@ -22,7 +22,7 @@ struct Load {
   std::string model;
   double temperature = 0.0;
   bool ignore_eos = true;
-  std::int32_t max_concurrency = 0;  // requests under way; 0 = no limit
+  std::int32_t max_concurrency = 0;      // requests under way; 0 = no limit
   std::chrono::milliseconds timeout{0};  // of one request
   bool show_progress = false;
   const std::atomic<bool>* interrupted = nullptr;

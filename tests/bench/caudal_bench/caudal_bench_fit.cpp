@@ -32,8 +32,7 @@ Error too_long(const RequestShape& longest, std::int32_t max_context_tokens, con
                                                                : "--random-input-len, --random-output-len";
   return {fmt::format("requests of up to {} prompt and {} output tokens (--lengths {}) do not fit in the context of {} "
                       "tokens that the server has; see {}",
-                      longest.num_prompt_tokens, longest.num_output_tokens, options.lengths, max_context_tokens,
-                      flags),
+                      longest.num_prompt_tokens, longest.num_output_tokens, options.lengths, max_context_tokens, flags),
           ""};
 }
 
@@ -53,7 +52,8 @@ Result<ServedModel> find_model(std::string_view models_json, const std::string& 
     if (!wanted.empty() && name != wanted) continue;
     const json::value* context = member(model, "max_model_len");
     const bool says = context != nullptr && context->is_int64() && context->get_int64() > 0;
-    return ServedModel{name, says ? static_cast<std::int32_t>(std::min<std::int64_t>(context->get_int64(), 1 << 30)) : 0};
+    return ServedModel{name,
+                       says ? static_cast<std::int32_t>(std::min<std::int64_t>(context->get_int64(), 1 << 30)) : 0};
   }
   if (names.empty()) return Error{"the server names no model at /v1/models", "model"};
   return Error{fmt::format("the server has no {}; it has {}", wanted, names), "model"};
@@ -76,9 +76,10 @@ Result<std::string> fit_to_context(const AskedLengths& asked, std::int32_t max_c
                      (has_cap(options) && options.max_output_tokens < kLeastCap);
   const RequestShape longest = longest_request(options);
   if (empty || total(longest) > max_context_tokens) return too_long(wanted, max_context_tokens, options);
-  return fmt::format("The server has a context of {} tokens: up to {} prompt and {} output tokens instead of {} and {}.",
-                     max_context_tokens, longest.num_prompt_tokens, longest.num_output_tokens,
-                     wanted.num_prompt_tokens, wanted.num_output_tokens);
+  return fmt::format(
+      "The server has a context of {} tokens: up to {} prompt and {} output tokens instead of {} and {}.",
+      max_context_tokens, longest.num_prompt_tokens, longest.num_output_tokens, wanted.num_prompt_tokens,
+      wanted.num_output_tokens);
 }
 
 }  // namespace caudal::bench

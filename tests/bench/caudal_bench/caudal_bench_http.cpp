@@ -54,8 +54,8 @@ class HttpClient {
     while (const std::optional<std::size_t> index = run_.take()) {
       asio::co_spawn(io_, serve(*index), asio::detached);
     }
-    arrival_.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
-        std::chrono::duration<double>(run_.idle_s(1.0))));
+    arrival_.expires_after(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(run_.idle_s(1.0))));
     arrival_.async_wait([this](beast::error_code failed) {
       if (!failed) pump();
     });

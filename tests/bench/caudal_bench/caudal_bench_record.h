@@ -17,8 +17,8 @@ struct Record {
   double end_s = 0.0;                   // last event of the stream
   std::vector<double> text_s;           // arrival of each piece of text; a piece may hold several tokens
   std::string text;
-  std::string error;                    // empty: it succeeded
-  bool finished = false;                // succeeded or failed
+  std::string error;      // empty: it succeeded
+  bool finished = false;  // succeeded or failed
 
   void add_text(std::string_view piece, double now_s) {
     end_s = now_s;

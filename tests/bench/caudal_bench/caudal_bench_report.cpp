@@ -28,10 +28,14 @@ const MetricName& name_of(Metric metric) { return kMetrics[static_cast<std::size
 // What one request adds to a metric.
 std::vector<double> values_of(const Record& record, Metric metric) {
   switch (metric) {
-    case Metric::kTtft: return {record.ttft_s()};
-    case Metric::kTpot: return record.output_tokens() > 1 ? std::vector{record.tpot_s()} : std::vector<double>{};
-    case Metric::kItl: return record.itls_s();
-    case Metric::kE2el: return {record.latency_s()};
+    case Metric::kTtft:
+      return {record.ttft_s()};
+    case Metric::kTpot:
+      return record.output_tokens() > 1 ? std::vector{record.tpot_s()} : std::vector<double>{};
+    case Metric::kItl:
+      return record.itls_s();
+    case Metric::kE2el:
+      return {record.latency_s()};
   }
   return {};
 }

@@ -14,9 +14,7 @@ Run::Run(const Load& load) : load_(load), records_(load.requests.size()) {
   }
 }
 
-double Run::now_s() const {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-}
+double Run::now_s() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 
 std::optional<std::size_t> Run::take() {
   if (idle_s(1.0) > 0.0) return std::nullopt;
@@ -46,8 +44,8 @@ void Run::show_progress() const {
   constexpr std::size_t kWidth = 30;
   const double elapsed_s = now_s();
   const std::size_t filled = records_.empty() ? kWidth : kWidth * num_finished_ / records_.size();
-  fmt::print(stderr, "\r{:>3}% |{:#<{}}{:-<{}}| {}/{} [{:.0f}s, {:.2f} req/s] ", 100 * filled / kWidth, "", filled,
-             "", kWidth - filled, num_finished_, records_.size(), elapsed_s,
+  fmt::print(stderr, "\r{:>3}% |{:#<{}}{:-<{}}| {}/{} [{:.0f}s, {:.2f} req/s] ", 100 * filled / kWidth, "", filled, "",
+             kWidth - filled, num_finished_, records_.size(), elapsed_s,
              static_cast<double>(num_finished_) / std::max(elapsed_s, 1e-3));
   if (over()) fmt::print(stderr, "\n");
 }

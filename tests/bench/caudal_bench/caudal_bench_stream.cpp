@@ -82,11 +82,10 @@ void CompletionStream::end() {
 }
 
 std::string completion_json(const CompletionBody& body, const std::vector<std::int32_t>& prompt) {
-  return fmt::format(
-      R"({{"model":{},"prompt":[{}],"max_tokens":{},"temperature":{},"ignore_eos":{},)"
-      R"("stream":true,"stream_options":{{"include_usage":true}}}})",
-      json::serialize(json::string(body.model)), fmt::join(prompt, ","), body.max_tokens, body.temperature,
-      body.ignore_eos);
+  return fmt::format(R"({{"model":{},"prompt":[{}],"max_tokens":{},"temperature":{},"ignore_eos":{},)"
+                     R"("stream":true,"stream_options":{{"include_usage":true}}}})",
+                     json::serialize(json::string(body.model)), fmt::join(prompt, ","), body.max_tokens,
+                     body.temperature, body.ignore_eos);
 }
 
 }  // namespace caudal::bench

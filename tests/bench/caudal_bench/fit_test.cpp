@@ -43,7 +43,8 @@ TEST(Fit, CutsDefaultsAndSaysSo) {
   const std::string said = fit_to_context({}, 1024, options).value();
   EXPECT_EQ(options.mean_prompt_tokens, 896);
   EXPECT_EQ(options.mean_output_tokens, 128);
-  EXPECT_THAT(said, HasSubstr("context of 1024 tokens: up to 896 prompt and 128 output tokens instead of 1024 and 128"));
+  EXPECT_THAT(said,
+              HasSubstr("context of 1024 tokens: up to 896 prompt and 128 output tokens instead of 1024 and 128"));
 }
 
 TEST(Fit, WhateverTheLengths) {
@@ -91,7 +92,8 @@ TEST(FindModel, NeedsOne) {
   EXPECT_EQ(find_model(two, "m").value().max_context_tokens, 512);
   EXPECT_EQ(find_model(two, "n").value().max_context_tokens, 0);
   EXPECT_THAT(find_model(two, "o").error().message, HasSubstr("no o; it has m, n"));
-  for (const char* bad : {"", "[]", R"({"data":[]})", R"({"data":[{"id":3}]})"}) EXPECT_FALSE(find_model(bad, "")) << bad;
+  for (const char* bad : {"", "[]", R"({"data":[]})", R"({"data":[{"id":3}]})"})
+    EXPECT_FALSE(find_model(bad, "")) << bad;
 }
 
 }  // namespace

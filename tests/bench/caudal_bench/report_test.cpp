@@ -104,10 +104,26 @@ TEST(Report, WritesTheKnownKeys) {
   const std::vector<Record> records = hand_made();
   const ReportOptions options;
   const auto out = boost::json::parse(report_json(make_report(records, 4.0, options), records, options)).as_object();
-  for (const char* key : {"duration", "completed", "failed", "total_input_tokens", "total_output_tokens",
-                          "request_throughput", "request_goodput", "output_throughput", "total_token_throughput",
-                          "max_output_tokens_per_s", "max_concurrent_requests", "input_lens", "output_lens", "ttfts",
-                          "itls", "latencies", "start_times", "queue_times", "generated_texts", "errors"}) {
+  for (const char* key : {"duration",
+                          "completed",
+                          "failed",
+                          "total_input_tokens",
+                          "total_output_tokens",
+                          "request_throughput",
+                          "request_goodput",
+                          "output_throughput",
+                          "total_token_throughput",
+                          "max_output_tokens_per_s",
+                          "max_concurrent_requests",
+                          "input_lens",
+                          "output_lens",
+                          "ttfts",
+                          "itls",
+                          "latencies",
+                          "start_times",
+                          "queue_times",
+                          "generated_texts",
+                          "errors"}) {
     EXPECT_TRUE(out.contains(key)) << key;
   }
   for (const std::string metric : {"ttft", "tpot", "itl", "e2el"}) {

@@ -72,8 +72,7 @@ class Run {
 
  private:
   // Blocks in random order, as after hours of serving.
-  static std::vector<std::int32_t> deal(const Sequences& sequences, std::int64_t max_blocks,
-                                        std::int64_t blocks) {
+  static std::vector<std::int32_t> deal(const Sequences& sequences, std::int64_t max_blocks, std::int64_t blocks) {
     std::vector<std::int32_t> order(static_cast<std::size_t>(blocks)), table;
     std::iota(order.begin(), order.end(), 0);
     std::shuffle(order.begin(), order.end(), std::mt19937(1));
@@ -95,8 +94,8 @@ class Run {
   }
   void* upload(const std::vector<std::int32_t>& values) {
     bench::DeviceMemory& memory = memory_.emplace_back(values.size() * sizeof(std::int32_t));
-    bench::check(cudaMemcpy(memory.data(), values.data(), values.size() * sizeof(std::int32_t),
-                            cudaMemcpyHostToDevice));
+    bench::check(
+        cudaMemcpy(memory.data(), values.data(), values.size() * sizeof(std::int32_t), cudaMemcpyHostToDevice));
     return memory.data();
   }
 
@@ -125,8 +124,7 @@ void run_decode(double peak) {
     for (const std::int32_t queries : {1, 5}) {
       Sequences batch;
       for (int s = 0; s < 64; ++s) batch.add(queries, context);
-      report_read((queries == 1 ? "decode 64 x " : "verify 64 x 5 of ") + std::to_string(context), batch, 128,
-                  peak);
+      report_read((queries == 1 ? "decode 64 x " : "verify 64 x 5 of ") + std::to_string(context), batch, 128, peak);
     }
   }
   Sequences skewed, single;
@@ -141,8 +139,7 @@ void run_prefill(double peak) {
     for (const std::int32_t tokens : {2048, 4096, 8192, 16384}) {
       Sequences prompt;
       prompt.add(tokens, tokens);
-      report_flops("prefill d" + std::to_string(head_dim) + " " + std::to_string(tokens), prompt, head_dim,
-                   peak);
+      report_flops("prefill d" + std::to_string(head_dim) + " " + std::to_string(tokens), prompt, head_dim, peak);
     }
   }
   Sequences chunk, mix;

@@ -43,7 +43,8 @@ double median(std::vector<double> values) {
 class GapBench {
  public:
   explicit GapBench(const Options& options)
-      : options_(options), backend_(or_exit(make_backend({.device = options.device, .max_isa = ""}))),
+      : options_(options),
+        backend_(or_exit(make_backend({.device = options.device, .max_isa = ""}))),
         group_(std::move(make_local_group(1).front())) {
     RunnerOptions runner;
     runner.load_format = LoadFormat::kDummy;
@@ -123,7 +124,11 @@ class GapBench {
     for (std::int32_t i = 0; i < options_.steps; ++i) {
       std::atomic<bool> open{false};
       check(cudaLaunchHostFunc(
-          stream(), [](void* gate) { while (!*static_cast<std::atomic<bool>*>(gate)) std::this_thread::yield(); }, &open));
+          stream(),
+          [](void* gate) {
+            while (!*static_cast<std::atomic<bool>*>(gate)) std::this_thread::yield();
+          },
+          &open));
       check(cudaEventRecord(begin_, stream()));
       submit(decode());
       check(cudaEventRecord(end_, stream()));

@@ -19,8 +19,7 @@ constexpr int kSide = 8192;
 
 __global__ void __launch_bounds__(256) fill_kernel(__nv_bfloat16* out, std::size_t elements) {
   const std::size_t stride = static_cast<std::size_t>(gridDim.x) * blockDim.x;
-  for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < elements;
-       i += stride) {
+  for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < elements; i += stride) {
     std::uint64_t x = (i + 1) * 0x9E3779B97F4A7C15ULL;
     x = (x ^ (x >> 31)) * 0xBF58476D1CE4E5B9ULL;
     float sum = -6.0F;  // of four uniform numbers: variance 4 * 9 / 12
@@ -55,9 +54,7 @@ void check(cudaError_t status) {
   if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
 }
 
-DeviceMemory::DeviceMemory(std::size_t bytes) {
-  check(cudaMalloc(&data_, std::max<std::size_t>(bytes, 256)));
-}
+DeviceMemory::DeviceMemory(std::size_t bytes) { check(cudaMalloc(&data_, std::max<std::size_t>(bytes, 256))); }
 DeviceMemory::~DeviceMemory() {
   if (data_ != nullptr) cudaFree(data_);
 }
@@ -94,9 +91,8 @@ double measure_read_bandwidth() {
   int sms = 0;
   check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, 0));
   const double seconds = median_seconds([&] {
-    simt::launch(read_kernel, static_cast<unsigned>(sms * 4), 512, 0, nullptr,
-                 static_cast<const uint4*>(data.data()), kReadBytes / 16,
-                 static_cast<std::uint32_t*>(out.data()));
+    simt::launch(read_kernel, static_cast<unsigned>(sms * 4), 512, 0, nullptr, static_cast<const uint4*>(data.data()),
+                 kReadBytes / 16, static_cast<std::uint32_t*>(out.data()));
   });
   return static_cast<double>(kReadBytes) / seconds;
 }
@@ -116,17 +112,16 @@ double measure_matmul_flops() {
   check(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &transpose, sizeof transpose));
   check(cublasLtMatrixLayoutCreate(&layout, CUDA_R_16BF, kSide, kSide, kSide));
   check(cublasLtMatmulPreferenceCreate(&preference));
-  check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                             &kWorkspace, sizeof kWorkspace));
+  check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace,
+                                             sizeof kWorkspace));
   cublasLtMatmulHeuristicResult_t best{};
   int found = 0;
-  check(cublasLtMatmulAlgoGetHeuristic(handle, product, layout, layout, layout, layout, preference, 1, &best,
-                                       &found));
+  check(cublasLtMatmulAlgoGetHeuristic(handle, product, layout, layout, layout, layout, preference, 1, &best, &found));
   if (found == 0) throw std::runtime_error("cuBLASLt has no algorithm for a bf16 product");
   const float one = 1.0F, zero = 0.0F;
   const double seconds = median_seconds([&] {
-    check(cublasLtMatmul(handle, product, &one, a.data(), layout, b.data(), layout, &zero, c.data(), layout,
-                         c.data(), layout, &best.algo, workspace.data(), kWorkspace, nullptr));
+    check(cublasLtMatmul(handle, product, &one, a.data(), layout, b.data(), layout, &zero, c.data(), layout, c.data(),
+                         layout, &best.algo, workspace.data(), kWorkspace, nullptr));
   });
   cublasLtMatmulPreferenceDestroy(preference);
   cublasLtMatrixLayoutDestroy(layout);

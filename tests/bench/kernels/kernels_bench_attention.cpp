@@ -1,6 +1,7 @@
 // Speed of paged_attention, bf16, Qwen2.5-0.5B heads (14 query, 2 KV, size 64), on all cores.
-//   prefill/T    T tokens of one prompt: TFLOP/s of the causal half and its share of a large oneDNN product taken in turns
-//   decode/B/C   one token of each of B sequences with contexts of C tokens: GB/s of K and V, and the share of a plain
+//   prefill/T    T tokens of one prompt: TFLOP/s of the causal half and its share of a large oneDNN product taken in
+//   turns decode/B/C   one token of each of B sequences with contexts of C tokens: GB/s of K and V, and the share of a
+//   plain
 //                read; small contexts fit a cache and may exceed it
 #include <cmath>
 #include <numeric>
@@ -34,8 +35,8 @@ class AttentionCase {
                                Tensor(contexts_.data(), DType::kI32, {sequences}),
                                Tensor(table_.data(), DType::kI32, {sequences, blocks_}), start_, contexts_};
     const AttentionParams params{0.125F, 0, 0.0F};
-    cpu_device().paged_attention(qkv_.tensor.columns(0, kHeads * kHeadDim).split_columns(kHeadDim), cache(k_), cache(v_),
-                                 batch, params, out_.tensor.split_columns(kHeadDim));
+    cpu_device().paged_attention(qkv_.tensor.columns(0, kHeads * kHeadDim).split_columns(kHeadDim), cache(k_),
+                                 cache(v_), batch, params, out_.tensor.split_columns(kHeadDim));
   }
 
  private:
@@ -52,7 +53,9 @@ void prefill(benchmark::State& state) {
   const auto tokens = static_cast<std::int32_t>(state.range(0));
   AttentionCase one(1, tokens, tokens);
   Paired pair;
-  for (auto _ : state) pair.turn(state, [&] { one.run(); }, [&] { dnnl_peak().run(); });
+  for (auto _ : state)
+    pair.turn(
+        state, [&] { one.run(); }, [&] { dnnl_peak().run(); });
   const double flops = 2.0 * kHeads * kHeadDim * static_cast<double>(tokens) * static_cast<double>(tokens);
   state.counters["TFLOP/s"] = flops / pair.op_seconds() / 1e12;
   state.counters["of_onednn_peak"] = flops / pair.op_seconds() * pair.yardstick_seconds() / dnnl_peak().flops();
@@ -63,7 +66,9 @@ void decode(benchmark::State& state) {
   AttentionCase batch(sequences, 1, context);
   const BenchTensor plain(DType::kBF16, 1, 128 << 20);
   Paired pair;
-  for (auto _ : state) pair.turn(state, [&] { batch.run(); }, [&] { read_all(plain.tensor); });
+  for (auto _ : state)
+    pair.turn(
+        state, [&] { batch.run(); }, [&] { read_all(plain.tensor); });
   const double bytes = 4.0 * kKvHeads * kHeadDim * static_cast<double>(sequences) * static_cast<double>(context);
   const double read = static_cast<double>(plain.tensor.bytes()) / pair.yardstick_seconds();
   state.counters["GB/s"] = bytes / pair.op_seconds() / 1e9;

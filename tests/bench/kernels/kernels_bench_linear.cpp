@@ -1,7 +1,9 @@
 // Speed of linear, bf16, on all cores, in turns with yardsticks of the same process:
 //   model/N    all matrix products of Qwen2.5-0.5B (24 layers; output head to f32 for min(N, 32) rows) for N tokens:
-//              GB/s of weights and the share of a plain read of as many bytes; TFLOP/s and the share of a large oneDNN product
-//   shape/..   one product, and its time relative to oneDNN's for the same shape with packed weights (above 1 = we are faster)
+//              GB/s of weights and the share of a plain read of as many bytes; TFLOP/s and the share of a large oneDNN
+//              product
+//   shape/..   one product, and its time relative to oneDNN's for the same shape with packed weights (above 1 = we are
+//   faster)
 #include <vector>
 
 #include "tests/bench/paired.h"
@@ -81,7 +83,8 @@ void shape(benchmark::State& state, DType dtype) {
   DnnlMatmul dnnl(dtype, state.range(0), shape.out, shape.in);
   Paired pair;
   for (auto _ : state) {
-    pair.turn(state, [&] { cpu_device().linear(x.tensor, *linear, y.tensor); }, [&] { dnnl.run(); });
+    pair.turn(
+        state, [&] { cpu_device().linear(x.tensor, *linear, y.tensor); }, [&] { dnnl.run(); });
   }
   state.counters["TFLOP/s"] = dnnl.flops() / pair.op_seconds() / 1e12;
   state.counters["vs_onednn"] = pair.yardstick_seconds() / pair.op_seconds();
@@ -94,8 +97,20 @@ void every_shape(benchmark::internal::Benchmark* benchmark) {
   benchmark->Iterations(kTurns)->UseManualTime()->Unit(benchmark::kMicrosecond);
 }
 
-BENCHMARK(model_products)->Name("model")->Arg(1)->Arg(32)->Iterations(kTurns)->UseManualTime()->Unit(benchmark::kMillisecond);
-BENCHMARK(model_products)->Name("model")->Arg(512)->Arg(2048)->Iterations(5)->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(model_products)
+    ->Name("model")
+    ->Arg(1)
+    ->Arg(32)
+    ->Iterations(kTurns)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(model_products)
+    ->Name("model")
+    ->Arg(512)
+    ->Arg(2048)
+    ->Iterations(5)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(shape, bf16, DType::kBF16)->Apply(every_shape);
 BENCHMARK_CAPTURE(shape, f32, DType::kF32)->Apply(every_shape);
 

@@ -15,8 +15,7 @@
 namespace caudal {
 namespace {
 
-constexpr std::int64_t kHidden = 896, kIntermediate = 4864, kHeads = 14, kKvHeads = 2, kHeadDim = 64,
-                       kVocab = 151936;
+constexpr std::int64_t kHidden = 896, kIntermediate = 4864, kHeads = 14, kKvHeads = 2, kHeadDim = 64, kVocab = 151936;
 
 Backend& device() {
   static const std::unique_ptr<Backend> backend = [] {
@@ -30,8 +29,7 @@ Backend& device() {
 // A tensor with its own memory, filled with normal numbers (i32: zeros).
 struct Data {
   Data(DType dtype, std::int64_t rows, std::int64_t columns) {
-    Result<Buffer> allocated =
-        device().allocate(static_cast<std::size_t>(rows * columns) * dtype_bytes(dtype));
+    Result<Buffer> allocated = device().allocate(static_cast<std::size_t>(rows * columns) * dtype_bytes(dtype));
     CHECK(allocated.ok());
     buffer = std::move(allocated).value();
     tensor = buffer.tensor(dtype, {rows, columns});
@@ -87,20 +85,16 @@ void add_rms_norm(benchmark::State& state) {
 }
 
 void silu_and_mul(benchmark::State& state) {
-  const Data gate_up(DType::kBF16, state.range(0), 2 * kIntermediate),
-      out(DType::kBF16, state.range(0), kIntermediate);
+  const Data gate_up(DType::kBF16, state.range(0), 2 * kIntermediate), out(DType::kBF16, state.range(0), kIntermediate);
   for (auto _ : state) device().silu_and_mul(gate_up.tensor, out.tensor);
   report(state, gate_up.tensor.bytes() + out.tensor.bytes());
 }
 
 void rope_and_cache(benchmark::State& state) {
-  const std::int64_t num_tokens = state.range(0), num_blocks = num_tokens / kBlockSize + 1,
-                     kv = kKvHeads * kHeadDim;
-  const Data qkv(DType::kBF16, num_tokens, kHeads * kHeadDim + 2 * kv),
-      cos_sin(DType::kF32, num_tokens, kHeadDim);
+  const std::int64_t num_tokens = state.range(0), num_blocks = num_tokens / kBlockSize + 1, kv = kKvHeads * kHeadDim;
+  const Data qkv(DType::kBF16, num_tokens, kHeads * kHeadDim + 2 * kv), cos_sin(DType::kF32, num_tokens, kHeadDim);
   const Data positions(DType::kI32, 1, num_tokens), slots(DType::kI32, 1, num_tokens);
-  const Data k_cache(DType::kBF16, num_blocks * kBlockSize, kv),
-      v_cache(DType::kBF16, num_blocks * kBlockSize, kv);
+  const Data k_cache(DType::kBF16, num_blocks * kBlockSize, kv), v_cache(DType::kBF16, num_blocks * kBlockSize, kv);
   for (std::int32_t i = 0; i < num_tokens; ++i) {
     positions.tensor.as<std::int32_t>()[i] = i;
     slots.tensor.as<std::int32_t>()[i] = i;
@@ -112,8 +106,7 @@ void rope_and_cache(benchmark::State& state) {
   args.cos_sin = cos_sin.tensor.reshaped({num_tokens, 2, kHeadDim / 2});
   args.k_cache = k_cache.tensor.reshaped({num_blocks, kBlockSize, kKvHeads, kHeadDim});
   args.v_cache = v_cache.tensor.reshaped({num_blocks, kBlockSize, kKvHeads, kHeadDim});
-  for (std::int64_t i = 0; i < cos_sin.tensor.elements();
-       ++i) {  // any true angle: lengths must stay as they are
+  for (std::int64_t i = 0; i < cos_sin.tensor.elements(); ++i) {  // any true angle: lengths must stay as they are
     cos_sin.tensor.as<float>()[i] = i % kHeadDim < kHeadDim / 2 ? 0.6F : 0.8F;
   }
   for (auto _ : state) device().rope_and_cache(args);
@@ -176,12 +169,9 @@ void register_all() {
   benchmark::RegisterBenchmark("gather_rows", gather_rows)->Apply(tokens);
   benchmark::RegisterBenchmark("copy_blocks", copy_blocks)->Apply(tokens);
   const std::pair<const char*, SamplingParams> samplers[] = {
-      {"sample/greedy", params_of(0.0F, 0, 1.0F, 0.0F)},
-      {"sample/temperature", params_of(0.8F, 0, 1.0F, 0.0F)},
-      {"sample/top_k_50", params_of(0.8F, 50, 1.0F, 0.0F)},
-      {"sample/top_p_0.95", params_of(0.8F, 0, 0.95F, 0.0F)},
-      {"sample/min_p_0.05", params_of(0.8F, 0, 1.0F, 0.05F)},
-      {"sample/k_20_p_0.9", params_of(0.8F, 20, 0.9F, 0.0F)}};
+      {"sample/greedy", params_of(0.0F, 0, 1.0F, 0.0F)},      {"sample/temperature", params_of(0.8F, 0, 1.0F, 0.0F)},
+      {"sample/top_k_50", params_of(0.8F, 50, 1.0F, 0.0F)},   {"sample/top_p_0.95", params_of(0.8F, 0, 0.95F, 0.0F)},
+      {"sample/min_p_0.05", params_of(0.8F, 0, 1.0F, 0.05F)}, {"sample/k_20_p_0.9", params_of(0.8F, 20, 0.9F, 0.0F)}};
   for (const auto& [name, params] : samplers) {
     benchmark::RegisterBenchmark(name, [params = params](benchmark::State& state) { sample(state, params); })
         ->Arg(1)

@@ -66,8 +66,7 @@ TEST(Oniguruma, EmptyMatchesAdvance) {
 }
 
 TEST(Oniguruma, RefusesWhatPcre2WouldReadDifferently) {
-  for (const std::string expression :
-       {"[a[bc]]", "[a&&b]", "a{1,2}+", "\\", R"([\W])", R"(\u12)", R"(\pL)"}) {
+  for (const std::string expression : {"[a[bc]]", "[a&&b]", "a{1,2}+", "\\", R"([\W])", R"(\u12)", R"(\pL)"}) {
     const Result<std::string> translated = translate_oniguruma(expression);
     EXPECT_FALSE(translated.ok()) << expression;
   }

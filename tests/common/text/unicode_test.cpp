@@ -79,8 +79,7 @@ TEST(NormalForm, ComposesAndDecomposes) {
   EXPECT_EQ(normalize_unicode("\u1100\u1161\u11A8", NormalForm::kNfc), "\uAC01");
   EXPECT_EQ(normalize_unicode("\uFB01\u00BD", NormalForm::kNfkc), "fi1\u20442");
   EXPECT_EQ(normalize_unicode("a\u0301\u0316", NormalForm::kNfd), "a\u0316\u0301");
-  EXPECT_EQ(normalize_unicode(std::string_view("\0a\xCC\x81", 4), NormalForm::kNfc),
-            std::string_view("\0\u00E1", 3));
+  EXPECT_EQ(normalize_unicode(std::string_view("\0a\xCC\x81", 4), NormalForm::kNfc), std::string_view("\0\u00E1", 3));
 }
 
 // U+11938 came with Unicode 13, U+1ABF with 13, U+0C3C with 14.

@@ -46,8 +46,7 @@ INSTANTIATE_TEST_SUITE_P(Families, Detokenizer, testing::ValuesIn(test::families
 TEST(DetokenizerDeltas, CharactersWaitForTheirLastByte) {
   const auto tokenizer = test::load_family("gpt2");
   const std::vector<TokenId> ids = ids_of(*tokenizer, {"a", "ð", "Ł", "ĺ", "Ģ", "ð"});
-  EXPECT_EQ(deltas(*tokenizer, ids, true),
-            (std::vector<std::string>{"a", "", "", "", "\U0001F600", "", "\uFFFD"}));
+  EXPECT_EQ(deltas(*tokenizer, ids, true), (std::vector<std::string>{"a", "", "", "", "\U0001F600", "", "\uFFFD"}));
 }
 
 TEST(DetokenizerDeltas, RunsOfByteTokensWaitForTheirEnd) {

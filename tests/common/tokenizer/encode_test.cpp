@@ -50,8 +50,7 @@ TEST(Encode, EmptyTextIsOnlyTheTokensAroundIt) {
 TEST(Encode, BytesThatAreNotUtf8CountAsReplacementCharacters) {
   for (const std::string& family : test::families()) {
     const auto tokenizer = test::load_family(family);
-    EXPECT_EQ(tokenizer->encode("a\xFF\xE4\xB8 b\xF0\x9F"), tokenizer->encode("a\uFFFD\uFFFD b\uFFFD"))
-        << family;
+    EXPECT_EQ(tokenizer->encode("a\xFF\xE4\xB8 b\xF0\x9F"), tokenizer->encode("a\uFFFD\uFFFD b\uFFFD")) << family;
   }
 }
 
@@ -114,8 +113,7 @@ TEST(Encode, ThreadsShareOneTokenizer) {
   }
   for (std::thread& thread : threads) thread.join();
   int num_lossless = 0;  // texts with special tokens in them decode to less
-  for (int i = 0; i < kTexts; ++i)
-    num_lossless += tokenizer->decode(expected[i], true) == generator.text(6, i) ? 1 : 0;
+  for (int i = 0; i < kTexts; ++i) num_lossless += tokenizer->decode(expected[i], true) == generator.text(6, i) ? 1 : 0;
   EXPECT_GT(num_lossless, kTexts / 2);
   for (const int count : num_equal) EXPECT_EQ(count, num_lossless);
 }

@@ -22,9 +22,7 @@ std::uint64_t mix(std::uint64_t z) {
   return z ^ (z >> 31);
 }
 
-std::filesystem::path reference_dir() {
-  return std::filesystem::path(CAUDAL_TEST_DATA) / "reference/tokenizers";
-}
+std::filesystem::path reference_dir() { return std::filesystem::path(CAUDAL_TEST_DATA) / "reference/tokenizers"; }
 
 std::vector<std::string> strings(const boost::json::value& list) {
   std::vector<std::string> output;
@@ -58,16 +56,12 @@ TextGenerator::TextGenerator() {
   words_ = strings(spec.at("words"));
   snippets_ = strings(spec.at("snippets"));
   for (const auto& range : spec.at("ranges").as_array()) {
-    ranges_.emplace_back(static_cast<char32_t>(range.at(0).as_int64()),
-                         static_cast<char32_t>(range.at(1).as_int64()));
+    ranges_.emplace_back(static_cast<char32_t>(range.at(0).as_int64()), static_cast<char32_t>(range.at(1).as_int64()));
   }
-  for (const auto& space : spec.at("spaces").as_array())
-    spaces_.push_back(static_cast<char32_t>(space.as_int64()));
+  for (const auto& space : spec.at("spaces").as_array()) spaces_.push_back(static_cast<char32_t>(space.as_int64()));
 }
 
-char32_t TextGenerator::character(Random& rng) const {
-  return from_range(rng, ranges_[rng.below(ranges_.size())]);
-}
+char32_t TextGenerator::character(Random& rng) const { return from_range(rng, ranges_[rng.below(ranges_.size())]); }
 
 void TextGenerator::append_segment(Random& rng, std::string& output) const {
   const std::uint64_t kind = rng.below(10);
@@ -88,8 +82,7 @@ void TextGenerator::append_segment(Random& rng, std::string& output) const {
     const std::uint64_t limit = rng.below(40) == 0 ? 600 : 12;
     for (std::uint64_t n = 1 + rng.below(limit); n > 0; --n) append_utf8(output, c);
   } else {
-    for (std::uint64_t n = 1 + rng.below(5); n > 0; --n)
-      append_utf8(output, spaces_[rng.below(spaces_.size())]);
+    for (std::uint64_t n = 1 + rng.below(5); n > 0; --n) append_utf8(output, spaces_[rng.below(spaces_.size())]);
   }
 }
 

@@ -26,8 +26,7 @@ std::string read_file(const std::filesystem::path& path) {
 class HfJson : public testing::Test {
  protected:
   void SetUp() override {
-    dir_ = std::filesystem::path(testing::TempDir()) /
-           testing::UnitTest::GetInstance()->current_test_info()->name();
+    dir_ = std::filesystem::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::create_directories(dir_);
   }
   void TearDown() override { std::filesystem::remove_all(dir_); }
@@ -35,8 +34,7 @@ class HfJson : public testing::Test {
   void write(const std::string& name, const std::string& text) { std::ofstream(dir_ / name) << text; }
 
   // Loads the family's file after `edit`.
-  Result<std::unique_ptr<Tokenizer>> load(const std::string& family,
-                                          const std::function<void(json::object&)>& edit) {
+  Result<std::unique_ptr<Tokenizer>> load(const std::string& family, const std::function<void(json::object&)>& edit) {
     json::value document = json::parse(read_file(test::family_dir(family) / "tokenizer.json"));
     edit(document.as_object());
     write("tokenizer.json", json::serialize(document));
@@ -60,14 +58,11 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
   };
   const std::vector<Case> cases = {
       {"model is missing", [](auto& root) { root.erase("model"); }},
-      {"model.type 'Unigram' is not supported; known: BPE",
-       [](auto& root) { model(root)["type"] = "Unigram"; }},
+      {"model.type 'Unigram' is not supported; known: BPE", [](auto& root) { model(root)["type"] = "Unigram"; }},
       {"model.vocab must be an object", [](auto& root) { model(root)["vocab"] = 1; }},
       {"model.vocab.x must be an integer", [](auto& root) { model(root)["vocab"].as_object()["x"] = -1; }},
-      {"model.vocab.x must be an integer",
-       [](auto& root) { model(root)["vocab"].as_object()["x"] = 1LL << 40; }},
-      {"model.vocab id 5 is given to two tokens",
-       [](auto& root) { model(root)["vocab"].as_object()["x y"] = 5; }},
+      {"model.vocab.x must be an integer", [](auto& root) { model(root)["vocab"].as_object()["x"] = 1LL << 40; }},
+      {"model.vocab id 5 is given to two tokens", [](auto& root) { model(root)["vocab"].as_object()["x y"] = 5; }},
       {"model.merges[1] must be a pair", [](auto& root) { model(root)["merges"].as_array()[1] = 3; }},
       {"model.merges[1] must be a pair", [](auto& root) { model(root)["merges"].as_array()[1] = {"a"}; }},
       {"model.merges[1] must be a pair", [](auto& root) { model(root)["merges"].as_array()[1] = "a b c"; }},
@@ -77,8 +72,7 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
        }},
       {"model.unk_token the token is not", [](auto& root) { model(root)["unk_token"] = "nope"; }},
       {"model.dropout is for training only", [](auto& root) { model(root)["dropout"] = 0.1; }},
-      {"model.end_of_word_suffix is not supported",
-       [](auto& root) { model(root)["end_of_word_suffix"] = "</w>"; }},
+      {"model.end_of_word_suffix is not supported", [](auto& root) { model(root)["end_of_word_suffix"] = "</w>"; }},
       {"model.byte_fallback must be true or false", [](auto& root) { model(root)["byte_fallback"] = "yes"; }},
       {"normalizer.type 'Lowercase' is not supported; known: Sequence, NFC",
        [](auto& root) {
@@ -93,9 +87,7 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
          root["pre_tokenizer"].at("pretokenizers").as_array()[0].as_object()["pattern"] = {{"Regex", "("}};
        }},
       {"pre_tokenizer.pretokenizers[0].behavior must be",
-       [](auto& root) {
-         root["pre_tokenizer"].at("pretokenizers").as_array()[0].as_object()["behavior"] = "x";
-       }},
+       [](auto& root) { root["pre_tokenizer"].at("pretokenizers").as_array()[0].as_object()["behavior"] = "x"; }},
       {"pre_tokenizer.type 'BertPreTokenizer' is not supported",
        [](auto& root) {
          root["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
@@ -135,8 +127,7 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
   };
   for (const Case& c : cases) {
     const std::string message = error_of("llama3", c.edit);
-    EXPECT_TRUE(message.starts_with("tokenizer.json: " + c.expected))
-        << message << "\nexpected: " << c.expected;
+    EXPECT_TRUE(message.starts_with("tokenizer.json: " + c.expected)) << message << "\nexpected: " << c.expected;
   }
 }
 
@@ -195,8 +186,7 @@ TEST_F(HfJson, ConfigNamesTokensAndAddsThem) {
   EXPECT_EQ(tokenizer.named_tokens().unk, std::nullopt);
   EXPECT_EQ(tokenizer.vocab_size(), 5001);
   EXPECT_EQ(tokenizer.id_to_token(4999), std::nullopt);
-  EXPECT_EQ(tokenizer.encode("<|extra|>"),
-            (std::vector<TokenId>{5000, tokenizer.named_tokens().eos.value()}));
+  EXPECT_EQ(tokenizer.encode("<|extra|>"), (std::vector<TokenId>{5000, tokenizer.named_tokens().eos.value()}));
 }
 
 TEST_F(HfJson, ConfigErrorsNameTheConfig) {
@@ -204,8 +194,7 @@ TEST_F(HfJson, ConfigErrorsNameTheConfig) {
            {"{", "is not valid JSON"},
            {R"({"bos_token": 3})", "bos_token must be a string"},
            {R"({"add_bos_token": true})", "add_bos_token is true, but there is no such token"},
-           {R"({"added_tokens_decoder": {"x": {"content": "a"}}})",
-            "added_tokens_decoder.x the key is not a token id"},
+           {R"({"added_tokens_decoder": {"x": {"content": "a"}}})", "added_tokens_decoder.x the key is not a token id"},
            {R"({"added_tokens_decoder": {"9": {}}})", "added_tokens_decoder.9.content is missing"}}) {
     write("tokenizer_config.json", config);
     const std::string message = error_of("llama3", [](json::object&) {});

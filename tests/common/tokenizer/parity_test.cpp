@@ -37,9 +37,7 @@ class Parity : public testing::TestWithParam<std::string> {
     chunk_ = number("chunk");
   }
 
-  std::uint64_t number(const char* key) const {
-    return static_cast<std::uint64_t>(expected_.at(key).as_int64());
-  }
+  std::uint64_t number(const char* key) const { return static_cast<std::uint64_t>(expected_.at(key).as_int64()); }
 
   // Checks the hash of one chunk against entry `chunk` of the list `key`.
   void expect_hash(const char* key, std::uint64_t chunk, const SequenceHash& hash) const {
@@ -54,8 +52,7 @@ class Parity : public testing::TestWithParam<std::string> {
 
   // Even strings are encoded with special tokens around them, odd ones without.
   std::vector<TokenId> encode(std::uint64_t index) const {
-    return tokenizer_->encode(generator_.text(number("text_seed"), index),
-                              {.add_special_tokens = index % 2 == 0});
+    return tokenizer_->encode(generator_.text(number("text_seed"), index), {.add_special_tokens = index % 2 == 0});
   }
 
   test::TextGenerator generator_;
@@ -70,8 +67,7 @@ TEST_P(Parity, Examples) {
     const std::string text(example.at("text").as_string());
     std::vector<TokenId> ids;
     for (const auto& id : example.at("ids").as_array()) ids.push_back(static_cast<TokenId>(id.as_int64()));
-    while (generator_.text(number("text_seed"), index) != text)
-      ASSERT_LT(++index, 1000U) << "the generators differ";
+    while (generator_.text(number("text_seed"), index) != text) ASSERT_LT(++index, 1000U) << "the generators differ";
     EXPECT_EQ(encode(index), ids) << example;
     EXPECT_EQ(tokenizer_->decode(ids, true), std::string(example.at("decoded").as_string())) << example;
     ++index;

@@ -10,11 +10,11 @@ namespace caudal {
 namespace {
 
 const ClusterConfig kConfig{.lease_us = 1000,
-                                .step_timeout_us = 5000,
-                                .beat_interval_us = 100,
-                                .registration_us = 3000,
-                                .min_vocab_size = 50,
-                                .first_epoch = 10};
+                            .step_timeout_us = 5000,
+                            .beat_interval_us = 100,
+                            .registration_us = 3000,
+                            .min_vocab_size = 50,
+                            .first_epoch = 10};
 
 Register registration(const std::string& key, std::uint32_t rank, std::uint32_t size, std::int32_t blocks = 100) {
   return {.replica_key = key,

@@ -37,7 +37,8 @@ class FakeMpirun {
   }
   // Whether so many were started within 10 s.
   bool has_started(std::size_t count) const {
-    for (int i = 0; i < 1000 && starts().size() < count; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    for (int i = 0; i < 1000 && starts().size() < count; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     return starts().size() >= count;
   }
 

@@ -66,7 +66,8 @@ class FakeRank {
       worker_.emplace(small_replica(static_cast<std::int32_t>(size_)));
     } else if (const auto* plan = std::get_if<StepPlan>(&decoded.value())) {
       if (hung_ || plan->epoch != epoch_) return;
-      for (const char byte : encode(decoded.value())) plan_digest_ = sim::mix(plan_digest_, static_cast<unsigned char>(byte));
+      for (const char byte : encode(decoded.value()))
+        plan_digest_ = sim::mix(plan_digest_, static_cast<unsigned char>(byte));
       const StepResult result = worker_->run(*plan);
       if (rank_ != 0) return;
       send(result);
@@ -306,7 +307,9 @@ TEST_F(EngineTest, TheLoadReportSaysWhatHappened) {
   auto refused = std::make_shared<Sink>(1);
   ASSERT_TRUE(engine_->submit(late, refused).ok());
   EXPECT_EQ(refused->wait()[0].reject, RejectReason::kDeadline);
-  const auto num_refused = [&] { return engine_->load()->num_refused[static_cast<std::size_t>(RejectReason::kDeadline)]; };
+  const auto num_refused = [&] {
+    return engine_->load()->num_refused[static_cast<std::size_t>(RejectReason::kDeadline)];
+  };
   EXPECT_TRUE(wait_for([&] { return num_refused() == 1; }));
   const auto report = engine_->load();
   EXPECT_TRUE(report->ready);
@@ -316,7 +319,8 @@ TEST_F(EngineTest, TheLoadReportSaysWhatHappened) {
   EXPECT_EQ(report->replicas[0].stats.num_blocks, 64);
   ASSERT_EQ(report->tenants.size(), 1U);
   EXPECT_GT(report->tenants[0].num_generated_tokens, 0U);
-  EXPECT_NE(metrics_.text().find("caudal:sequences_refused_total{model_name=\"toy\",reason=\"deadline\"} 1"), std::string::npos);
+  EXPECT_NE(metrics_.text().find("caudal:sequences_refused_total{model_name=\"toy\",reason=\"deadline\"} 1"),
+            std::string::npos);
 }
 
 TEST_F(EngineTest, WithoutAReplicaARequestWaitsOnlySoLong) {

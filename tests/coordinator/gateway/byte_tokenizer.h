@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "common/tokenizer/tokenizer.h"
 #include "common/text/unicode.h"
+#include "common/tokenizer/tokenizer.h"
 
 namespace caudal {
 

@@ -35,9 +35,7 @@ class GatewayFixture : public testing::Test {
     client.send(request);
     return client.read_answer();
   }
-  HttpAnswer get(std::string_view path) {
-    return ask("GET " + std::string(path) + " HTTP/1.1\r\nHost: x\r\n\r\n");
-  }
+  HttpAnswer get(std::string_view path) { return ask("GET " + std::string(path) + " HTTP/1.1\r\nHost: x\r\n\r\n"); }
   HttpAnswer complete(std::string_view body) { return ask(http_post("/v1/completions", body)); }
 
   ScriptedService service_;

@@ -7,7 +7,8 @@
 namespace caudal {
 
 inline bool leaks(std::string_view text) {
-  for (const std::string_view inside : {".cpp", ".hpp", "errno", "127.0", "/usr/", "/tmp/", "/home/", "/proc/", "std::"}) {
+  for (const std::string_view inside :
+       {".cpp", ".hpp", "errno", "127.0", "/usr/", "/tmp/", "/home/", "/proc/", "std::"}) {
     if (text.find(inside) != std::string_view::npos) return true;
   }
   for (std::size_t at = text.find("0x"); at != std::string_view::npos; at = text.find("0x", at + 1)) {

@@ -51,7 +51,8 @@ TEST_F(HostPoolTest, TheOldestGivesWay) {
   ASSERT_TRUE(pool_.store(table({4, 5, 6}), 48, third_));
   EXPECT_FALSE(first_.exists());
   EXPECT_TRUE(second_.exists());
-  EXPECT_EQ(pairs(pool_.take_due()), (Pairs{{2, 2}, {3, 3}, {4, 0}, {5, 1}, {6, 4}})) << "the first is not copied any more";
+  EXPECT_EQ(pairs(pool_.take_due()), (Pairs{{2, 2}, {3, 3}, {4, 0}, {5, 1}, {6, 4}}))
+      << "the first is not copied any more";
   EXPECT_FALSE(pool_.store(table({0, 1, 2, 3, 4, 5, 6}), 100, large_)) << "more than the pool";
   EXPECT_TRUE(second_.exists() && third_.exists());
 }
@@ -81,7 +82,8 @@ TEST(SwapCost, CopiesOnlyWhenThatIsKnownToBeCheaper) {
   cost = known;
   cost.prompt_token_ns = 0;
   EXPECT_FALSE(cost.swap_is_cheaper()) << "not measured";
-  cost = {.num_blocks = 1 << 30, .num_lost_tokens = 1 << 30, .block_ns = 1'000'000'000, .prompt_token_ns = 1'000'000'001};
+  cost = {
+      .num_blocks = 1 << 30, .num_lost_tokens = 1 << 30, .block_ns = 1'000'000'000, .prompt_token_ns = 1'000'000'001};
   EXPECT_TRUE(cost.swap_is_cheaper()) << "no overflow";
 }
 

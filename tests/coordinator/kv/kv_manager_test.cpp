@@ -161,10 +161,8 @@ class RandomTables {
     for (const Row& row : rows_) {
       for (std::size_t i = 0; i < row.table.blocks.size(); ++i) {
         const BlockId block = row.table.blocks[i];
-        const auto begin =
-            row.tokens.begin() + std::min<std::ptrdiff_t>(i * kBlockSize, std::ssize(row.tokens));
-        const auto end =
-            row.tokens.begin() + std::min<std::ptrdiff_t>((i + 1) * kBlockSize, std::ssize(row.tokens));
+        const auto begin = row.tokens.begin() + std::min<std::ptrdiff_t>(i * kBlockSize, std::ssize(row.tokens));
+        const auto end = row.tokens.begin() + std::min<std::ptrdiff_t>((i + 1) * kBlockSize, std::ssize(row.tokens));
         ASSERT_EQ(filled_[block], std::vector<TokenId>(begin, end));
         const bool shared = ++num_holders[block] > 1;
         ASSERT_TRUE(!shared || filled_[block].size() == kBlockSize) << "only full blocks may be shared";

@@ -26,14 +26,16 @@ std::vector<float> logprobs_behind(std::uint64_t seed, const std::vector<TokenId
   }
   std::mt19937_64 random(state);
   std::vector<float> logprobs;
-  for (std::int32_t token = 0; token < kVocab; ++token) logprobs.push_back(-static_cast<float>(random() >> 44) / 131072.0F);
+  for (std::int32_t token = 0; token < kVocab; ++token)
+    logprobs.push_back(-static_cast<float>(random() >> 44) / 131072.0F);
   return logprobs;
 }
 
 // As a worker tells them: the most likely, as many as have to be asked for.
 std::vector<TokenLogprob> candidates_of(const std::vector<float>& logprobs, std::size_t count) {
   std::vector<TokenLogprob> all;
-  for (std::size_t token = 0; token < logprobs.size(); ++token) all.push_back({static_cast<TokenId>(token), logprobs[token]});
+  for (std::size_t token = 0; token < logprobs.size(); ++token)
+    all.push_back({static_cast<TokenId>(token), logprobs[token]});
   std::ranges::stable_sort(all, std::greater(), &TokenLogprob::logprob);
   all.resize(std::min(all.size(), count));
   return all;
@@ -78,9 +80,8 @@ TEST(BeamSearch, FindsWhatAPlainSearchFinds) {
     setup.max_tokens = 1 + static_cast<std::int32_t>(random() % 14);
     for (auto left = random() % 4; left > 0; --left) setup.stops.push_back(static_cast<TokenId>(random() % kVocab));
     const std::vector<Hypothesis> found = search(setup, seed);
-    const auto expected = sim::reference_beams(setup.params, setup.stops, setup.max_tokens, [&](const auto& tokens) {
-      return logprobs_behind(seed, tokens);
-    });
+    const auto expected = sim::reference_beams(setup.params, setup.stops, setup.max_tokens,
+                                               [&](const auto& tokens) { return logprobs_behind(seed, tokens); });
     ASSERT_EQ(found.size(), expected.size()) << "seed " << seed;
     for (std::size_t i = 0; i < found.size(); ++i) {
       EXPECT_EQ(found[i].beam.tokens, expected[i].tokens) << "seed " << seed << ", hypothesis " << i;

@@ -10,8 +10,8 @@ namespace {
 
 // Microseconds of a step of n rows.
 using Cost = std::function<std::int64_t(std::int32_t)>;
-const Cost kFree = [](std::int32_t rows) { return 10000 + rows; };          // waits for memory
-const Cost kBusy = [](std::int32_t rows) { return 10 + 1000 * rows; };      // computes all the time
+const Cost kFree = [](std::int32_t rows) { return 10000 + rows; };      // waits for memory
+const Cost kBusy = [](std::int32_t rows) { return 10 + 1000 * rows; };  // computes all the time
 const Cost kKnee = [](std::int32_t rows) { return rows <= 32 ? 10000 : 10000 * rows / 32; };
 
 ReplicaInfo drafting_replica() {

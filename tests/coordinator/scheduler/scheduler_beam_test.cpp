@@ -27,7 +27,8 @@ class BeamTest : public SchedulerTest {
     return result;
   }
   // The answer of sequence `id` to its line of the plan.
-  static SequenceResult told(const StepPlan& step, SequenceId id, std::int32_t num_computed, std::vector<TokenLogprob> next) {
+  static SequenceResult told(const StepPlan& step, SequenceId id, std::int32_t num_computed,
+                             std::vector<TokenLogprob> next) {
     return told(slot_of(step, id), id, num_computed, std::move(next));
   }
   static SlotId slot_of(const StepPlan& step, SequenceId id) {
@@ -70,8 +71,9 @@ TEST_F(BeamTest, ABeamThatLosesGoesOnFromAnother) {
   join();
   const StepPlan second = start(beams(40));
   // The two best continuations are of the first beam, the third is of the third.
-  ASSERT_TRUE(apply(second, {told(second, 1, 41, candidates({1, 2, 3, 4})), told(second, 2, 41, candidates({1, 2, 3, 4}, 5)),
-                             told(second, 3, 41, candidates({1, 2, 3, 4}, -0.05F))}));
+  ASSERT_TRUE(
+      apply(second, {told(second, 1, 41, candidates({1, 2, 3, 4})), told(second, 2, 41, candidates({1, 2, 3, 4}, 5)),
+                     told(second, 3, 41, candidates({1, 2, 3, 4}, -0.05F))}));
   EXPECT_TRUE(scheduler_.take_events().empty()) << "a search tells nothing before its end";
   const StepPlan third = plan();
   ASSERT_EQ(third.new_sequences.size(), 1U);
@@ -86,7 +88,14 @@ TEST_F(BeamTest, ABeamThatLosesGoesOnFromAnother) {
 }
 
 TEST_F(BeamTest, NothingIsChosenBeforeAllHaveTold) {
-  scheduler_.replica_joined(1, 1, [] { ReplicaInfo info = replica(); info.max_tokens_per_step = 2; return info; }(), 0);
+  scheduler_.replica_joined(
+      1, 1,
+      [] {
+        ReplicaInfo info = replica();
+        info.max_tokens_per_step = 2;
+        return info;
+      }(),
+      0);
   submit(beams(2));
   StepPlan step = plan();
   ASSERT_TRUE(apply(step, {told(0, 1, 2, candidates({5, 6, 7, 8}))}));
@@ -105,8 +114,9 @@ TEST_F(BeamTest, TellsTheBestAtTheEndAndGivesAllBlocksBack) {
   Request r = beams(40, 3, 2);
   r.num_sequences = 2;
   const StepPlan second = start(std::move(r));
-  ASSERT_TRUE(apply(second, {told(second, 1, 41, candidates({0, 2, 3, 4}, 0.5F)), told(second, 2, 41, candidates({1, 2, 3, 4})),
-                             told(second, 3, 41, candidates({1, 2, 3, 4}, 5))}));
+  ASSERT_TRUE(
+      apply(second, {told(second, 1, 41, candidates({0, 2, 3, 4}, 0.5F)), told(second, 2, 41, candidates({1, 2, 3, 4})),
+                     told(second, 3, 41, candidates({1, 2, 3, 4}, 5))}));
   const std::vector<TokenEvent> events = scheduler_.take_events();
   ASSERT_EQ(events.size(), 2U);
   EXPECT_EQ(events[0].tokens, (std::vector<TokenId>{6, 1}));
@@ -122,8 +132,9 @@ TEST_F(BeamTest, TellsTheBestAtTheEndAndGivesAllBlocksBack) {
 TEST_F(BeamTest, OneThatFailsFailsAll) {
   join();
   const StepPlan second = start(beams(40));
-  ASSERT_TRUE(apply(second, {told(second, 1, 41, candidates({1, 2, 3, 4})),
-                             line(slot_of(second, 2), 2, 41, {}, FinishReason::kError), told(second, 3, 41, candidates({1, 2, 3, 4}))}));
+  ASSERT_TRUE(apply(
+      second, {told(second, 1, 41, candidates({1, 2, 3, 4})), line(slot_of(second, 2), 2, 41, {}, FinishReason::kError),
+               told(second, 3, 41, candidates({1, 2, 3, 4}))}));
   const std::vector<TokenEvent> events = scheduler_.take_events();
   ASSERT_EQ(events.size(), 1U);
   EXPECT_EQ(events[0].reject, RejectReason::kWorkerFault);

@@ -33,7 +33,8 @@ class SwapTest : public testing::Test {
     for (const ScheduledSequence& line : plan.scheduled) {
       num_computed_[line.slot] += line.num_tokens;
       const bool ends = ids_[line.slot] == 1 && end_of_first != FinishReason::kNone;
-      result.sequences.push_back({line.slot, ids_[line.slot], num_computed_[line.slot], {7}, ends ? end_of_first : FinishReason::kNone, {}});
+      result.sequences.push_back(
+          {line.slot, ids_[line.slot], num_computed_[line.slot], {7}, ends ? end_of_first : FinishReason::kNone, {}});
     }
     ASSERT_TRUE(scheduler_.apply(replica_of(plan), std::move(result), 0));
   }

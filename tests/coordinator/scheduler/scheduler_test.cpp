@@ -158,12 +158,12 @@ TEST_F(SchedulerTest, TakesEachAnswerOnceAndInOrder) {
 TEST_F(SchedulerTest, AnImpossibleAnswerEndsOnlyItsSequence) {
   join();
   const std::vector<SequenceResult> nonsense = {
-      line(0, 99, 4, {5}),                      // another sequence's
-      line(0, 1, 5, {5}),                       // computed more than was there
-      line(0, 1, -1, {5}),                      // went back
-      line(0, 1, 4, {5, 6}),                    // more tokens than one step samples
-      line(7, 1, 4, {5}),                       // in a slot that was not scheduled: so slot 0 has no entry
-      line(0, 1, 4, {}, FinishReason::kError),  // NaN logits
+      line(0, 99, 4, {5}),                           // another sequence's
+      line(0, 1, 5, {5}),                            // computed more than was there
+      line(0, 1, -1, {5}),                           // went back
+      line(0, 1, 4, {5, 6}),                         // more tokens than one step samples
+      line(7, 1, 4, {5}),                            // in a slot that was not scheduled: so slot 0 has no entry
+      line(0, 1, 4, {}, FinishReason::kError),       // NaN logits
       {0, 1, 4, {5}, FinishReason::kNone, {{}, {}}}  // more logprobs than tokens
   };
   for (std::size_t i = 0; i < nonsense.size(); ++i) {
@@ -282,7 +282,8 @@ TEST_F(SchedulerTest, APreemptionNeverHitsAMoreUrgentSequence) {
 
 // Two sequences fight over a pool that holds one of them; both grow until they need all of it.
 TEST_F(SchedulerTest, AfterSoManyPreemptionsASequenceWaitsForAllItsBlocks) {
-  Scheduler scheduler({.max_tokens_per_step = 128, .max_plans_in_flight = 1, .max_preemptions = 1, .prefix_caching = false});
+  Scheduler scheduler(
+      {.max_tokens_per_step = 128, .max_plans_in_flight = 1, .max_preemptions = 1, .prefix_caching = false});
   ReplicaInfo info = replica(8);
   info.max_tokens_per_step = 128;
   scheduler.replica_joined(1, 1, info, 0);
@@ -517,8 +518,7 @@ TEST_F(SchedulerTest, AStaticBatchEndsBeforeTheNextBegins) {
   for (RequestId id = 1; id <= 3; ++id) ASSERT_EQ(scheduler.submit(request(id, 4), 0), RejectReason::kNone);
   auto first = scheduler.plan(1, 0);
   ASSERT_EQ(first->new_sequences.size(), 2U);
-  ASSERT_TRUE(
-      scheduler.apply(1, answer(*first, {line(0, 1, 4, {5}, FinishReason::kStop), line(1, 2, 4, {5})}), 0));
+  ASSERT_TRUE(scheduler.apply(1, answer(*first, {line(0, 1, 4, {5}, FinishReason::kStop), line(1, 2, 4, {5})}), 0));
   auto second = scheduler.plan(1, 0);
   EXPECT_TRUE(second->new_sequences.empty()) << "one of the batch is still running";
   ASSERT_TRUE(scheduler.apply(1, answer(*second, {line(1, 2, 5, {5}, FinishReason::kStop)}), 0));

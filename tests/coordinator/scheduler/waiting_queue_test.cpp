@@ -1,8 +1,8 @@
 // WaitingQueue, Admission and Placement: who is next, does it fit, and where.
 #include <gtest/gtest.h>
 
-#include "coordinator/scheduler/placement.h"
 #include "coordinator/policy/queue_policy.h"
+#include "coordinator/scheduler/placement.h"
 #include "coordinator/scheduler/scheduler_config.h"
 #include "coordinator/scheduler/waiting_queue.h"
 
@@ -17,9 +17,7 @@ ReplicaInfo replica_of(std::int32_t num_blocks = 100) {
           .model_digest = {}};
 }
 
-Demand demand(std::int32_t num_prompt, std::int32_t max_new = 16) {
-  return {num_prompt, max_new, num_prompt, {}};
-}
+Demand demand(std::int32_t num_prompt, std::int32_t max_new = 16) { return {num_prompt, max_new, num_prompt, {}}; }
 
 TEST(QueuePolicy, OrdersByPriorityThenArrival) {
   const EarliestDueFirst policy;

@@ -94,11 +94,9 @@ void World::finish() {
   }
   check();
   for (const auto& [id, client] : clients_) {
-    for (const Stream& stream : client.streams)
-      CHECK_MSG(!stream.is_live(), "a request was lost");
+    for (const Stream& stream : client.streams) CHECK_MSG(!stream.is_live(), "a request was lost");
   }
-  for (const Node& node : nodes_)
-    CHECK_MSG(scheduler_.replica_stats(node.id).num_used_blocks == 0, "blocks leaked");
+  for (const Node& node : nodes_) CHECK_MSG(scheduler_.replica_stats(node.id).num_used_blocks == 0, "blocks leaked");
 }
 
 std::int32_t World::max_admissions() const {
@@ -294,10 +292,13 @@ void World::check_cached(const Node& node, const NewSequence& sequence, const St
     num_beam_moves_ += index > 0 ? 1 : 0;
     return;  // what it took over from whom the simulated worker compares with its tokens
   }
-  const auto comes_back = [&](const BlockCopy& copy) { return std::ranges::count(sequence.blocks, copy.destination) > 0; };
+  const auto comes_back = [&](const BlockCopy& copy) {
+    return std::ranges::count(sequence.blocks, copy.destination) > 0;
+  };
   const bool is_swapped_in = std::ranges::any_of(plan.swapped_in, comes_back);
   num_swapped_in_ += is_swapped_in ? 1 : 0;
-  const bool forked = sequence.num_computed + 1 == std::ssize(client.request.prompt) && sequence.tokens == client.request.prompt;
+  const bool forked =
+      sequence.num_computed + 1 == std::ssize(client.request.prompt) && sequence.tokens == client.request.prompt;
   if (forked && client.request.num_sequences > 1) {
     ++num_forks_;
     return;
@@ -307,8 +308,10 @@ void World::check_cached(const Node& node, const NewSequence& sequence, const St
     CHECK(config_.prefix_caching && sequence.num_computed % kBlockSize == 0);
   }
   std::uint64_t prefix = salt_digest(client.request);
-  for (std::int32_t i = 0; i < sequence.num_computed / kBlockSize * kBlockSize; ++i) prefix = mix(prefix, sequence.tokens[i]);
-  CHECK_MSG(sequence.num_computed < kBlockSize || node.computed.contains(prefix), "found what nobody with this salt has computed");
+  for (std::int32_t i = 0; i < sequence.num_computed / kBlockSize * kBlockSize; ++i)
+    prefix = mix(prefix, sequence.tokens[i]);
+  CHECK_MSG(sequence.num_computed < kBlockSize || node.computed.contains(prefix),
+            "found what nobody with this salt has computed");
 }
 
 bool World::fits(const Client& client, const ReplicaInfo& info) const {
@@ -368,8 +371,8 @@ void World::check() {
 // replica with more of their prefix or with their KV in host memory is to have, and who waits to be forked.
 void World::check_work_conserving() {
   const SchedulerStats stats = scheduler_.stats();
-  const bool any_swapped = std::ranges::any_of(
-      nodes_, [&](const Node& node) { return scheduler_.replica_stats(node.id).num_swapped > 0; });
+  const bool any_swapped =
+      std::ranges::any_of(nodes_, [&](const Node& node) { return scheduler_.replica_stats(node.id).num_swapped > 0; });
   const bool any_busy = std::ranges::any_of(
       nodes_, [&](const Node& node) { return scheduler_.replica_stats(node.id).num_plans_in_flight > 0; });
   for (const Node& node : nodes_) {

@@ -26,7 +26,7 @@ class World {
   SchedulerStats stats() const { return scheduler_.stats(); }
   std::uint64_t num_losses() const { return num_losses_; }
   std::uint64_t num_forks() const { return num_forks_; }
-  std::uint64_t num_searches() const { return num_searches_; }  // with beams, to their end
+  std::uint64_t num_searches() const { return num_searches_; }      // with beams, to their end
   std::uint64_t num_beam_moves() const { return num_beam_moves_; }  // beams that went on from another
   std::uint64_t num_tokens_hit() const { return num_tokens_hit_; }  // in prefix caches
   std::uint64_t num_swapped_in() const { return num_swapped_in_; }  // sequences that came back from host memory
@@ -38,10 +38,10 @@ class World {
     Epoch epoch = 0;  // 0: away
     std::optional<SimulatedWorker> worker;
     std::optional<PlanChecker> checker;
-    std::deque<StepPlan> plans;      // sent, not run
-    std::deque<StepResult> results;  // run, not delivered
+    std::deque<StepPlan> plans;          // sent, not run
+    std::deque<StepResult> results;      // run, not delivered
     std::map<SlotId, SequenceId> beams;  // by slot
-    std::set<std::uint64_t> computed;  // digests of salt and whole blocks that an answer has told of
+    std::set<std::uint64_t> computed;    // digests of salt and whole blocks that an answer has told of
   };
   struct Stream {
     Output expected;
@@ -99,7 +99,7 @@ class World {
   std::map<RequestId, Client> clients_;
   std::deque<StepResult> outdated_;  // of epochs that are gone
   std::map<SequenceId, std::int32_t> num_admissions_;
-  std::map<SequenceId, std::vector<TokenId>> beam_tokens_;  // as plans told them
+  std::map<SequenceId, std::vector<TokenId>> beam_tokens_;   // as plans told them
   std::vector<std::pair<RequestId, std::int32_t>> streams_;  // by sequence id - 1
   Time now_ = 0;
   Epoch last_epoch_ = 0;

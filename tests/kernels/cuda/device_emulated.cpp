@@ -44,9 +44,12 @@ void for_each_schedule(const std::function<void()>& body) {
 
 Sanitizer sanitizer() {
   switch (simt::instrumentation()) {
-    case simt::Instrumentation::kAddress: return Sanitizer::kAddress;
-    case simt::Instrumentation::kThread: return Sanitizer::kThread;
-    case simt::Instrumentation::kNone: break;
+    case simt::Instrumentation::kAddress:
+      return Sanitizer::kAddress;
+    case simt::Instrumentation::kThread:
+      return Sanitizer::kThread;
+    case simt::Instrumentation::kNone:
+      break;
   }
   return Sanitizer::kNone;
 }

@@ -24,10 +24,18 @@ inline void encode(DType dtype, double value, std::byte* to) {
   const __nv_bfloat16 as_bf16 = __float2bfloat16(as_float);
   const __half as_half = __float2half(as_float);
   switch (dtype) {
-    case DType::kF32: std::memcpy(to, &as_float, 4); break;
-    case DType::kI32: std::memcpy(to, &as_int, 4); break;
-    case DType::kBF16: std::memcpy(to, &as_bf16, 2); break;
-    case DType::kF16: std::memcpy(to, &as_half, 2); break;
+    case DType::kF32:
+      std::memcpy(to, &as_float, 4);
+      break;
+    case DType::kI32:
+      std::memcpy(to, &as_int, 4);
+      break;
+    case DType::kBF16:
+      std::memcpy(to, &as_bf16, 2);
+      break;
+    case DType::kF16:
+      std::memcpy(to, &as_half, 2);
+      break;
   }
 }
 template <class T>
@@ -38,10 +46,14 @@ T decode_as(const std::byte* from) {
 }
 inline double decode(DType dtype, const std::byte* from) {
   switch (dtype) {
-    case DType::kF32: return static_cast<double>(decode_as<float>(from));
-    case DType::kI32: return decode_as<std::int32_t>(from);
-    case DType::kBF16: return static_cast<double>(__bfloat162float(decode_as<__nv_bfloat16>(from)));
-    case DType::kF16: return static_cast<double>(__half2float(decode_as<__half>(from)));
+    case DType::kF32:
+      return static_cast<double>(decode_as<float>(from));
+    case DType::kI32:
+      return decode_as<std::int32_t>(from);
+    case DType::kBF16:
+      return static_cast<double>(__bfloat162float(decode_as<__nv_bfloat16>(from)));
+    case DType::kF16:
+      return static_cast<double>(__half2float(decode_as<__half>(from)));
   }
   return 0;
 }
@@ -50,12 +62,13 @@ class DeviceMatrix {
  public:
   // `padding` elements after each row hold 77, which every reader must leave alone.
   DeviceMatrix(DType dtype, const Rows& rows, std::int64_t columns, std::int64_t padding = 0)
-      : dtype_(dtype), num_rows_(std::ssize(rows)), columns_(columns), stride_(columns + padding),
+      : dtype_(dtype),
+        num_rows_(std::ssize(rows)),
+        columns_(columns),
+        stride_(columns + padding),
         bytes_(encoded(rows)) {}
 
-  Tensor tensor() const {
-    return Tensor(bytes_.data(), dtype_, {num_rows_, stride_}).columns(0, columns_);
-  }
+  Tensor tensor() const { return Tensor(bytes_.data(), dtype_, {num_rows_, stride_}).columns(0, columns_); }
   Tensor vector() const { return Tensor(bytes_.data(), dtype_, {columns_}); }
   Tensor reshaped(std::initializer_list<std::int64_t> shape) const { return Tensor(bytes_.data(), dtype_, shape); }
 
@@ -95,7 +108,8 @@ class DeviceMatrix {
 };
 
 // Normal values as the dtype holds them.
-inline Rows normal_rows(DType dtype, std::int64_t num_rows, std::int64_t columns, unsigned seed, double deviation = 1.0) {
+inline Rows normal_rows(DType dtype, std::int64_t num_rows, std::int64_t columns, unsigned seed,
+                        double deviation = 1.0) {
   std::mt19937 random(seed);
   std::normal_distribution<double> normal(0.0, deviation);
   Rows rows(static_cast<std::size_t>(num_rows));

@@ -77,7 +77,8 @@ void print_row(const char* name, std::vector<double>& values) {
 void print_report(const Flags& flags, const std::vector<CellReport>& cells, double scale) {
   std::vector<double> ttft_ms, tpot_ms;
   double num_judged = 0, num_started = 0, num_finished = 0, num_good = 0, num_tokens = 0;
-  double coordinator_s = 0, worst_share = 0, end_s = 0, busy_s = 0, hit = 0, queried = 0, turns = 0, steps = 0, lines = 0, preemptions = 0;
+  double coordinator_s = 0, worst_share = 0, end_s = 0, busy_s = 0, hit = 0, queried = 0, turns = 0, steps = 0,
+         lines = 0, preemptions = 0;
   for (const CellReport& cell : cells) {
     for (const ServedRequest& request : cell.requests) {
       if (request.arrival < static_cast<Time>(flags.warmup_s * 1e6)) continue;
@@ -109,21 +110,23 @@ void print_report(const Flags& flags, const std::vector<CellReport>& cells, doub
   }
   const double window_s = end_s - flags.warmup_s;
   const double num_devices = flags.num_gpus / scale;
-  fmt::print("simulated              {:.1f} s, {:.0f} requests judged, {:.0f} started, {:.0f} finished\n", end_s, num_judged,
-             num_started, num_finished);
-  fmt::print("throughput             {:.0f} output tokens/s, {:.1f} requests/s finished\n", scale * num_tokens / window_s,
-             scale * num_finished / window_s);
+  fmt::print("simulated              {:.1f} s, {:.0f} requests judged, {:.0f} started, {:.0f} finished\n", end_s,
+             num_judged, num_started, num_finished);
+  fmt::print("throughput             {:.0f} output tokens/s, {:.1f} requests/s finished\n",
+             scale * num_tokens / window_s, scale * num_finished / window_s);
   print_row("time to first token", ttft_ms);
   print_row("time per output token", tpot_ms);
   fmt::print("goodput                {:.1f} requests/s within {:.0f} / {:.0f} ms, {:.1f} % of the finished ones\n",
-             scale * num_good / window_s, flags.slo_ttft_ms, flags.slo_tpot_ms, 100.0 * num_good / std::max(num_finished, 1.0));
-  fmt::print("prefix cache           {:.1f} % of prompt tokens hit; {:.0f} preemptions\n", 100.0 * hit / std::max(queried, 1.0),
-             scale * preemptions);
+             scale * num_good / window_s, flags.slo_ttft_ms, flags.slo_tpot_ms,
+             100.0 * num_good / std::max(num_finished, 1.0));
+  fmt::print("prefix cache           {:.1f} % of prompt tokens hit; {:.0f} preemptions\n",
+             100.0 * hit / std::max(queried, 1.0), scale * preemptions);
   fmt::print("devices                {:.1f} % of the time busy, {:.1f} sequences per step\n",
              100.0 * busy_s * flags.tensor_parallel / (num_devices * end_s), lines / std::max(steps, 1.0));
-  fmt::print("coordinator            {:.1f} % of a core (busiest cell {:.1f} %), {:.1f} us per step, {:.1f} steps per turn\n",
-             100.0 * coordinator_s / (end_s * static_cast<double>(cells.size())), 100.0 * worst_share,
-             1e6 * coordinator_s / std::max(steps, 1.0), steps / std::max(turns, 1.0));
+  fmt::print(
+      "coordinator            {:.1f} % of a core (busiest cell {:.1f} %), {:.1f} us per step, {:.1f} steps per turn\n",
+      100.0 * coordinator_s / (end_s * static_cast<double>(cells.size())), 100.0 * worst_share,
+      1e6 * coordinator_s / std::max(steps, 1.0), steps / std::max(turns, 1.0));
 }
 
 Result<CellOptions> make_cell(const Flags& flags) {
@@ -169,11 +172,12 @@ int run(Flags flags) {
   double prompt = 0, output = 0;
   for (const TracedRequest& request : all) prompt += request.num_prompt_tokens, output += request.num_output_tokens;
   const double count = std::max<double>(1.0, static_cast<double>(all.size()));
-  fmt::print("cluster                {} x {} in {} cells of {} replicas, {}, {} blocks each\n", flags.num_gpus, flags.device,
-             flags.num_cells, cell.value().num_replicas, flags.model, cell.value().replica.num_blocks);
-  fmt::print("requests               {} of {:.0f} prompt and {:.0f} output tokens on average\n", all.size(), prompt / count,
-             output / count);
-  const int num_simulated = flags.simulated_cells > 0 ? std::min(flags.simulated_cells, flags.num_cells) : flags.num_cells;
+  fmt::print("cluster                {} x {} in {} cells of {} replicas, {}, {} blocks each\n", flags.num_gpus,
+             flags.device, flags.num_cells, cell.value().num_replicas, flags.model, cell.value().replica.num_blocks);
+  fmt::print("requests               {} of {:.0f} prompt and {:.0f} output tokens on average\n", all.size(),
+             prompt / count, output / count);
+  const int num_simulated =
+      flags.simulated_cells > 0 ? std::min(flags.simulated_cells, flags.num_cells) : flags.num_cells;
   std::vector<CellReport> reports;
   for (int i = 0; i < num_simulated; ++i) {
     std::vector<TracedRequest> share;  // with its group's others, so that a cell finds their prefix

@@ -28,7 +28,8 @@ class Cell final : private EngineCore::Outlet {
       : options_(options), requests_(requests), core_(options.engine, *this) {
     report_.requests.resize(requests.size());
     for (std::int32_t i = 0; i < options.num_replicas; ++i) {
-      core_.take(std::to_string(i), Register{.replica_key = fmt::format("{:06}", i), .info = options.replica, .build_version = {}}, 0);
+      core_.take(std::to_string(i),
+                 Register{.replica_key = fmt::format("{:06}", i), .info = options.replica, .build_version = {}}, 0);
     }
   }
 

@@ -1,6 +1,7 @@
 // Cell: one coordinator and its replicas in simulated time, for thousands of devices. The coordinator is the shipped
 // EngineCore and takes the time that it really needs (CPU time of its turns on this machine): while it works, messages
-// wait, and the next turn takes them together. A replica answers with tokens that mean nothing, when a StepTime says so.
+// wait, and the next turn takes them together. A replica answers with tokens that mean nothing, when a StepTime says
+// so.
 #pragma once
 
 #include <functional>
@@ -16,8 +17,8 @@ struct CellOptions {
   EngineConfig engine;
   ReplicaInfo replica;
   std::int32_t num_replicas = 1;
-  Time network_us = 100;              // one way, links and their threads
-  std::int32_t shared_tokens = 0;     // that requests of a group begin with
+  Time network_us = 100;           // one way, links and their threads
+  std::int32_t shared_tokens = 0;  // that requests of a group begin with
   std::function<double(const StepWork&)> step_us;
 };
 

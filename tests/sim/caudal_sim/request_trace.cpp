@@ -51,7 +51,8 @@ std::int32_t draw_length(const Quantiles& quantiles, double share) {
 
 Result<std::vector<TracedRequest>> draw_trace(const TraceOptions& options) {
   Workload chosen{};
-  const auto known = std::ranges::find(workloads(), options.workload, [](const Workload& w) { return std::string(w.name); });
+  const auto known =
+      std::ranges::find(workloads(), options.workload, [](const Workload& w) { return std::string(w.name); });
   double prompt = 0.0;
   double output = 0.0;
   if (known != workloads().end()) {
@@ -72,7 +73,8 @@ Result<std::vector<TracedRequest>> draw_trace(const TraceOptions& options) {
     request.arrival_s = now;
     request.num_prompt_tokens = draw_length(chosen.prompt, share(random));
     request.num_output_tokens = draw_length(chosen.output, share(random));
-    if (options.num_groups > 0) request.group = static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(options.num_groups));
+    if (options.num_groups > 0)
+      request.group = static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(options.num_groups));
   }
   return requests;
 }

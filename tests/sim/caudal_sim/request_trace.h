@@ -21,7 +21,7 @@ struct TraceOptions {
   std::string workload = "azure-conversation";  // or azure-code, or a fixed length as PROMPTxOUTPUT
   double rate = 1.0;                            // requests per second
   double seconds = 1.0;
-  std::int32_t num_groups = 0;                  // 0: nothing is shared
+  std::int32_t num_groups = 0;  // 0: nothing is shared
   std::uint64_t seed = 1;
 };
 

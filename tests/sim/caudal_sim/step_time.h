@@ -13,12 +13,12 @@ namespace caudal::sim {
 
 struct ModelShape {
   std::string name;
-  double weight_bytes = 0.0;        // read per step
-  double parameters = 0.0;          // in matrix products
+  double weight_bytes = 0.0;  // read per step
+  double parameters = 0.0;    // in matrix products
   double kv_bytes_per_token = 0.0;
   double num_layers = 0.0;
-  double hidden_bytes = 0.0;        // of one token's activations
-  double attention_width = 0.0;     // layers * heads * head_dim
+  double hidden_bytes = 0.0;     // of one token's activations
+  double attention_width = 0.0;  // layers * heads * head_dim
 };
 
 // Figures that were measured on the device, not those of its data sheet.

@@ -26,7 +26,8 @@ struct Bounds {
 
 class Handover {
  public:
-  explicit Handover(const Bounds& bounds) : bounds_(bounds), left_(bounds.budget), scheduler_(config()), ledger_(config(), kMaxContext) {
+  explicit Handover(const Bounds& bounds)
+      : bounds_(bounds), left_(bounds.budget), scheduler_(config()), ledger_(config(), kMaxContext) {
     nodes_.resize(static_cast<std::size_t>(bounds.num_replicas));
     for (ReplicaId id = 0; id < nodes_.size(); ++id) join(id);
   }
@@ -102,7 +103,13 @@ class Handover {
 
  private:
   enum Move : std::uint8_t {
-    kSubmit = 0x00, kJoin = 0x10, kLose = 0x20, kPlan = 0x30, kAnswer = 0x50, kLate = 0x60, kCancel = 0x70
+    kSubmit = 0x00,
+    kJoin = 0x10,
+    kLose = 0x20,
+    kPlan = 0x30,
+    kAnswer = 0x50,
+    kLate = 0x60,
+    kCancel = 0x70
   };
   static constexpr std::int32_t kMaxContext = 64;
 
@@ -228,16 +235,19 @@ void expect_all(const Bounds& bounds, std::size_t at_least) {
 }
 
 TEST(HandoverSearch, TwoReplicasOneRequestTwoLosses) {
-  expect_all({.num_replicas = 2, .num_blocks = 2, .budget = {.num_requests = 1, .num_losses = 2, .num_cancels = 1}}, 500);
+  expect_all({.num_replicas = 2, .num_blocks = 2, .budget = {.num_requests = 1, .num_losses = 2, .num_cancels = 1}},
+             500);
 }
 
 // Both sequences fit at the start, not to the end: preemption.
 TEST(HandoverSearch, OneReplicaTwoRequestsTightPool) {
-  expect_all({.num_replicas = 1, .num_blocks = 3, .budget = {.num_requests = 2, .num_losses = 1, .num_cancels = 1}}, 500);
+  expect_all({.num_replicas = 1, .num_blocks = 3, .budget = {.num_requests = 2, .num_losses = 1, .num_cancels = 1}},
+             500);
 }
 
 TEST(HandoverSearch, TwoReplicasTwoRequests) {
-  expect_all({.num_replicas = 2, .num_blocks = 2, .budget = {.num_requests = 2, .num_losses = 0, .num_cancels = 1}}, 500);
+  expect_all({.num_replicas = 2, .num_blocks = 2, .budget = {.num_requests = 2, .num_losses = 0, .num_cancels = 1}},
+             500);
 }
 
 }  // namespace

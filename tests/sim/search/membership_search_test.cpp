@@ -112,8 +112,16 @@ class Membership {
   }
 
  private:
-  enum Move : std::uint8_t { kUp = 0x00, kDown = 0x20, kNotice = 0x40, kCut = 0x60, kDie = 0x80, kStart = 0xA0,
-                             kTick = 0xC0, kPlan = 0xC1 };
+  enum Move : std::uint8_t {
+    kUp = 0x00,
+    kDown = 0x20,
+    kNotice = 0x40,
+    kCut = 0x60,
+    kDie = 0x80,
+    kStart = 0xA0,
+    kTick = 0xC0,
+    kPlan = 0xC1
+  };
   struct Up {
     enum Kind : std::uint8_t { kRegister, kBeat, kResult } kind;
     Epoch epoch;
@@ -268,10 +276,11 @@ class Membership {
     for (const Cluster::Lost& lost : actions.lost) CHECK_MSG(replicas_.erase(lost.id) == 1, "lost without being there");
     for (const Cluster::Send& send : actions.sends) {
       for (const Peer& peer : send.peers) {
-        const bool farewell = std::holds_alternative<Shutdown>(send.message) ||
-                              std::holds_alternative<RegisterAgain>(send.message);
+        const bool farewell =
+            std::holds_alternative<Shutdown>(send.message) || std::holds_alternative<RegisterAgain>(send.message);
         if (farewell) known_.erase(peer);
-        if (const auto* welcome = std::get_if<Welcome>(&send.message)) send_down(peer, {Down::kWelcome, welcome->epoch});
+        if (const auto* welcome = std::get_if<Welcome>(&send.message))
+          send_down(peer, {Down::kWelcome, welcome->epoch});
         if (std::holds_alternative<RegisterAgain>(send.message)) send_down(peer, {Down::kAgain, 0});
         if (std::holds_alternative<Shutdown>(send.message)) send_down(peer, {Down::kShutdown, 0});
         if (std::holds_alternative<LeaseBeat>(send.message)) send_down(peer, {Down::kBeat, 0});
@@ -310,8 +319,8 @@ class Membership {
   Cluster cluster_;
   Time now_ = 1;
   Epoch last_epoch_ = 0;
-  std::vector<std::int32_t> lives_;  // by job
-  std::vector<Link> links_;          // the index is the routing id
+  std::vector<std::int32_t> lives_;                              // by job
+  std::vector<Link> links_;                                      // the index is the routing id
   std::map<std::pair<std::int32_t, std::int32_t>, Rank> ranks_;  // of jobs that are up, by job and rank
   std::map<Peer, Known> known_;
   std::map<ReplicaId, Replica> replicas_;

@@ -4,15 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "worker/cache/kv_cache.h"
 #include "worker/batch/sequence_table.h"
+#include "worker/cache/kv_cache.h"
 
 namespace caudal {
 namespace {
 
 using testing::ElementsAre;
 
-SequenceRow sequence_of(std::int32_t num_tokens, std::int32_t num_computed, TokenId first, std::vector<BlockId> blocks) {
+SequenceRow sequence_of(std::int32_t num_tokens, std::int32_t num_computed, TokenId first,
+                        std::vector<BlockId> blocks) {
   SequenceRow sequence;
   for (std::int32_t i = 0; i < num_tokens; ++i) sequence.tokens.push_back(first + i);
   sequence.num_computed = num_computed;
@@ -22,7 +23,7 @@ SequenceRow sequence_of(std::int32_t num_tokens, std::int32_t num_computed, Toke
 
 TEST(Batch, WorkedExample) {
   const SequenceRow a = sequence_of(9, 0, 100, {7}), b = sequence_of(18, 17, 200, {3, 9}),
-                 c = sequence_of(33, 32, 300, {4, 6, 1});
+                    c = sequence_of(33, 32, 300, {4, 6, 1});
   const Batch batch = make_batch({{&a, 0, 5, 0}, {&b, 17, 1}, {&c, 32, 1}});
   EXPECT_THAT(batch.token_ids, ElementsAre(100, 101, 102, 103, 104, 217, 332));
   EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 3, 4, 17, 32));
@@ -63,8 +64,8 @@ TEST(Batch, UploadHoldsTheLargest) {
   EXPECT_EQ(device.logit_rows.dim(0), 5);
 }
 
-constexpr MemoryNeeds kNeeds{.weights_bytes = 1000, .workspace_bytes = 500, .block_bytes = 100,
-                             .most_useful_blocks = 50};
+constexpr MemoryNeeds kNeeds{
+    .weights_bytes = 1000, .workspace_bytes = 500, .block_bytes = 100, .most_useful_blocks = 50};
 
 TEST(MemoryPlan, NeverExceedsItsShare) {
   for (std::size_t free : {std::size_t{4000}, std::size_t{4199}, std::size_t{5000}, std::size_t{1000000}}) {

@@ -8,8 +8,12 @@
 namespace caudal {
 namespace {
 
-constexpr TableLimits kLimits{.max_num_sequences = 4, .max_tokens_per_step = 64, .max_context_tokens = 48,
-                              .num_blocks = 10, .vocab_size = 100, .num_host_blocks = 2};
+constexpr TableLimits kLimits{.max_num_sequences = 4,
+                              .max_tokens_per_step = 64,
+                              .max_context_tokens = 48,
+                              .num_blocks = 10,
+                              .vocab_size = 100,
+                              .num_host_blocks = 2};
 
 NewSequence entering(SlotId slot, std::int32_t num_prompt_tokens) {
   NewSequence sequence;
@@ -151,11 +155,26 @@ TEST_F(Table, RefusesBrokenPlans) {
       {"too few blocks", [](StepPlan& p) { p.new_sequences[0].blocks = {1}; }},
       {"unknown block", [](StepPlan& p) { p.new_sequences[0].blocks[1] = 10; }},
       {"unknown new block", [](StepPlan& p) { p.scheduled[0].new_blocks = {-1}; }},
-      {"unknown copy", [](StepPlan& p) { p.block_copies = {{0, 10}}; }},
-      {"out of an unknown block", [](StepPlan& p) { p.swapped_out = {{10, 0}}; }},
-      {"out to an unknown host block", [](StepPlan& p) { p.swapped_out = {{0, 2}}; }},
-      {"in from an unknown host block", [](StepPlan& p) { p.swapped_in = {{2, 0}}; }},
-      {"in to an unknown block", [](StepPlan& p) { p.swapped_in = {{1, 10}}; }},
+      {"unknown copy",
+       [](StepPlan& p) {
+         p.block_copies = {{0, 10}};
+       }},
+      {"out of an unknown block",
+       [](StepPlan& p) {
+         p.swapped_out = {{10, 0}};
+       }},
+      {"out to an unknown host block",
+       [](StepPlan& p) {
+         p.swapped_out = {{0, 2}};
+       }},
+      {"in from an unknown host block",
+       [](StepPlan& p) {
+         p.swapped_in = {{2, 0}};
+       }},
+      {"in to an unknown block",
+       [](StepPlan& p) {
+         p.swapped_in = {{1, 10}};
+       }},
       {"released nothing", [](StepPlan& p) { p.released = {3}; }},
       {"slot taken", [](StepPlan& p) { p.new_sequences.push_back(p.new_sequences[0]); }},
       {"no prompt", [](StepPlan& p) { p.new_sequences[0].num_prompt_tokens = 0; }},

@@ -1,5 +1,5 @@
-// The coordinator's scheduler over a real replica whose pool is too small: what comes back from host memory goes on as if
-// it had never left. And how much host memory a rank takes. On the build's device, by CAUDAL_TEST_DEVICE.
+// The coordinator's scheduler over a real replica whose pool is too small: what comes back from host memory goes on as
+// if it had never left. And how much host memory a rank takes. On the build's device, by CAUDAL_TEST_DEVICE.
 #include "worker/cache/swap.h"
 
 #include <fmt/core.h>
@@ -100,7 +100,8 @@ TEST_P(Swap, TokensAreThoseOfARoomyPool) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, Swap, testing::Values(1, 2), [](const auto& info) { return fmt::format("{}", info.param); });
+INSTANTIATE_TEST_SUITE_P(Ranks, Swap, testing::Values(1, 2),
+                         [](const auto& info) { return fmt::format("{}", info.param); });
 
 TEST(SwapPlan, IsBoundedByTheCacheTheHostAndTheFlag) {
   constexpr std::size_t kGiB = std::size_t{1} << 30;

@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "worker/comm/communicator.h"
 #include "kernels/half_float.h"
+#include "worker/comm/communicator.h"
 
 namespace caudal {
 
@@ -56,7 +56,8 @@ inline std::string check_all_reduce(Communicator& group, DType dtype, std::size_
 inline std::string check_gather(Communicator& group, std::int64_t rows, std::int64_t columns) {
   std::vector<std::int32_t> mine, all(static_cast<std::size_t>(rows * columns * group.size()), -1);
   for (std::int64_t y = 0; y < rows; ++y)
-    for (std::int64_t x = 0; x < columns; ++x) mine.push_back(static_cast<std::int32_t>(group.rank() * 10000 + y * 100 + x));
+    for (std::int64_t x = 0; x < columns; ++x)
+      mine.push_back(static_cast<std::int32_t>(group.rank() * 10000 + y * 100 + x));
   group.all_gather_columns(Tensor(mine.data(), DType::kI32, {rows, columns}),
                            Tensor(all.data(), DType::kI32, {rows, columns * group.size()}));
   std::size_t i = 0;

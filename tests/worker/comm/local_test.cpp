@@ -18,8 +18,7 @@ TEST_P(LocalGroups, Collectives) {
   std::vector<std::string> wrong(groups.size());
   {
     std::vector<std::jthread> ranks;
-    for (std::size_t r = 0; r < groups.size(); ++r)
-      ranks.emplace_back([&, r] { wrong[r] = check_all(*groups[r]); });
+    for (std::size_t r = 0; r < groups.size(); ++r) ranks.emplace_back([&, r] { wrong[r] = check_all(*groups[r]); });
   }
   for (const std::string& what : wrong) EXPECT_EQ(what, "");
 }
@@ -62,7 +61,8 @@ TEST(HostExchange, ARankThatDoesNotComeIsNamed) {
   std::vector<std::unique_ptr<Communicator>> groups = make_local_group(2, std::chrono::milliseconds(30));
   std::string told;
   int patience = 3;
-  groups[0]->host().set_device({.look = [] { return std::nullopt; }, .fail = [&](const Error& lost) { told = lost.message; }});
+  groups[0]->host().set_device(
+      {.look = [] { return std::nullopt; }, .fail = [&](const Error& lost) { told = lost.message; }});
   const std::vector<std::int32_t> mine = {1};
   const auto patient = [&] { return patience > 0 && patience-- > 0; };
   EXPECT_EQ(groups[0]->host().gather(mine, patient).error().message,

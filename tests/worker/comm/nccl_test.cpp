@@ -121,7 +121,8 @@ TEST(Nccl, ALostRankEndsTheWait) {
     ASSERT_EQ(cudaMalloc(&memory, 256), cudaSuccess);
     group.all_reduce(Tensor(memory, DType::kF32, {2}));
     for (int i = 0; i < 200; ++i)  // a step has more to wait for than the collective
-      cudaLaunchHostFunc(context.stream(), [](void*) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }, nullptr);
+      cudaLaunchHostFunc(
+          context.stream(), [](void*) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }, nullptr);
     context.synchronize();
     ASSERT_TRUE(context.failure());
     EXPECT_THAT(context.failure()->message, testing::HasSubstr("a rank of the replica is lost"));
@@ -130,7 +131,8 @@ TEST(Nccl, ALostRankEndsTheWait) {
 }
 
 TEST(GpuGroup, RanksThatShareAGpuTalkThroughTheHost) {
-  const std::vector<GpuPlace> apart = {{.host = 7, .bus = 1, .gpu = 0}, {.host = 7, .bus = 2, .gpu = 1}, {.host = 9, .bus = 1, .gpu = 0}};
+  const std::vector<GpuPlace> apart = {
+      {.host = 7, .bus = 1, .gpu = 0}, {.host = 7, .bus = 2, .gpu = 1}, {.host = 9, .bus = 1, .gpu = 0}};
   const std::vector<GpuPlace> shared = {{.host = 7, .bus = 1, .gpu = 0}, {.host = 7, .bus = 1, .gpu = 0}};
   EXPECT_EQ(choose_gpu_path(apart, true), GpuPath::kNccl);
   EXPECT_EQ(choose_gpu_path(shared, true), GpuPath::kStagedSharedGpu);

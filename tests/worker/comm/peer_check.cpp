@@ -72,7 +72,8 @@ std::string check_many_calls(Backend& backend, Communicator& group) {
   constexpr std::size_t kCalls = 60, kMost = 65536;
   const Buffer memory = std::move(backend.allocate(kCalls * kMost * sizeof(float))).value();
   const auto tensor_of = [&](std::size_t call) {
-    const Tensor all = memory.tensor(DType::kF32, {static_cast<std::int64_t>(kCalls), static_cast<std::int64_t>(kMost)});
+    const Tensor all =
+        memory.tensor(DType::kF32, {static_cast<std::int64_t>(kCalls), static_cast<std::int64_t>(kMost)});
     return Tensor(all.rows(static_cast<std::int64_t>(call), 1).data(), DType::kF32,
                   {static_cast<std::int64_t>(kSizes[call % std::size(kSizes)])});
   };

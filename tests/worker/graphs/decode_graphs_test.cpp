@@ -1,5 +1,5 @@
-// Decode steps as graphs: bit for bit what steps queued op by op give, alone and with ranks that talk over NCCL; and what
-// happens where recording fails. On the stand-in for CUDA, whose graphs are recorded launches.
+// Decode steps as graphs: bit for bit what steps queued op by op give, alone and with ranks that talk over NCCL; and
+// what happens where recording fails. On the stand-in for CUDA, whose graphs are recorded launches.
 #include "worker/graphs/decode_graphs.h"
 
 #include "kernels/cuda/emulation/fake/device.h"
@@ -151,13 +151,14 @@ TEST_F(DraftGraphsTest, StandInTheMemoryPlan) {
 TEST_F(DecodeGraphsTest, HoldGuesses) {
   for (const DTypeChoice dtype : {DTypeChoice::kF32, DTypeChoice::kBF16}) {
     RunnerOptions guessing = options(dtype);
-    guessing.max_tokens_per_step = 512;  // of all prompts and the guesses behind them
+    guessing.max_tokens_per_step = 512;           // of all prompts and the guesses behind them
     guessing.max_draft_tokens = kMaxDraftTokens;  // attention's graph has two tiles of rows, plain steps most often one
     std::vector<ToyRequest> requests = requests_of(fixture_);
     for (ToyRequest& request : requests) {
       std::vector<TokenId>& prompt = request.prompt;
       prompt.resize(std::min<std::size_t>(prompt.size(), 20));
-      for (std::size_t i = 0, once = prompt.size(); i < once; ++i) prompt.push_back(prompt[i]);  // something to look back at
+      for (std::size_t i = 0, once = prompt.size(); i < once; ++i)
+        prompt.push_back(prompt[i]);  // something to look back at
       request.speculative = SpeculativeMode::kNgram;
     }
     std::vector<ToyRun> runs;

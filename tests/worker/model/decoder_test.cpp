@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
-#include "tests/worker/model/safetensors_file.h"
 #include "tests/worker/model/reference_decoder.h"
+#include "tests/worker/model/safetensors_file.h"
 #include "tests/worker/replica.h"
 
 namespace caudal {

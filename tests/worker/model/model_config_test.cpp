@@ -13,7 +13,8 @@ namespace {
 boost::json::object base_config(const std::string& architecture) {
   return boost::json::parse(R"({"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 4,
     "num_attention_heads": 14, "num_key_value_heads": 2, "vocab_size": 1000, "max_position_embeddings": 32768,
-    "rms_norm_eps": 1e-06, "head_dim": 64, "architectures": [")" + architecture + R"("]})")
+    "rms_norm_eps": 1e-06, "head_dim": 64, "architectures": [")" +
+                            architecture + R"("]})")
       .as_object();
 }
 
@@ -115,11 +116,21 @@ TEST(ModelConfig, EveryNeededFieldIsNamedWhenMissing) {
 
 TEST(ModelConfig, WrongValuesAreRefused) {
   const std::vector<std::pair<std::string, boost::json::value>> wrong = {
-      {"hidden_size", "896"},  {"hidden_size", 0},           {"hidden_size", -1},
-      {"vocab_size", 1.5},     {"num_hidden_layers", 1e9},   {"num_key_value_heads", 3},
-      {"head_dim", 40},        {"head_dim", 512},            {"rms_norm_eps", 0},
-      {"rms_norm_eps", "x"},   {"hidden_act", "gelu"},       {"tie_word_embeddings", 1},
-      {"rope_scaling", 3},     {"num_hidden_layers", 100000}, {"quantization_config", boost::json::object{}}};
+      {"hidden_size", "896"},
+      {"hidden_size", 0},
+      {"hidden_size", -1},
+      {"vocab_size", 1.5},
+      {"num_hidden_layers", 1e9},
+      {"num_key_value_heads", 3},
+      {"head_dim", 40},
+      {"head_dim", 512},
+      {"rms_norm_eps", 0},
+      {"rms_norm_eps", "x"},
+      {"hidden_act", "gelu"},
+      {"tie_word_embeddings", 1},
+      {"rope_scaling", 3},
+      {"num_hidden_layers", 100000},
+      {"quantization_config", boost::json::object{}}};
   for (const auto& [field, value] : wrong) {
     boost::json::object config = base_config("LlamaForCausalLM");
     config[field] = value;

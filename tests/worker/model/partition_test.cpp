@@ -58,7 +58,8 @@ TEST(Partition, RefusesWhatCannotBeSplit) {
   const Result<Partition> three = make_partition(shape(8, 4), 0, 3);
   ASSERT_FALSE(three.ok());
   EXPECT_NE(three.error().message.find("possible are 1, 2, 4, 8"), std::string::npos) << three.error().message;
-  EXPECT_FALSE(make_partition(shape(12, 4), 0, 6).ok());  // divides the heads, but neither divides KV heads nor is a multiple
+  EXPECT_FALSE(
+      make_partition(shape(12, 4), 0, 6).ok());  // divides the heads, but neither divides KV heads nor is a multiple
   EXPECT_FALSE(make_partition(shape(8, 4), 0, 16).ok());
 }
 

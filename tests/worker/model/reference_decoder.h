@@ -63,7 +63,8 @@ class ReferenceDecoder {
     const auto d = static_cast<std::size_t>(config_.head_dim);
     const std::vector<double> frequencies = rope_frequencies(config_, config_.max_position);
     for (std::size_t begin = 0; begin < heads.size(); begin += d) {
-      Vector head(heads.begin() + static_cast<std::ptrdiff_t>(begin), heads.begin() + static_cast<std::ptrdiff_t>(begin + d));
+      Vector head(heads.begin() + static_cast<std::ptrdiff_t>(begin),
+                  heads.begin() + static_cast<std::ptrdiff_t>(begin + d));
       if (!norm.empty()) head = rms_norm(head, norm);
       for (std::size_t i = 0; i < d / 2; ++i) {
         const double angle = static_cast<double>(position) * frequencies[i];
@@ -85,7 +86,8 @@ class ReferenceDecoder {
       prepare_heads(k.back(), load(p.k_norm, 0), t);
     }
     for (std::size_t t = 0; t < x.size(); ++t) {
-      const std::size_t first = window > 0 && t + 1 > static_cast<std::size_t>(window) ? t + 1 - static_cast<std::size_t>(window) : 0;
+      const std::size_t first =
+          window > 0 && t + 1 > static_cast<std::size_t>(window) ? t + 1 - static_cast<std::size_t>(window) : 0;
       add(x[t], multiply(load(p.output, 0), load(p.output_bias, 0), attend(q[t], k, v, first, t)));
       const Vector h = rms_norm(x[t], post_norm);
       Vector gate = multiply(load(p.gate_up, 0), load(p.gate_up_bias, 0), h);

@@ -16,9 +16,12 @@ boost::json::array reference() {
 }
 
 ModelConfig config_of(const boost::json::object& entry) {
-  boost::json::object config = {{"architectures", {"LlamaForCausalLM"}}, {"hidden_size", 512},
-                                {"intermediate_size", 64},               {"num_hidden_layers", 1},
-                                {"num_attention_heads", 4},              {"vocab_size", 8},
+  boost::json::object config = {{"architectures", {"LlamaForCausalLM"}},
+                                {"hidden_size", 512},
+                                {"intermediate_size", 64},
+                                {"num_hidden_layers", 1},
+                                {"num_attention_heads", 4},
+                                {"vocab_size", 8},
                                 {"rms_norm_eps", 1e-5}};
   for (const char* field : {"head_dim", "rope_theta", "max_position_embeddings", "rope_scaling"})
     config[field] = entry.at(field);

@@ -52,8 +52,7 @@ TEST(Safetensors, RefusesDamagedHeaders) {
       {"no shape", one(R"({"dtype":"F32","data_offsets":[0,4]})", 4)},
       {"negative dimension", one(R"({"dtype":"F32","shape":[-1],"data_offsets":[0,4]})", 4)},
       {"fractional dimension", one(R"({"dtype":"F32","shape":[1.0],"data_offsets":[0,4]})", 4)},
-      {"shape that overflows",
-       one(R"({"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]})", 0)},
+      {"shape that overflows", one(R"({"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]})", 0)},
       {"no offsets", one(R"({"dtype":"F32","shape":[1]})", 4)},
       {"three offsets", one(R"({"dtype":"F32","shape":[1],"data_offsets":[0,2,4]})", 4)},
       {"offsets backwards", one(R"({"dtype":"F32","shape":[1],"data_offsets":[4,0]})", 4)},
@@ -63,9 +62,11 @@ TEST(Safetensors, RefusesDamagedHeaders) {
       {"hole before", one(R"({"dtype":"F32","shape":[1],"data_offsets":[4,8]})", 8)},
       {"hole after", one(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})", 8)},
       {"overlap", safetensors_image(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
-                                    R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", std::string(8, 'x'))},
+                                    R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+                                    std::string(8, 'x'))},
       {"the same name twice", safetensors_image(R"({"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},)"
-                                                R"("a":{"dtype":"I8","shape":[1],"data_offsets":[1,2]}})", "xx")}};
+                                                R"("a":{"dtype":"I8","shape":[1],"data_offsets":[1,2]}})",
+                                                "xx")}};
   for (const auto& [what, image] : damaged) {
     const Result<StoredTensors> result = parse(image);
     ASSERT_FALSE(result.ok()) << what;
@@ -88,8 +89,7 @@ TEST(Checkpoint, OneFileOrAnIndex) {
   const TemporaryDir sharded;
   sharded.write("m-1.safetensors", safetensors_image({{"a", f32_tensor({1}, {1.0F})}}));
   sharded.write("m-2.safetensors", safetensors_image({{"b", f32_tensor({1}, {2.0F})}}));
-  sharded.write("model.safetensors.index.json",
-                R"({"weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}})");
+  sharded.write("model.safetensors.index.json", R"({"weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}})");
   const Result<Checkpoint> checkpoint = Checkpoint::open(sharded.path());
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
   EXPECT_NE(checkpoint.value().find("b"), nullptr);

@@ -32,7 +32,8 @@ std::map<std::string, TestTensor> matching_tensors(const ModelConfig& config) {
   std::map<std::string, TestTensor> tensors;
   const DecoderParameters all = decoder_parameters(config, make_partition(config, 0, 1).value());
   for (const WeightPart* part : all.all_parts()) {
-    std::vector<float> values(static_cast<std::size_t>(part->total_rows * std::max<std::int64_t>(part->total_columns, 1)));
+    std::vector<float> values(
+        static_cast<std::size_t>(part->total_rows * std::max<std::int64_t>(part->total_columns, 1)));
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i + 1);
     tensors[part->name] = f32_tensor(part->stored_shape(), values);
   }

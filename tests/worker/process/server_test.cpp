@@ -24,8 +24,8 @@ class Link : public testing::Test {
     registration.replica_key = "key";
     registration.info = rank_.runner->info();
     timing.beat = 20ms;
-    server_ = std::make_unique<Server>(std::move(Socket::connect_dealer(router_->endpoint(), {})).value(),
-                                       registration, timing, rank_.queues, stop_);
+    server_ = std::make_unique<Server>(std::move(Socket::connect_dealer(router_->endpoint(), {})).value(), registration,
+                                       timing, rank_.queues, stop_);
     server_->start([] {});
     step_thread_ = std::thread([this] { exit_code_ = server_->finish(rank_.loop->run()); });
   }

@@ -76,8 +76,7 @@ TEST_P(Deterministic, WithoutTheOptionTheyDo) {
   EXPECT_FALSE(equal(generate(*all, requests, {.chunk = 7}), generate(*all, requests)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Deterministic,
-                         testing::ValuesIn(models()));
+INSTANTIATE_TEST_SUITE_P(Models, Deterministic, testing::ValuesIn(models()));
 
 }  // namespace
 }  // namespace caudal

@@ -1,5 +1,5 @@
-// The whole worker on the build's CUDA device, emulated or real: the answers of every fixture, tensor parallelism through
-// the host. Few tokens under emulation, where every CUDA thread is a fiber.
+// The whole worker on the build's CUDA device, emulated or real: the answers of every fixture, tensor parallelism
+// through the host. Few tokens under emulation, where every CUDA thread is a fiber.
 #include "tests/sanitized.h"
 #include "tests/worker/runner/golden_cases.h"
 
@@ -29,7 +29,8 @@ TEST_P(Device, GreedyTokensInF32) {
   const Fixture fixture = load_fixture(GetParam());
   TestReplica replica(fixture.model_dir, 1, golden_options(fixture, DTypeChoice::kF32), CAUDAL_TEST_DEVICE);
   ASSERT_TRUE(replica.valid());
-  expect_answers(fixture, generate(replica, golden_requests(fixture, kTokens), {.chunk = 64}), &FixtureCase::greedy_f32);
+  expect_answers(fixture, generate(replica, golden_requests(fixture, kTokens), {.chunk = 64}),
+                 &FixtureCase::greedy_f32);
 }
 
 // The tensor-core kernels.
@@ -37,7 +38,8 @@ TEST_P(Device, GreedyTokensInBF16) {
   const Fixture fixture = load_fixture(GetParam());
   TestReplica replica(fixture.model_dir, 1, golden_options(fixture, DTypeChoice::kBF16), CAUDAL_TEST_DEVICE);
   ASSERT_TRUE(replica.valid());
-  expect_answers(fixture, generate(replica, golden_requests(fixture, kTokens), {.chunk = 64}), &FixtureCase::greedy_bf16);
+  expect_answers(fixture, generate(replica, golden_requests(fixture, kTokens), {.chunk = 64}),
+                 &FixtureCase::greedy_bf16);
 }
 
 // What the model would say is banned piece by piece: a token, a pair and three in a row of its answer. Greedily and
@@ -72,8 +74,7 @@ TEST(DeviceSampling, BadWordsNeverComeOut) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Device, testing::ValuesIn(families()),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Families, Device, testing::ValuesIn(families()), [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace caudal

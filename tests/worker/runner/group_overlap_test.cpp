@@ -45,7 +45,8 @@ class GroupOverlap : public testing::Test {
         rank.load();
         rank.exit_code = rank.loop->run();
         if (leave && rank.group->rank() == 1) leave(rank);
-        rank.backend->synchronize();  // the other may need what is still queued: an emulated stream runs when waited for
+        rank.backend
+            ->synchronize();  // the other may need what is still queued: an emulated stream runs when waited for
       });
     }
   }

@@ -184,7 +184,8 @@ TEST_F(TwoPlans, SomePlansHaveToWait) {
   EXPECT_TRUE(runner_->collect().ok());
 }
 
-// As in a worker: whoever takes plans from the queue answers them in order, and an epoch's end forgets what is in flight.
+// As in a worker: whoever takes plans from the queue answers them in order, and an epoch's end forgets what is in
+// flight.
 TEST_F(OverlapTest, TheStepLoopAnswersInOrder) {
   TestRank rank(std::move(make_local_group(1).front()), "simt");
   rank.load();

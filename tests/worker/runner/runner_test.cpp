@@ -1,5 +1,6 @@
-// Steps beyond the golden answers, on the CPU and on the build's CUDA device, emulated or real: stop rules, two plans in flight, forks, unusable logits, batches of 32,
-// sampled tokens that do not depend on company. On the fixture models.
+// Steps beyond the golden answers, on the CPU and on the build's CUDA device, emulated or real: stop rules, two plans
+// in flight, forks, unusable logits, batches of 32, sampled tokens that do not depend on company. On the fixture
+// models.
 #include "worker/runner/runner.h"
 
 #include <gtest/gtest.h>
@@ -214,7 +215,8 @@ TEST(Runner, RefusesWhatCannotBeServed) {
   const auto error_with = [&](const std::function<void(RunnerOptions&)>& change) {
     RunnerOptions options = small_options();
     change(options);
-    const std::unique_ptr<Backend> backend = std::move(make_backend({.device = kDevice, .num_threads = 1, .max_isa = ""})).value();
+    const std::unique_ptr<Backend> backend =
+        std::move(make_backend({.device = kDevice, .num_threads = 1, .max_isa = ""})).value();
     const std::unique_ptr<Communicator> alone = std::move(make_local_group(1).front());
     const auto runner = Runner::create(*backend, *alone, fixture.model_dir, options);
     return runner.ok() ? "" : runner.error().field;
@@ -226,7 +228,8 @@ TEST(Runner, RefusesWhatCannotBeServed) {
   EXPECT_EQ(error_with([](RunnerOptions& o) {
               o.max_context_tokens = 256;
               o.kv.num_blocks = 15;
-            }), "max-context-tokens");
+            }),
+            "max-context-tokens");
   EXPECT_EQ(error_with([](RunnerOptions& o) { o.max_tokens_per_step = 8; }), "max-tokens-per-step");
   EXPECT_EQ(error_with([](RunnerOptions& o) { o.kv.num_blocks = 1LL << 40; }), "num-blocks");
 }

@@ -30,7 +30,8 @@ struct Case {
 
 std::vector<Case> load_cases(const std::string& model) {
   std::ifstream file(std::filesystem::path(CAUDAL_TEST_DATA) / "reference/beams.json");
-  const json::value root = json::parse(std::string((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>()));
+  const json::value root =
+      json::parse(std::string((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>()));
   std::vector<Case> cases;
   for (const json::value& entry : root.at("cases").as_array()) {
     if (entry.at("model").as_string() != model) continue;
@@ -44,11 +45,12 @@ std::vector<Case> load_cases(const std::string& model) {
     const json::value& early = entry.at("early_stopping");
     one.request.beam = BeamParams{.width = json::value_to<std::int32_t>(entry.at("beams")),
                                   .length_penalty = json::value_to<double>(entry.at("length_penalty")),
-                                  .early_stopping = early.is_string()  ? EarlyStopping::kNever
+                                  .early_stopping = early.is_string() ? EarlyStopping::kNever
                                                     : early.as_bool() ? EarlyStopping::kYes
                                                                       : EarlyStopping::kNo};
     for (const json::value& answer : entry.at("answers").as_array()) {
-      one.answers.push_back({json::value_to<std::vector<TokenId>>(answer.at("tokens")), json::value_to<double>(answer.at("score"))});
+      one.answers.push_back(
+          {json::value_to<std::vector<TokenId>>(answer.at("tokens")), json::value_to<double>(answer.at("score"))});
     }
     one.request.num_sequences = static_cast<std::int32_t>(one.answers.size());
   }
@@ -75,7 +77,7 @@ class BeamSearchOnAModel : public testing::Test {
 
   // Everything at once; `num_blocks` of the replica's.
   static Searches run(TestReplica& replica, const std::vector<Request>& requests, const SchedulerConfig& config = {},
-                 std::int32_t num_blocks = 256) {
+                      std::int32_t num_blocks = 256) {
     static Epoch epoch = 0;
     Scheduler scheduler(config);
     ReplicaInfo info = replica.info();
@@ -101,7 +103,8 @@ class BeamSearchOnAModel : public testing::Test {
       const auto found = run.answers.find(one.request.id);
       ASSERT_TRUE(found != run.answers.end() && found->second.size() == one.answers.size()) << what;
       for (std::size_t i = 0; i < one.answers.size(); ++i) {
-        EXPECT_EQ(found->second[i].tokens, one.answers[i].tokens) << what << ", case " << one.request.id << ", choice " << i;
+        EXPECT_EQ(found->second[i].tokens, one.answers[i].tokens)
+            << what << ", case " << one.request.id << ", choice " << i;
         EXPECT_NEAR(found->second[i].score, one.answers[i].score, 2e-4) << what << ", case " << one.request.id;
       }
     }

@@ -43,7 +43,8 @@ class Drawing {
   std::vector<TokenId> draw(const std::vector<Logits>& rows, const std::vector<Draw>& draws) {
     const auto n = static_cast<std::int64_t>(rows.size());
     const Tensor logits = memory_.tensor(DType::kF32, {n, kVocab});
-    for (std::size_t i = 0; i < rows.size(); ++i) std::copy(rows[i].begin(), rows[i].end(), logits.as<float>() + i * kVocab);
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      std::copy(rows[i].begin(), rows[i].end(), logits.as<float>() + i * kVocab);
     std::vector<TokenId> tokens;
     for (const SamplingOutput& output : sampler_->sample(logits, draws)) tokens.push_back(output.token);
     return tokens;
@@ -159,12 +160,21 @@ const Case kCases[] = {
     {"top_p", [](SamplingParams& p, StopParams&) { p.temperature = 1.3F, p.top_p = 0.8F; }},
     {"min_p", [](SamplingParams& p, StopParams&) { p.min_p = 0.15F; }},
     {"penalties",
-     [](SamplingParams& p, StopParams&) { p.repetition_penalty = 1.4F, p.presence_penalty = 0.6F, p.frequency_penalty = 0.5F; }},
-    {"bias", [](SamplingParams& p, StopParams&) { p.logit_bias = {{1, 1.5F}, {4, -2.0F}}; }},
+     [](SamplingParams& p, StopParams&) {
+       p.repetition_penalty = 1.4F, p.presence_penalty = 0.6F, p.frequency_penalty = 0.5F;
+     }},
+    {"bias",
+     [](SamplingParams& p, StopParams&) {
+       p.logit_bias = {{1, 1.5F}, {4, -2.0F}};
+     }},
     {"min_tokens",  // bans hold for the first of the two tokens
-     [](SamplingParams&, StopParams& s) { s.min_tokens = 2, s.stop_token_ids = {0, 3}; }},
+     [](SamplingParams&, StopParams& s) {
+       s.min_tokens = 2, s.stop_token_ids = {0, 3};
+     }},
     {"bad_words",  // the second behind the output so far, the others behind a guess
-     [](SamplingParams& p, StopParams&) { p.bad_words = {{5}, {2, 0}, {3, 1}, {1, 4}}; }},
+     [](SamplingParams& p, StopParams&) {
+       p.bad_words = {{5}, {2, 0}, {3, 1}, {1, 4}};
+     }},
     {"all",
      [](SamplingParams& p, StopParams& s) {
        p.temperature = 0.9F, p.top_k = 5, p.top_p = 0.95F, p.min_p = 0.02F, p.frequency_penalty = 0.7F;

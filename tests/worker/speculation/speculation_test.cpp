@@ -79,7 +79,8 @@ void expect_plain_tokens(TestReplica& replica, const ToyRun& plain, const std::v
     EXPECT_GT(run.num_accepted, 0);
     EXPECT_LE(run.num_accepted, run.num_drafted);
     EXPECT_LT(run.num_steps, plain.num_steps);
-    if (k == 8) expect_same(generate(replica, requests, {.chunk = 7, .num_draft_tokens = k}), plain, what + ", in chunks");
+    if (k == 8)
+      expect_same(generate(replica, requests, {.chunk = 7, .num_draft_tokens = k}), plain, what + ", in chunks");
     const ToyRun squeezed = generate(replica, requests, {.num_blocks = 20, .num_draft_tokens = k});
     EXPECT_GT(squeezed.num_preemptions, 0);
     expect_same(squeezed, plain, what + ", preempted");

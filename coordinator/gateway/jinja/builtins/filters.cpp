@@ -2,9 +2,9 @@
 #include <charconv>
 #include <unordered_map>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
+#include "coordinator/gateway/jinja/value/error.h"
 
 namespace caudal::jinja {
 namespace {
@@ -34,8 +34,8 @@ Value attribute_path(Evaluator& evaluator, const Value& object, const Value& pat
     const std::string_view part = rest.substr(0, dot);
     int64_t number = 0;
     const auto parsed = std::from_chars(part.data(), part.data() + part.size(), number);
-    const bool is_number = !part.empty() && part[0] != '-' && parsed.ec == std::errc() &&
-                           parsed.ptr == part.data() + part.size();
+    const bool is_number =
+        !part.empty() && part[0] != '-' && parsed.ec == std::errc() && parsed.ptr == part.data() + part.size();
     value = evaluator.subscript(value, is_number ? Value(number) : Value(part));
     if (dot == std::string_view::npos) return value;
     rest.remove_prefix(dot + 1);

@@ -4,10 +4,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
 #include "coordinator/gateway/jinja/evaluator/operators.h"
+#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/text.h"
 
 namespace caudal::jinja {
@@ -25,8 +25,7 @@ std::optional<std::string> number_literal(std::string_view text) {
   const std::string_view bare = strip_left(strip_right(text));
   std::string digits;
   for (size_t i = 0; i < bare.size(); ++i) {
-    const bool between = i > 0 && i + 1 < bare.size() &&
-                         std::isdigit(static_cast<unsigned char>(bare[i - 1])) &&
+    const bool between = i > 0 && i + 1 < bare.size() && std::isdigit(static_cast<unsigned char>(bare[i - 1])) &&
                          std::isdigit(static_cast<unsigned char>(bare[i + 1]));
     if (bare[i] == '_' && !between) return std::nullopt;
     if (bare[i] != '_') digits += bare[i];

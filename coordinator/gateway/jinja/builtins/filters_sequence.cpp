@@ -2,17 +2,15 @@
 // here, but like there their result can be visited once and has no length.
 #include <algorithm>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
+#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/text.h"
 
 namespace caudal::jinja {
 namespace {
 
-Value generator(std::vector<Value> items) {
-  return Value::sequence(SequenceKind::generator, std::move(items));
-}
+Value generator(std::vector<Value> items) { return Value::sequence(SequenceKind::generator, std::move(items)); }
 
 Value count(Evaluator&, const Value& input, const Arguments& arguments) {
   const Bound bound(arguments, {});
@@ -68,8 +66,7 @@ Value sort_key(Evaluator& evaluator, const Value& item, const Value* path, bool 
 
 using Keyed = std::pair<Value, Value>;  // key, item
 
-std::vector<Keyed> with_keys(Evaluator& evaluator, const Value& input, const Value* path,
-                             bool case_sensitive) {
+std::vector<Keyed> with_keys(Evaluator& evaluator, const Value& input, const Value* path, bool case_sensitive) {
   std::vector<Keyed> result;
   for (Value& item : iterate(input, evaluator.budget())) {
     Value key = sort_key(evaluator, item, path, case_sensitive);

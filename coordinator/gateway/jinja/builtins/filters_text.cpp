@@ -1,10 +1,10 @@
 // Filters on text. Each takes str(input), as Jinja's do.
 #include <algorithm>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
-#include "coordinator/gateway/jinja/value/json.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
+#include "coordinator/gateway/jinja/value/error.h"
+#include "coordinator/gateway/jinja/value/json.h"
 #include "coordinator/gateway/jinja/value/text.h"
 
 namespace caudal::jinja {
@@ -24,8 +24,7 @@ std::string title_words(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const size_t here = at;
     const char32_t c = next_code_point(text, at);
-    if (!is_space(c) && !(c < 0x80 && kSeparators.find(static_cast<char>(c)) != std::string_view::npos))
-      continue;
+    if (!is_space(c) && !(c < 0x80 && kSeparators.find(static_cast<char>(c)) != std::string_view::npos)) continue;
     out += capitalize(text.substr(begin, here - begin));
     out += text.substr(here, at - here);
     begin = at;
@@ -155,8 +154,7 @@ Value format(Evaluator& evaluator, const Value& input, const Arguments& argument
   const std::string text = to_text(input, evaluator.budget());
   if (!arguments.positional.empty() && !arguments.named.empty()) fail("format takes arguments of one kind");
   if (arguments.named.empty()) {
-    return percent_format(text, Value::sequence(SequenceKind::tuple, arguments.positional),
-                          evaluator.budget());
+    return percent_format(text, Value::sequence(SequenceKind::tuple, arguments.positional), evaluator.budget());
   }
   std::vector<std::pair<Value, Value>> entries;
   for (const auto& [name, value] : arguments.named) entries.emplace_back(Value(name), value);

@@ -1,9 +1,9 @@
 // The functions a template can call by name.
 #include <ctime>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
+#include "coordinator/gateway/jinja/value/error.h"
 
 namespace caudal::jinja {
 namespace {

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
 #include "coordinator/gateway/jinja/evaluator/operators.h"
+#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/text.h"
 
 namespace caudal::jinja {
@@ -66,8 +66,7 @@ bool divisible_by(Evaluator& evaluator, const Value& value, const Arguments& arg
 // Identity in Python; here the same kind and equal, which is the same for what templates compare so.
 bool same_as(Evaluator& evaluator, const Value& value, const Arguments& arguments) {
   const Bound bound(arguments, {"other"}, 1);
-  return value.storage().index() == bound[0]->storage().index() &&
-         equals(value, *bound[0], evaluator.budget());
+  return value.storage().index() == bound[0]->storage().index() && equals(value, *bound[0], evaluator.budget());
 }
 
 template <bool upper>

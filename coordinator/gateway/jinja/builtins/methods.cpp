@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
+#include "coordinator/gateway/jinja/value/error.h"
 
 namespace caudal::jinja {
 namespace {

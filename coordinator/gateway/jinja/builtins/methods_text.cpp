@@ -1,9 +1,9 @@
 // Methods of strings, with Python's results.
 #include <algorithm>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
+#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/text.h"
 
 namespace caudal::jinja {
@@ -204,9 +204,7 @@ int64_t position(Evaluator& evaluator, const Value& self, const Arguments& argum
   const std::string& text = text_of(self);
   const std::string& part = bound.text(0);
   const auto size = static_cast<int64_t>(code_point_count(text));
-  const auto clamp = [&](int64_t index) {
-    return std::clamp<int64_t>(index < 0 ? index + size : index, 0, size);
-  };
+  const auto clamp = [&](int64_t index) { return std::clamp<int64_t>(index < 0 ? index + size : index, 0, size); };
   const int64_t raw_start = bound.integer(1, 0);
   const int64_t start = clamp(raw_start);
   const int64_t stop = clamp(bound[2] && !bound[2]->is_none() ? bound.integer(2, size) : size);

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <cstdio>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
 #include "coordinator/gateway/jinja/evaluator/operators.h"
+#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/text.h"
 
 namespace caudal::jinja {
@@ -206,8 +206,7 @@ Value brace_format(const std::string& format, const Arguments& arguments, Budget
     } else if (c == '{') {
       const size_t end = format.find('}', i);
       if (end == std::string::npos) fail("format(): a field is never closed");
-      append_text(out, field_value(std::string_view(format).substr(i + 1, end - i - 1), arguments, next),
-                  budget);
+      append_text(out, field_value(std::string_view(format).substr(i + 1, end - i - 1), arguments, next), budget);
       i = end;
     } else if (c == '}') {
       fail("format(): a single '}'");

@@ -3,24 +3,21 @@
 
 #include <algorithm>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
 #include "coordinator/gateway/jinja/evaluator/loop.h"
+#include "coordinator/gateway/jinja/value/error.h"
 
 namespace caudal::jinja {
 namespace {
 
 class MacroFunction : public Callable {
  public:
-  MacroFunction(const ast::MacroBody& macro, ScopePtr definition)
-      : macro_(macro), definition_(std::move(definition)) {}
+  MacroFunction(const ast::MacroBody& macro, ScopePtr definition) : macro_(macro), definition_(std::move(definition)) {}
 
   Value call(Evaluator& evaluator, const Arguments& arguments) override {
     return evaluator.call_macro(macro_, definition_, arguments);
   }
-  Value attribute(Evaluator&, std::string_view name) override {
-    return name == "name" ? Value(macro_.name) : Value();
-  }
+  Value attribute(Evaluator&, std::string_view name) override { return name == "name" ? Value(macro_.name) : Value(); }
   std::string description() const override { return "<Macro '" + macro_.name + "'>"; }
 
  private:
@@ -34,8 +31,7 @@ class MacroFunction : public Callable {
 class Evaluator::ScopeChange {
  public:
   ScopeChange(ScopePtr& current, ScopePtr parent)
-      : current_(current),
-        saved_(std::exchange(current, std::make_shared<Scope>(Scope{std::move(parent), {}}))) {}
+      : current_(current), saved_(std::exchange(current, std::make_shared<Scope>(Scope{std::move(parent), {}}))) {}
   explicit ScopeChange(ScopePtr& current) : ScopeChange(current, current) {}
   ~ScopeChange() { current_ = std::move(saved_); }
   ScopeChange(const ScopeChange&) = delete;
@@ -265,8 +261,7 @@ Evaluator::Flow Evaluator::execute(const ast::CallBlock& node) {
 void Evaluator::bind_parameters(const ast::MacroBody& macro, const Arguments& arguments) {
   auto named = arguments.named;
   const auto take_named = [&](std::string_view name) -> std::optional<Value> {
-    const auto found =
-        std::find_if(named.begin(), named.end(), [&](const auto& x) { return x.first == name; });
+    const auto found = std::find_if(named.begin(), named.end(), [&](const auto& x) { return x.first == name; });
     if (found == named.end()) return std::nullopt;
     Value value = std::move(found->second);
     named.erase(found);
@@ -286,10 +281,8 @@ void Evaluator::bind_parameters(const ast::MacroBody& macro, const Arguments& ar
   }
   if (macro.takes_caller) set_if_used(caller_symbol_, take_named("caller").value_or(Value()));
   std::vector<Value> surplus;
-  for (size_t i = num_parameters; i < arguments.positional.size(); ++i)
-    surplus.push_back(arguments.positional[i]);
-  if (!surplus.empty() && !macro.takes_extra_positional)
-    fail("macro '" + macro.name + "' got too many arguments");
+  for (size_t i = num_parameters; i < arguments.positional.size(); ++i) surplus.push_back(arguments.positional[i]);
+  if (!surplus.empty() && !macro.takes_extra_positional) fail("macro '" + macro.name + "' got too many arguments");
   if (!named.empty() && !macro.takes_extra_named) {
     fail("macro '" + macro.name + "' takes no argument '" + named.front().first + "'");
   }
@@ -302,8 +295,7 @@ void Evaluator::bind_parameters(const ast::MacroBody& macro, const Arguments& ar
   set_if_used(kwargs_symbol_, Value::dict(std::move(entries)));
 }
 
-Value Evaluator::call_macro(const ast::MacroBody& macro, const ScopePtr& definition,
-                            const Arguments& arguments) {
+Value Evaluator::call_macro(const ast::MacroBody& macro, const ScopePtr& definition, const Arguments& arguments) {
   const Depth call_depth(call_depth_, kMaxCallDepth);
   std::string text;
   std::string* outer = std::exchange(out_, &text);

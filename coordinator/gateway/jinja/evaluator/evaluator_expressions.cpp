@@ -1,10 +1,10 @@
 // Expressions: one function per node of the syntax tree.
 #include <algorithm>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
 #include "coordinator/gateway/jinja/evaluator/library.h"
 #include "coordinator/gateway/jinja/evaluator/operators.h"
+#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/text.h"
 
 namespace caudal::jinja {
@@ -21,8 +21,7 @@ size_t bytes_of(const Value& value) {
 Value method_of(const Value& object, const std::string& name) {
   const Function method = find_method(object, name);
   if (!method) return Value(Undefined{&name});
-  return Value(
-      std::static_pointer_cast<Callable>(std::make_shared<LibraryFunction>("method", method, object)));
+  return Value(std::static_pointer_cast<Callable>(std::make_shared<LibraryFunction>("method", method, object)));
 }
 
 void append_iterated(std::vector<Value>& out, const Value& iterable, Budget& budget) {
@@ -134,8 +133,7 @@ Value Evaluator::subscript(const Value& object, const Value& index) {
   const Sequence* sequence = object.as_sequence();
   const std::string* text = object.text();
   if (const Dict* dict = object.as_dict()) {
-    const bool hashable =
-        !index.as_dict() && !(index.as_sequence() && index.as_sequence()->kind == SequenceKind::list);
+    const bool hashable = !index.as_dict() && !(index.as_sequence() && index.as_sequence()->kind == SequenceKind::list);
     if (const Value* value = hashable ? find_key(*dict, index, budget_) : nullptr) return *value;
   } else if (index.is_integral() && ((sequence && sequence->indexable()) || text)) {
     const auto size = static_cast<int64_t>(length(object));
@@ -151,8 +149,7 @@ Value Evaluator::subscript(const Value& object, const Value& index) {
   if (!index.text() || object.as_namespace() || object.as_callable()) return {};
   const Function method = find_method(object, *index.text());
   if (!method) return {};
-  return Value(
-      std::static_pointer_cast<Callable>(std::make_shared<LibraryFunction>("method", method, object)));
+  return Value(std::static_pointer_cast<Callable>(std::make_shared<LibraryFunction>("method", method, object)));
 }
 
 Value Evaluator::value_of(const ast::Slice& node) {
@@ -160,8 +157,7 @@ Value Evaluator::value_of(const ast::Slice& node) {
   const auto start = evaluate_optional(node.start);
   const auto stop = evaluate_optional(node.stop);
   const auto step = evaluate_optional(node.step);
-  return slice(object, {start ? &*start : nullptr, stop ? &*stop : nullptr, step ? &*step : nullptr},
-               budget_);
+  return slice(object, {start ? &*start : nullptr, stop ? &*stop : nullptr, step ? &*step : nullptr}, budget_);
 }
 
 Value Evaluator::value_of(const ast::Call& node) {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "coordinator/gateway/jinja/evaluator/library.h"
 #include "coordinator/gateway/jinja/value/calls.h"
 #include "coordinator/gateway/jinja/value/error.h"
-#include "coordinator/gateway/jinja/evaluator/library.h"
 #include "coordinator/gateway/jinja/value/text.h"
 
 namespace caudal::jinja {
@@ -148,8 +148,7 @@ int64_t clamp_index(const Value* index, int64_t fallback, int64_t size, int64_t 
 }
 
 std::vector<int64_t> slice_positions(int64_t size, const SliceBounds& bounds) {
-  const int64_t step =
-      bounds.step && !bounds.step->is_none() ? require_integer(*bounds.step, "a slice step") : 1;
+  const int64_t step = bounds.step && !bounds.step->is_none() ? require_integer(*bounds.step, "a slice step") : 1;
   if (step == 0) fail("a slice step cannot be zero");
   const bool forward = step > 0;
   const int64_t low = forward ? 0 : -1;
@@ -163,8 +162,7 @@ std::vector<int64_t> slice_positions(int64_t size, const SliceBounds& bounds) {
 }
 
 std::string slice_text(const std::string& text, const SliceBounds& bounds, Budget& budget) {
-  const std::vector<int64_t> positions =
-      slice_positions(static_cast<int64_t>(code_point_count(text)), bounds);
+  const std::vector<int64_t> positions = slice_positions(static_cast<int64_t>(code_point_count(text)), bounds);
   budget.allocate(text.size() + positions.size() * sizeof(int64_t));
   std::vector<size_t> starts;  // byte offset of each code point
   for (size_t at = 0; at < text.size();) {

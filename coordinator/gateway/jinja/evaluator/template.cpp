@@ -1,8 +1,8 @@
 #include "coordinator/gateway/jinja/evaluator/template.h"
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/syntax/lexer.h"
 #include "coordinator/gateway/jinja/syntax/parser.h"
+#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/text.h"
 
 namespace caudal::jinja {

@@ -9,8 +9,8 @@
 #include <string>
 #include <string_view>
 
-#include "coordinator/gateway/jinja/syntax/ast.h"
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
+#include "coordinator/gateway/jinja/syntax/ast.h"
 
 namespace caudal::jinja {
 

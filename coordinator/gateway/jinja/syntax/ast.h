@@ -94,8 +94,8 @@ struct Conditional {
 struct Expression {
   int line;
   int height;  // of the tree below, this node included
-  std::variant<Literal, Name, ListLiteral, DictLiteral, Attribute, Subscript, Slice, Call, Filter, Test,
-               Unary, Arithmetic, Concat, Compare, Logic, Conditional>
+  std::variant<Literal, Name, ListLiteral, DictLiteral, Attribute, Subscript, Slice, Call, Filter, Test, Unary,
+               Arithmetic, Concat, Compare, Logic, Conditional>
       node;
 };
 
@@ -176,9 +176,7 @@ struct CallBlock {
 
 struct Statement {
   int line;
-  std::variant<Text, Print, If, For, Break, Continue, Set, SetBlock, FilterBlock, With, Scoped, Macro,
-               CallBlock>
-      node;
+  std::variant<Text, Print, If, For, Break, Continue, Set, SetBlock, FilterBlock, With, Scoped, Macro, CallBlock> node;
 };
 
 struct Template {

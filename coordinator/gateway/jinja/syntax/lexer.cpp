@@ -10,9 +10,7 @@ namespace caudal::jinja {
 namespace {
 
 bool ascii_digit(char c) { return c >= '0' && c <= '9'; }
-bool name_start(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80) != 0;
-}
+bool name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80) != 0; }
 bool name_part(char c) { return name_start(c) || ascii_digit(c); }
 
 // One kind of line end, and without the last one, as Jinja does by default.
@@ -248,18 +246,15 @@ void append_unescaped(std::string& out, std::string_view text, size_t& i, int li
     return;
   }
   if (octal) --i;
-  const std::string_view alphabet =
-      octal ? std::string_view("01234567") : std::string_view("0123456789abcdefABCDEF");
+  const std::string_view alphabet = octal ? std::string_view("01234567") : std::string_view("0123456789abcdefABCDEF");
   const size_t max_digits = octal ? 3 : width;
   size_t count = 0;
-  while (count < max_digits && i + count < text.size() &&
-         alphabet.find(text[i + count]) != std::string_view::npos) {
+  while (count < max_digits && i + count < text.size() && alphabet.find(text[i + count]) != std::string_view::npos) {
     ++count;
   }
   if (!octal && count < width) fail("a string holds a truncated \\x, \\u or \\U escape", line);
   const unsigned long value = std::stoul(std::string(text.substr(i, count)), nullptr, octal ? 8 : 16);
-  if (value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
-    fail("a string holds an invalid escape", line);
+  if (value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF)) fail("a string holds an invalid escape", line);
   append_code_point(out, static_cast<char32_t>(value));
   i += count;
 }
@@ -290,8 +285,7 @@ void Lexer::symbol_token() {
     return advance(2);
   }
   const char c = source_[at_];
-  if (kSingles.find(c) == std::string_view::npos)
-    fail(std::string("unexpected character '") + c + "'", line_);
+  if (kSingles.find(c) == std::string_view::npos) fail(std::string("unexpected character '") + c + "'", line_);
   balance(c);
   add(TokenKind::symbol, std::string(1, c));
   advance(1);

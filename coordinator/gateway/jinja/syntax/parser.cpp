@@ -267,8 +267,7 @@ std::vector<ast::Parameter> Parser::parameters() {
   return result;
 }
 
-std::unique_ptr<ast::MacroBody> Parser::macro_body(std::string name, bool has_parameters,
-                                                   std::string_view end_name) {
+std::unique_ptr<ast::MacroBody> Parser::macro_body(std::string name, bool has_parameters, std::string_view end_name) {
   auto macro = std::make_unique<ast::MacroBody>();
   macro->name = std::move(name);
   if (has_parameters) macro->parameters = parameters();

@@ -37,8 +37,7 @@ class Parser {
   ast::Statement macro_tag(int line);
   ast::Statement call_tag(int line);
   std::vector<ast::Parameter> parameters();
-  std::unique_ptr<ast::MacroBody> macro_body(std::string name, bool has_parameters,
-                                             std::string_view end_name);
+  std::unique_ptr<ast::MacroBody> macro_body(std::string name, bool has_parameters, std::string_view end_name);
   ast::Target target();
   ast::Target single_target();
   void note_name(const std::string& name);

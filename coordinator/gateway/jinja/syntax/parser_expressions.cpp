@@ -3,8 +3,8 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/syntax/parser.h"
+#include "coordinator/gateway/jinja/value/error.h"
 
 namespace caudal::jinja {
 
@@ -77,8 +77,7 @@ ExpressionPtr Parser::logic_not() {
 bool Parser::comparison_operator(ast::CompareOperator& op) {
   using enum ast::CompareOperator;
   static const std::vector<std::pair<std::string_view, ast::CompareOperator>> kOperators = {
-      {"==", equal},      {"!=", not_equal}, {"<", less},
-      {"<=", less_equal}, {">", greater},    {">=", greater_equal}};
+      {"==", equal}, {"!=", not_equal}, {"<", less}, {"<=", less_equal}, {">", greater}, {">=", greater_equal}};
   for (const auto& [text, value] : kOperators) {
     op = value;
     if (skip_symbol(text)) return true;

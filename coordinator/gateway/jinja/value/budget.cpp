@@ -17,8 +17,7 @@ constexpr size_t kMaxAllocatedBytes = size_t{128} << 20;
 
 }  // namespace
 
-Budget::Budget(const Limits& limits)
-    : limits_(limits), deadline_(std::chrono::steady_clock::now() + limits.max_time) {
+Budget::Budget(const Limits& limits) : limits_(limits), deadline_(std::chrono::steady_clock::now() + limits.max_time) {
   next_check_ = std::min(kStepsPerClockRead, limits.max_steps);
 }
 

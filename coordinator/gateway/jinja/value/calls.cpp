@@ -34,9 +34,7 @@ int64_t Bound::integer(size_t parameter, int64_t fallback) const {
   return values_[parameter] ? require_integer(*values_[parameter], "an argument") : fallback;
 }
 
-const std::string& Bound::text(size_t parameter) const {
-  return require_text(*values_[parameter], "an argument");
-}
+const std::string& Bound::text(size_t parameter) const { return require_text(*values_[parameter], "an argument"); }
 
 void require_defined(const Value& value) {
   const auto* undefined = std::get_if<Undefined>(&value.storage());

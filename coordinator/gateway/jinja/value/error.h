@@ -13,8 +13,6 @@ struct TemplateError {
   bool raised_by_template = false;  // raise_exception(): the message is meant for the client as it stands
 };
 
-[[noreturn]] inline void fail(std::string message, int line = 0) {
-  throw TemplateError{std::move(message), line};
-}
+[[noreturn]] inline void fail(std::string message, int line = 0) { throw TemplateError{std::move(message), line}; }
 
 }  // namespace caudal::jinja

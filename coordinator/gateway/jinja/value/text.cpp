@@ -26,9 +26,8 @@ bool is_cased(char32_t c) { return is_upper(c) || is_lower(c) || category(c) == 
 
 char32_t next_code_point(std::string_view text, size_t& at) {
   utf8proc_int32_t code_point = 0;
-  const utf8proc_ssize_t used =
-      utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data() + at),
-                       static_cast<utf8proc_ssize_t>(text.size() - at), &code_point);
+  const utf8proc_ssize_t used = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data() + at),
+                                                 static_cast<utf8proc_ssize_t>(text.size() - at), &code_point);
   if (used <= 0) return static_cast<unsigned char>(text[at++]);
   at += static_cast<size_t>(used);
   return static_cast<char32_t>(code_point);
@@ -52,8 +51,7 @@ bool valid_utf8(std::string_view text) {
 }
 
 size_t code_point_count(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 size_t byte_offset(std::string_view text, size_t index) {
@@ -75,8 +73,7 @@ size_t find_text(std::string_view text, std::string_view part, size_t from) {
 
 size_t occurrences(std::string_view text, std::string_view part) {
   size_t count = 0;
-  for (size_t at = find_text(text, part); at != std::string_view::npos;
-       at = find_text(text, part, at + part.size())) {
+  for (size_t at = find_text(text, part); at != std::string_view::npos; at = find_text(text, part, at + part.size())) {
     ++count;
   }
   return count;
@@ -84,8 +81,8 @@ size_t occurrences(std::string_view text, std::string_view part) {
 
 bool is_space(char32_t c) {
   if (c < 0x80) return c == ' ' || (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x1F);
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+         c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 std::string_view strip_left(std::string_view text) {

@@ -65,9 +65,8 @@ class Callable {
 class Value {
  public:
   using Text = std::shared_ptr<const std::string>;
-  using Storage =
-      std::variant<Undefined, None, bool, int64_t, double, Text, std::shared_ptr<Sequence>,
-                   std::shared_ptr<const Dict>, std::shared_ptr<Namespace>, std::shared_ptr<Callable>>;
+  using Storage = std::variant<Undefined, None, bool, int64_t, double, Text, std::shared_ptr<Sequence>,
+                               std::shared_ptr<const Dict>, std::shared_ptr<Namespace>, std::shared_ptr<Callable>>;
 
   Value() = default;
   Value(Undefined undefined) : storage_(undefined) {}
@@ -75,7 +74,8 @@ class Value {
   template <std::same_as<bool> T>
   Value(T boolean) : storage_(boolean) {}
   template <std::integral T>
-  requires(!std::same_as<T, bool>) Value(T number) : storage_(static_cast<int64_t>(number)) {}
+    requires(!std::same_as<T, bool>)
+  Value(T number) : storage_(static_cast<int64_t>(number)) {}
   Value(double number) : storage_(number) {}
   Value(std::string text) : storage_(std::make_shared<const std::string>(std::move(text))) {}
   Value(std::string_view text) : Value(std::string(text)) {}

@@ -87,8 +87,8 @@ struct Operand {
     const std::uint64_t k = transposed ? layout.cols : layout.rows;
     out.resize(k);
     for (std::uint64_t i = 0; i < k; ++i) {
-      const auto place = transposed ? j + i * static_cast<std::uint64_t>(layout.ld)
-                                    : i + j * static_cast<std::uint64_t>(layout.ld);
+      const auto place =
+          transposed ? j + i * static_cast<std::uint64_t>(layout.ld) : i + j * static_cast<std::uint64_t>(layout.ld);
       out[i] = load(layout.type, data, place);
     }
   }
@@ -182,10 +182,10 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute,
                                               const void* value, std::size_t bytes) {
   Desc& target = *see<Desc>(desc);
-  void* field = attribute == CUBLASLT_MATMUL_DESC_TRANSA         ? static_cast<void*>(&target.transpose_a)
-                : attribute == CUBLASLT_MATMUL_DESC_TRANSB       ? static_cast<void*>(&target.transpose_b)
-                : attribute == CUBLASLT_MATMUL_DESC_EPILOGUE     ? static_cast<void*>(&target.epilogue)
-                : attribute == CUBLASLT_MATMUL_DESC_BIAS_POINTER ? static_cast<void*>(&target.bias)
+  void* field = attribute == CUBLASLT_MATMUL_DESC_TRANSA           ? static_cast<void*>(&target.transpose_a)
+                : attribute == CUBLASLT_MATMUL_DESC_TRANSB         ? static_cast<void*>(&target.transpose_b)
+                : attribute == CUBLASLT_MATMUL_DESC_EPILOGUE       ? static_cast<void*>(&target.epilogue)
+                : attribute == CUBLASLT_MATMUL_DESC_BIAS_POINTER   ? static_cast<void*>(&target.bias)
                 : attribute == CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE ? static_cast<void*>(&target.bias_type)
                                                                    : nullptr;
   if (field == nullptr) return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -216,8 +216,8 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t a,
-                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d,
-                                              cublasLtMatmulPreference_t preference, int most,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int most,
                                               cublasLtMatmulHeuristicResult_t results[], int* count) {
   if (enter("cublasLtMatmulAlgoGetHeuristic") != cudaSuccess) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (see<Layout>(a)->type != see<Layout>(b)->type) return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -226,9 +226,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   for (int i = 0; i < *count; ++i) {
     results[i] = {};
     results[i].state = CUBLAS_STATUS_SUCCESS;
-    *see<Algorithm>(&results[i].algo) = {promised.alignment_a, promised.alignment_b, promised.alignment_d,
-                                         i < settings().slow_algorithms, see<Layout>(d)->cols,
-                                         order_for(see<Layout>(d)->cols, promised)};
+    *see<Algorithm>(&results[i].algo) = {promised.alignment_a, promised.alignment_b,
+                                         promised.alignment_d, i < settings().slow_algorithms,
+                                         see<Layout>(d)->cols, order_for(see<Layout>(d)->cols, promised)};
   }
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -22,8 +22,8 @@ struct Settings {
   std::size_t graph_node_bytes = 1024;
   bool split_sums = false;  // products of different shapes add in different orders, as cuBLASLt's do
   int slow_algorithms = 0;  // that cuBLASLt proposes for a product before the fast one
-  std::string fail_call;  // the call of this name that fails, "" = none; "kernel" is what a stream runs
-  int fail_after = 0;     // calls of it that still succeed
+  std::string fail_call;    // the call of this name that fails, "" = none; "kernel" is what a stream runs
+  int fail_after = 0;       // calls of it that still succeed
   cudaError_t fail_with = cudaErrorUnknown;
 };
 
@@ -32,11 +32,11 @@ Settings& settings();
 void reset(const Settings& to);
 
 struct Counters {
-  long launches = 0;         // kernels and matrix products that went to a stream or a graph
+  long launches = 0;  // kernels and matrix products that went to a stream or a graph
   long graph_launches = 0;
-  long slow_products = 0;    // by such an algorithm
-  long works = 0;            // what streams have run
-  long waits = 0;            // times the host waited for a stream or an event that was not done
+  long slow_products = 0;        // by such an algorithm
+  long works = 0;                // what streams have run
+  long waits = 0;                // times the host waited for a stream or an event that was not done
   std::size_t device_bytes = 0;  // held now
 };
 Counters counters();

@@ -111,9 +111,8 @@ void queue(cudaStream_t stream, Work work) {
 
 using namespace caudal::fake;
 
-#define ENTER()                                                          \
-  if (const cudaError_t entered = enter(__func__); entered != cudaSuccess) \
-  return entered
+#define ENTER() \
+  if (const cudaError_t entered = enter(__func__); entered != cudaSuccess) return entered
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   ENTER();

@@ -18,10 +18,14 @@ static_assert(sizeof(TensorMap) <= sizeof(CUtensorMap));
 
 std::uint32_t swizzle_bits(CUtensorMapSwizzle swizzle) {
   switch (swizzle) {
-    case CU_TENSOR_MAP_SWIZZLE_128B: return 3;
-    case CU_TENSOR_MAP_SWIZZLE_64B: return 2;
-    case CU_TENSOR_MAP_SWIZZLE_32B: return 1;
-    default: return 0;
+    case CU_TENSOR_MAP_SWIZZLE_128B:
+      return 3;
+    case CU_TENSOR_MAP_SWIZZLE_64B:
+      return 2;
+    case CU_TENSOR_MAP_SWIZZLE_32B:
+      return 1;
+    default:
+      return 0;
   }
 }
 
@@ -136,7 +140,8 @@ void bulk_load(void* destination, const void* source, unsigned bytes, void* barr
   check_global(source, bytes, 16, "cp.async.bulk", loc);
   if (bytes % 16 != 0) fail("cp.async.bulk: the size is not a multiple of 16", loc);
   tsan::read(source, bytes);
-  issue(destination, bytes, barrier, [=] { raw_copy(destination, source, bytes); }, __builtin_return_address(0), loc);
+  issue(
+      destination, bytes, barrier, [=] { raw_copy(destination, source, bytes); }, __builtin_return_address(0), loc);
 }
 
 }  // namespace caudal::simt

@@ -58,14 +58,22 @@ void give_all(const WarpRendezvous& r, T value) {
 std::uint32_t combine(std::uint32_t a, std::uint32_t b, Reduce op) {
   const auto signed_a = static_cast<std::int32_t>(a), signed_b = static_cast<std::int32_t>(b);
   switch (op) {
-    case Reduce::kAdd: return a + b;
-    case Reduce::kMinSigned: return static_cast<std::uint32_t>(std::min(signed_a, signed_b));
-    case Reduce::kMaxSigned: return static_cast<std::uint32_t>(std::max(signed_a, signed_b));
-    case Reduce::kMinUnsigned: return std::min(a, b);
-    case Reduce::kMaxUnsigned: return std::max(a, b);
-    case Reduce::kAnd: return a & b;
-    case Reduce::kOr: return a | b;
-    case Reduce::kXor: return a ^ b;
+    case Reduce::kAdd:
+      return a + b;
+    case Reduce::kMinSigned:
+      return static_cast<std::uint32_t>(std::min(signed_a, signed_b));
+    case Reduce::kMaxSigned:
+      return static_cast<std::uint32_t>(std::max(signed_a, signed_b));
+    case Reduce::kMinUnsigned:
+      return std::min(a, b);
+    case Reduce::kMaxUnsigned:
+      return std::max(a, b);
+    case Reduce::kAnd:
+      return a & b;
+    case Reduce::kOr:
+      return a | b;
+    case Reduce::kXor:
+      return a ^ b;
   }
   return a;
 }
@@ -73,9 +81,9 @@ std::uint32_t combine(std::uint32_t a, std::uint32_t b, Reduce op) {
 }  // namespace
 
 const char* op_name(Op op) {
-  constexpr const char* kNames[] = {"none", "__syncwarp", "shuffle", "vote", "reduce", "match", "ldmatrix",
-                                    "ldmatrix.trans", "stmatrix", "mma", "wgmma", "wgmma.fence", "wgmma.commit",
-                                    "wgmma.wait"};
+  constexpr const char* kNames[] = {"none",  "__syncwarp",  "shuffle",        "vote",      "reduce",
+                                    "match", "ldmatrix",    "ldmatrix.trans", "stmatrix",  "mma",
+                                    "wgmma", "wgmma.fence", "wgmma.commit",   "wgmma.wait"};
   return kNames[static_cast<int>(op)];
 }
 
@@ -155,9 +163,8 @@ std::uint32_t reduce(std::uint32_t mask, std::uint32_t value, Reduce op, Loc loc
   const auto compute = [](BlockState&, WarpRendezvous& r, const void* extra) {
     const int first = __builtin_ctz(r.arrived_mask);
     std::uint32_t all = input<std::uint32_t>(r, first);
-    for_lanes(r.arrived_mask & (r.arrived_mask - 1), [&](int lane) {
-      all = combine(all, input<std::uint32_t>(r, lane), *static_cast<const Reduce*>(extra));
-    });
+    for_lanes(r.arrived_mask & (r.arrived_mask - 1),
+              [&](int lane) { all = combine(all, input<std::uint32_t>(r, lane), *static_cast<const Reduce*>(extra)); });
     give_all(r, all);
   };
   run_collective(mask, {.op = Op::kReduce, .loc = loc, .in = &value, .out = &out, .compute = compute, .extra = &op});

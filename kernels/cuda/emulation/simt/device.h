@@ -20,12 +20,11 @@
 
 #define SIMT_DYN_SMEM(T, name) T* name = reinterpret_cast<T*>(::caudal::simt::dynamic_shared())
 // A static variable is known by the address of `key`, one per declaration and template instance.
-#define SIMT_SHARED(T, name)                                                        \
-  auto& name = *reinterpret_cast<std::type_identity_t<T>*>(                         \
-      [](std::size_t bytes, std::size_t align) {                                    \
-        static const char key = 0;                                                  \
-        return ::caudal::simt::static_shared(&key, bytes, align);                   \
-      }(sizeof(std::type_identity_t<T>), alignof(std::type_identity_t<T>)))
+#define SIMT_SHARED(T, name)                                                                          \
+  auto& name = *reinterpret_cast<std::type_identity_t<T>*>([](std::size_t bytes, std::size_t align) { \
+    static const char key = 0;                                                                        \
+    return ::caudal::simt::static_shared(&key, bytes, align);                                         \
+  }(sizeof(std::type_identity_t<T>), alignof(std::type_identity_t<T>)))
 
 #define threadIdx (::caudal::simt::current->index)
 #define blockIdx (::caudal::simt::current->block->index)
@@ -66,17 +65,20 @@ T __shfl_sync(unsigned mask, T value, int source, int width = 32, SimtLoc loc = 
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32, SimtLoc loc = SimtLoc::here()) {
   const int lane = static_cast<int>(caudal::simt::current->lane), source = lane ^ lane_mask;
-  return caudal::simt::shuffle_value(mask, value, caudal::simt::own_unless(source <= (lane | (width - 1)), source), loc);
+  return caudal::simt::shuffle_value(mask, value, caudal::simt::own_unless(source <= (lane | (width - 1)), source),
+                                     loc);
 }
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, SimtLoc loc = SimtLoc::here()) {
   const int lane = static_cast<int>(caudal::simt::current->lane), source = lane + static_cast<int>(delta);
-  return caudal::simt::shuffle_value(mask, value, caudal::simt::own_unless(source <= (lane | (width - 1)), source), loc);
+  return caudal::simt::shuffle_value(mask, value, caudal::simt::own_unless(source <= (lane | (width - 1)), source),
+                                     loc);
 }
 template <class T>
 T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, SimtLoc loc = SimtLoc::here()) {
   const int lane = static_cast<int>(caudal::simt::current->lane), source = lane - static_cast<int>(delta);
-  return caudal::simt::shuffle_value(mask, value, caudal::simt::own_unless(source >= (lane & ~(width - 1)), source), loc);
+  return caudal::simt::shuffle_value(mask, value, caudal::simt::own_unless(source >= (lane & ~(width - 1)), source),
+                                     loc);
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate, SimtLoc loc = SimtLoc::here()) {
   return caudal::simt::ballot(mask, predicate != 0, loc);

@@ -240,7 +240,8 @@ void make_fibers(BlockState& s, unsigned count) {
   constexpr std::size_t kGuard = 4096, kPatterned = 16384;
   while (s.fibers.size() < count) {
     auto f = std::make_unique<Fiber>();
-    void* memory = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory =
+        mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw Error("no memory for the stack of an emulated thread");
     f->stack = static_cast<char*>(memory);
     mprotect(f->stack, kGuard, PROT_NONE);

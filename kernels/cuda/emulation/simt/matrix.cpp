@@ -61,7 +61,8 @@ void compute_mma(BlockState& s, WarpRendezvous& r, const void* extra) {
     const int row = lane / 4, column = 2 * (lane % 4);
     for (int half = 0; half < 2; ++half) {
       for (int j = 0; j < 4; ++j) {
-        a[row + 8 * (j & 1)][column + 8 * (j >> 1) + half] = half_to_float(static_cast<std::uint16_t>(in.a[j] >> (16 * half)), type);
+        a[row + 8 * (j & 1)][column + 8 * (j >> 1) + half] =
+            half_to_float(static_cast<std::uint16_t>(in.a[j] >> (16 * half)), type);
       }
       for (int j = 0; j < 2; ++j) {
         b[column + 8 * j + half][row] = half_to_float(static_cast<std::uint16_t>(in.b[j] >> (16 * half)), type);
@@ -94,12 +95,16 @@ void ldmatrix(std::uint32_t* registers, int count, bool transpose, const void* r
     tsan::read(row, 16);
   }
   const LoadArgs args{count, transpose};
-  run_collective(~0U, {.op = transpose ? Op::kLdmatrixTrans : Op::kLdmatrix, .loc = loc, .aligned = true, .in = row,
+  run_collective(~0U, {.op = transpose ? Op::kLdmatrixTrans : Op::kLdmatrix,
+                       .loc = loc,
+                       .aligned = true,
+                       .in = row,
                        .out = registers,
-                       .compute = [](BlockState& s, WarpRendezvous& r, const void* extra) {
-                         const auto& load = *static_cast<const LoadArgs*>(extra);
-                         for (int j = 0; j < load.count; ++j) load_tile(s, r, j, load.transpose);
-                       },
+                       .compute =
+                           [](BlockState& s, WarpRendezvous& r, const void* extra) {
+                             const auto& load = *static_cast<const LoadArgs*>(extra);
+                             for (int j = 0; j < load.count; ++j) load_tile(s, r, j, load.transpose);
+                           },
                        .extra = &args});
 }
 
@@ -109,17 +114,23 @@ void stmatrix(const std::uint32_t* registers, int count, bool transpose, void* r
     tsan::write(row, 16);
   }
   const LoadArgs args{count, transpose};
-  run_collective(~0U, {.op = Op::kStmatrix, .loc = loc, .aligned = true, .in = registers, .out = row,
-                       .compute = [](BlockState&, WarpRendezvous& r, const void* extra) {
-                         const auto& store = *static_cast<const LoadArgs*>(extra);
-                         for (int j = 0; j < store.count; ++j) store_tile(r, j, store.transpose);
-                       },
+  run_collective(~0U, {.op = Op::kStmatrix,
+                       .loc = loc,
+                       .aligned = true,
+                       .in = registers,
+                       .out = row,
+                       .compute =
+                           [](BlockState&, WarpRendezvous& r, const void* extra) {
+                             const auto& store = *static_cast<const LoadArgs*>(extra);
+                             for (int j = 0; j < store.count; ++j) store_tile(r, j, store.transpose);
+                           },
                        .extra = &args});
 }
 
 void mma_m16n8k16(float* d, const std::uint32_t* a, const std::uint32_t* b, Half type, Loc loc) {
   const MmaIn in{a, b, d};
-  run_collective(~0U, {.op = Op::kMma, .loc = loc, .aligned = true, .in = &in, .out = d, .compute = compute_mma, .extra = &type});
+  run_collective(
+      ~0U, {.op = Op::kMma, .loc = loc, .aligned = true, .in = &in, .out = d, .compute = compute_mma, .extra = &type});
 }
 
 }  // namespace caudal::simt

@@ -41,8 +41,8 @@ struct Error : std::runtime_error {
 enum class Async { kLate, kEarly, kRandom };
 
 struct Config {
-  bool shuffle = false;     // random priorities of warps and order of blocks, from `seed`
-  bool reverse = false;     // last thread and block first
+  bool shuffle = false;  // random priorities of warps and order of blocks, from `seed`
+  bool reverse = false;  // last thread and block first
   std::uint64_t seed = 1;
   Async async = Async::kLate;
   bool check_proxy = true;  // with ThreadSanitizer: generic writes need fence.proxy.async before TMA or wgmma
@@ -74,11 +74,10 @@ inline LaunchHook launch_hook = nullptr;
 template <class... Params, class... Args>
 void launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem_bytes, cudaStream_t stream,
             Args&&... args) {
-  auto call = [kernel, params = std::tuple<Params...>(static_cast<Params>(args)...)] {
-    std::apply(kernel, params);
-  };
+  auto call = [kernel, params = std::tuple<Params...>(static_cast<Params>(args)...)] { std::apply(kernel, params); };
   auto run = [grid, block, smem_bytes, call] {
-    run_grid(grid, block, smem_bytes, [](const void* c) { (*static_cast<const decltype(call)*>(c))(); }, &call);
+    run_grid(
+        grid, block, smem_bytes, [](const void* c) { (*static_cast<const decltype(call)*>(c))(); }, &call);
   };
   if (launch_hook != nullptr) return launch_hook(stream, run);
   run();
@@ -115,7 +114,7 @@ std::uint32_t active_mask();
 void before_atomic(void* address);
 void after_atomic(void* address);
 void fence();
-void yield();  // for polls: lets the others run; a poll that never ends is a deadlock
+void yield();          // for polls: lets the others run; a poll that never ends is a deadlock
 void yield_to_peer();  // for polls of what another process writes, which may take long
 
 // ---- Between devices: words that several of them reach ----

@@ -25,7 +25,8 @@ void reset_shared_memory(BlockState& s, std::size_t dynamic_bytes) {
     s.arena = nullptr;
   }
   if (s.arena == nullptr) {
-    void* memory = mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory =
+        mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw Error("no memory for emulated shared memory");
     s.arena = static_cast<char*>(memory);
   }

@@ -22,8 +22,20 @@ constexpr std::size_t kStackBytes = 256 << 10, kArenaBytes = 512 << 10, kMaxDyna
 constexpr unsigned kGroupSlots = 64;  // copy groups a thread can have in flight, for ThreadSanitizer
 
 enum class Op {
-  kNone, kSyncWarp, kShuffle, kVote, kReduce, kMatch, kLdmatrix, kLdmatrixTrans, kStmatrix, kMma,
-  kWgmma, kWgmmaFence, kWgmmaCommit, kWgmmaWait
+  kNone,
+  kSyncWarp,
+  kShuffle,
+  kVote,
+  kReduce,
+  kMatch,
+  kLdmatrix,
+  kLdmatrixTrans,
+  kStmatrix,
+  kMma,
+  kWgmma,
+  kWgmmaFence,
+  kWgmmaCommit,
+  kWgmmaWait
 };
 const char* op_name(Op op);
 

@@ -107,7 +107,9 @@ Accumulator& accumulator_of(WarpGroup& group, int n) {
 }
 
 void check_agreement(const WarpGroup& group, Loc loc) {
-  const auto of = [&](int t) -> const WgmmaOperands& { return *static_cast<const WgmmaOperands*>(group.rendezvous.in[t]); };
+  const auto of = [&](int t) -> const WgmmaOperands& {
+    return *static_cast<const WgmmaOperands*>(group.rendezvous.in[t]);
+  };
   for (int t = 1; t < kThreads; ++t) {
     if (of(t).a_descriptor != of(0).a_descriptor || of(t).b_descriptor != of(0).b_descriptor ||
         of(t).accumulate != of(0).accumulate) {
@@ -132,7 +134,8 @@ void take_register_operand(const WarpGroup& group, Half type, WgmmaOp& op) {
 
 void gather(const Operand& operand, int rows, Half type, std::vector<float>& out) {
   for (int i = 0; i < rows; ++i) {
-    for (int k = 0; k < kK; ++k) out[static_cast<std::size_t>(i * kK + k)] = half_to_float(*operand.element(i, k), type);
+    for (int k = 0; k < kK; ++k)
+      out[static_cast<std::size_t>(i * kK + k)] = half_to_float(*operand.element(i, k), type);
   }
 }
 
@@ -166,8 +169,8 @@ void execute(WgmmaOp& op) {
 void return_registers(WarpGroup& group) {
   for (auto it = group.accumulators.begin(); it != group.accumulators.end();) {
     const Accumulator& done = *it;
-    const bool busy = std::any_of(group.ops.begin(), group.ops.end(),
-                                  [&](const WgmmaOp& op) { return op.accumulator == &done; });
+    const bool busy =
+        std::any_of(group.ops.begin(), group.ops.end(), [&](const WgmmaOp& op) { return op.accumulator == &done; });
     if (busy) {
       ++it;
       continue;

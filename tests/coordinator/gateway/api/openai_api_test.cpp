@@ -11,8 +11,8 @@
 #include <tuple>
 
 #include "coordinator/gateway/api/limits.h"
-#include "coordinator/gateway/zmq/proto_json.h"
 #include "coordinator/gateway/api/strict_json.h"
+#include "coordinator/gateway/zmq/proto_json.h"
 #include "proto/gateway.pb.h"
 #include "tests/coordinator/gateway/leaks.h"
 
@@ -51,7 +51,8 @@ TEST(OpenAiApi, DefaultsAndModelDefaults) {
 }
 
 TEST(OpenAiApi, TakesEveryField) {
-  const auto request = parse_text(Endpoint::kCompletions, R"({"model":"m","prompt":["a",[1,2]],"max_tokens":5,"min_tokens":1,
+  const auto request =
+      parse_text(Endpoint::kCompletions, R"({"model":"m","prompt":["a",[1,2]],"max_tokens":5,"min_tokens":1,
       "temperature":0.5,"top_p":0.9,"top_k":-1,"min_p":0.1,"seed":-3,"n":2,"stop":["x","y"],"stop_token_ids":[3],
       "ignore_eos":true,"presence_penalty":-2,"frequency_penalty":2,"repetition_penalty":1.5,
       "logit_bias":{"5":-100,"6":1.5},"logprobs":3,"stream":true,"stream_options":{"include_usage":true},
@@ -176,12 +177,15 @@ TEST(OpenAiApi, RefusesByName) {
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"min_p":0.1})", "min_p"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"presence_penalty":1})", "presence_penalty"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"frequency_penalty":1})", "frequency_penalty"},
-      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"repetition_penalty":1.1})", "repetition_penalty"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"repetition_penalty":1.1})",
+       "repetition_penalty"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"logit_bias":{"1":1}})", "logit_bias"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"stop":"x"})", "stop"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"speculative":"auto"})", "speculative"},
-      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"stream":true})", "stream"},
-      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"best_of":4})", "best_of"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"stream":true})",
+       "stream"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"best_of":4})",
+       "best_of"},
       {Endpoint::kCompletions, R"({"prompt":"a","guided_json":{}})", "guided_json"},
       {Endpoint::kCompletions, R"({"prompt":"a","response_format":{"type":"json_object"}})", "response_format"},
       {Endpoint::kCompletions, R"({"prompt":"a","stream_options":{}})", "stream_options"},
@@ -204,7 +208,8 @@ TEST(OpenAiApi, RefusesByName) {
        "messages[0].content[0].type"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":[{"type":"text","text":1}]}]})",
        "messages[0].content[0].text"},
-      {Endpoint::kChat, R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]})",
+      {Endpoint::kChat,
+       R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]})",
        "messages[0].tool_calls[0].function.arguments"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", "tool_choice"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"code"}]})", "tools[0].type"},
@@ -236,7 +241,8 @@ TEST(OpenAiApi, BeamSearchTakesItsWidthWhereItFindsIt) {
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"best_of":5})", 5, 2},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"beam_width":32})", 32, 1},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"best_of":4,"beam_width":4})", 4, 2},
-      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"beam_width":6})", 6, 2},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"beam_width":6})",
+       6, 2},
   };
   for (const auto& one : cases) {
     const auto request = parse_text(one.endpoint, one.body);
@@ -245,9 +251,11 @@ TEST(OpenAiApi, BeamSearchTakesItsWidthWhereItFindsIt) {
     EXPECT_EQ(request.value().num_sequences, one.n);
     EXPECT_EQ(request.value().best_of, one.n) << "that many come back";
   }
-  for (const auto& [text, rule] : {std::pair("true", EarlyStopping::kYes), {"false", EarlyStopping::kNo}, {"\"never\"", EarlyStopping::kNever}}) {
-    const std::string body = std::string(R"({"prompt":"a","use_beam_search":true,"n":2,"length_penalty":-0.5,"temperature":1,)") +
-                             R"("top_p":1,"top_k":-1,"speculative":"off","early_stopping":)" + text + "}";
+  for (const auto& [text, rule] :
+       {std::pair("true", EarlyStopping::kYes), {"false", EarlyStopping::kNo}, {"\"never\"", EarlyStopping::kNever}}) {
+    const std::string body =
+        std::string(R"({"prompt":"a","use_beam_search":true,"n":2,"length_penalty":-0.5,"temperature":1,)") +
+        R"("top_p":1,"top_k":-1,"speculative":"off","early_stopping":)" + text + "}";
     const auto request = parse_text(Endpoint::kCompletions, body);
     ASSERT_TRUE(request.ok()) << request.error().field;
     EXPECT_EQ(request.value().beam->early_stopping, rule);
@@ -293,10 +301,10 @@ TEST(OpenAiApi, FieldsOfTheOtherEndpointAreRefusedUnlessTheyChangeNothing) {
 }
 
 TEST(OpenAiApi, RangesOfIntegersAreIntegers) {
-  for (const auto& [name, range] : {std::pair("seed", "at least -9223372036854775808 and at most 9223372036854775807."),
-                                    std::pair("priority", "at least -2147483648 and at most 2147483647."),
-                                    std::pair("tpot_target_ms", "above 0 and at most 86400000."),
-                                    std::pair("top_p", "above 0 and at most 1.")}) {
+  for (const auto& [name, range] :
+       {std::pair("seed", "at least -9223372036854775808 and at most 9223372036854775807."),
+        std::pair("priority", "at least -2147483648 and at most 2147483647."),
+        std::pair("tpot_target_ms", "above 0 and at most 86400000."), std::pair("top_p", "above 0 and at most 1.")}) {
     json::object body = base(Endpoint::kCompletions);
     body[name] = "x";
     const auto request = parse(Endpoint::kCompletions, json::value(body));
@@ -352,10 +360,31 @@ std::vector<Generated> generated_cases() {
     for (const Endpoint endpoint : {Endpoint::kCompletions, Endpoint::kChat}) {
       const auto other = endpoint == Endpoint::kChat ? Parameter::On::kCompletions : Parameter::On::kChat;
       if (parameter.on == other) continue;
-      const json::value values[] = {parameter.min - 1, parameter.max + 1, parameter.min - 0.001, parameter.max + 0.001,
-                                    parameter.min, 0, -1, -0.0, 0.5, std::nan(""), kInf, -kInf, 1e308, 2147483648.0,
-                                    std::int64_t{1} << 62, 9223372036854775808.0, UINT64_MAX, 1e-320, "5", "",
-                                    json::string(1 << 20, 'x'), true, nullptr, json::array{}, json::array{1},
+      const json::value values[] = {parameter.min - 1,
+                                    parameter.max + 1,
+                                    parameter.min - 0.001,
+                                    parameter.max + 0.001,
+                                    parameter.min,
+                                    0,
+                                    -1,
+                                    -0.0,
+                                    0.5,
+                                    std::nan(""),
+                                    kInf,
+                                    -kInf,
+                                    1e308,
+                                    2147483648.0,
+                                    std::int64_t{1} << 62,
+                                    9223372036854775808.0,
+                                    UINT64_MAX,
+                                    1e-320,
+                                    "5",
+                                    "",
+                                    json::string(1 << 20, 'x'),
+                                    true,
+                                    nullptr,
+                                    json::array{},
+                                    json::array{1},
                                     json::object{}};
       for (const json::value& value : values) cases.push_back({&parameter, endpoint, value});
     }
@@ -381,7 +410,8 @@ TEST(OpenAiApi, EveryParameterRefusesEveryBadValueByName) {
     if (!combined) {
       EXPECT_EQ(request.error().field, bad.parameter->name);
     }
-    EXPECT_FALSE(leaks(request.error().message) || request.error().message.find("xxxx") != std::string::npos) << request.error().message;
+    EXPECT_FALSE(leaks(request.error().message) || request.error().message.find("xxxx") != std::string::npos)
+        << request.error().message;
   }
   EXPECT_GE(num_refused, 600);
 }
@@ -473,7 +503,8 @@ TEST(ProtoJson, BeamSearchHasTheSameFields) {
   EXPECT_EQ(early.value().beam->length_penalty, 0.5);
   EXPECT_EQ(early.value().beam->early_stopping, EarlyStopping::kYes);
   request.mutable_parameters()->set_early_stopping_mode("never");
-  EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(request).value()).value().beam->early_stopping, EarlyStopping::kNever);
+  EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(request).value()).value().beam->early_stopping,
+            EarlyStopping::kNever);
   request.mutable_parameters()->set_early_stopping_mode("soon");
   EXPECT_EQ(parse(Endpoint::kCompletions, proto_to_json(request).value()).error().field, "early_stopping");
 }

@@ -33,12 +33,42 @@ TEST(StrictJson, DepthEndsAt64) {
 }
 
 TEST(StrictJson, RefusesWhatCouldBeReadTwoWays) {
-  const std::string cases[] = {
-      "", " ", "{", "nul", "NaN", "Infinity", "-", "01", "+1", "1.", ".5", "[1,]", "{\"a\":1,}", "{a:1}", "'a'",
-      "1 2", "{} {}", "// x\n1", "\xEF\xBB\xBF{}", "\"a\nb\"", std::string("\"a\0b\"", 5), "\"\\u0000\"",
-      "{\"\\u0000\":1}", "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"", "\"\xff\"", "\"\xc3\"", "\"\xed\xa0\x80\"",
-      "\"\xc0\x80\"", "\"\xf5\x80\x80\x80\"", "1e999", "-1e999", R"({"a":1,"a":2})", R"({"a":1,"\u0061":2})",
-      R"([{"x":{"k":1,"k":1}}])"};
+  const std::string cases[] = {"",
+                               " ",
+                               "{",
+                               "nul",
+                               "NaN",
+                               "Infinity",
+                               "-",
+                               "01",
+                               "+1",
+                               "1.",
+                               ".5",
+                               "[1,]",
+                               "{\"a\":1,}",
+                               "{a:1}",
+                               "'a'",
+                               "1 2",
+                               "{} {}",
+                               "// x\n1",
+                               "\xEF\xBB\xBF{}",
+                               "\"a\nb\"",
+                               std::string("\"a\0b\"", 5),
+                               "\"\\u0000\"",
+                               "{\"\\u0000\":1}",
+                               "\"\\ud800\"",
+                               "\"\\udc00\"",
+                               "\"\\ud800\\u0041\"",
+                               "\"\xff\"",
+                               "\"\xc3\"",
+                               "\"\xed\xa0\x80\"",
+                               "\"\xc0\x80\"",
+                               "\"\xf5\x80\x80\x80\"",
+                               "1e999",
+                               "-1e999",
+                               R"({"a":1,"a":2})",
+                               R"({"a":1,"\u0061":2})",
+                               R"([{"x":{"k":1,"k":1}}])"};
   for (const std::string& text : cases) {
     const auto value = parse_strict_json(text);
     EXPECT_FALSE(value.ok()) << text;

@@ -57,10 +57,14 @@ TEST_F(ModelContextTest, Config) {
 }
 
 TEST_F(ModelContextTest, SamplingDefaults) {
-  const std::pair<const char*, const char*> cases[] = {{"temperature", "-1"},       {"temperature", "\"x\""},
-                                                       {"top_p", "0"},              {"top_p", "1.5"},
-                                                       {"min_p", "-0.1"},           {"top_k", "-2"},
-                                                       {"repetition_penalty", "0"}, {"eos_token_id", "[1,-1]"}};
+  const std::pair<const char*, const char*> cases[] = {{"temperature", "-1"},
+                                                       {"temperature", "\"x\""},
+                                                       {"top_p", "0"},
+                                                       {"top_p", "1.5"},
+                                                       {"min_p", "-0.1"},
+                                                       {"top_k", "-2"},
+                                                       {"repetition_penalty", "0"},
+                                                       {"eos_token_id", "[1,-1]"}};
   for (const auto& [field, value] : cases) {
     write("generation_config.json", std::string("{\"") + field + "\":" + value + "}");
     EXPECT_THAT(refusal(), StartsWith(std::string("generation_config.json: ") + field + ": It "));

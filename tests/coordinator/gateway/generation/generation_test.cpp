@@ -7,9 +7,9 @@
 #include <new>
 #include <random>
 
-#include "coordinator/gateway/http/openai_response.h"
 #include "coordinator/gateway/api/strict_json.h"
 #include "coordinator/gateway/generation/token_text.h"
+#include "coordinator/gateway/http/openai_response.h"
 #include "tests/coordinator/gateway/scripted_service.h"
 
 namespace caudal {
@@ -171,7 +171,8 @@ TEST_F(GenerationTest, BadWordsAreBannedWithAndWithoutASpace) {
 }
 
 TEST_F(GenerationTest, BeamSearchAsksForBeamsAndTellsTheBest) {
-  Intake intake = take(Endpoint::kCompletions, R"({"prompt":"abc","use_beam_search":true,"n":2,"best_of":5,"length_penalty":0.5})");
+  Intake intake =
+      take(Endpoint::kCompletions, R"({"prompt":"abc","use_beam_search":true,"n":2,"best_of":5,"length_penalty":0.5})");
   ASSERT_FALSE(intake.error);
   EXPECT_EQ(intake.generation->num_choices(), 2);
   EXPECT_EQ(run(*intake.generation, 1), "Hello, world");
@@ -185,7 +186,8 @@ TEST_F(GenerationTest, BeamSearchAsksForBeamsAndTellsTheBest) {
 TEST_F(GenerationTest, BeamSearchBoundsWhatIsBanned) {
   const auto body = [](int num_words) {
     boost::json::array words(static_cast<std::size_t>(num_words), "xy");
-    return boost::json::serialize(boost::json::object{{"prompt", "a"}, {"use_beam_search", true}, {"n", 20}, {"bad_words", words}});
+    return boost::json::serialize(
+        boost::json::object{{"prompt", "a"}, {"use_beam_search", true}, {"n", 20}, {"bad_words", words}});
   };
   EXPECT_FALSE(take(Endpoint::kCompletions, body(21)).error) << "20 beams, 42 ways to say it, one stop token";
   const Intake refused = take(Endpoint::kCompletions, body(22));
@@ -284,9 +286,9 @@ class SilentService final : public RequestService {
 TEST_F(GenerationTest, AStopStringEndsOnlyItsOwnSequence) {
   SilentService service;
   const GenerationContext context{model_, encoder_, service, metrics_};
-  Intake intake = take_request(context, Endpoint::kCompletions,
-                               parse_strict_json(R"({"prompt":"a","n":2,"stop":"STOP","max_tokens":9})"),
-                               Generation::Clock::now());
+  Intake intake =
+      take_request(context, Endpoint::kCompletions,
+                   parse_strict_json(R"({"prompt":"a","n":2,"stop":"STOP","max_tokens":9})"), Generation::Clock::now());
   ASSERT_FALSE(intake.error);
   ASSERT_FALSE(intake.generation->start([] {}));
   service.say(0, "one STOP");
@@ -314,10 +316,9 @@ TEST_F(GenerationTest, SeveralPromptsAndChoices) {
 }
 
 TEST_F(GenerationTest, RejectionsBecomeErrors) {
-  const std::pair<RejectReason, int> cases[] = {{RejectReason::kTooLong, 400},    {RejectReason::kQueueFull, 429},
-                                                {RejectReason::kTooMany, 400},
-                                                {RejectReason::kNoReplica, 503},  {RejectReason::kDeadline, 503},
-                                                {RejectReason::kWorkerFault, 500}};
+  const std::pair<RejectReason, int> cases[] = {{RejectReason::kTooLong, 400},  {RejectReason::kQueueFull, 429},
+                                                {RejectReason::kTooMany, 400},  {RejectReason::kNoReplica, 503},
+                                                {RejectReason::kDeadline, 503}, {RejectReason::kWorkerFault, 500}};
   for (const auto& [reason, status] : cases) {
     EXPECT_EQ(rejected(reason).status, status);
     service_.set_script({.reject = reason});

@@ -82,7 +82,9 @@ TEST_F(HttpServerTest, Load) {
 
 TEST_F(HttpServerTest, WhoIsServedAndUntilWhen) {
   service_.set_script({});
-  EXPECT_EQ(complete(R"({"prompt":"b","user":"u","deadline_ms":5000,"ttft_target_ms":20,"tpot_target_ms":0.0015})").status, 200);
+  EXPECT_EQ(
+      complete(R"({"prompt":"b","user":"u","deadline_ms":5000,"ttft_target_ms":20,"tpot_target_ms":0.0015})").status,
+      200);
   const Request asked = service_.submitted().back();
   EXPECT_EQ(asked.tenant, "u");
   EXPECT_EQ(asked.deadline, asked.arrival + 5'000'000);
@@ -179,13 +181,15 @@ TEST_F(HttpServerTest, HeadExpectAndChunkedBodies) {
   const HttpAnswer head = client.read_answer(false);
   EXPECT_EQ(head.status, 200);
   EXPECT_NE(head.head.find("Content-Length: 17"), std::string::npos);
-  client.send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
-              "Content-Length: 14\r\n\r\n");
+  client.send(
+      "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+      "Content-Length: 14\r\n\r\n");
   ASSERT_TRUE(client.wait_for("100 Continue"));
   client.send(R"({"prompt":"a"})");
   EXPECT_EQ(client.read_answer().status, 200);
-  client.send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; charset=utf-8\r\n"
-              "Transfer-Encoding: chunked\r\n\r\n");
+  client.send(
+      "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; charset=utf-8\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n");
   for (const char c : std::string(R"({"prompt":"a"})")) client.send(std::string("1\r\n") + c + "\r\n");
   client.send("0\r\n\r\n");
   EXPECT_EQ(client.read_answer().status, 200);
@@ -222,7 +226,8 @@ TEST_F(HttpServerTest, BadRequestsGetTheirStatusAndHurtNobody) {
       {get_head + "A: " + std::string(8192, 'a') + "\r\n\r\n", 431},
       {get_head + "A: " + std::string(20000, 'a'), 431},
       {get_head + std::string("A: b\r\n") + "B: " + std::string(8000, 'a') + "\r\nC: " + std::string(8000, 'a') +
-           "\r\nD: " + std::string(2000, 'a') + "\r\n\r\n", 431},
+           "\r\nD: " + std::string(2000, 'a') + "\r\n\r\n",
+       431},
       {many_fields + "\r\n", 431},
       {post_head + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
       {post_head + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400},
@@ -335,7 +340,8 @@ TEST_F(HttpServerTest, AVanishingClientCancels) {
 
 TEST_F(HttpServerTest, AClientThatDoesNotReadIsCancelledAndDelaysNobody) {
   RawClient slow(gateway_->http_port(), 4096);
-  service_.set_script({.text = "0123456789", .tokens_per_event = 20, .pause = std::chrono::milliseconds(1), .endless = true});
+  service_.set_script(
+      {.text = "0123456789", .tokens_per_event = 20, .pause = std::chrono::milliseconds(1), .endless = true});
   slow.send(http_post("/v1/completions", R"({"prompt":"a","stream":true,"n":8,"logprobs":20})"));
   ASSERT_TRUE(service_.wait_for_running(1));
   service_.set_script({});

@@ -29,13 +29,10 @@ constexpr char kCalls[] = "the chat template calls itself too deeply";
 TEST(Bounds, Steps) {
   const std::string nested = "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
   EXPECT_EQ(error_of(nested), kSteps);
-  EXPECT_EQ(
-      error_of(
-          "{% for a in range(1000) %}{% set x = range(100000) | map('string') | list | sort %}{% endfor %}"),
-      kSteps);
+  EXPECT_EQ(error_of("{% for a in range(1000) %}{% set x = range(100000) | map('string') | list | sort %}{% endfor %}"),
+            kSteps);
   EXPECT_EQ(error_of("{{ range(100001) }}"), "range() has more than 100000 items");
-  EXPECT_EQ(error_of("{{ range(-9223372036854775807, 9223372036854775807) }}"),
-            "range() has more than 100000 items");
+  EXPECT_EQ(error_of("{{ range(-9223372036854775807, 9223372036854775807) }}"), "range() has more than 100000 items");
 }
 
 TEST(Bounds, SharedValuesThatPrintLong) {
@@ -58,12 +55,10 @@ TEST(Bounds, Output) {
   EXPECT_EQ(error_of("{{ ('a' * 100000).replace('', 'b' * 100000) }}"), kMemory);
   EXPECT_FALSE(error_of("{{ '%1000000000d' % 1 }}").empty());
   EXPECT_EQ(
-      error_of(
-          "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}"),
+      error_of("{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}"),
       kMemory);
   EXPECT_EQ(
-      error_of(
-          "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}"),
+      error_of("{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}"),
       kOutput);
 }
 
@@ -101,9 +96,8 @@ TEST(Bounds, Recursion) {
                      repeated("{% endif %}", 50) + "{% endmacro %}{{ f(1) }}"),
             kCalls);
   EXPECT_EQ(error_of("{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}"), kCalls);
-  EXPECT_EQ(
-      error_of("{% set ns = namespace(l=[]) %}{% for i in range(5000) %}{% set ns.l = [ns.l] %}{% endfor %}"),
-      "values nest too deeply");
+  EXPECT_EQ(error_of("{% set ns = namespace(l=[]) %}{% for i in range(5000) %}{% set ns.l = [ns.l] %}{% endfor %}"),
+            "values nest too deeply");
 }
 
 // Checked by the leak detector of the sanitizer build.
@@ -121,9 +115,9 @@ TEST(Bounds, Time) {
   const auto begin = std::chrono::steady_clock::now();
   Limits limits;
   limits.max_steps = int64_t{1} << 60;
-  const Outcome outcome = render(
-      "{% for a in range(100000) %}{% for b in range(100000) %}{% set c = a * b %}{% endfor %}{% endfor %}",
-      {}, limits);
+  const Outcome outcome =
+      render("{% for a in range(100000) %}{% for b in range(100000) %}{% set c = a * b %}{% endfor %}{% endfor %}", {},
+             limits);
   EXPECT_EQ(outcome.text, "the chat template takes too long");
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));  // 100 ms on an idle machine
 }

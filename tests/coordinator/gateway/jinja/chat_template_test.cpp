@@ -24,8 +24,7 @@ Result<std::string> rendered(const std::string& source, const ChatTemplateInput&
 
 TEST(ChatTemplate, GivesTheVariablesOfTransformers) {
   const json::array messages = conversation();
-  const json::object variables = {
-      {"style", "short"}, {"messages", 1}, {"bos_token", "no"}, {"tokenize", true}};
+  const json::object variables = {{"style", "short"}, {"messages", 1}, {"bos_token", "no"}, {"tokenize", true}};
   ChatTemplateInput input;
   input.messages = &messages;
   input.variables = &variables;
@@ -111,9 +110,8 @@ TEST_F(LoadChatTemplate, ReadsNamedTemplatesAndNamesWhatIsWrong) {
         R"({"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]})");
   EXPECT_EQ(load_and_render(), "d");
   write("tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": "r"}]})");
-  EXPECT_EQ(
-      load_and_render(),
-      "tokenizer_config.json: 'chat_template' is neither text nor a list with a template named 'default'");
+  EXPECT_EQ(load_and_render(),
+            "tokenizer_config.json: 'chat_template' is neither text nor a list with a template named 'default'");
   write("tokenizer_config.json", "{}");
   EXPECT_EQ(load_and_render(), "tokenizer_config.json: the model has no chat template");
   write("tokenizer_config.json", "{");

@@ -8,9 +8,9 @@
 #include <sstream>
 #include <string>
 
+#include "coordinator/gateway/jinja/evaluator/template.h"
 #include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/json.h"
-#include "coordinator/gateway/jinja/evaluator/template.h"
 
 namespace caudal::jinja {
 

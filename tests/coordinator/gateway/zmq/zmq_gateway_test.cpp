@@ -264,7 +264,8 @@ TEST_F(ZmqGatewayTest, AVanishedClientIsCancelled) {
 }
 
 TEST_F(ZmqGatewayTest, AClientThatDoesNotReadIsCancelledAndDelaysNobody) {
-  service_.set_script({.text = "0123456789", .tokens_per_event = 20, .pause = std::chrono::milliseconds(1), .endless = true});
+  service_.set_script(
+      {.text = "0123456789", .tokens_per_event = 20, .pause = std::chrono::milliseconds(1), .endless = true});
   ZmqClient slow(gateway_->zmq_endpoint(), ZMQ_DEALER, 10);
   gateway::GatewayRequest request = completion(1);
   request.mutable_completion()->mutable_parameters()->set_n(8);

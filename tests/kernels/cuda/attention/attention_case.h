@@ -46,12 +46,8 @@ class AttentionCase {
     for (std::uint16_t& value : q) value = draw();
   }
 
-  std::size_t q_stride() const {
-    return static_cast<std::size_t>((spec_.shape.num_heads + 2) * spec_.shape.head_dim);
-  }
-  std::size_t out_row() const {
-    return static_cast<std::size_t>(spec_.shape.num_heads * spec_.shape.head_dim);
-  }
+  std::size_t q_stride() const { return static_cast<std::size_t>((spec_.shape.num_heads + 2) * spec_.shape.head_dim); }
+  std::size_t out_row() const { return static_cast<std::size_t>(spec_.shape.num_heads * spec_.shape.head_dim); }
   std::int64_t num_blocks() const { return num_blocks_; }
   std::int64_t max_blocks() const { return max_blocks_; }
   AttentionParams params() const {
@@ -86,8 +82,7 @@ class AttentionCase {
       for (std::int32_t r = 0; r < spec_.sequences[s].num_queries; ++r) {
         const std::vector<double> want = reference(s, r);
         const std::size_t first = static_cast<std::size_t>(query_start[s] + r) * out_row();
-        for (std::size_t head = 0; head < want.size();
-             head += static_cast<std::size_t>(spec_.shape.head_dim)) {
+        for (std::size_t head = 0; head < want.size(); head += static_cast<std::size_t>(spec_.shape.head_dim)) {
           double difference = 0, norm = 0;
           for (std::size_t i = head; i < head + static_cast<std::size_t>(spec_.shape.head_dim); ++i) {
             const double delta = decode(out[first + i]) - want[i];
@@ -111,8 +106,7 @@ class AttentionCase {
         used[static_cast<std::size_t>(block(s, token))] = token % 16 + 1;
     }
     for (std::size_t b = 0; b < used.size(); ++b) {
-      const std::size_t begin = (b * 16 + static_cast<std::size_t>(used[b])) * row(),
-                        end = (b + 1) * 16 * row();
+      const std::size_t begin = (b * 16 + static_cast<std::size_t>(used[b])) * row(), end = (b + 1) * 16 * row();
       if (begin < end && (used[b] == 0 || !whole_pages)) visit(begin, end - begin);
     }
   }
@@ -122,9 +116,7 @@ class AttentionCase {
 
  private:
   static std::int64_t blocks_of(std::int32_t tokens) { return (tokens + 15) / 16; }
-  std::size_t row() const {
-    return static_cast<std::size_t>(spec_.shape.num_kv_heads * spec_.shape.head_dim);
-  }
+  std::size_t row() const { return static_cast<std::size_t>(spec_.shape.num_kv_heads * spec_.shape.head_dim); }
   std::uint16_t draw() { return encode(normal_(random_)); }
 
   void deal_blocks() {
@@ -160,19 +152,17 @@ class AttentionCase {
       for (std::size_t i = 0; i < row(); ++i) k[slot(s, token) + i] = draw(), v[slot(s, token) + i] = draw();
     }
     for (std::int32_t b = 0; b < first_seen(s) / 16; ++b) {
-      block_table[s * static_cast<std::size_t>(max_blocks_) + static_cast<std::size_t>(b)] = 1
-                                                                                             << 27;  // freed
+      block_table[s * static_cast<std::size_t>(max_blocks_) + static_cast<std::size_t>(b)] = 1 << 27;  // freed
     }
   }
 
   std::vector<double> attend(std::size_t s, std::int32_t r, int head) const {
     const auto dim = static_cast<std::size_t>(spec_.shape.head_dim);
-    const std::size_t kv =
-        static_cast<std::size_t>(head / (spec_.shape.num_heads / spec_.shape.num_kv_heads)) * dim;
+    const std::size_t kv = static_cast<std::size_t>(head / (spec_.shape.num_heads / spec_.shape.num_kv_heads)) * dim;
     const std::int32_t position = context_length[s] - spec_.sequences[s].num_queries + r;
     const std::int32_t first = spec_.window == 0 ? 0 : std::max(0, position - spec_.window + 1);
-    const std::uint16_t* query = q.data() + static_cast<std::size_t>(query_start[s] + r) * q_stride() +
-                                 static_cast<std::size_t>(head) * dim;
+    const std::uint16_t* query =
+        q.data() + static_cast<std::size_t>(query_start[s] + r) * q_stride() + static_cast<std::size_t>(head) * dim;
     std::vector<double> score(static_cast<std::size_t>(position + 1)), out(dim, 0.0);
     double largest = -std::numeric_limits<double>::infinity(), sum = 0;
     for (std::int32_t key = first; key <= position; ++key) {

@@ -40,12 +40,10 @@ struct Parsed {
     EXPECT_EQ(words.size(), static_cast<std::size_t>((header.merge_offset + header.num_merges) * kPlanUnit));
   }
   template <typename T>
-  static std::vector<T> read(const std::vector<std::int32_t>& words, std::int32_t offset,
-                             std::int32_t count) {
+  static std::vector<T> read(const std::vector<std::int32_t>& words, std::int32_t offset, std::int32_t count) {
     std::vector<T> values(static_cast<std::size_t>(count));
     if (count > 0)
-      std::memcpy(static_cast<void*>(values.data()), words.data() + offset * kPlanUnit,
-                  values.size() * sizeof(T));
+      std::memcpy(static_cast<void*>(values.data()), words.data() + offset * kPlanUnit, values.size() * sizeof(T));
     return values;
   }
   std::vector<AttentionPiece> all() const {
@@ -78,12 +76,10 @@ void expect_exact_cover(const Parsed& plan, const Batch& batch, int group, std::
       EXPECT_EQ(piece.num_pairs, first.num_pairs);
       EXPECT_EQ(piece.partial >= 0, pieces.size() > 1);
     }
-    EXPECT_EQ(pieces.back().kv_end,
-              first.first_position + (first.first_pair + first.num_pairs - 1) / group + 1);
+    EXPECT_EQ(pieces.back().kv_end, first.first_position + (first.first_pair + first.num_pairs - 1) / group + 1);
   }
   for (std::size_t s = 0; s < batch.context.size(); ++s) {
-    EXPECT_EQ(next_pair[static_cast<std::int32_t>(s)],
-              (batch.query_start[s + 1] - batch.query_start[s]) * group);
+    EXPECT_EQ(next_pair[static_cast<std::int32_t>(s)], (batch.query_start[s + 1] - batch.query_start[s]) * group);
   }
 }
 
@@ -135,8 +131,7 @@ TEST(AttentionPlan, CoversEveryRowAndKeyOnce) {
     const Parsed parsed(geometry, plan.words);
     expect_exact_cover(parsed, batch, geometry.group(), window);
     expect_merges(geometry, parsed);
-    EXPECT_LE(plan.words.size(),
-              max_plan_words(geometry, std::ssize(batch.context), batch.query_start.back()));
+    EXPECT_LE(plan.words.size(), max_plan_words(geometry, std::ssize(batch.context), batch.query_start.back()));
     EXPECT_EQ(plan.grid.merges, parsed.header.num_merges);
     if (geometry.whole_rows) {
       EXPECT_EQ(plan.grid.merges + plan.grid.decode_row_tiles, 0);
@@ -155,8 +150,7 @@ TEST(AttentionPlan, DecodeWorkersGetEqualShares) {
     Batch batch;
     for (int s = 0; s < 64; ++s)
       batch.add(
-          1, s == 0 ? longest
-                    : 1 + static_cast<std::int32_t>(random() % static_cast<unsigned>(longest / (1 + s % 7))));
+          1, s == 0 ? longest : 1 + static_cast<std::int32_t>(random() % static_cast<unsigned>(longest / (1 + s % 7))));
     const Parsed plan(geometry, plan_attention(geometry, batch.query_start, batch.context, 0).words);
     std::int64_t total = 0, most = 0;
     for (std::size_t w = 0; w < static_cast<std::size_t>(geometry.decode_workers); ++w) {

@@ -7,7 +7,7 @@
 namespace caudal::cuda {
 
 inline Tensor as_heads(std::uint16_t* data, DType type, std::int64_t rows, std::size_t stride,
-                const AttentionShape& shape) {
+                       const AttentionShape& shape) {
   return Tensor(data, type, {rows, static_cast<std::int64_t>(stride)})
       .columns(0, std::int64_t{shape.num_heads} * shape.head_dim)
       .split_columns(shape.head_dim);
@@ -21,8 +21,7 @@ inline double attention_error(const AttentionSpec& spec) {
   const AttentionPlan plan = plan_attention(geometry, host.query_start, host.context_length, spec.window);
   const std::int64_t num_tokens = host.query_start.back();
   const test::DeviceArray<std::uint16_t> q(host.q), k(host.k), v(host.v);
-  const test::DeviceArray<std::uint16_t> out(static_cast<std::size_t>(num_tokens) * host.out_row(),
-                                             host.nan16());
+  const test::DeviceArray<std::uint16_t> out(static_cast<std::size_t>(num_tokens) * host.out_row(), host.nan16());
   const test::DeviceArray<std::int32_t> table(host.block_table), words(plan.words);
   const test::DeviceArray<float> workspace(attention_workspace_bytes(geometry) / sizeof(float), NAN);
   // TMA copies whole pages, so on Hopper the slots behind a context are copied, and must not count.

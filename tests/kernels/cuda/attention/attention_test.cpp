@@ -13,9 +13,7 @@ namespace {
 // Barriers do not depend on the type, and hardly on the head size: ThreadSanitizer, which is slow, gets
 // fewer.
 bool hunts_races() { return test::sanitizer() == test::Sanitizer::kThread; }
-std::vector<int> head_dims() {
-  return hunts_races() ? std::vector{64, 256} : std::vector{64, 80, 96, 128, 256};
-}
+std::vector<int> head_dims() { return hunts_races() ? std::vector{64, 256} : std::vector{64, 80, 96, 128, 256}; }
 std::vector<int> hopper_head_dims() { return hunts_races() ? std::vector{64} : std::vector{64, 128, 256}; }
 std::vector<DType> types() {
   return hunts_races() ? std::vector{DType::kBF16} : std::vector{DType::kBF16, DType::kF16};
@@ -31,8 +29,8 @@ double tolerance(DType type) { return type == DType::kBF16 ? 6e-3 : 8e-4; }
 void expect_close(const AttentionSpec& spec, const std::string& what) {
   const AttentionShape& shape = spec.shape;
   EXPECT_LT(attention_error(spec), tolerance(shape.dtype))
-      << what << ": " << dtype_name(shape.dtype) << ", " << shape.num_heads << "/" << shape.num_kv_heads
-      << " heads of " << shape.head_dim;
+      << what << ": " << dtype_name(shape.dtype) << ", " << shape.num_heads << "/" << shape.num_kv_heads << " heads of "
+      << shape.head_dim;
 }
 
 class CudaAttention : public testing::Test {
@@ -55,8 +53,7 @@ TEST_F(CudaAttention, DecodeOfEveryHeadSizeAndType) {
 
 TEST_F(CudaAttention, DecodeOfEveryGroupSize) {
   for (const int group : {1, 4, 7, 8}) {
-    expect_close({{2 * group, 2, 128, DType::kBF16}, {{1, 100}, {2, 33}, {1, 257}}, 0, 0.0F, kSmallAmpere},
-                 "decode");
+    expect_close({{2 * group, 2, 128, DType::kBF16}, {{1, 100}, {2, 33}, {1, 257}}, 0, 0.0F, kSmallAmpere}, "decode");
   }
 }
 
@@ -96,16 +93,14 @@ TEST_F(CudaAttention, HopperPrefillOfEveryHeadSizeAndType) {
   for (const int head_dim : hopper_head_dims()) {
     for (const DType type : types()) {
       expect_close({{4, 2, head_dim, type}, {{70, 70}, {20, 150}}, 0, 0.0F, kSmallHopper}, "prefill");
-      expect_close({{7, 1, head_dim, type}, {{11, 203}, {20, 20}}, 137, 3.0F, kSmallHopper},
-                   "window and cap");
+      expect_close({{7, 1, head_dim, type}, {{11, 203}, {20, 20}}, 137, 3.0F, kSmallHopper}, "window and cap");
     }
   }
 }
 
 TEST_F(CudaAttention, HopperPrefillWalksManyPieces) {
   if (!hopper_here()) GTEST_SKIP() << "needs compute capability 9.0";
-  expect_close({{4, 1, 64, DType::kBF16}, {{130, 200}, {16, 1300}, {1, 77}}, 0, 0.0F, kSmallHopper},
-               "pieces");
+  expect_close({{4, 1, 64, DType::kBF16}, {{130, 200}, {16, 1300}, {1, 77}}, 0, 0.0F, kSmallHopper}, "pieces");
   expect_close({{8, 1, 64, DType::kBF16}, {{17, 1100}}, 0, 0.0F, {8, 90, 228 << 10}}, "split prefix");
 }
 
@@ -113,8 +108,7 @@ TEST_F(CudaAttention, AnySchedule) {
   const std::vector<SequenceSpec> mix = {{1, 200}, {20, 50}, {2, 150}};
   test::for_each_schedule([&] {
     expect_close({{4, 2, 64, DType::kBF16}, mix, 0, 0.0F, kSmallAmpere}, "mma");
-    if (hopper_here())
-      expect_close({{4, 1, 64, DType::kBF16}, {{40, 300}, {33, 33}}, 0, 0.0F, kSmallHopper}, "wgmma");
+    if (hopper_here()) expect_close({{4, 1, 64, DType::kBF16}, {{40, 300}, {33, 33}}, 0, 0.0F, kSmallHopper}, "wgmma");
   });
 }
 

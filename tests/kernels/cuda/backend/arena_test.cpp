@@ -24,7 +24,8 @@ TEST(Arena, PiecesDoNotOverlapAndComeBack) {
       const std::optional<std::size_t> offset = arena.take(bytes);
       if (!offset) continue;
       const std::size_t units = std::max<std::size_t>(1, Arena::rounded(bytes) / Arena::kAlignment);
-      for (std::size_t u = 0; u < units; ++u) ASSERT_EQ(std::exchange(owner.at(*offset / Arena::kAlignment + u), round), 0);
+      for (std::size_t u = 0; u < units; ++u)
+        ASSERT_EQ(std::exchange(owner.at(*offset / Arena::kAlignment + u), round), 0);
       pieces.push_back({*offset, units});
     } else {
       const std::size_t which = random() % pieces.size();
@@ -33,7 +34,8 @@ TEST(Arena, PiecesDoNotOverlapAndComeBack) {
       arena.give(piece.offset);
       for (std::size_t u = 0; u < piece.units; ++u) owner[piece.offset / Arena::kAlignment + u] = 0;
     }
-    ASSERT_EQ(arena.free_bytes() / Arena::kAlignment, static_cast<std::size_t>(std::count(owner.begin(), owner.end(), 0)));
+    ASSERT_EQ(arena.free_bytes() / Arena::kAlignment,
+              static_cast<std::size_t>(std::count(owner.begin(), owner.end(), 0)));
   }
   for (const Piece& piece : pieces) arena.give(piece.offset);
   EXPECT_EQ(arena.take(kBytes), 0U);

@@ -26,7 +26,8 @@ class CudaContextTest : public testing::Test {
   static std::unique_ptr<CudaContext> make() { return std::move(CudaContext::create(0)).value(); }
   static void queue_naps(CudaContext& context, int count) {
     for (int i = 0; i < count; ++i)
-      cudaLaunchHostFunc(context.stream(), [](void*) { std::this_thread::sleep_for(std::chrono::milliseconds(2)); }, nullptr);
+      cudaLaunchHostFunc(
+          context.stream(), [](void*) { std::this_thread::sleep_for(std::chrono::milliseconds(2)); }, nullptr);
   }
 };
 

@@ -56,7 +56,8 @@ class MatmulTest : public testing::Test {
 
 TEST_F(MatmulTest, ClassesOfRowsAreAtMostHalfAsLargeAgain) {
   std::vector<std::int64_t> classes;
-  for (std::int64_t rows = 1; rows <= 256; rows = Matmul::row_class(rows) + 1) classes.push_back(Matmul::row_class(rows));
+  for (std::int64_t rows = 1; rows <= 256; rows = Matmul::row_class(rows) + 1)
+    classes.push_back(Matmul::row_class(rows));
   EXPECT_EQ(classes, (std::vector<std::int64_t>{1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256}));
 }
 

@@ -28,7 +28,8 @@ INSTANTIATE_TEST_SUITE_P(DTypes, CudaOpTest, testing::Values(DType::kF32, DType:
                          [](const auto& info) { return std::string(dtype_name(info.param)); });
 
 TEST_P(CudaOpTest, RmsNorm) {
-  for (const auto& [hidden, padding] : {std::pair<std::int64_t, std::int64_t>{1, 0}, {7, 3}, {64, 8}, {896, 0}, {1000, 1}, {2056, 0}}) {
+  for (const auto& [hidden, padding] :
+       {std::pair<std::int64_t, std::int64_t>{1, 0}, {7, 3}, {64, 8}, {896, 0}, {1000, 1}, {2056, 0}}) {
     const Rows x = normal_rows(dtype(), 3, hidden, 1, 4.0), weight = normal_rows(dtype(), 1, hidden, 2);
     Rows expected;
     for (const Row& row : x) expected.push_back(reference::rms_norm(dtype(), row, weight[0], 1e-6));
@@ -105,7 +106,8 @@ TEST_P(CudaOpTest, EmbeddingIsZeroOutsideThisRanksPart) {
 
 TEST_P(CudaOpTest, GatherRows) {
   const Rows x = normal_rows(dtype(), 9, 72, 10);
-  const DeviceMatrix in(dtype(), x, 72, 4), rows(DType::kI32, {{8, 0, 3, 3}}, 4), out(dtype(), fill_rows(4, 72, NAN), 72, 6);
+  const DeviceMatrix in(dtype(), x, 72, 4), rows(DType::kI32, {{8, 0, 3, 3}}, 4),
+      out(dtype(), fill_rows(4, 72, NAN), 72, 6);
   cuda::gather_rows(in.tensor(), rows.vector(), out.tensor(), nullptr);
   EXPECT_EQ(out.read(), (Rows{x[8], x[0], x[3], x[3]}));
   cuda::gather_rows(in.tensor(), rows.vector().rows(0, 0), out.tensor().rows(0, 0), nullptr);
@@ -169,7 +171,8 @@ void check_rope(DType dtype, const RopeCase& c) {
   const DeviceMatrix table(DType::kF32, cos_sin, 2 * half), q_norm(dtype, {norms[0]}, c.head_dim),
       k_norm(dtype, {norms[1]}, c.head_dim);
   test::for_each_schedule([&] {
-    const DeviceMatrix in(dtype, qkv, columns, 2), k_cache(dtype, kv_slots, kv_columns), v_cache(dtype, kv_slots, kv_columns);
+    const DeviceMatrix in(dtype, qkv, columns, 2), k_cache(dtype, kv_slots, kv_columns),
+        v_cache(dtype, kv_slots, kv_columns);
     RopeCacheArgs args;
     args.qkv = in.tensor();
     args.positions = position_ids.vector();

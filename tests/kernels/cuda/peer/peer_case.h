@@ -14,7 +14,7 @@
 namespace caudal::cuda {
 
 template <class T>
-constexpr DType kPeerType = sizeof(T) == 4                             ? DType::kF32
+constexpr DType kPeerType = sizeof(T) == 4                     ? DType::kF32
                             : std::is_same_v<T, __nv_bfloat16> ? DType::kBF16
                                                                : DType::kF16;
 template <class T>
@@ -55,7 +55,8 @@ bool peer_sums_are_right() {
   const PeerRanges ranges(16 / static_cast<int>(sizeof(T)));
   std::vector<std::vector<T>> parts(kGroupRanks);
   for (int r = 0; r < kGroupRanks; ++r)
-    for (std::size_t i = 0; i < ranges.total; ++i) parts[static_cast<std::size_t>(r)].push_back(peer_value<T>(peer_part(r, i)));
+    for (std::size_t i = 0; i < ranges.total; ++i)
+      parts[static_cast<std::size_t>(r)].push_back(peer_value<T>(peer_part(r, i)));
   std::vector<T> wanted = parts[0];  // and what lies between the calls
   std::vector<bool> summed(ranges.total, false);
   for (std::size_t c = 0; c < ranges.sizes.size(); ++c) {

@@ -1,5 +1,6 @@
-// A group of ranks inside one block, each some of its threads with a barrier of their own: the one-shot all-reduce where
-// the emulation sees all ranks at once, ThreadSanitizer's clocks and every schedule included. On a GPU it runs too.
+// A group of ranks inside one block, each some of its threads with a barrier of their own: the one-shot all-reduce
+// where the emulation sees all ranks at once, ThreadSanitizer's clocks and every schedule included. On a GPU it runs
+// too.
 #pragma once
 
 #include <driver_types.h>

@@ -80,7 +80,8 @@ std::vector<SamplingOutput> sample_on_cpu(const std::vector<std::vector<float>>&
   std::vector<float> flat;
   for (const std::vector<float>& row : logits) flat.insert(flat.end(), row.begin(), row.end());
   std::vector<SamplingOutput> out(rows.size());
-  backend.value()->sample(Tensor(flat.data(), DType::kF32, {std::ssize(rows), std::ssize(logits[0])}), vocab, rows, out);
+  backend.value()->sample(Tensor(flat.data(), DType::kF32, {std::ssize(rows), std::ssize(logits[0])}), vocab, rows,
+                          out);
   return out;
 }
 
@@ -90,7 +91,8 @@ std::vector<TokenId> draws(const std::vector<float>& logits, SamplingRow row, in
   for (int i = 0; i < count; ++i) rows[static_cast<std::size_t>(i)].position = 50 + i;
   const std::vector<std::vector<float>> matrix(rows.size(), logits);
   std::vector<TokenId> tokens;
-  for (const SamplingOutput& out : sample(matrix, rows, std::ssize(logits))) tokens.push_back(out.valid ? out.token : -1);
+  for (const SamplingOutput& out : sample(matrix, rows, std::ssize(logits)))
+    tokens.push_back(out.valid ? out.token : -1);
   return tokens;
 }
 
@@ -181,8 +183,8 @@ TEST_F(CudaSampleTest, EditsAreAppliedInOrder) {
 
 // Rows of every kind in one batch: the same tokens and log-probabilities as the CPU backend, in every schedule.
 TEST_F(CudaSampleTest, AMixedBatchIsTheCpuBackends) {
-  std::vector<SamplingParams> params{filters(0.0F, 0, 1.0F, 0.0F), filters(1.0F, 0, 1.0F, 0.0F), filters(0.8F, 20, 0.9F, 0.05F),
-                                     filters(1.2F, 0, 0.95F, 0.0F)};
+  std::vector<SamplingParams> params{filters(0.0F, 0, 1.0F, 0.0F), filters(1.0F, 0, 1.0F, 0.0F),
+                                     filters(0.8F, 20, 0.9F, 0.05F), filters(1.2F, 0, 0.95F, 0.0F)};
   params[0].num_logprobs = 5;
   params[0].logit_bias = {{77, 100.0F}};
   params[2].num_logprobs = 0;
@@ -234,9 +236,9 @@ TEST_F(CudaSampleTest, BrokenRowsAreInvalid) {
   banning.banned = banned;
   std::vector<std::vector<float>> logits(5, random_logits(40, 13));
   logits[0][5] = std::nanf("");
-  logits[1][30] = kInfinity;          // banned, and still broken
-  logits[2].assign(40, -kInfinity);   // nothing to draw
-  logits[3][39] = std::nanf("");      // padding: not read
+  logits[1][30] = kInfinity;         // banned, and still broken
+  logits[2].assign(40, -kInfinity);  // nothing to draw
+  logits[3][39] = std::nanf("");     // padding: not read
   const std::vector<SamplingOutput> out = sample(logits, {row, banning, row, row, row}, 39);
   for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i].valid, i >= 3) << i;
 }

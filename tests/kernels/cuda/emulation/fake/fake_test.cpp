@@ -119,7 +119,8 @@ TEST_F(FakeCuda, ErrorsComeWhenAskedForAndABrokenKernelKillsTheContext) {
   EXPECT_EQ(copy(device(), pinned()), cudaSuccess);
   EXPECT_EQ(copy(device(), pinned()), cudaErrorIllegalAddress);
   EXPECT_EQ(copy(device(), pinned()), cudaSuccess);
-  simt::launch(+[](int) { simt::fail("planted", simt::Loc::here()); }, dim3(1), dim3(1), 0, stream_, 0);
+  simt::launch(
+      +[](int) { simt::fail("planted", simt::Loc::here()); }, dim3(1), dim3(1), 0, stream_, 0);
   EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorLaunchFailure);
   EXPECT_EQ(copy(device(), pinned()), cudaErrorLaunchFailure);
 }
@@ -142,8 +143,8 @@ TEST_F(FakeCuda, MatrixProductsHoldTheirPromises) {
   std::iota(numbers, numbers + 8, 1.0F);  // A = [1 3; 2 4], B = [5 7; 6 8] by columns
   const float one = 1.0F, zero = 0.0F;
   const auto multiply = [&](float* out) {
-    return cublasLtMatmul(handle, desc, &one, numbers, a, numbers + 4, a, &zero, out, a, out, a, &found.algo, nullptr, 0,
-                          stream_);
+    return cublasLtMatmul(handle, desc, &one, numbers, a, numbers + 4, a, &zero, out, a, out, a, &found.algo, nullptr,
+                          0, stream_);
   };
   EXPECT_EQ(multiply(numbers + 64), CUBLAS_STATUS_INVALID_VALUE);  // 256 bytes were promised for every operand
   const std::uint32_t four = 4;

@@ -1,5 +1,5 @@
-// Bugs in copies of the project's own kernels: the cases of the kernels' tests must find each, by a wrong result, a kernel
-// error, AddressSanitizer or ThreadSanitizer. Without a bug the copies pass, so that what is found is the bug.
+// Bugs in copies of the project's own kernels: the cases of the kernels' tests must find each, by a wrong result, a
+// kernel error, AddressSanitizer or ThreadSanitizer. Without a bug the copies pass, so that what is found is the bug.
 #include "tests/kernels/cuda/emulation/simt/kernel_bugs.h"
 
 #include <gtest/gtest.h>

@@ -226,8 +226,9 @@ __device__ void produce(Ring& ring, const CUtensorMap* a, const CUtensorMap* b, 
 #endif
 
 // Warps 0 to 3 consume, thread 128 produces.
-__global__ void __launch_bounds__(160) matmul_tma_kernel(const __grid_constant__ CUtensorMap a, const __grid_constant__ CUtensorMap b,
-                                                         float* out, int steps, Bug bug) {
+__global__ void __launch_bounds__(160)
+    matmul_tma_kernel(const __grid_constant__ CUtensorMap a, const __grid_constant__ CUtensorMap b, float* out,
+                      int steps, Bug bug) {
 #if SIMT_SM90
   SIMT_DYN_SMEM(Ring, ring);
   if (threadIdx.x == 0) {

@@ -11,29 +11,29 @@ namespace caudal::planted {
 
 enum class Bug : int {
   kNone,
-  kMissingSync,        // of a reduction through shared memory
-  kMissingReuseSync,   // between two reductions that share a buffer
+  kMissingSync,       // of a reduction through shared memory
+  kMissingReuseSync,  // between two reductions that share a buffer
   kMissingSyncWarp,
-  kMissingFence,       // before the counter that says "my part is written"
-  kPlainAdd,           // += where blocks meet
+  kMissingFence,  // before the counter that says "my part is written"
+  kPlainAdd,      // += where blocks meet
   kUninitialised,
-  kReadPastEnd,        // of a global array
-  kSharedPastEnd,      // of dynamic shared memory
-  kMisaligned,         // 16-byte load
+  kReadPastEnd,    // of a global array
+  kSharedPastEnd,  // of dynamic shared memory
+  kMisaligned,     // 16-byte load
   kDivergentBarrier,
-  kMissingArrival,     // a thread never comes to the barrier
+  kMissingArrival,  // a thread never comes to the barrier
   kWrongBarrierCount,
-  kExitedLane,         // a shuffle that lanes have left
-  kMissingWait,        // for an asynchronous copy
+  kExitedLane,           // a shuffle that lanes have left
+  kMissingWait,          // for an asynchronous copy
   kMissingTrailingSync,  // a stage is refilled while others read it
   kWrongTranspose,
-  kUnswizzled,         // right, but with bank conflicts
+  kUnswizzled,  // right, but with bank conflicts
   kMissingProxyFence,
   kMissingMatrixWait,
-  kWrongStride,        // in a matrix descriptor
-  kWrongBytes,         // expected of a bulk copy
+  kWrongStride,  // in a matrix descriptor
+  kWrongBytes,   // expected of a bulk copy
   kWrongParity,
-  kEarlyRelease,       // of a stage that wgmma still reads
+  kEarlyRelease,  // of a stage that wgmma still reads
 };
 
 using Half = __nv_bfloat16;

@@ -90,8 +90,8 @@ bool warp_operations_is_right(Bug bug) {
 
 // out [m, n] against a [m, k] times b, which `b_at(k, n)` reads.
 template <class BAt>
-bool product_is_right(const std::vector<float>& out, const std::vector<Half>& a, std::size_t m, std::size_t n, std::size_t k,
-                      BAt b_at) {
+bool product_is_right(const std::vector<float>& out, const std::vector<Half>& a, std::size_t m, std::size_t n,
+                      std::size_t k, BAt b_at) {
   bool right = true;
   for (std::size_t i = 0; i < m; ++i) {
     for (std::size_t j = 0; j < n; ++j) {
@@ -124,7 +124,8 @@ bool matmul_tma_is_right(Bug bug) {
   const DeviceArray<Half> da(a), db(b);
   const DeviceArray<float> out(64 * 64, NAN);
   matmul_tma(out.data(), da.data(), db.data(), kDepth, bug);
-  return product_is_right(out.read(), a, 64, 64, kDepth, [&](std::size_t k, std::size_t n) { return b[n * kDepth + k]; });
+  return product_is_right(out.read(), a, 64, 64, kDepth,
+                          [&](std::size_t k, std::size_t n) { return b[n * kDepth + k]; });
 }
 
 struct Kernel {
@@ -132,16 +133,17 @@ struct Kernel {
   bool (*is_right)(Bug);
   bool sm90 = false;
 };
-constexpr Kernel kMeanVariance{"mean_variance", mean_variance_is_right}, kReverse{"reverse_lanes", reverse_lanes_is_right},
-    kLastBlock{"sum_by_last_block", sum_by_last_block_is_right}, kHistogram{"histogram", histogram_is_right},
-    kFours{"sum_fours", sum_fours_is_right}, kHandOver{"hand_over", hand_over_is_right},
-    kWarp{"warp_operations", warp_operations_is_right}, kSm80{"matmul_sm80", matmul_sm80_is_right},
-    kWgmma{"matmul_wgmma", matmul_wgmma_is_right, true}, kTma{"matmul_tma", matmul_tma_is_right, true};
+constexpr Kernel kMeanVariance{"mean_variance", mean_variance_is_right},
+    kReverse{"reverse_lanes", reverse_lanes_is_right}, kLastBlock{"sum_by_last_block", sum_by_last_block_is_right},
+    kHistogram{"histogram", histogram_is_right}, kFours{"sum_fours", sum_fours_is_right},
+    kHandOver{"hand_over", hand_over_is_right}, kWarp{"warp_operations", warp_operations_is_right},
+    kSm80{"matmul_sm80", matmul_sm80_is_right}, kWgmma{"matmul_wgmma", matmul_wgmma_is_right, true},
+    kTma{"matmul_tma", matmul_tma_is_right, true};
 
 class CleanTest : public testing::TestWithParam<Kernel> {};
 INSTANTIATE_TEST_SUITE_P(Kernels, CleanTest,
-                         testing::Values(kMeanVariance, kReverse, kLastBlock, kHistogram, kFours, kHandOver, kWarp, kSm80,
-                                         kWgmma, kTma),
+                         testing::Values(kMeanVariance, kReverse, kLastBlock, kHistogram, kFours, kHandOver, kWarp,
+                                         kSm80, kWgmma, kTma),
                          [](const auto& info) { return std::string(info.param.name); });
 
 TEST_P(CleanTest, IsRightInEverySchedule) {
@@ -162,7 +164,8 @@ const Planted kPlanted[] = {
     {"MissingReuseSync", kMeanVariance, Bug::kMissingReuseSync, true, false, true},
     {"Uninitialised", kMeanVariance, Bug::kUninitialised, false, true, false, "found: a wrong result"},
     {"ReadPastEnd", kMeanVariance, Bug::kReadPastEnd, false, true, false},
-    {"DivergentBarrier", kMeanVariance, Bug::kDivergentBarrier, true, true, true, "divergent __syncthreads.*planted.cu:"},
+    {"DivergentBarrier", kMeanVariance, Bug::kDivergentBarrier, true, true, true,
+     "divergent __syncthreads.*planted.cu:"},
     {"MissingArrival", kMeanVariance, Bug::kMissingArrival, true, true, true,
      "deadlock.*32 threads wait for __syncthreads at planted.cu.*224 threads wait for a named barrier"},
     {"MissingSyncWarp", kReverse, Bug::kMissingSyncWarp, true, true, true},

@@ -19,7 +19,8 @@ __device__ void place(T* to, const T* from, int rows, int row_elements, int firs
   for (int i = static_cast<int>(threadIdx.x); i < rows * 8; i += 128) {
     const int row = i / 8, c = i % 8;
     if (first_column + c * 8 >= row_elements) continue;
-    cuda::store_vec(to + row * 64 + (c ^ (row & 7)) * 8, cuda::load_vec(from + row * row_elements + first_column + c * 8));
+    cuda::store_vec(to + row * 64 + (c ^ (row & 7)) * 8,
+                    cuda::load_vec(from + row * row_elements + first_column + c * 8));
   }
 }
 
@@ -86,12 +87,18 @@ template <class T>
 bool launch_columns(float* out, const std::uint16_t* a, const std::uint16_t* b, const Product& product,
                     cudaStream_t stream) {
   switch (product.n) {
-    case 64: return launch_product<T, 64>(out, a, b, product, stream);
-    case 80: return launch_product<T, 80>(out, a, b, product, stream);
-    case 96: return launch_product<T, 96>(out, a, b, product, stream);
-    case 128: return launch_product<T, 128>(out, a, b, product, stream);
-    case 256: return launch_product<T, 256>(out, a, b, product, stream);
-    default: return false;
+    case 64:
+      return launch_product<T, 64>(out, a, b, product, stream);
+    case 80:
+      return launch_product<T, 80>(out, a, b, product, stream);
+    case 96:
+      return launch_product<T, 96>(out, a, b, product, stream);
+    case 128:
+      return launch_product<T, 128>(out, a, b, product, stream);
+    case 256:
+      return launch_product<T, 256>(out, a, b, product, stream);
+    default:
+      return false;
   }
 }
 
@@ -104,8 +111,8 @@ struct CopyParams {
 
 // kRank 0 is a bulk copy.
 template <int kRank>
-__global__ void __launch_bounds__(32) copy_kernel(const __grid_constant__ CUtensorMap map,
-                                                  const __grid_constant__ CopyParams p) {
+__global__ void __launch_bounds__(32)
+    copy_kernel(const __grid_constant__ CUtensorMap map, const __grid_constant__ CopyParams p) {
 #if SIMT_SM90
   struct Shared {
     alignas(128) std::uint16_t data[2048];
@@ -118,7 +125,8 @@ __global__ void __launch_bounds__(32) copy_kernel(const __grid_constant__ CUtens
     ptx::fence_mbar_init();
     ptx::mbar_arrive_expect_tx(&shared->arrived, bytes);
     if constexpr (kRank == 0) ptx::bulk_load(shared->data, p.source, bytes, &shared->arrived);
-    if constexpr (kRank == 3) ptx::tma_load_3d(shared->data, &map, &shared->arrived, p.start[0], p.start[1], p.start[2]);
+    if constexpr (kRank == 3)
+      ptx::tma_load_3d(shared->data, &map, &shared->arrived, p.start[0], p.start[1], p.start[2]);
     if constexpr (kRank == 4)
       ptx::tma_load_4d(shared->data, &map, &shared->arrived, p.start[0], p.start[1], p.start[2], p.start[3]);
   }

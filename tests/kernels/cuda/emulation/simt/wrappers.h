@@ -1,5 +1,5 @@
-// One small kernel per wrapper of ptx_sm90.cuh that a matrix product or a copy is made of: every size of wgmma, operands
-// from shared memory and registers, both orders of B; TMA in 3 and 4 dimensions; bulk copies.
+// One small kernel per wrapper of ptx_sm90.cuh that a matrix product or a copy is made of: every size of wgmma,
+// operands from shared memory and registers, both orders of B; TMA in 3 and 4 dimensions; bulk copies.
 #pragma once
 
 #include <driver_types.h>
@@ -23,7 +23,8 @@ struct Product {
 bool wgmma_product(float* out, const std::uint16_t* a, const std::uint16_t* b, const Product& product,
                    cudaStream_t stream = nullptr);
 
-// out = the box at `start` of a tensor of bf16 with these dimensions, innermost first; rank 3 or 4. What lies outside is 0.
+// out = the box at `start` of a tensor of bf16 with these dimensions, innermost first; rank 3 or 4. What lies outside
+// is 0.
 struct Box {
   int rank = 3;
   std::array<std::int64_t, 4> dims{1, 1, 1, 1};

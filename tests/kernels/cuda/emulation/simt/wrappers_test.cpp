@@ -80,9 +80,10 @@ TEST_F(Wrappers, WgmmaOfEverySizeAndOperand) {
 
 // Boxes inside, across both ends of a dimension, and past the last.
 TEST_F(Wrappers, TmaOfThreeAndFourDimensions) {
-  const Box boxes[] = {{3, {24, 6, 5, 1}, {16, 3, 2, 1}, {8, 1, 2, 0}},   {3, {24, 6, 5, 1}, {16, 3, 2, 1}, {16, 4, 4, 0}},
-                       {3, {24, 6, 5, 1}, {16, 3, 2, 1}, {-8, -1, 0, 0}}, {4, {16, 5, 4, 3}, {8, 3, 2, 2}, {8, 1, 1, 1}},
-                       {4, {16, 5, 4, 3}, {8, 3, 2, 2}, {8, 3, 3, 2}},    {4, {16, 5, 4, 3}, {16, 2, 4, 3}, {0, -1, 0, -1}}};
+  const Box boxes[] = {
+      {3, {24, 6, 5, 1}, {16, 3, 2, 1}, {8, 1, 2, 0}},   {3, {24, 6, 5, 1}, {16, 3, 2, 1}, {16, 4, 4, 0}},
+      {3, {24, 6, 5, 1}, {16, 3, 2, 1}, {-8, -1, 0, 0}}, {4, {16, 5, 4, 3}, {8, 3, 2, 2}, {8, 1, 1, 1}},
+      {4, {16, 5, 4, 3}, {8, 3, 2, 2}, {8, 3, 3, 2}},    {4, {16, 5, 4, 3}, {16, 2, 4, 3}, {0, -1, 0, -1}}};
   for (const Box& box : boxes) {
     std::vector<std::uint16_t> tensor(static_cast<std::size_t>(box.dims[0] * box.dims[1] * box.dims[2] * box.dims[3]));
     for (std::size_t i = 0; i < tensor.size(); ++i) tensor[i] = static_cast<std::uint16_t>(i + 1);
