@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "coordinator/gateway/gateway.h"
-#include "tests/coordinator/gateway/http/raw_client.h"
+#include "tests/coordinator/gateway/raw_client.h"
 #include "tests/coordinator/gateway/scripted_service.h"
 
 namespace caudal {
