@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Records what the demonstration model answers to seeded requests, and compares a later build with the record.
+
+    answers.py record FILE [--requests 1000]      writes one digest per request
+    answers.py compare FILE [--every N]           exit 1 when an answer differs
+
+On CPUs an answer depends on its request alone, so a change that is not meant to change numbers must keep every digest.
+A record holds for one instruction set, which it names. The requests run 16 at a time on two ranks, with speculation, so
+batches differ from run to run; the answers must not. CAUDAL_BIN names the folder of the binaries.
+"""
+import argparse
+import concurrent.futures
+import hashlib
+import json
+import pathlib
+import random
+import sys
+
+from cluster import DEMO, Cluster
+
+DRAFT = DEMO.parent / "draft"
+PROMPTS = ["What is {a} plus {b}?", "Once upon a time", "Count from {c} to {d}.", "What is the opposite of hot?",
+           "Tell me a story about a cat and a dog.", "Hello!", "What day comes after Monday?", "What is {a} minus {b}?"]
+
+
+def instruction_set():
+    """The widest one that the CPU backend has kernels for."""
+    flags = set(pathlib.Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split())
+    return next((name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in flags), "none")
+
+
+def make_request(index):
+    """Path and body of request number `index`; the same on every machine."""
+    r = random.Random(f"caudal answers {index}")
+    text = r.choice(PROMPTS).format(a=r.randint(0, 49), b=r.randint(0, 49), c=r.randint(1, 5), d=r.randint(6, 12))
+    text = " ".join([text] * r.choice([1, 1, 1, 2, 8]))
+    body = {"max_tokens": r.choice([1, 8, 24, 48]), "seed": index}
+    kind = r.randrange(8)
+    if kind < 3:
+        body["temperature"] = 0
+    elif kind < 6:
+        body.update(temperature=r.choice([0.5, 0.8, 1.0, 1.3]), top_p=r.choice([1.0, 0.9]), top_k=r.choice([-1, 20]),
+                    min_p=r.choice([0.0, 0.05]))
+    elif kind == 6:
+        body.update(temperature=0.9, repetition_penalty=1.2, presence_penalty=0.5, frequency_penalty=0.3,
+                    logit_bias={"10": -5, "20": 2.5}, bad_words=[" the"], min_tokens=1)
+    else:
+        body.update(use_beam_search=True, beam_width=4, n=2, length_penalty=1.1)
+    if kind < 7:
+        body.update(n=r.choice([1, 1, 3]), stop=r.choice([None, ["."], ["cat", "\n"]]))
+        body["speculative"] = r.choice(["off", "ngram", "draft", "auto"])
+    if r.random() < 0.5:
+        if r.random() < 0.4:
+            body["logprobs"] = 3
+        return "/v1/completions", {"prompt": text, **body}
+    if r.random() < 0.4:
+        body.update(logprobs=True, top_logprobs=3)
+    return "/v1/chat/completions", {"messages": [{"role": "user", "content": text}], **body}
+
+
+def digest(cluster, index):
+    path, body = make_request(index)
+    status, answer = cluster.post(path, body)
+    told = answer["choices"] if status == 200 else answer  # ids, times and cache hits are not the model's
+    canonical = json.dumps([status, told], sort_keys=True, ensure_ascii=True).encode()
+    return hashlib.sha256(canonical).hexdigest()[:12]
+
+
+def digests(indices):
+    with Cluster(tensor_parallel=2, args=["--draft-model", str(DRAFT)], worker_args=["--threads=1"]) as cluster:
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            return list(pool.map(lambda index: digest(cluster, index), indices))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["record", "compare"])
+    parser.add_argument("file", type=pathlib.Path)
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--every", type=int, default=1)
+    arguments = parser.parse_args()
+    if arguments.action == "record":
+        record = {"instruction_set": instruction_set(), "digests": digests(range(arguments.requests))}
+        arguments.file.write_text(json.dumps(record, indent=0) + "\n")
+        return 0
+    record = json.loads(arguments.file.read_text())
+    if record["instruction_set"] != instruction_set():
+        print(f"skipped: recorded with {record['instruction_set']}, this processor has {instruction_set()}")
+        return 0
+    indices = range(0, len(record["digests"]), arguments.every)
+    differing = [i for i, now in zip(indices, digests(indices)) if now != record["digests"][i]]
+    for index in differing[:5]:
+        print("differs:", json.dumps(make_request(index)))
+    print(f"{len(indices) - len(differing)} of {len(indices)} answers as recorded")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
