@@ -1,5 +1,5 @@
 // Chained keyed hashes of KV blocks: the hash of a block covers the block and everything before it.
-// The key is random per start, so nobody outside can aim for collisions (design section 6); the salt of
+// The key is random per start, so nobody outside can aim for collisions; the salt of
 // the root keeps models, adapters and tenants apart. SipHash-2-4: Aumasson and Bernstein, 2012.
 #pragma once
 

@@ -1,4 +1,4 @@
-// CHECK: assertions for our own bugs, on in every build, also with NDEBUG (design section 11).
+// CHECK: assertions for our own bugs, on in every build, also with NDEBUG.
 // Never used for what a user, a file or the network can cause: that is Result<T>.
 #pragma once
 

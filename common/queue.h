@@ -1,4 +1,4 @@
-// The queues between threads. All shared mutexes of the project live in this file (design section 8).
+// The queues between threads. All shared mutexes of the project live in this file.
 #pragma once
 
 #include <algorithm>

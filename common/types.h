@@ -1,4 +1,4 @@
-// The nouns that coordinator and worker share: ids, SamplingParams, StepPlan, StepResult (design section 2).
+// The nouns that coordinator and worker share: ids, SamplingParams, StepPlan, StepResult.
 // Plain data, no behaviour; common/wire carries it. The coordinator makes plans, every rank of a replica
 // gets the same plan, rank 0 answers with one result per plan.
 #pragma once

@@ -5,7 +5,7 @@
 //
 // Numerics: activations, weights and KV have one dtype (bf16, f32, or f16 where computes_in() says so); sums,
 // norms, softmax and logits are f32. On the CPU, a row of a result depends on that row's inputs only, never on what
-// else is in the batch, how a prompt was chunked or how many threads run (design section 10). A GPU promises that with
+// else is in the batch, how a prompt was chunked or how many threads run. A GPU promises that with
 // BackendOptions::deterministic only.
 #pragma once
 

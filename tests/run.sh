@@ -65,6 +65,9 @@ end_build() {
   trap - EXIT
 }
 
+# clang-tidy over what differs from main, or from the commit before on main itself.
+tidy_changed() { tests/rules/tidy.sh || [[ $? -eq 77 ]]; }
+
 if ! $quick; then
   configure asan
   begin_build asan
@@ -73,6 +76,7 @@ say "testing (release)"
 run test-release ctest --test-dir build/release --output-on-failure -j "$jobs"
 end_build
 grep -E 'tests passed|Skipped|Not Run' "$build/test-release.log" | sort -u || true
+run tidy tidy_changed
 run hardening tests/rules/hardening.sh build/release/bin/caudal-coordinator build/release/bin/caudal-worker
 
 # The same code with other eyes: sanitizers, and with asan the other compiler. sanitize PRESET LABEL TARGET...

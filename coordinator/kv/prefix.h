@@ -1,6 +1,6 @@
 // PrefixHashes: the chained hashes of one sequence's full blocks, computed once and asked of every replica.
 // The root is keyed, and names the model and the client's salt, so that nothing else is ever found under it
-// (design section 6). Lives in its Sequence; engine thread only.
+//. Lives in its Sequence; engine thread only.
 #pragma once
 
 #include <span>

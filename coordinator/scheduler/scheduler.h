@@ -1,4 +1,4 @@
-// Scheduler: the coordinator's pure core (design sections 5 and 6). It owns every request, sequence and KV
+// Scheduler: the coordinator's pure core. It owns every request, sequence and KV
 // block of the cluster, says what each replica computes next, and takes in what came out. No clock, no
 // thread, no socket, no randomness: the same calls give the same plans, byte for byte.
 // One thread (the engine's). Files: scheduler.cpp (who is there), scheduler_plan.cpp, scheduler_apply.cpp,

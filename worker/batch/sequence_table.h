@@ -1,5 +1,5 @@
 // SequenceTable: what a worker remembers between steps, so that plans can be diffs. Every rank holds the same
-// table. It is the authority on positions and decides when a sequence ends (design section 5). Owned by the
+// table. It is the authority on positions and decides when a sequence ends. Owned by the
 // runner, used by the step thread.
 #pragma once
 

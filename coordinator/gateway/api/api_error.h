@@ -1,5 +1,5 @@
 // What a client is told when its request cannot be served: an HTTP status and OpenAI's error object. Messages are
-// written by this server alone: no foreign text, address, path or file name in them (design section 11).
+// written by this server alone: no foreign text, address, path or file name in them.
 #pragma once
 
 #include <optional>

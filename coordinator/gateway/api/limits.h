@@ -1,4 +1,4 @@
-// Every limit of the public interface, once. Both gateways read the table below (design section 11), and the
+// Every limit of the public interface, once. Both gateways read the table below, and the
 // tests generate their bad inputs from it.
 #pragma once
 

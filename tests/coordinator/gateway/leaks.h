@@ -1,4 +1,4 @@
-// What no error text may hold: addresses, paths, source files, system error names (design section 11).
+// What no error text may hold: addresses, paths, source files, system error names.
 #pragma once
 
 #include <cctype>

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The longer proofs, on a release build that tests/run.sh has made: every bug put back into the simulation, all recorded
+# answers, clang-tidy over the whole tree. About an hour on 2 cores. Says what failed, and exits 1 then.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+build=build/release
+python=build/venv/bin/python
+[[ -x $build/bin/caudal-coordinator && -x $python ]] || { echo "run tests/run.sh --quick first" >&2; exit 2; }
+failed=0
+
+# run NAME COMMAND...: one line; the end of the log when it fails.
+run() {
+  local name=$1 begin=$SECONDS status=0
+  shift
+  "$@" >"build/nightly-$name.log" 2>&1 || status=$?
+  case $status in
+    0) printf '%-20s passed  %5d s\n' "$name" $((SECONDS - begin)) ;;
+    77) printf '%-20s skipped: %s\n' "$name" "$(tail -n 1 "build/nightly-$name.log")" ;;
+    *) printf '%-20s FAILED  %5d s\n' "$name" $((SECONDS - begin)); tail -n 30 "build/nightly-$name.log"; failed=1 ;;
+  esac
+}
+
+run mutants python3 -B tests/sim/mutants/mutants.py --build $build
+for record in tests/reference/answers/*.json; do
+  run "answers-$(basename "$record" .json)" "$python" -B tests/e2e/answers.py compare "$record"
+done
+run tidy tests/rules/tidy.sh --all
+exit $failed
