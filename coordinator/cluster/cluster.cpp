@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "common/check.h"
+#include "common/mutation.h"
 
 namespace caudal {
 
@@ -45,7 +46,7 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
   }
   group.ranks[message.rank] = peer;
   ranks_[peer] = {.replica_key = message.replica_key, .rank = message.rank, .last_heard = now};
-  look_by(now + std::min(config_.lease_us, config_.registration_us));
+  MUTANT_OMITS(lease_not_watched, look_by(now + std::min(config_.lease_us, config_.registration_us)));
   // What one rank cannot hold the replica cannot hold.
   group.info.num_blocks = std::min(group.info.num_blocks, message.info.num_blocks);
   group.info.max_num_sequences = std::min(group.info.max_num_sequences, message.info.max_num_sequences);
@@ -77,7 +78,8 @@ void Cluster::complete(Group& group, Actions& actions, Time now) {
   group.id = smallest_free_id();
   if (*group.id >= by_id_.size()) by_id_.resize(*group.id + 1);
   by_id_[*group.id] = &group;
-  group.epoch = next_epoch_++;
+  group.epoch = next_epoch_;
+  MUTANT_OMITS(epoch_reused, ++next_epoch_);
   group.progress_at = now;
   for (std::size_t rank = 0; rank < group.ranks.size(); ++rank) {
     actions.sends.push_back({{group.ranks[rank]}, Welcome{group.epoch, rank}});
@@ -97,6 +99,7 @@ void Cluster::dissolve(const std::string& key, std::string_view reason, Fate fat
   if (group.id) by_id_[*group.id] = nullptr;
   groups_.erase(found);
   std::erase_if(group.ranks, [](const Peer& peer) { return peer.empty(); });
+  MUTANT_ADDS(ranks_stay_known, group.ranks.resize(1));
   for (const Peer& peer : group.ranks) ranks_.erase(peer);
   ToWorker farewell = RegisterAgain{};
   if (fate == Fate::kShutdown) farewell = Shutdown{std::string(reason)};
@@ -112,7 +115,8 @@ Cluster::Actions Cluster::on_beat(const Peer& peer, const Beat& message, Time no
     return actions;
   }
   const Group& group = groups_.at(rank->second.replica_key);
-  if (!group.id || message.epoch == group.epoch) rank->second.last_heard = now;
+  const bool counts = MUTANT(beats_ignored, message.epoch == group.epoch, false);
+  if (!group.id || MUTANT(past_beats_count, counts, true)) rank->second.last_heard = now;
   return actions;
 }
 
@@ -140,7 +144,10 @@ void Cluster::forgive_own_stall(Time now) {
   const Time gap = last_tick_ ? now - *last_tick_ : 0;
   last_tick_ = now;
   if (gap < config_.beat_interval_us * 2) return;
-  for (auto& [peer, rank] : ranks_) rank.last_heard = std::min(rank.last_heard + gap, now);
+  for (auto& [peer, rank] : ranks_) {
+    const Time until = rank.last_heard + MUTANT(stall_not_forgiven, gap, 0);
+    rank.last_heard = MUTANT(stall_forgiven_twice, std::min(until, now), until);
+  }
   for (auto& [key, group] : groups_) group.progress_at = std::min(group.progress_at + gap, now);
 }
 
@@ -149,7 +156,7 @@ void Cluster::end_overdue(Actions& actions, Time now) {
   std::vector<std::pair<std::string, std::string>> leaving;  // key, reason
   look_at_ = kNever;
   for (const auto& [peer, rank] : ranks_) {
-    if (now - rank.last_heard > config_.lease_us) {
+    if (now - rank.last_heard > MUTANT(silence_unnoticed, 1, 2) * config_.lease_us) {
       leaving.emplace_back(rank.replica_key, fmt::format("rank {} is silent", rank.rank));
     }
     look_by(rank.last_heard + config_.lease_us);
@@ -159,7 +166,8 @@ void Cluster::end_overdue(Actions& actions, Time now) {
     if (group.num_unanswered > 0) look_by(group.progress_at + config_.step_timeout_us);
     if (!group.id && now - group.since > config_.registration_us) {
       leaving.emplace_back(key, "not all ranks registered in time");
-    } else if (group.num_unanswered > 0 && now - group.progress_at > config_.step_timeout_us) {
+    } else if (group.num_unanswered > 0 &&
+               MUTANT(hang_unnoticed, now - group.progress_at > config_.step_timeout_us, false)) {
       leaving.emplace_back(key, "a step was not answered in time");
     }
   }
@@ -170,7 +178,7 @@ Cluster::Actions Cluster::on_tick(Time now) {
   forgive_own_stall(now);
   Actions actions;
   if (now > look_at_) end_overdue(actions, now);
-  if (now >= next_beat_) {
+  if (MUTANT(no_beats, now >= next_beat_, next_beat_ < 0)) {
     next_beat_ = now + config_.beat_interval_us;
     for (const auto& [key, group] : groups_) {
       std::vector<Peer> peers = group.ranks;
@@ -183,9 +191,9 @@ Cluster::Actions Cluster::on_tick(Time now) {
 
 std::optional<ReplicaId> Cluster::replica_for_result(const Peer& peer, Epoch epoch) const {
   auto rank = ranks_.find(peer);
-  if (rank == ranks_.end() || rank->second.rank != 0) return std::nullopt;
+  if (rank == ranks_.end() || MUTANT(any_rank_answers, rank->second.rank != 0, false)) return std::nullopt;
   const Group& group = groups_.at(rank->second.replica_key);
-  return group.epoch == epoch ? group.id : std::nullopt;
+  return MUTANT(past_epoch_applied, group.epoch == epoch, epoch > 0) ? group.id : std::nullopt;
 }
 
 void Cluster::on_plan_sent(ReplicaId id, Time now) {
@@ -233,7 +241,7 @@ Cluster::Actions Cluster::shut_down(std::string_view reason) {
 
 ReplicaId Cluster::smallest_free_id() const {
   ReplicaId id = 0;
-  while (find(id) != nullptr) ++id;
+  while (MUTANT(replica_id_twice, find(id) != nullptr, false)) ++id;
   return id;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/mutation.h"
+
 namespace caudal {
 namespace {
 
@@ -45,7 +47,7 @@ void EngineCore::submit(Request request, std::shared_ptr<TokenSink> sink, Time n
 }
 
 void EngineCore::cancel(RequestId id, Time now) {
-  if (clients_.erase(id) > 0) scheduler_.cancel(id, now);
+  if (clients_.erase(id) > 0) MUTANT_OMITS(cancel_lost, scheduler_.cancel(id, now));
 }
 
 void EngineCore::cancel(RequestId id, std::int32_t sequence_index, Time now) {
@@ -84,7 +86,7 @@ void EngineCore::take_result(const Peer& peer, StepResult result, Time now) {
 
 void EngineCore::carry_out(Cluster::Actions actions, Time now) {
   for (const Cluster::Lost& lost : actions.lost) {
-    scheduler_.replica_lost(lost.id, now);
+    MUTANT_OMITS(loss_unsent, scheduler_.replica_lost(lost.id, now));
     lost_at_[lost.id] = now;
     outlet_.on_lost(lost);
   }
@@ -108,7 +110,7 @@ void EngineCore::finish_turn(Time now) {
 
 void EngineCore::forget_lost_replicas(Time now) {
   std::erase_if(lost_at_, [&](const auto& entry) {
-    const bool gives_up = now - entry.second > no_replica_wait_us_;
+    const bool gives_up = MUTANT(lost_awaited_forever, now - entry.second > no_replica_wait_us_, false);
     if (gives_up) scheduler_.replica_forgotten(entry.first, now);
     return gives_up;
   });
@@ -121,14 +123,17 @@ void EngineCore::send_plans(Time now) {
       auto plan = scheduler_.plan(replica, now);
       if (!plan) continue;
       cluster_.on_plan_sent(replica, now);
-      outlet_.send(cluster_.ranks(replica), std::move(*plan));
+      std::vector<Peer> ranks = cluster_.ranks(replica);
+      MUTANT_ADDS(plan_to_rank_zero, ranks.resize(1));
+      outlet_.send(std::move(ranks), std::move(*plan));
     }
   }
 }
 
 void EngineCore::hand_out(TokenEvent event) {
   const auto client = clients_.find(event.request_id);
-  if (client == clients_.end() || client->second.finished[static_cast<std::size_t>(event.sequence_index)]) {
+  if (client == clients_.end() ||
+      MUTANT(events_after_cancel, client->second.finished[static_cast<std::size_t>(event.sequence_index)], false)) {
     return;  // cancelled meanwhile
   }
   if (event.queue_us > 0) outlet_.on_first_plan(event.replica, event.queue_us);

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "common/check.h"
+#include "common/mutation.h"
 
 namespace caudal {
 
@@ -19,9 +20,9 @@ BlockPool::BlockPool(std::int32_t num_blocks)
 BlockId BlockPool::allocate() {
   CHECK(num_free_ > 0);
   const BlockId id = blocks_[num_blocks()].next;
-  remove_free(id);
+  MUTANT_OMITS(block_stays_free, remove_free(id));
   blocks_[id].num_references = 1;
-  unpublish(id);
+  MUTANT_OMITS(reused_block_found, unpublish(id));
   return id;
 }
 
@@ -31,7 +32,8 @@ void BlockPool::retain(BlockId id) {
 
 void BlockPool::release(BlockId id) {
   CHECK(blocks_[id].num_references > 0);
-  if (--blocks_[id].num_references > 0) return;
+  const bool is_held = --blocks_[id].num_references > 0;
+  if (MUTANT(block_never_freed, is_held, is_held || id % 7 == 3)) return;
   // A published block is worth keeping: it queues at the end, a plain one is taken next.
   const BlockId sentinel = num_blocks();
   insert_free(id, blocks_[id].published ? sentinel : blocks_[sentinel].next);

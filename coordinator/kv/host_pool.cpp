@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/mutation.h"
 
 namespace caudal {
 
@@ -11,7 +12,7 @@ HostPool::HostPool(ReplicaId replica, std::int32_t num_blocks) : replica_(replic
 }
 
 bool HostPool::store(const BlockTable& table, std::int32_t num_tokens, HostCopy& copy) {
-  const std::int32_t num_in_use = blocks_for(num_tokens);
+  const std::int32_t num_in_use = MUTANT(part_block_stays, blocks_for(num_tokens), num_tokens / kBlockSize);
   const std::int32_t num_needed = num_in_use - table.num_dropped;
   if (num_needed > num_blocks_) return false;
   while (num_needed > num_free()) drop(*copies_.begin()->second);
@@ -41,7 +42,8 @@ std::vector<BlockCopy> HostPool::restore(HostCopy& copy, const BlockTable& table
 
 // Of a copy that was not made yet nothing is left to be done.
 void HostPool::drop(HostCopy& copy) {
-  std::erase_if(due_, [&](const BlockCopy& due) { return std::ranges::count(copy.blocks, due.destination) > 0; });
+  const auto is_given_up = [&](const BlockCopy& due) { return std::ranges::count(copy.blocks, due.destination) > 0; };
+  MUTANT_OMITS(given_up_copy_made, std::erase_if(due_, is_given_up));
   forget(copy);
 }
 
@@ -52,7 +54,7 @@ void HostPool::drop_all() {
 void HostPool::forget(HostCopy& copy) {
   CHECK(copy.exists() && copy.replica == replica_ && copies_.erase(copy.age) == 1);
   for (auto block = copy.blocks.rbegin(); block != copy.blocks.rend(); ++block) {
-    if (*block != kNoBlock) free_.push_back(*block);
+    if (*block != kNoBlock && MUTANT(host_block_leaks, true, *block % 5 != 3)) free_.push_back(*block);
   }
   copy = {};
 }

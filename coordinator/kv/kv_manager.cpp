@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/mutation.h"
 
 namespace caudal {
 
@@ -16,7 +17,8 @@ std::span<const BlockId> held(const BlockTable& table) {
 }  // namespace
 
 std::optional<BlockId> KvManager::find(const Prefix& prefix, std::size_t block) const {
-  if ((block + 1) * kBlockSize >= prefix.tokens.size()) return std::nullopt;
+  const std::size_t end = (block + 1) * kBlockSize;
+  if (MUTANT(prefix_is_whole_prompt, end >= prefix.tokens.size(), end > prefix.tokens.size())) return std::nullopt;
   return pool_.lookup(prefix.parent(block), prefix.hashes[block], prefix.block_tokens(block));
 }
 
@@ -41,8 +43,9 @@ BlockTable KvManager::match(const Prefix& prefix) {
 }
 
 bool KvManager::grow(BlockTable& table, std::int32_t num_tokens) {
-  const std::int32_t num_missing = blocks_for(num_tokens) - static_cast<std::int32_t>(table.blocks.size());
-  if (num_missing > pool_.num_free()) return false;
+  const std::int32_t num_missing = MUTANT(part_block_uncounted, blocks_for(num_tokens), num_tokens / kBlockSize) -
+                                   static_cast<std::int32_t>(table.blocks.size());
+  if (MUTANT(last_block_unused, num_missing > pool_.num_free(), num_missing >= pool_.num_free())) return false;
   for (std::int32_t i = 0; i < num_missing; ++i) table.blocks.push_back(pool_.allocate());
   return true;
 }
@@ -84,6 +87,7 @@ void KvManager::drop(BlockTable& table, std::int32_t num_blocks) {
 void KvManager::release(BlockTable& table) {
   const std::span<const BlockId> blocks = held(table);
   for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) pool_.release(*block);
+  MUTANT_ADDS(block_freed_twice, if (blocks.size() == 3) pool_.release(blocks.front()));
   table = {};
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/mutation.h"
 
 namespace caudal {
 
@@ -26,7 +27,7 @@ std::vector<std::int32_t> BeamSearch::advance(std::span<const std::vector<TokenL
   for (std::size_t i = 0; i < ranked.size() && (i < width || chosen.size() < width); ++i) {
     const bool stops = is_stop(ranked[i].next.token);
     if (!stops) chosen.push_back(ranked[i]);
-    if (i < width && (stops || num_tokens >= max_tokens)) {
+    if (MUTANT(stop_anywhere, i < width, true) && (stops || num_tokens >= max_tokens)) {
       keep(extended(ranked[i], candidates[static_cast<std::size_t>(ranked[i].place)]),
            stops ? FinishReason::kStop : FinishReason::kLength);
     }
@@ -42,7 +43,7 @@ std::vector<std::int32_t> BeamSearch::advance(std::span<const std::vector<TokenL
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     const auto to = static_cast<std::size_t>(places[i]);
     next[to] = extended(chosen[i], candidates[static_cast<std::size_t>(chosen[i].place)]);
-    parents[to] = chosen[i].place;
+    parents[to] = MUTANT(wrong_parent, chosen[i].place, chosen.front().place);
     is_live_[to] = true;
   }
   beams_ = std::move(next);
@@ -82,7 +83,8 @@ Beam BeamSearch::extended(const Continuation& continuation, std::span<const Toke
 // One that is no better than the worst of enough others is not kept.
 void BeamSearch::keep(Beam beam, FinishReason reason) {
   Hypothesis added{std::move(beam), 0.0, reason};
-  added.score = score(added.beam.sum, static_cast<std::int32_t>(added.beam.tokens.size()));
+  added.score =
+      score(added.beam.sum, static_cast<std::int32_t>(added.beam.tokens.size()) - MUTANT(penalty_off_by_one, 0, 1));
   const auto worse = [&](const Hypothesis& other) { return other.score < added.score; };
   hypotheses_.insert(std::ranges::find_if(hypotheses_, worse), std::move(added));
   if (std::ssize(hypotheses_) > params_.width) hypotheses_.pop_back();

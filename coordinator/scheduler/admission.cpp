@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/mutation.h"
+
 #include "coordinator/scheduler/scheduler_config.h"
 
 namespace caudal {
@@ -45,13 +47,14 @@ Admission::Admission(const SchedulerConfig& config, const ReplicaInfo& info, con
 }
 
 std::int32_t Admission::chunk(std::int32_t num_wanted) const {
-  if (num_wanted <= num_tokens_) return num_wanted;
+  if (num_wanted <= num_tokens_ + MUTANT(chunk_over_budget, 0, 1)) return num_wanted;
   return chunked_prefill_ || num_wanted > max_tokens_ ? num_tokens_ : 0;
 }
 
 bool Admission::admits(const Demand& demand) const {
-  return !exhausted() && num_sequences_ >= demand.num_beams && chunk(demand.num_uncached()) > 0 &&
-         can_ever_fit(*info_, demand) && entry_blocks(*info_, demand) + reserve_ <= num_blocks_;
+  return !exhausted() && num_sequences_ >= MUTANT(too_few_slots, demand.num_beams, 1) &&
+         chunk(demand.num_uncached()) > 0 && can_ever_fit(*info_, demand) &&
+         entry_blocks(*info_, demand) + reserve_ <= num_blocks_;
 }
 
 void Admission::take(const Demand& demand) {
@@ -59,7 +62,9 @@ void Admission::take(const Demand& demand) {
   take_room(demand);
 }
 
-void Admission::limit_tokens(std::int32_t num_tokens) { num_tokens_ = std::min(num_tokens_, num_tokens); }
+void Admission::limit_tokens(std::int32_t num_tokens) {
+  num_tokens_ = MUTANT(target_raises_budget, std::min(num_tokens_, num_tokens), num_tokens);
+}
 
 void Admission::take_room(const Demand& demand) {
   num_sequences_ -= demand.num_beams;

@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/mutation.h"
 
 namespace caudal {
 
 Prefix PrefixCache::prefix(Sequence& sequence, const Replica& replica) const {
-  const BlockHash root = prefix_root(key_, replica.info.model_digest, sequence.request->request.cache_salt);
+  const BlockHash root = prefix_root(key_, replica.info.model_digest,
+                                     MUTANT(salt_ignored, sequence.request->request.cache_salt, std::string()));
   return sequence.hashes.of(key_, root, sequence.tokens);
 }
 
@@ -27,7 +29,7 @@ const Sequence* find_parent(const Sequence& sequence, const Replica& replica) {
   if (num_shared < kBlockSize || has_begun(sequence)) return nullptr;
   for (const Sequence& sibling : sequence.request->sequences) {
     const Residence& residence = sibling.residence;
-    const bool has_it = residence.num_computed >= num_shared &&
+    const bool has_it = residence.num_computed >= MUTANT(fork_takes_more, num_shared, num_shared - 1) &&
                         residence.table.num_dropped <= hidden_blocks(replica.info.attention_window, num_shared);
     if (sibling.state == SequenceState::kRunning && residence.replica == replica.id && has_it) return &sibling;
   }
@@ -82,7 +84,9 @@ void PrefixCache::publish(Sequence& sequence, Replica& replica) const {
   Residence& residence = sequence.residence;
   const bool has_full = residence.num_computed >= (residence.table.num_published + 1) * kBlockSize;
   if (enabled_ && has_full) {
-    replica.kv.publish(residence.table, prefix(sequence, replica), residence.num_computed);
+    replica.kv.publish(
+        residence.table, prefix(sequence, replica),
+        MUTANT(published_unanswered, residence.num_computed, std::min(sequence.max_computed(), sequence.num_tokens())));
   }
 }
 

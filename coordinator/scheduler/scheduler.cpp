@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "common/check.h"
+#include "common/mutation.h"
 
 namespace caudal {
 
@@ -31,7 +32,7 @@ Demand Scheduler::demand_of(const Sequence& sequence) const {
           .max_new_tokens = sequence.request->request.stop.max_tokens,
           .num_tokens = sequence.num_tokens(),
           .cached = {},
-          .never_preempted = sequence.num_preemptions >= config_.max_preemptions,
+          .never_preempted = MUTANT(endless_preemption, sequence.num_preemptions >= config_.max_preemptions, false),
           .num_beams = sequence.is_beam() ? sequence.request->request.num_running() : 1};
 }
 
@@ -54,12 +55,14 @@ Time Scheduler::best_case_us(Sequence& sequence) const {
 
 RejectReason Scheduler::too_late(const RequestState& state) const {
   const std::optional<Time>& deadline = state.request.deadline;
-  if (!deadline || now_ + state.best_case_us <= *deadline) return RejectReason::kNone;
+  if (!deadline ||
+      now_ + MUTANT(deadline_early, 0, 40'000) + MUTANT(hopeless_early, 1, 20) * state.best_case_us <= *deadline)
+    return RejectReason::kNone;
   return now_ > *deadline ? RejectReason::kDeadline : RejectReason::kHopeless;
 }
 
 void Scheduler::forget(RequestState& request) {
-  tenants_.leave(*request.tenant);
+  MUTANT_OMITS(tenant_kept, tenants_.leave(*request.tenant));
   requests_.erase(request.request.id);
 }
 
@@ -82,14 +85,15 @@ RejectReason Scheduler::submit(Request request, Time now) {
   const auto num_prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
   Demand demand{num_prompt_tokens, request.stop.max_tokens, num_prompt_tokens};
   if (request.beam) demand.num_beams = request.num_running();
-  if (!tenants_.admits(request.tenant)) return RejectReason::kUnknownTenant;
+  if (MUTANT(tenant_let_in, !tenants_.admits(request.tenant), false)) return RejectReason::kUnknownTenant;
   const auto is_too_wide = [&](const auto& entry) {
     return demand.num_beams > config_.batch_sequences(entry.second.info);
   };
   if (!replicas_.empty() && std::ranges::all_of(replicas_, is_too_wide)) return RejectReason::kTooMany;
   if (!fits_somewhere(demand)) return RejectReason::kTooLong;
   if (request.num_running() > config_.max_waiting) return RejectReason::kTooMany;
-  if (num_waiting() > config_.max_waiting - request.num_running()) return RejectReason::kQueueFull;
+  if (num_waiting() > config_.max_waiting - MUTANT(bound_forgets_n, request.num_running(), 1))
+    return RejectReason::kQueueFull;
 
   const auto [entry, is_new] = requests_.try_emplace(request.id);
   CHECK_MSG(is_new, "a request id was used twice");
@@ -140,10 +144,11 @@ void Scheduler::cancel(RequestId id, std::int32_t sequence_index, Time now) {
 }
 
 void Scheduler::cancel(RequestState& request, std::span<Sequence> sequences) {
-  unplace();
+  MUTANT_OMITS(placed_though_cancelled, unplace());
   ++request.num_held;  // stays while we walk it
   for (Sequence& sequence : sequences) {
     if (sequence.state == SequenceState::kEnded) continue;
+    if (MUTANT(cancel_lost_leaving, false, sequence.state == SequenceState::kLeaving)) continue;
     ++counters_.num_cancelled;
     end(sequence);
   }
@@ -173,11 +178,11 @@ void Scheduler::replica_lost(ReplicaId id, Time now) {
   Replica* replica = find_alive(id);
   if (replica == nullptr) return;
   replica->alive = false;
-  unplace();
+  MUTANT_OMITS(placed_on_lost, unplace());
   for (Sequence* sequence : replica->running) leave(*sequence, SequenceState::kLeaving);
   replica->running.clear();
   for (const PlanInFlight& plan : std::exchange(replica->in_flight, {})) answered(*replica, plan);
-  replica->host.drop_all();
+  MUTANT_OMITS(host_outlives_epoch, replica->host.drop_all());
 }
 
 void Scheduler::replica_forgotten(ReplicaId id, Time now) {
@@ -210,14 +215,14 @@ void Scheduler::leave(Sequence& sequence, SequenceState next) {
   Residence& residence = sequence.residence;
   Replica& replica = replicas_.at(residence.replica);
   due_.insert(replica.id);  // there is room for others
-  if (residence.is_told) replica.to_release.push_back(residence.slot);
-  replica.free_slots.push_back(residence.slot);
+  if (residence.is_told) MUTANT_OMITS(slot_release_unsent, replica.to_release.push_back(residence.slot));
+  MUTANT_OMITS(slot_lost, replica.free_slots.push_back(residence.slot));
   replica.num_leaving_blocks += residence.table.num_held();
   replica.num_uncomputed_tokens -= sequence.num_uncomputed();
   residence.slot = -1;
   sequence.state = next;
   --counters_.num_running;
-  if (residence.num_plans_in_flight == 0) settle(sequence);
+  if (MUTANT(freed_before_last_plan, residence.num_plans_in_flight == 0, true)) settle(sequence);
 }
 
 void Scheduler::end(Sequence& sequence) {
@@ -229,7 +234,7 @@ void Scheduler::end(Sequence& sequence) {
       return;
     case SequenceState::kWaiting:
       stop_waiting(sequence);
-      drop_host_copy(sequence);
+      MUTANT_OMITS(host_outlives_cancel, drop_host_copy(sequence));
       sequence.state = SequenceState::kEnded;
       return settle(sequence);
     case SequenceState::kEnded:
@@ -240,7 +245,7 @@ void Scheduler::end(Sequence& sequence) {
 void Scheduler::fail(Sequence& sequence, RejectReason reason) {
   unplace();
   const auto fail_one = [&](Sequence& one) {
-    ++counters_.num_failed;
+    MUTANT_OMITS(failed_uncounted, ++counters_.num_failed);
     ++one.request->tenant->num_refused;
     if (is_choice(one)) {
       emit(one, FinishReason::kError);
@@ -261,14 +266,14 @@ void Scheduler::settle(Sequence& sequence) {
     Replica& replica = replicas_.at(residence.replica);
     replica.num_leaving_blocks -= residence.table.num_held();
     if (sequence.state == SequenceState::kLeaving) swap_out(sequence, replica);
-    replica.kv.release(residence.table);
+    MUTANT_OMITS(blocks_leak, replica.kv.release(residence.table));
     due_.insert(replica.id);
   }
   residence = {};
   RequestState& request = *sequence.request;
   if (sequence.state == SequenceState::kLeaving) {
     sequence.state = SequenceState::kWaiting;
-    wait(sequence);
+    MUTANT_OMITS(preempted_forgotten, wait(sequence));
   } else if (--request.num_held == 0) {
     forget(request);
   }
@@ -279,7 +284,8 @@ void Scheduler::wait(Sequence& sequence) {
   ++counters_.num_waiting;
   RequestState& request = *sequence.request;
   const auto waits = [](const Sequence& beam) { return beam.state == SequenceState::kWaiting; };
-  if (request.beams->is_queued || !std::ranges::all_of(request.sequences, waits)) return;
+  if (request.beams->is_queued || MUTANT(beams_queued_singly, !std::ranges::all_of(request.sequences, waits), false))
+    return;
   request.beams->is_queued = true;
   --counters_.num_waiting;
   waiting_.insert(request.sequences.front());
@@ -304,6 +310,7 @@ void Scheduler::preempt(Sequence& sequence) {
     leave(one, SequenceState::kLeaving);
   };
   if (!sequence.is_beam()) return preempt_one(sequence);
+  MUTANT_ADDS(beam_preempted_alone, return preempt_one(sequence));
   for (Sequence& beam : sequence.request->sequences) preempt_one(beam);
 }
 
@@ -312,20 +319,22 @@ void Scheduler::answered(Replica& replica, const PlanInFlight& plan) {
   for (const PlannedSequence& planned : plan.sequences) {
     Sequence& sequence = *planned.sequence;
     const bool is_last = --sequence.residence.num_plans_in_flight == 0;
-    if (is_last && sequence.state != SequenceState::kRunning) settle(sequence);
+    const bool is_settled = is_last && sequence.state != SequenceState::kRunning;
+    if (MUTANT(freed_before_second_plan, is_settled, is_settled || sequence.state == SequenceState::kEnded))
+      settle(sequence);
   }
 }
 
 void Scheduler::emit(Sequence& sequence, FinishReason finish_reason, SequenceResult* result) {
   TokenEvent event;
   event.request_id = sequence.request->request.id;
-  event.sequence_index = sequence.index;
+  event.sequence_index = MUTANT(wrong_sequence, sequence.index, 0);
   event.replica = sequence.residence.replica;
   event.finish_reason = finish_reason;
   event.queue_us = std::exchange(sequence.queue_us, 0);
   event.num_cached_tokens = std::exchange(sequence.num_cached_tokens, 0);
   if (result != nullptr) {
-    counters_.num_generated_tokens += result->tokens.size();
+    counters_.num_generated_tokens += MUTANT(tokens_per_event, result->tokens.size(), 2);
     event.tokens = std::move(result->tokens);
     event.logprobs = std::move(result->logprobs);
     event.num_drafted = result->num_drafted;

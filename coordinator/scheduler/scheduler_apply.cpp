@@ -5,6 +5,7 @@
 
 #include "coordinator/scheduler/scheduler.h"
 
+#include "common/mutation.h"
 namespace caudal {
 
 namespace {
@@ -33,12 +34,13 @@ bool is_possible(const PlannedSequence& planned, const SequenceResult& result) {
 bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
   observe(now);
   Replica* replica = find_alive(id);
-  if (replica == nullptr || result.epoch != replica->epoch || replica->in_flight.empty() ||
-      result.step_id != replica->in_flight.front().step_id) {
+  if (replica == nullptr || MUTANT(past_epoch_applied, result.epoch != replica->epoch, false) ||
+      replica->in_flight.empty() ||
+      MUTANT(any_step_answers, result.step_id != replica->in_flight.front().step_id, result.step_id == 0)) {
     return false;
   }
   unplace();
-  due_.insert(id);
+  MUTANT_OMITS(answered_not_due, due_.insert(id));
   const PlanInFlight plan = std::move(replica->in_flight.front());
   replica->in_flight.erase(replica->in_flight.begin());
 
@@ -60,9 +62,9 @@ bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
 void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, SequenceResult* result) {
   Sequence& sequence = *planned.sequence;
   Residence& residence = sequence.residence;
-  residence.num_tokens_in_flight -= planned.num_tokens;
-  residence.num_new_tokens_in_flight -= planned.max_new_tokens;
-  if (sequence.state == SequenceState::kEnded) return;
+  MUTANT_OMITS(tokens_in_flight_kept, residence.num_tokens_in_flight -= planned.num_tokens);
+  MUTANT_OMITS(draft_tokens_kept, residence.num_new_tokens_in_flight -= planned.max_new_tokens);
+  if (MUTANT(ends_twice, sequence.state == SequenceState::kEnded, false)) return;
   const bool makes_sense = result != nullptr && is_possible(planned, *result);
   if (!makes_sense || result->finish_reason == FinishReason::kError) {
     if (makes_sense && !result->tokens.empty()) emit(sequence, FinishReason::kNone, result);  // drafts before the fault
@@ -99,7 +101,7 @@ void Scheduler::deliver(Replica& replica, const PlannedSequence& planned, Sequen
   const bool has_finished = finish_reason != FinishReason::kNone;
   if (has_finished || !result->tokens.empty()) emit(sequence, finish_reason, result);
   if (has_finished) {
-    ++counters_.num_finished;
+    MUTANT_OMITS(finished_uncounted, ++counters_.num_finished);
     end(sequence);
   }
 }

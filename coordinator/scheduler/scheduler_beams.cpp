@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/mutation.h"
 #include "coordinator/scheduler/scheduler_draft.h"
 
 namespace caudal {
@@ -22,7 +23,8 @@ std::int32_t num_shared(const Sequence& a, const Sequence& b) {
   const auto begin = a.request->num_prompt_tokens;
   const auto [end, _] =
       std::mismatch(a.tokens.begin() + begin, a.tokens.end(), b.tokens.begin() + begin, b.tokens.end());
-  return std::min(static_cast<std::int32_t>(end - a.tokens.begin()), a.num_tokens() - 1);
+  return std::min(static_cast<std::int32_t>(end - a.tokens.begin()) + MUTANT(beam_takes_more, 0, 1),
+                  a.num_tokens() - 1);
 }
 
 // The one with which it shares most; none while that one is still computing it.
@@ -82,13 +84,14 @@ bool Scheduler::enter_beam(Draft& draft, Sequence& beam, std::int32_t max_tokens
   if (num_tokens <= 0) return false;
 
   replica.num_uncomputed_tokens += std::exchange(residence.num_computed, 0);
+  MUTANT_ADDS(beam_blocks_leak, residence.table = {});
   replica.kv.release(residence.table);
   const std::int32_t num_known = entry_tokens(replica.info, demand_of(beam));
   if (!free_blocks(draft, beam, blocks_for(num_known) - source->num_tokens / kBlockSize)) return false;
   std::optional<Fork> fork = replica.kv.fork(source->sibling->residence.table, source->num_tokens);
   CHECK(fork.has_value());
   residence.table = std::move(fork->table);
-  if (fork->copy) copy_block(draft, *fork->copy);
+  if (fork->copy) MUTANT_OMITS(beam_not_copied, copy_block(draft, *fork->copy));
   CHECK(replica.kv.grow(residence.table, num_known));
   residence.num_computed = source->num_tokens;
   replica.num_uncomputed_tokens -= residence.num_computed;
@@ -105,7 +108,7 @@ void Scheduler::take_candidates(Replica& replica, Sequence& beam, std::vector<To
   BeamGroup& group = *request.beams;
   request.tenant->charge_generated(1);
   group.candidates[static_cast<std::size_t>(beam.index)] = std::move(candidates);
-  for (std::size_t place = 0; place < group.candidates.size(); ++place) {
+  for (std::size_t place = 0; place < group.candidates.size() - MUTANT(choice_too_early, 0, 1); ++place) {
     if (group.search.is_live(place) && group.candidates[place].empty()) return;
   }
   const auto parents =
@@ -128,7 +131,7 @@ void Scheduler::move_beams(Replica& replica, RequestState& request, const std::v
     const std::vector<TokenId>& generated = request.beams->search.beams()[static_cast<std::size_t>(beam.index)].tokens;
     if (from == beam.index) {
       beam.tokens.push_back(generated.back());
-      beam.move.has_token = true;
+      MUTANT_OMITS(beam_token_unsent, beam.move.has_token = true);
       if (!keeps_blocks)
         replica.kv.drop(residence.table, hidden_blocks(replica.info.attention_window, residence.num_computed));
     } else if (from != BeamSearch::kNone) {
@@ -167,7 +170,8 @@ void Scheduler::finish_beams(RequestState& request) {
 void Scheduler::cancel_choice(RequestState& request, std::int32_t choice) {
   std::vector<bool>& unwanted = request.beams->unwanted;
   unwanted[static_cast<std::size_t>(choice)] = true;
-  if (std::ranges::find(unwanted, false) == unwanted.end()) cancel(request, request.sequences);
+  const bool is_unwanted = std::ranges::find(unwanted, false) == unwanted.end();
+  if (MUTANT(choice_cancels_all, is_unwanted, true)) cancel(request, request.sequences);
 }
 
 void Scheduler::check_beams(const RequestState& request) const {

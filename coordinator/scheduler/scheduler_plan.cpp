@@ -4,6 +4,7 @@
 #include <set>
 
 #include "common/check.h"
+#include "common/mutation.h"
 #include "coordinator/scheduler/placement.h"
 #include "coordinator/scheduler/scheduler_draft.h"
 
@@ -22,7 +23,8 @@ std::optional<StepPlan> Scheduler::plan(ReplicaId id, Time now) {
   expire(now);
   due_.erase(id);
   Replica* replica = find_alive(id);
-  if (replica == nullptr || std::ssize(replica->in_flight) >= config_.max_plans_in_flight) return std::nullopt;
+  if (replica == nullptr || std::ssize(replica->in_flight) >= config_.max_plans_in_flight + MUTANT(plan_too_many, 0, 1))
+    return std::nullopt;
   Draft draft{.replica = *replica,
               .left = replica->admission(config_, config_.step_tokens(replica->info)),
               .plan = {},
@@ -51,7 +53,7 @@ void Scheduler::schedule_running(Draft& draft) {
       continue;
     }
     const std::int32_t num_plannable = sequence->num_plannable();
-    if (num_plannable > 1) draft.prefills.push_back(sequence);
+    if (num_plannable > MUTANT(two_tokens_left, 1, 2)) draft.prefills.push_back(sequence);
     if (num_plannable != 1 || draft.left.num_tokens() <= 0) continue;
     draft.itl_target_us = tighter(draft.itl_target_us, sequence->tpot_target_us);
     schedule(draft, *sequence, 1, num_draft_tokens(draft, *sequence));
@@ -83,14 +85,16 @@ void Scheduler::schedule(Draft& draft, Sequence& sequence, std::int32_t num_toke
   Residence& residence = sequence.residence;
   const std::size_t num_known_blocks = residence.table.blocks.size();
   const std::int32_t max_tokens = num_tokens + num_draft_tokens;
-  if (!make_room(draft, sequence, max_tokens)) return;
+  if (!make_room(draft, sequence, MUTANT(drafts_without_room, max_tokens, num_tokens))) return;
 
   const bool catches_up = sequence.max_computed() + num_tokens == sequence.max_known();
-  const std::int32_t max_new_tokens = catches_up && !sequence.is_beam() ? 1 + num_draft_tokens : 0;
+  const std::int32_t max_new_tokens =
+      MUTANT(token_amid_prompt, catches_up && !sequence.is_beam() ? 1 + num_draft_tokens : 0, 1);
   residence.num_plans_in_flight += 1;
   residence.num_tokens_in_flight += max_tokens;
   residence.num_new_tokens_in_flight += max_new_tokens;
-  draft.left.take_tokens(max_tokens);
+  draft.left.take_tokens(
+      MUTANT(decodes_uncounted, MUTANT(drafts_uncounted, max_tokens, num_tokens), max_tokens > 1 ? max_tokens : 0));
   draft.record.sequences.push_back({&sequence, residence.slot, max_tokens, max_new_tokens, num_draft_tokens});
   ScheduledSequence& line = draft.plan.scheduled.emplace_back();
   line.slot = residence.slot;
@@ -120,7 +124,7 @@ bool Scheduler::free_blocks(Draft& draft, Sequence& sequence, std::int32_t num_b
     Sequence* victim = choose_victim(draft, sequence);
     if (victim == nullptr) return false;
     preempt(*victim);
-    if (sequence.state != SequenceState::kRunning) return false;
+    if (MUTANT(planned_though_preempted, sequence.state != SequenceState::kRunning, false)) return false;
   }
   return true;
 }
@@ -137,7 +141,8 @@ Sequence* Scheduler::choose_victim(const Draft& draft, Sequence& needy) const {
   };
   Sequence* victim = is_in_plan(draft, needy) ? nullptr : &needy;
   const auto consider = [&](Sequence* sequence) {
-    if (sequence->state != SequenceState::kRunning || sequence->num_preemptions >= config_.max_preemptions) return;
+    if (sequence->state != SequenceState::kRunning) return;
+    if (MUTANT(endless_preemption, sequence->num_preemptions >= config_.max_preemptions, false)) return;
     if (is_in_plan(draft, *sequence)) return;
     if (victim == nullptr || better(*sequence, *victim)) victim = sequence;
   };
@@ -186,9 +191,9 @@ void Scheduler::place_waiting() {
       chosen->candidate->take(chosen->demand);
       walk.count_turn();
       placed_[chosen->candidate->replica->id].push_back(sequence);
-      due_.insert(chosen->candidate->replica->id);
+      MUTANT_OMITS(placed_not_due, due_.insert(chosen->candidate->replica->id));
       if (PrefixCache::will_compute_for_siblings(*sequence, chosen->demand.cached)) computing.insert(sequence->request);
-    } else if (!placement.close(*sequence, demand)) {
+    } else if (MUTANT(small_overtakes, !placement.close(*sequence, demand), false)) {
       return;
     }
   }
@@ -221,7 +226,8 @@ void Scheduler::admit(Draft& draft, Sequence& sequence) {
 }
 
 void Scheduler::copy_block(Draft& draft, const BlockCopy& copy) {
-  draft.plan.block_copies.push_back(copy);
+  MUTANT_OMITS(fork_not_copied, draft.plan.block_copies.push_back(copy));
+  MUTANT_ADDS(copy_source_free, return);
   draft.record.copied.push_back(copy.source);
   draft.replica.kv.keep(copy.source);
 }
@@ -234,12 +240,13 @@ void Scheduler::enter(Draft& draft, const Sequence& sequence) {
   line.slot = residence.slot;
   line.sequence_id = sequence.id;
   line.tokens = sequence.tokens;
-  line.num_prompt_tokens = sequence.request->num_prompt_tokens;
+  MUTANT_ADDS(resumes_without_output, line.tokens.resize(sequence.request->num_prompt_tokens));
+  line.num_prompt_tokens = MUTANT(output_is_prompt, sequence.request->num_prompt_tokens, sequence.num_tokens());
   line.num_computed = residence.num_computed;
   line.blocks = residence.table.blocks;
   std::ranges::replace(line.blocks, kNoBlock, BlockId{0});  // never read: out of every window
   line.sampling = request.sampling;
-  line.sampling.seed = sequence_seed(request.sampling.seed, sequence.index);
+  line.sampling.seed = sequence_seed(request.sampling.seed, MUTANT(sampled_alike, sequence.index, 0));
   line.stop = request.stop;
   line.speculative = speculative_mode(sequence);
   if (!sequence.is_beam()) return;
@@ -255,9 +262,10 @@ std::optional<StepPlan> Scheduler::commit(Draft& draft) {
   draft.record.load.num_prompt_tokens -= draft.record.load.num_decode_tokens;
   if (draft.plan.scheduled.empty()) return std::nullopt;
   draft.plan.epoch = replica.epoch;
-  draft.plan.step_id = draft.record.step_id = ++replica.last_step_id;
-  draft.plan.released = std::exchange(replica.to_release, {});
-  draft.plan.swapped_out = replica.host.take_due();
+  draft.plan.step_id = draft.record.step_id = replica.last_step_id +=
+      MUTANT(step_id_twice, 1, replica.last_step_id % 5 == 4 ? 0 : 1);
+  draft.plan.released = MUTANT(slot_released_again, std::exchange(replica.to_release, {}), replica.to_release);
+  if (MUTANT(copied_out_late, true, replica.last_step_id % 2 == 0)) draft.plan.swapped_out = replica.host.take_due();
   replica.num_blocks_swapped_out += draft.plan.swapped_out.size();
   replica.num_blocks_swapped_in += draft.plan.swapped_in.size();
   const std::int64_t num_swapped = std::ssize(draft.plan.swapped_out) + std::ssize(draft.plan.swapped_in);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/mutation.h"
+
 namespace caudal {
 
 Replica::Replica(ReplicaId id_, Epoch epoch_, const ReplicaInfo& info_)
@@ -19,7 +21,8 @@ Admission Replica::admission(const SchedulerConfig& config, std::int32_t tokens_
 
 void Replica::insert_running(Sequence& sequence) {
   const auto later = [](const Sequence* a, const Sequence* b) { return a->key < b->key; };
-  running.insert(std::upper_bound(running.begin(), running.end(), &sequence, later), &sequence);
+  const auto position = std::upper_bound(running.begin(), running.end(), &sequence, later);
+  running.insert(MUTANT(running_unordered, position, running.end()), &sequence);
 }
 
 void Replica::remove_departed() {

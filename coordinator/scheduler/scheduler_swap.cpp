@@ -6,6 +6,7 @@
 #include "coordinator/kv/swap_cost.h"
 #include "coordinator/scheduler/scheduler_draft.h"
 
+#include "common/mutation.h"
 namespace caudal {
 
 // Computed tokens in blocks that nobody else holds. Those may be found in the prefix cache later, but the pool is
@@ -37,12 +38,15 @@ void Scheduler::swap_in(Draft& draft, Sequence& sequence) {
   Residence& residence = sequence.residence;
   HostCopy& host = sequence.host;
   if (!host.exists()) return;
-  if (host.replica != replica.id || host.num_tokens <= residence.num_computed) return drop_host_copy(sequence);
+  if (host.replica != replica.id || host.num_tokens <= residence.num_computed) {
+    MUTANT_OMITS(host_outlives_move, drop_host_copy(sequence));
+    return;
+  }
   const std::int32_t num_dropped = host.num_dropped;
-  const std::int32_t num_present = residence.num_computed / kBlockSize;
+  const std::int32_t num_present = residence.num_computed / kBlockSize + MUTANT(block_too_few_back, 0, 1);
   residence.num_computed = host.num_tokens;
   const std::vector<BlockCopy> copies = replica.host.restore(host, residence.table, num_present);
-  draft.plan.swapped_in.insert(draft.plan.swapped_in.end(), copies.begin(), copies.end());
+  MUTANT_OMITS(no_blocks_back, draft.plan.swapped_in.insert(draft.plan.swapped_in.end(), copies.begin(), copies.end()));
   // Nothing is in the first ones, and nobody reads them: they must not be found.
   residence.table.num_published = std::max(residence.table.num_published, num_dropped);
   replica.kv.drop(residence.table, num_dropped);

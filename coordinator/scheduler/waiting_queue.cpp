@@ -1,6 +1,7 @@
 #include "coordinator/scheduler/waiting_queue.h"
 
 #include "common/check.h"
+#include "common/mutation.h"
 
 namespace caudal {
 
@@ -11,12 +12,13 @@ WaitingQueue::Age WaitingQueue::age(const Sequence& sequence) {
 void WaitingQueue::insert(Sequence& sequence) {
   tenants_.begin_waiting(*sequence.request->tenant);
   link(sequence);
-  if (const auto alarm = sequence.alarm()) alarms_.emplace(Age(*alarm, sequence.id), &sequence);
+  const std::optional<Time> alarm = MUTANT(deadline_when_started, sequence.alarm(), sequence.request->request.deadline);
+  if (alarm) alarms_.emplace(Age(*alarm, sequence.id), &sequence);
 }
 
 void WaitingQueue::erase(Sequence& sequence) {
   unlink(sequence);
-  if (const auto alarm = sequence.alarm()) alarms_.erase({*alarm, sequence.id});
+  if (const auto alarm = sequence.alarm()) MUTANT_OMITS(deadline_outlives, alarms_.erase({*alarm, sequence.id}));
   tenants_.end_waiting(*sequence.request->tenant);
 }
 

@@ -1,6 +1,7 @@
 // Whole clusters under 10,000 seeds, the invariants after every turn. A failing seed prints the command that
 // replays it with a readable trace. By hand: --seeds COUNT, --minutes M (until then), --first SEED,
-// --seed N [--trace] (one), --digest (only the digest of all traces, for comparing builds).
+// --seed N [--trace] (one), --digest (only the digest of all traces, for comparing builds); in sim_mutants also
+// --mutant NAME (with this bug: common/mutation.h).
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "common/mutation.h"
 #include "tests/sanitized.h"
 #include "tests/sim/simulation.h"
 
@@ -103,6 +105,9 @@ int main(int argc, char** argv) {
     if (flag == "--seed") options.first = std::strtoull(value, nullptr, 10), options.num_seeds = 1;
     if (flag == "--trace") options.trace = true;
     if (flag == "--digest") options.digest_only = true;
+#ifdef CAUDAL_MUTANTS
+    if (flag == "--mutant") caudal::active_mutant = value;
+#endif
   }
   std::signal(SIGABRT, caudal::sim::print_replay);
   return caudal::sim::run_all(options);
