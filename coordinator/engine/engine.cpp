@@ -43,7 +43,6 @@ Engine::~Engine() {
 Result<RequestId> Engine::submit(Request request, std::shared_ptr<TokenSink> sink) {
   const RequestId id = next_request_id_++;
   request.id = id;
-  request.arrival = monotonic_now();
   if (!inputs_.try_push(Submit{std::move(request), std::move(sink)})) {
     return Error{"the intake is full", ""};
   }

@@ -6,22 +6,6 @@
 #include "common/mutation.h"
 
 namespace caudal {
-namespace {
-
-StepSample sample_of(const StepResult& result) {
-  StepSample sample{.duration = std::chrono::microseconds(result.compute_us),
-                    .num_sequences = static_cast<std::int32_t>(result.sequences.size())};
-  for (const SequenceResult& sequence : result.sequences) {
-    sample.num_generated_tokens += static_cast<std::int32_t>(sequence.tokens.size());
-    sample.num_drafts += sequence.num_drafted > 0 ? 1 : 0;
-    sample.num_draft_tokens += sequence.num_drafted;
-    const auto num_accepted = static_cast<std::size_t>(std::clamp(sequence.num_accepted, 0, kMaxDraftTokens));
-    for (std::size_t place = 0; place < num_accepted; ++place) ++sample.num_accepted_at[place];
-  }
-  return sample;
-}
-
-}  // namespace
 
 EngineCore::EngineCore(const EngineConfig& config, Outlet& outlet)
     : no_replica_wait_us_(config.no_replica_wait_us),
@@ -30,7 +14,6 @@ EngineCore::EngineCore(const EngineConfig& config, Outlet& outlet)
       cluster_(config.cluster) {}
 
 void EngineCore::submit(Request request, std::shared_ptr<TokenSink> sink, Time now) {
-  if (cluster_.replicas().empty() && !request.deadline) request.deadline = now + no_replica_wait_us_;
   const RequestId id = request.id;
   const std::int32_t num_sequences = request.num_sequences;
   clients_.emplace(id, Client{std::move(sink), std::vector<bool>(static_cast<std::size_t>(num_sequences))});
@@ -74,14 +57,10 @@ void EngineCore::take_peer_gone(const Peer& peer, Time now) { carry_out(cluster_
 
 void EngineCore::take_result(const Peer& peer, StepResult result, Time now) {
   const auto replica = cluster_.replica_for_result(peer, result.epoch);
-  StepSample sample = sample_of(result);
-  const std::uint64_t computed_before = replica ? scheduler_.num_prompt_tokens_computed(*replica) : 0;
-  if (!replica || !scheduler_.apply(*replica, std::move(result), now)) return outlet_.on_stale_result();
+  const auto sample = replica ? scheduler_.apply(*replica, std::move(result), now) : std::nullopt;
+  if (!sample) return outlet_.on_stale_result();
   cluster_.on_result(*replica, now);
-  if (sample.num_sequences == 0) return;  // all of them had ended in the step before
-  const auto computed = scheduler_.num_prompt_tokens_computed(*replica) - computed_before;
-  sample.num_prompt_tokens = static_cast<std::int32_t>(computed);
-  outlet_.on_step(*replica, sample);
+  if (sample->num_sequences > 0) outlet_.on_step(*replica, *sample);  // else all had ended in the step before
 }
 
 void EngineCore::carry_out(Cluster::Actions actions, Time now) {
@@ -96,11 +75,18 @@ void EngineCore::carry_out(Cluster::Actions actions, Time now) {
     lost_at_.erase(joined.id);
     outlet_.on_joined(joined);
   }
+  if (actions.lost.empty() && actions.joined.empty()) return;
+  if (!cluster_.replicas().empty()) {
+    MUTANT_OMITS(wait_outlives_join, no_replica_since_.reset());
+  } else if (!no_replica_since_) {
+    no_replica_since_ = now;
+  }
 }
 
 void EngineCore::finish_turn(Time now) {
   carry_out(cluster_.on_tick(now), now);
   forget_lost_replicas(now);
+  MUTANT_OMITS(replica_awaited_forever, give_up_without_replica(now));
   send_plans(now);
   for (TokenEvent& event : scheduler_.take_events()) hand_out(std::move(event));
 #ifndef NDEBUG
@@ -114,6 +100,12 @@ void EngineCore::forget_lost_replicas(Time now) {
     if (gives_up) scheduler_.replica_forgotten(entry.first, now);
     return gives_up;
   });
+}
+
+// What waits while no replica is up waits only so long: from its arrival, or from when the last replica was lost.
+void EngineCore::give_up_without_replica(Time now) {
+  if (!no_replica_since_ || now - *no_replica_since_ <= no_replica_wait_us_) return;
+  scheduler_.give_up(now - no_replica_wait_us_, now);
 }
 
 // Every replica gets one plan before the first gets a second one.

@@ -69,6 +69,7 @@ class EngineCore {
   void take_result(const Peer& peer, StepResult result, Time now);
   void carry_out(Cluster::Actions actions, Time now);
   void forget_lost_replicas(Time now);
+  void give_up_without_replica(Time now);
   void send_plans(Time now);
   void hand_out(TokenEvent event);
   void abort_clients();
@@ -79,7 +80,8 @@ class EngineCore {
   Scheduler scheduler_;
   Cluster cluster_;
   Clients clients_;
-  std::map<ReplicaId, Time> lost_at_;  // replicas that may come back
+  std::map<ReplicaId, Time> lost_at_;         // replicas that may come back
+  std::optional<Time> no_replica_since_ = 0;  // empty while a replica is up
 };
 
 }  // namespace caudal

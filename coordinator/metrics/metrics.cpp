@@ -251,7 +251,7 @@ void Metrics::replica_lost(ReplicaId replica) {
 
 void Metrics::step(ReplicaId replica, const StepSample& sample) {
   ReplicaSeries& series = registry_->of(replica);
-  series.step_time.Observe(sample.duration.count());
+  series.step_time.Observe(Seconds(std::chrono::microseconds(sample.compute_us)).count());
   series.step_tokens.Observe(sample.num_prompt_tokens + sample.num_generated_tokens);
   series.batch.Observe(sample.num_sequences);
   series.prompt_tokens.Increment(sample.num_prompt_tokens);

@@ -4,7 +4,6 @@
 // except that the functions of the engine are the engine thread's.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -13,21 +12,11 @@
 #include <string_view>
 
 #include "common/types.h"
+#include "coordinator/request/scheduler_stats.h"
 
 namespace caudal {
 
 using Seconds = std::chrono::duration<double>;
-
-// One applied step of a replica.
-struct StepSample {
-  Seconds duration{};                     // compute time, as the worker measured it
-  std::int32_t num_sequences = 0;         // the batch
-  std::int32_t num_prompt_tokens = 0;     // computed for prompts
-  std::int32_t num_generated_tokens = 0;  // sampled and kept
-  std::int32_t num_drafts = 0;            // sequences for which tokens were guessed
-  std::int32_t num_draft_tokens = 0;
-  std::array<std::int32_t, kMaxDraftTokens> num_accepted_at{};  // of these, by place in the draft
-};
 
 // KV swap of a replica: now, and since the last sample.
 struct SwapSample {

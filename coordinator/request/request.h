@@ -31,7 +31,7 @@ struct Request {
   std::optional<Time> deadline;                // of the first token; what cannot start in time for it is refused
   Time ttft_target_us = 0;                     // from arrival to the first token; orders the queue. 0: none
   Time tpot_target_us = 0;                     // between two tokens; bounds the steps it is in. 0: none
-  Time arrival = 0;
+  Time arrival = 0;                            // at the door of the gateway, which alone writes it
 
   // Sequences that run for it.
   std::int32_t num_running() const { return beam ? beam->width : num_sequences; }

@@ -31,8 +31,8 @@ class RequestService {
  public:
   virtual ~RequestService() = default;
 
-  // Ids are given by the service. An Error when the intake is full or shutting down; everything later
-  // arrives at the sink, the first finish_reason != kNone per sequence being its last event.
+  // Ids are given by the service; the arrival is the caller's to write. An Error when the intake is full or shutting
+  // down; everything later arrives at the sink, the first finish_reason != kNone per sequence being its last event.
   virtual Result<RequestId> submit(Request request, std::shared_ptr<TokenSink> sink) = 0;
 
   // No event follows for sequences that had not finished. Unknown ids are ignored.

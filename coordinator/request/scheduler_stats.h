@@ -1,6 +1,8 @@
 // What the scheduler says about itself and its replicas, for metrics, /load and tests. Plain data.
 #pragma once
 
+#include <array>
+
 #include "common/types.h"
 
 namespace caudal {
@@ -17,6 +19,17 @@ struct SchedulerStats {
   std::uint64_t num_preemptions = 0;
   std::uint64_t num_prompt_tokens = 0;     // of accepted requests
   std::uint64_t num_generated_tokens = 0;  // in events
+};
+
+// One applied step of a replica.
+struct StepSample {
+  std::int64_t compute_us = 0;            // as the worker measured it
+  std::int32_t num_sequences = 0;         // the batch
+  std::int32_t num_prompt_tokens = 0;     // computed for prompts
+  std::int32_t num_generated_tokens = 0;  // sampled and kept
+  std::int32_t num_drafts = 0;            // sequences with draft tokens
+  std::int32_t num_draft_tokens = 0;
+  std::array<std::int32_t, kMaxDraftTokens> num_accepted_at{};  // accepted draft tokens, by position in the draft
 };
 
 struct ReplicaStats {

@@ -190,7 +190,18 @@ void Scheduler::replica_forgotten(ReplicaId id, Time now) {
   const auto found = replicas_.find(id);
   if (found == replicas_.end() || found->second.alive) return;
   replicas_.erase(found);
-  fail_misfits(RejectReason::kNoReplica);
+  const bool is_any_up = std::ranges::any_of(replicas_, [](const auto& entry) { return entry.second.alive; });
+  if (is_any_up) fail_misfits(RejectReason::kNoReplica);  // else they wait for one, as all do: see give_up()
+}
+
+void Scheduler::give_up(Time arrived_before, Time now) {
+  observe(now);
+  const auto& waiting = waiting_.by_age();
+  for (auto position = waiting.begin(); position != waiting.end() && position->first.first < arrived_before;) {
+    Sequence& sequence = *(position++)->second;
+    const bool has_deadline = !sequence.started && sequence.request->request.deadline;
+    if (!has_deadline) fail(sequence, RejectReason::kNoReplica);
+  }
 }
 
 void Scheduler::expire(Time now) {
@@ -350,11 +361,6 @@ SchedulerStats Scheduler::stats() const {
       static_cast<std::int32_t>(stats.num_accepted - stats.num_finished - stats.num_cancelled - stats.num_failed) -
       stats.num_waiting - stats.num_running;
   return stats;
-}
-
-std::uint64_t Scheduler::num_prompt_tokens_computed(ReplicaId id) const {
-  const auto found = replicas_.find(id);
-  return found == replicas_.end() ? 0 : found->second.num_prompt_tokens_computed;
 }
 
 Time Scheduler::oldest_wait(Time now) const {

@@ -47,7 +47,7 @@ class Scheduler {
   // Its plans are forgotten; its sequences wait again, with their tokens.
   void replica_lost(ReplicaId id, Time now);
 
-  // A lost one is not expected back: what only it could hold ends with kNoReplica, unless none is known then.
+  // A lost one is not expected back: what only it could hold ends with kNoReplica, unless none is up then.
   void replica_forgotten(ReplicaId id, Time now);
 
   // Replicas that may have something to plan, in the order of their ids. After any other call, ask these for
@@ -57,9 +57,13 @@ class Scheduler {
   // The next step of a replica; to be sent. Empty: nothing to do, or enough plans are unanswered.
   std::optional<StepPlan> plan(ReplicaId id, Time now);
 
-  // False: not the answer to the oldest unanswered plan of this epoch; nothing changed.
-  // Sequences for which the answer makes no sense end with kWorkerFault.
-  bool apply(ReplicaId id, StepResult result, Time now);
+  // Takes the answer to the oldest unanswered plan of this epoch. Anything else changes nothing, and the result is
+  // empty. Sequences for which the answer makes no sense end with kWorkerFault.
+  std::optional<StepSample> apply(ReplicaId id, StepResult result, Time now);
+
+  // No replica is up, and no client waits longer for one if it asked before `arrived_before`: ends what waits and has
+  // no deadline left to start by, with kNoReplica.
+  void give_up(Time arrived_before, Time now);
 
   // Ends waiting sequences that cannot start in time for their deadline; plan() does so first. For times
   // without a replica.
@@ -70,7 +74,6 @@ class Scheduler {
 
   SchedulerStats stats() const;
   ReplicaStats replica_stats(ReplicaId id) const;
-  std::uint64_t num_prompt_tokens_computed(ReplicaId id) const;  // as in ReplicaStats
   const Tenants& tenants() const { return tenants_; }
   const SchedulerConfig& config() const { return config_; }
   std::int32_t num_waiting() const { return waiting_.size() + counters_.num_waiting; }

@@ -29,16 +29,31 @@ bool is_possible(const PlannedSequence& planned, const SequenceResult& result) {
          (!sequence.is_beam() || are_possible_candidates(sequence, result));
 }
 
+StepSample sample_of(const StepResult& result) {
+  StepSample sample{.compute_us = result.compute_us,
+                    .num_sequences = static_cast<std::int32_t>(result.sequences.size())};
+  for (const SequenceResult& sequence : result.sequences) {
+    sample.num_generated_tokens += static_cast<std::int32_t>(sequence.tokens.size());
+    sample.num_drafts += sequence.num_drafted > 0 ? 1 : 0;
+    sample.num_draft_tokens += sequence.num_drafted;
+    const auto num_accepted = static_cast<std::size_t>(std::clamp(sequence.num_accepted, 0, kMaxDraftTokens));
+    for (std::size_t index = 0; index < num_accepted; ++index) ++sample.num_accepted_at[index];
+  }
+  return sample;
+}
+
 }  // namespace
 
-bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
+std::optional<StepSample> Scheduler::apply(ReplicaId id, StepResult result, Time now) {
   observe(now);
   Replica* replica = find_alive(id);
   if (replica == nullptr || MUTANT(past_epoch_applied, result.epoch != replica->epoch, false) ||
       replica->in_flight.empty() ||
       MUTANT(any_step_answers, result.step_id != replica->in_flight.front().step_id, result.step_id == 0)) {
-    return false;
+    return std::nullopt;
   }
+  StepSample sample = sample_of(result);
+  const std::uint64_t num_prompt_tokens_before = replica->num_prompt_tokens_computed;
   unplace();
   MUTANT_OMITS(answered_not_due, due_.insert(id));
   const PlanInFlight plan = std::move(replica->in_flight.front());
@@ -54,7 +69,8 @@ bool Scheduler::apply(ReplicaId id, StepResult result, Time now) {
   for (const PlannedSequence& planned : plan.sequences) deliver(*replica, planned, by_slot[planned.slot]);
   replica->remove_departed();
   answered(*replica, plan);
-  return true;
+  sample.num_prompt_tokens = static_cast<std::int32_t>(replica->num_prompt_tokens_computed - num_prompt_tokens_before);
+  return sample;
 }
 
 // A sequence that is being preempted still takes what its last plans bring. A missing entry is right only

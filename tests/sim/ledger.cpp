@@ -77,7 +77,8 @@ void Ledger::received(const TokenEvent& event, Time now) {
   close(stream);
   if (event.reject == RejectReason::kDeadline) {
     CHECK_MSG(stream.tokens.empty() && stream.num_admissions == 0, "refused after its start");
-    CHECK_MSG(!promise.request.deadline || *promise.request.deadline < now, "refused before its deadline");
+    CHECK_MSG(promise.request.deadline.has_value(), "refused for a deadline that nobody gave");
+    CHECK_MSG(*promise.request.deadline < now, "refused before its deadline");
   } else if (event.reject == RejectReason::kHopeless) {
     CHECK_MSG(stream.tokens.empty() && stream.num_admissions == 0, "refused after its start");
     const Time best_case = kHopefulUs + kHopefulUsPerToken * promise.num_prompt_tokens();

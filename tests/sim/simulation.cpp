@@ -47,6 +47,9 @@ class Simulation::Sink final : public TokenSink {
                            event.sequence_index, event.tokens.size(), static_cast<int>(event.finish_reason),
                            static_cast<int>(event.reject));
     simulation_.output_.on_event(event);
+    if (event.reject == RejectReason::kNoReplica) {
+      simulation_.patience_.refused(simulation_.ledger_.promise(event.request_id), environment.now);
+    }
     simulation_.ledger_.received(event, environment.now);
     if (slow_ && event.finish_reason == FinishReason::kNone && ++num_unread_ > kSlowBuffer) {
       if (!std::exchange(cut_off_, true)) simulation_.receive(CancelInput{event.request_id, std::nullopt});
@@ -68,7 +71,8 @@ Simulation::Simulation(std::uint64_t seed, SimulationOptions options)
       core_(config_, *this),
       record_(options.record),
       ledger_(config_.scheduler, max_context_tokens_),
-      membership_(config_.cluster) {
+      membership_(config_.cluster),
+      patience_(config_) {
   Random& random = environment_.random;
   const JobTiming timing{.beat_us = config_.cluster.beat_interval_us, .lease_us = config_.cluster.lease_us};
   for (std::int32_t job = random.small(1, 3); job > 0; --job) {
@@ -176,9 +180,7 @@ void Simulation::take(Request& request) {
   const Time now = environment_.now;
   const RequestId id = request.id;
   const SchedulerStats before = core_.scheduler().stats();
-  Request promised = request;
-  if (!promised.deadline && core_.cluster().replicas().empty()) promised.deadline = now + config_.no_replica_wait_us;
-  ledger_.submitted(std::move(promised));
+  ledger_.submitted(request);
   core_.submit(std::move(request), std::make_shared<Sink>(*this, clients_[id % clients_.size()].slow), now);
   ledger_.accepted(id, before, core_.scheduler().stats());
 }
@@ -238,6 +240,7 @@ void Simulation::check_turn() {
   scheduler.check_integrity();
   ledger_.check(scheduler.stats());
   membership_.check(core_, environment_.now);
+  patience_.check(ledger_, environment_.now);
   QueueChecker::Replicas replicas;
   // Beams that were preempted as often as may be hold what they can ever need.
   std::int32_t num_kept_for_beams = 0;
@@ -293,6 +296,7 @@ void Simulation::send(std::vector<Peer> peers, ToWorker message) {
 void Simulation::on_joined(const Cluster::Joined& joined) {
   const std::vector<Peer>& ranks = core_.cluster().ranks(joined.id);
   membership_.joined(joined, ranks, environment_.now);
+  patience_.joined(joined);
   replicas_.emplace(joined.id, ReplicaSide{.info = joined.info,
                                            .plans = PlanChecker(config_.scheduler, joined.info, joined.epoch),
                                            .rank_zero = ranks.front(),
@@ -305,6 +309,7 @@ void Simulation::on_joined(const Cluster::Joined& joined) {
 void Simulation::on_lost(const Cluster::Lost& lost) {
   ++num_losses_;
   membership_.lost(lost, environment_.now);
+  patience_.lost(lost, environment_.now);
   replicas_.erase(lost.id);
   output_.on_lost(lost);
   environment_.trace.line(environment_.now, "lost", "replica {}", lost.id);

@@ -11,6 +11,7 @@
 #include "tests/sim/ledger.h"
 #include "tests/sim/membership_checker.h"
 #include "tests/sim/network.h"
+#include "tests/sim/patience_checker.h"
 #include "tests/sim/plan_checker.h"
 #include "tests/sim/queue_checker.h"
 #include "tests/sim/replay.h"
@@ -106,6 +107,7 @@ class Simulation final : private EngineCore::Outlet {
   Ledger ledger_;
   MembershipChecker membership_;
   QueueChecker queue_;
+  PatienceChecker patience_;
   std::map<ReplicaId, ReplicaSide> replicas_;
   std::vector<std::pair<ReplicaId, NewSequence>> admissions_;  // of this turn
   std::deque<StepResult> old_results_;

@@ -161,8 +161,14 @@ class EngineTest : public testing::Test {
     return condition();
   }
 
+  static Time now() {
+    const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::microseconds>(since_start).count();
+  }
+
   static Request request(unsigned seed, std::int32_t num_sequences = 1) {
     Request made;
+    made.arrival = now();
     for (unsigned i = 0; i < 3 + seed % 40; ++i) {
       made.prompt.push_back(static_cast<TokenId>(sim::mix(seed, i) % sim::ToyModel::kVocabulary));
     }
@@ -329,7 +335,7 @@ TEST_F(EngineTest, WithoutAReplicaARequestWaitsOnlySoLong) {
   ASSERT_TRUE(engine_->submit(request(5), sink).ok());
   const Answer answer = sink->wait()[0];
   EXPECT_EQ(answer.finish_reason, FinishReason::kError);
-  EXPECT_EQ(answer.reject, RejectReason::kDeadline);
+  EXPECT_EQ(answer.reject, RejectReason::kNoReplica);
 }
 
 TEST_F(EngineTest, StoppingEndsEverySequenceOnce) {

@@ -15,8 +15,8 @@ TEST(Metrics, SpeaksVllmsNames) {
   ReplicaInfo info;
   info.num_blocks = 100;
   metrics.replica_joined(3, info);
-  metrics.step(3, {Seconds(0.02), 4, 30, 2});
-  metrics.step(3, {Seconds(0.02), 4, 0, 4, 2, 8, {2, 1}});
+  metrics.step(3, {20'000, 4, 30, 2});
+  metrics.step(3, {20'000, 4, 0, 4, 2, 8, {2, 1}});
   metrics.load(3, 4, 0.25);
   metrics.preempted(3, 2);
   metrics.prefix_cache(3, 64, 48);

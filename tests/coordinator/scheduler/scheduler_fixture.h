@@ -50,7 +50,7 @@ class SchedulerTest : public testing::Test {
   }
   bool has_plan(ReplicaId id = 1) { return scheduler_.plan(id, 0).has_value(); }
   bool apply(const StepPlan& plan, std::vector<SequenceResult> lines, ReplicaId id = 1) {
-    return scheduler_.apply(id, answer(plan, std::move(lines)), 0);
+    return scheduler_.apply(id, answer(plan, std::move(lines)), 0).has_value();
   }
 
   Scheduler scheduler_{SchedulerConfig{.max_tokens_per_step = 64}};

@@ -64,6 +64,8 @@ MUTANTS = {
     "deadline_outlives": "a deadline outlives its sequence",
     "wrong_sequence": "tokens go to the wrong sequence of n",
     "lost_awaited_forever": "lost replicas are waited for without end",
+    "wait_outlives_join": "requests go on counting their wait for a replica when one is up",
+    "replica_awaited_forever": "requests wait without end for a replica",
     # --- policy ---
     "endless_preemption": "a sequence may be preempted without end",
     "hopeless_early": "requests are hopeless that could be in time",
