@@ -1,20 +1,18 @@
 #include "coordinator/kv/block_pool.h"
 
 #include <algorithm>
-#include <bit>
+#include <utility>
 
 #include "common/check.h"
 #include "common/mutation.h"
 
 namespace caudal {
 
-BlockPool::BlockPool(std::int32_t num_blocks)
-    : blocks_(static_cast<std::size_t>(std::max(num_blocks, 0)) + 1),
-      contents_(blocks_.size()),
-      buckets_(std::bit_ceil(blocks_.size()), kNone) {
+BlockPool::BlockPool(BlockIndex& index, PoolId id, std::int32_t num_blocks)
+    : index_(index), id_(id), blocks_(static_cast<std::size_t>(std::max(num_blocks, 0)) + 1) {
   const BlockId sentinel = this->num_blocks();
   blocks_[sentinel].previous = blocks_[sentinel].next = sentinel;
-  for (BlockId id = 0; id < sentinel; ++id) insert_free(id, sentinel);
+  for (BlockId block = 0; block < sentinel; ++block) insert_free(block, sentinel);
 }
 
 BlockId BlockPool::allocate() {
@@ -36,26 +34,12 @@ void BlockPool::release(BlockId id) {
   if (MUTANT(block_never_freed, is_held, is_held || id % 7 == 3)) return;
   // A published block is worth keeping: it queues at the end, a plain one is taken next.
   const BlockId sentinel = num_blocks();
-  insert_free(id, blocks_[id].published ? sentinel : blocks_[sentinel].next);
+  insert_free(id, blocks_[id].is_published() ? sentinel : blocks_[sentinel].next);
 }
 
-void BlockPool::publish(BlockId id, BlockHash parent, BlockHash hash, BlockTokens tokens) {
+void BlockPool::publish(BlockId id, const BlockContent& content) {
   CHECK(blocks_[id].num_references > 0);
-  if (blocks_[id].published || lookup(parent, hash, tokens)) return;
-  contents_[id].parent = parent;
-  contents_[id].hash = hash;
-  std::copy(tokens.begin(), tokens.end(), contents_[id].tokens.begin());
-  blocks_[id].published = true;
-  blocks_[id].next_in_bucket = bucket(hash);
-  bucket(hash) = id;
-}
-
-std::optional<BlockId> BlockPool::lookup(BlockHash parent, BlockHash hash, BlockTokens tokens) const {
-  for (BlockId id = bucket(hash); id != kNone; id = blocks_[id].next_in_bucket) {
-    const Content& content = contents_[id];
-    if (content.hash == hash && content.parent == parent && std::ranges::equal(content.tokens, tokens)) return id;
-  }
-  return std::nullopt;
+  if (!blocks_[id].is_published()) blocks_[id].entry = index_.insert(content, {id_, id});
 }
 
 void BlockPool::insert_free(BlockId id, BlockId before) {
@@ -65,7 +49,7 @@ void BlockPool::insert_free(BlockId id, BlockId before) {
   blocks_[block.previous].next = id;
   blocks_[before].previous = id;
   ++num_free_;
-  if (block.published) ++num_cached_;
+  if (block.is_published()) ++num_cached_;
 }
 
 void BlockPool::remove_free(BlockId id) {
@@ -74,20 +58,22 @@ void BlockPool::remove_free(BlockId id) {
   blocks_[block.next].previous = block.previous;
   block.previous = block.next = kNone;
   --num_free_;
-  if (block.published) --num_cached_;
+  if (block.is_published()) --num_cached_;
 }
 
 void BlockPool::unpublish(BlockId id) {
   CHECK(blocks_[id].num_references > 0);
-  if (!blocks_[id].published) return;
-  BlockId* link = &bucket(contents_[id].hash);
-  while (*link != id) link = &blocks_[*link].next_in_bucket;
-  *link = blocks_[id].next_in_bucket;
-  blocks_[id].next_in_bucket = kNone;
-  blocks_[id].published = false;
+  if (blocks_[id].is_published()) index_.erase(*std::exchange(blocks_[id].entry, nullptr), id_);
 }
 
-void BlockPool::check_integrity() const {
+void BlockPool::unpublish_all() {
+  for (Block& block : blocks_) {
+    if (block.is_published()) index_.erase(*std::exchange(block.entry, nullptr), id_);
+  }
+  num_cached_ = 0;
+}
+
+std::size_t BlockPool::check_integrity() const {
   std::int32_t num_free = 0;
   std::int32_t num_cached = 0;
   const BlockId sentinel = num_blocks();
@@ -95,7 +81,7 @@ void BlockPool::check_integrity() const {
     CHECK(blocks_[id].num_references == 0);
     CHECK(blocks_[blocks_[id].next].previous == id);
     ++num_free;
-    num_cached += blocks_[id].published ? 1 : 0;
+    num_cached += blocks_[id].is_published() ? 1 : 0;
     CHECK_MSG(num_free <= num_blocks(), "the free list has a cycle");
   }
   CHECK(num_free == num_free_);
@@ -103,14 +89,13 @@ void BlockPool::check_integrity() const {
   const auto referenced =
       std::count_if(blocks_.begin(), blocks_.end() - 1, [](const Block& b) { return b.num_references > 0; });
   CHECK_MSG(referenced + num_free == num_blocks(), "a block is neither free nor held");
-  std::int32_t num_published = 0;
-  for (const BlockId head : buckets_) {
-    for (BlockId id = head; id != kNone; id = blocks_[id].next_in_bucket) {
-      CHECK(blocks_[id].published);
-      ++num_published;
-    }
+  std::size_t num_published = 0;
+  for (BlockId id = 0; id < sentinel; ++id) {
+    if (!blocks_[id].is_published()) continue;
+    ++num_published;
+    CHECK_MSG(lookup(blocks_[id].entry->content) == id, "a published block is not found, or another one in its place");
   }
-  CHECK(num_published == std::ranges::count_if(blocks_, [](const Block& b) { return b.published; }));
+  return num_published;
 }
 
 }  // namespace caudal

@@ -1,21 +1,25 @@
-// BlockPool: the ids of one replica's KV blocks: reference counts, the free list, and the hash index.
+// BlockPool: the ids of the KV blocks of one tier of one replica: reference counts and the free list.
 // The free list *is* the prefix cache: a freed block keeps its content until it is handed out again,
-// plain blocks first, then published ones in the order they were freed (LRU). Every operation is O(1).
+// plain blocks first, then published ones in the order they were freed (LRU). Published blocks are found through the
+// BlockIndex. Every operation is O(1), but for the few pools that hold the same content.
 // Owned by a KvManager, engine thread only; holds ids, never memory.
 #pragma once
 
-#include <array>
 #include <optional>
 #include <vector>
 
-#include "common/block_hash.h"
 #include "common/types.h"
+#include "coordinator/kv/block_index.h"
 
 namespace caudal {
 
 class BlockPool {
  public:
-  explicit BlockPool(std::int32_t num_blocks);
+  // `index` outlives the pool.
+  BlockPool(BlockIndex& index, PoolId id, std::int32_t num_blocks);
+  ~BlockPool() { unpublish_all(); }
+  BlockPool(const BlockPool&) = delete;
+  BlockPool& operator=(const BlockPool&) = delete;
 
   std::int32_t num_blocks() const { return static_cast<std::int32_t>(blocks_.size()) - 1; }
   std::int32_t num_free() const { return num_free_; }      // not referenced, cached ones included
@@ -27,18 +31,20 @@ class BlockPool {
   void retain(BlockId id);
   void release(BlockId id);
 
-  // Makes a full, computed block findable. When another block already has this content, that one stays
+  // Makes a full, computed block findable. When another block of the pool already has this content, that one stays
   // the one that is found.
-  void publish(BlockId id, BlockHash parent, BlockHash hash, BlockTokens tokens);
+  void publish(BlockId id, const BlockContent& content);
 
   // Makes a held block unfindable again, if it was published.
   void unpublish(BlockId id);
+  // Makes every block unfindable, free ones as well: the memory is gone.
+  void unpublish_all();
 
-  // The published block with this content; parent and tokens are compared, not only the hash.
-  // The caller must retain() it before it allocates anything.
-  std::optional<BlockId> lookup(BlockHash parent, BlockHash hash, BlockTokens tokens) const;
+  // The published block with this content. The caller must retain() it before it allocates anything.
+  std::optional<BlockId> lookup(const BlockContent& content) const { return index_.find(content, id_); }
 
-  void check_integrity() const;
+  // CHECKs all of it. The number of published blocks.
+  std::size_t check_integrity() const;
 
  private:
   static constexpr BlockId kNone = -1;
@@ -48,23 +54,17 @@ class BlockPool {
     std::int32_t num_references = 0;
     BlockId previous = kNone;  // in the free list
     BlockId next = kNone;
-    BlockId next_in_bucket = kNone;
-    bool published = false;
-  };
-  struct Content {
-    BlockHash parent = 0;
-    BlockHash hash = 0;
-    std::array<TokenId, kBlockSize> tokens{};
+    BlockIndex::Entry* entry = nullptr;  // what it is found by; nullptr: not published
+
+    bool is_published() const { return entry != nullptr; }
   };
 
-  BlockId& bucket(BlockHash hash) { return buckets_[hash & (buckets_.size() - 1)]; }
-  BlockId bucket(BlockHash hash) const { return buckets_[hash & (buckets_.size() - 1)]; }
   void insert_free(BlockId id, BlockId before);
   void remove_free(BlockId id);
 
+  BlockIndex& index_;
+  const PoolId id_;
   std::vector<Block> blocks_;
-  std::vector<Content> contents_;  // of published blocks
-  std::vector<BlockId> buckets_;   // heads of the hash index's chains; a power of two of them
   std::int32_t num_free_ = 0;
   std::int32_t num_cached_ = 0;
 };

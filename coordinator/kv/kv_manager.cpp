@@ -17,9 +17,10 @@ std::span<const BlockId> held(const BlockTable& table) {
 }  // namespace
 
 std::optional<BlockId> KvManager::find(const Prefix& prefix, std::size_t block) const {
-  const std::size_t end = (block + 1) * kBlockSize;
-  if (MUTANT(prefix_is_whole_prompt, end >= prefix.tokens.size(), end > prefix.tokens.size())) return std::nullopt;
-  return pool_.lookup(prefix.parent(block), prefix.hashes[block], prefix.block_tokens(block));
+  const std::size_t num_findable =
+      MUTANT(prefix_is_whole_prompt, prefix.num_findable(), prefix.tokens.size() / kBlockSize);
+  if (block >= num_findable) return std::nullopt;
+  return pool_.lookup(prefix.content(block));
 }
 
 CachedPrefix KvManager::probe(const Prefix& prefix) const {
@@ -70,7 +71,7 @@ std::optional<Fork> KvManager::fork(const BlockTable& parent, std::int32_t num_t
 void KvManager::publish(BlockTable& table, const Prefix& prefix, std::int32_t num_computed) {
   for (; (table.num_published + 1) * kBlockSize <= num_computed; ++table.num_published) {
     const auto block = static_cast<std::size_t>(table.num_published);
-    pool_.publish(table.blocks[block], prefix.parent(block), prefix.hashes[block], prefix.block_tokens(block));
+    pool_.publish(table.blocks[block], prefix.content(block));
   }
 }
 

@@ -48,7 +48,9 @@ struct Fork {
 
 class KvManager {
  public:
-  explicit KvManager(std::int32_t num_blocks) : pool_(num_blocks) {}
+  // `index` outlives it.
+  KvManager(BlockIndex& index, ReplicaId replica, std::int32_t num_blocks)
+      : pool_(index, {replica, Tier::kDevice}, num_blocks) {}
 
   const BlockPool& pool() const { return pool_; }
 
@@ -71,6 +73,9 @@ class KvManager {
 
   // Nobody finds the table's blocks any more: their content is in doubt.
   void disown(const BlockTable& table);
+
+  // Nobody finds any block any more: the replica is gone.
+  void disown_all() { pool_.unpublish_all(); }
 
   // Keeps a single block from being handed out again, until let_go().
   void keep(BlockId block) { pool_.retain(block); }

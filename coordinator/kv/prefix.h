@@ -1,8 +1,10 @@
-// PrefixHashes: the chained hashes of one sequence's full blocks, computed once and asked of every replica.
-// The root is keyed, and names the model and the client's salt, so that nothing else is ever found under it
-//. Lives in its Sequence; engine thread only.
+// PrefixHashes: the chained hashes of one sequence's full blocks, computed once and looked up in the BlockIndex.
+// The root is keyed, and names the model and the client's salt, so that nothing else is ever found under it.
+// Lives in its Sequence; engine thread only.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +12,18 @@
 #include "common/block_hash.h"
 
 namespace caudal {
+
+// What a full block holds: its tokens, behind everything that `parent` covers.
+struct BlockContent {
+  BlockHash parent = 0;
+  BlockHash hash = 0;  // covers parent and tokens
+  std::array<TokenId, kBlockSize> tokens{};
+
+  BlockContent(BlockHash parent_, BlockHash hash_, BlockTokens tokens_) : parent(parent_), hash(hash_) {
+    std::ranges::copy(tokens_, tokens.begin());
+  }
+  bool operator==(const BlockContent&) const = default;
+};
 
 // A sequence's tokens with the hashes of their full blocks: what KvManager looks up and publishes.
 struct Prefix {
@@ -19,6 +33,10 @@ struct Prefix {
 
   BlockHash parent(std::size_t block) const { return block == 0 ? root : hashes[block - 1]; }
   BlockTokens block_tokens(std::size_t block) const { return tokens.subspan(block * kBlockSize).first<kBlockSize>(); }
+  BlockContent content(std::size_t block) const { return {parent(block), hashes[block], block_tokens(block)}; }
+
+  // Full blocks short of the last token. That one has to be computed, for the next one to be sampled.
+  std::size_t num_findable() const { return tokens.empty() ? 0 : (tokens.size() - 1) / kBlockSize; }
 };
 
 // The root under which sequences of this model and salt share their KV.

@@ -7,9 +7,9 @@
 
 namespace caudal {
 
-Prefix PrefixCache::prefix(Sequence& sequence, const Replica& replica) const {
-  const BlockHash root = prefix_root(key_, replica.info.model_digest,
-                                     MUTANT(salt_ignored, sequence.request->request.cache_salt, std::string()));
+Prefix PrefixCache::prefix(Sequence& sequence, const std::string& model_digest) const {
+  const BlockHash root =
+      prefix_root(key_, model_digest, MUTANT(salt_ignored, sequence.request->request.cache_salt, std::string()));
   return sequence.hashes.of(key_, root, sequence.tokens);
 }
 
@@ -57,10 +57,16 @@ CachedPrefix PrefixCache::probe(Sequence& sequence, const Replica& replica) cons
     const std::int32_t num_shared = sequence.num_tokens() - 1;
     return {.num_tokens = num_shared, .num_blocks = num_shared / kBlockSize, .num_free = 0};
   }
-  CachedPrefix cached = enabled_ ? replica.kv.probe(prefix(sequence, replica)) : CachedPrefix{};
+  CachedPrefix cached = enabled_ ? replica.kv.probe(prefix(sequence, replica.info.model_digest)) : CachedPrefix{};
   const HostCopy& host = sequence.host;
   if (host.exists() && host.replica == replica.id) cached.num_tokens = std::max(cached.num_tokens, host.num_tokens);
   return cached;
+}
+
+std::vector<PrefixHolder> PrefixCache::find_holders(Sequence& sequence, const std::string& model_digest,
+                                                    std::size_t max_holders) const {
+  if (!enabled_) return {};
+  return index_.find_holders(prefix(sequence, model_digest), max_holders, sequence.id);
 }
 
 std::optional<BlockCopy> PrefixCache::enter(Sequence& sequence, Replica& replica) const {
@@ -73,7 +79,7 @@ std::optional<BlockCopy> PrefixCache::enter(Sequence& sequence, Replica& replica
     return fork->copy;
   }
   if (!enabled_) return std::nullopt;
-  residence.table = replica.kv.match(prefix(sequence, replica));
+  residence.table = replica.kv.match(prefix(sequence, replica.info.model_digest));
   residence.num_computed = static_cast<std::int32_t>(residence.table.blocks.size()) * kBlockSize;
   replica.num_prefix_tokens_queried += sequence.num_tokens();
   replica.num_prefix_tokens_hit += residence.num_computed;
@@ -85,7 +91,7 @@ void PrefixCache::publish(Sequence& sequence, Replica& replica) const {
   const bool has_full = residence.num_computed >= (residence.table.num_published + 1) * kBlockSize;
   if (enabled_ && has_full) {
     replica.kv.publish(
-        residence.table, prefix(sequence, replica),
+        residence.table, prefix(sequence, replica.info.model_digest),
         MUTANT(published_unanswered, residence.num_computed, std::min(sequence.max_computed(), sequence.num_tokens())));
   }
 }

@@ -11,10 +11,17 @@ namespace caudal {
 
 class PrefixCache {
  public:
-  explicit PrefixCache(const SchedulerConfig& config) : enabled_(config.prefix_caching), key_(config.prefix_key) {}
+  // `index` outlives it.
+  PrefixCache(const SchedulerConfig& config, const BlockIndex& index)
+      : enabled_(config.prefix_caching), key_(config.prefix_key), index_(index) {}
 
   // How much of the sequence is on the replica, in its host memory included.
   CachedPrefix probe(Sequence& sequence, const Replica& replica) const;
+
+  // Up to `max_holders` replicas of this model with the longest beginnings of the sequence, the longest first: where
+  // asking probe() is worth it. Equal ones take turns by sequence.
+  std::vector<PrefixHolder> find_holders(Sequence& sequence, const std::string& model_digest,
+                                         std::size_t max_holders) const;
 
   // Gives an entering sequence the blocks that are there; it goes on behind them. A fork's partly filled last
   // block is a copy, to be made in its first plan.
@@ -32,10 +39,11 @@ class PrefixCache {
   void publish(Sequence& sequence, Replica& replica) const;
 
  private:
-  Prefix prefix(Sequence& sequence, const Replica& replica) const;
+  Prefix prefix(Sequence& sequence, const std::string& model_digest) const;
 
   bool enabled_;
   HashKey key_;
+  const BlockIndex& index_;
 };
 
 }  // namespace caudal

@@ -10,7 +10,7 @@ namespace caudal {
 
 Scheduler::Scheduler(SchedulerConfig config, std::unique_ptr<QueuePolicy> policy)
     : config_(std::move(config)),
-      prefix_cache_(config_),
+      prefix_cache_(config_, block_index_),
       policy_(std::move(policy)),
       tenants_(config_.tenants),
       waiting_(tenants_, config_.oldest_every) {}
@@ -159,7 +159,7 @@ void Scheduler::cancel(RequestState& request, std::span<Sequence> sequences) {
 void Scheduler::replica_joined(ReplicaId id, Epoch epoch, const ReplicaInfo& info, Time now) {
   replica_lost(id, now);
   replicas_.erase(id);
-  replicas_.try_emplace(id, id, epoch, info);
+  replicas_.try_emplace(id, block_index_, id, epoch, info);
   unplace();
   fail_misfits(RejectReason::kTooLong);
 }
@@ -183,6 +183,7 @@ void Scheduler::replica_lost(ReplicaId id, Time now) {
   replica->running.clear();
   for (const PlanInFlight& plan : std::exchange(replica->in_flight, {})) answered(*replica, plan);
   MUTANT_OMITS(host_outlives_epoch, replica->host.drop_all());
+  replica->kv.disown_all();
 }
 
 void Scheduler::replica_forgotten(ReplicaId id, Time now) {

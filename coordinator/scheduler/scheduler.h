@@ -148,6 +148,7 @@ class Scheduler {
   void check_replica(const Replica& replica) const;
 
   SchedulerConfig config_;
+  BlockIndex block_index_;  // of the blocks of all replicas
   PrefixCache prefix_cache_;
   std::unique_ptr<QueuePolicy> policy_;
   std::map<RequestId, RequestState> requests_;

@@ -57,7 +57,13 @@ void Scheduler::check_integrity() const {
       CHECK_MSG(sequence->state == SequenceState::kWaiting, "a place for a sequence that does not wait");
     }
   }
-  for (const auto& [id, replica] : replicas_) check_replica(replica);
+  block_index_.check_integrity();
+  std::size_t num_published = 0;
+  for (const auto& [id, replica] : replicas_) {
+    num_published += replica.kv.pool().check_integrity();
+    check_replica(replica);
+  }
+  CHECK_MSG(num_published == block_index_.num_locations(), "the index finds a block that nobody published");
 }
 
 void Scheduler::check_sequence(const Sequence& sequence) const {
@@ -88,7 +94,6 @@ void Scheduler::check_sequence(const Sequence& sequence) const {
 
 void Scheduler::check_replica(const Replica& replica) const {
   const BlockPool& pool = replica.kv.pool();
-  pool.check_integrity();
   replica.host.check_integrity();
   std::int32_t num_host_copies = 0;
   std::vector<std::int32_t> num_holders(pool.num_blocks(), 0);

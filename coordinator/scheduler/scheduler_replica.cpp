@@ -6,8 +6,13 @@
 
 namespace caudal {
 
-Replica::Replica(ReplicaId id_, Epoch epoch_, const ReplicaInfo& info_)
-    : id(id_), epoch(epoch_), info(info_), kv(info_.num_blocks), host(id_, info_.num_host_blocks), draft_length(info_) {
+Replica::Replica(BlockIndex& index, ReplicaId id_, Epoch epoch_, const ReplicaInfo& info_)
+    : id(id_),
+      epoch(epoch_),
+      info(info_),
+      kv(index, id_, info_.num_blocks),
+      host(id_, info_.num_host_blocks),
+      draft_length(info_) {
   for (SlotId slot = info.max_num_sequences - 1; slot >= 0; --slot) free_slots.push_back(slot);
 }
 

@@ -29,7 +29,7 @@ struct PlanInFlight {
 };
 
 struct Replica {
-  Replica(ReplicaId id_, Epoch epoch_, const ReplicaInfo& info_);
+  Replica(BlockIndex& index, ReplicaId id_, Epoch epoch_, const ReplicaInfo& info_);
 
   Admission admission(const SchedulerConfig& config, std::int32_t num_tokens_left) const;
   std::int32_t num_running() const { return static_cast<std::int32_t>(running.size()); }

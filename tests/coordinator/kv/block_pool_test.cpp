@@ -5,14 +5,17 @@
 namespace caudal {
 namespace {
 
-std::array<TokenId, kBlockSize> content(TokenId first) {
+constexpr PoolId kPool{1, Tier::kDevice};
+
+BlockContent content(BlockHash parent, BlockHash hash, TokenId first) {
   std::array<TokenId, kBlockSize> tokens{};
   tokens[0] = first;
-  return tokens;
+  return {parent, hash, tokens};
 }
 
 TEST(BlockPool, HandsOutEveryBlockOnce) {
-  BlockPool pool(3);
+  BlockIndex index;
+  BlockPool pool(index, kPool, 3);
   EXPECT_EQ(pool.allocate(), 0);
   EXPECT_EQ(pool.allocate(), 1);
   EXPECT_EQ(pool.allocate(), 2);
@@ -22,7 +25,8 @@ TEST(BlockPool, HandsOutEveryBlockOnce) {
 }
 
 TEST(BlockPool, ABlockIsFreeWhenItsLastHolderLeaves) {
-  BlockPool pool(2);
+  BlockIndex index;
+  BlockPool pool(index, kPool, 2);
   const BlockId block = pool.allocate();
   pool.retain(block);
   pool.release(block);
@@ -34,12 +38,13 @@ TEST(BlockPool, ABlockIsFreeWhenItsLastHolderLeaves) {
 }
 
 TEST(BlockPool, PublishedBlocksSurviveTheirRelease) {
-  BlockPool pool(2);
+  BlockIndex index;
+  BlockPool pool(index, kPool, 2);
   const BlockId block = pool.allocate();
-  pool.publish(block, 1, 99, content(5));
+  pool.publish(block, content(1, 99, 5));
   pool.release(block);
   EXPECT_EQ(pool.num_cached(), 1);
-  EXPECT_EQ(pool.lookup(1, 99, content(5)), block);
+  EXPECT_EQ(pool.lookup(content(1, 99, 5)), block);
   pool.retain(block);
   EXPECT_EQ(pool.num_free(), 1);
   EXPECT_EQ(pool.num_cached(), 0);
@@ -47,42 +52,45 @@ TEST(BlockPool, PublishedBlocksSurviveTheirRelease) {
 }
 
 TEST(BlockPool, AHashIsNotEnough) {
-  BlockPool pool(2);
+  BlockIndex index;
+  BlockPool pool(index, kPool, 2);
   const BlockId block = pool.allocate();
-  pool.publish(block, 1, 99, content(5));
-  EXPECT_FALSE(pool.lookup(1, 99, content(6)));
-  EXPECT_FALSE(pool.lookup(2, 99, content(5)));
+  pool.publish(block, content(1, 99, 5));
+  EXPECT_FALSE(pool.lookup(content(1, 99, 6)));
+  EXPECT_FALSE(pool.lookup(content(2, 99, 5)));
   // Two contents under one hash live side by side.
   const BlockId other = pool.allocate();
-  pool.publish(other, 1, 99, content(6));
-  EXPECT_EQ(pool.lookup(1, 99, content(5)), block);
-  EXPECT_EQ(pool.lookup(1, 99, content(6)), other);
+  pool.publish(other, content(1, 99, 6));
+  EXPECT_EQ(pool.lookup(content(1, 99, 5)), block);
+  EXPECT_EQ(pool.lookup(content(1, 99, 6)), other);
   pool.check_integrity();
 }
 
 TEST(BlockPool, TheFirstOfEqualContentsStays) {
-  BlockPool pool(2);
+  BlockIndex index;
+  BlockPool pool(index, kPool, 2);
   const BlockId first = pool.allocate();
   const BlockId second = pool.allocate();
-  pool.publish(first, 1, 99, content(5));
-  pool.publish(second, 1, 99, content(5));
-  EXPECT_EQ(pool.lookup(1, 99, content(5)), first);
+  pool.publish(first, content(1, 99, 5));
+  pool.publish(second, content(1, 99, 5));
+  EXPECT_EQ(pool.lookup(content(1, 99, 5)), first);
   pool.release(second);
   EXPECT_EQ(pool.num_cached(), 0);
   pool.check_integrity();
 }
 
 TEST(BlockPool, TakesPlainBlocksThenTheLongestUnusedPublishedOnes) {
-  BlockPool pool(4);
+  BlockIndex index;
+  BlockPool pool(index, kPool, 4);
   for (BlockId i = 0; i < 4; ++i) {
     ASSERT_EQ(pool.allocate(), i);
-    if (i != 3) pool.publish(i, 0, i, content(i));
+    if (i != 3) pool.publish(i, content(0, static_cast<BlockHash>(i), i));
   }
   for (const BlockId block : {1, 0, 3, 2}) pool.release(block);
   EXPECT_EQ(pool.allocate(), 3);
   EXPECT_EQ(pool.allocate(), 1);
-  EXPECT_FALSE(pool.lookup(0, 1, content(1))) << "its content is about to be overwritten";
-  EXPECT_EQ(pool.lookup(0, 0, content(0)), 0);
+  EXPECT_FALSE(pool.lookup(content(0, 1, 1))) << "its content is about to be overwritten";
+  EXPECT_EQ(pool.lookup(content(0, 0, 0)), 0);
   pool.retain(0);  // used again: now the last to go
   pool.release(0);
   EXPECT_EQ(pool.allocate(), 2);
@@ -90,10 +98,32 @@ TEST(BlockPool, TakesPlainBlocksThenTheLongestUnusedPublishedOnes) {
   pool.check_integrity();
 }
 
+TEST(BlockPool, NothingOfALostPoolIsFound) {
+  BlockIndex index;
+  BlockPool pool(index, kPool, 2);
+  {
+    BlockPool other(index, {2, Tier::kDevice}, 2);
+    other.publish(other.allocate(), content(1, 99, 5));
+    const BlockId block = pool.allocate();
+    pool.publish(block, content(1, 99, 5));
+    pool.release(block);
+    pool.publish(pool.allocate(), content(1, 98, 6));
+    EXPECT_EQ(index.num_locations(), 3U);
+    pool.unpublish_all();
+    EXPECT_FALSE(pool.lookup(content(1, 99, 5)));
+    EXPECT_FALSE(pool.lookup(content(1, 98, 6)));
+    EXPECT_EQ(pool.num_cached(), 0);
+    EXPECT_TRUE(other.lookup(content(1, 99, 5)));
+    pool.check_integrity();
+  }
+  EXPECT_EQ(index.num_locations(), 0U) << "a pool that ends takes its blocks along";
+}
+
 TEST(BlockPool, MayBeEmpty) {
-  BlockPool pool(0);
+  BlockIndex index;
+  BlockPool pool(index, kPool, 0);
   EXPECT_EQ(pool.num_free(), 0);
-  EXPECT_FALSE(pool.lookup(0, 0, content(0)));
+  EXPECT_FALSE(pool.lookup(content(0, 0, 0)));
   pool.check_integrity();
 }
 

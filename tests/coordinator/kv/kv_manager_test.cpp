@@ -26,7 +26,8 @@ class Asked {
 };
 
 TEST(KvManager, GrowsByWholeBlocksOrNotAtAll) {
-  KvManager kv(3);
+  BlockIndex index;
+  KvManager kv(index, 0, 3);
   BlockTable a;
   EXPECT_TRUE(kv.grow(a, 17));
   EXPECT_EQ(a.blocks.size(), 2U);
@@ -42,7 +43,8 @@ TEST(KvManager, GrowsByWholeBlocksOrNotAtAll) {
 }
 
 TEST(KvManager, FindsThePublishedPrefixShortOfTheLastToken) {
-  KvManager kv(8);
+  BlockIndex index;
+  KvManager kv(index, 0, 8);
   const auto text = tokens(40);
   BlockTable a = kv.match(Asked(7, text));
   EXPECT_TRUE(a.blocks.empty());
@@ -64,7 +66,8 @@ TEST(KvManager, FindsThePublishedPrefixShortOfTheLastToken) {
 }
 
 TEST(KvManager, LosesTheEndOfACachedPrefixFirst) {
-  KvManager kv(3);
+  BlockIndex index;
+  KvManager kv(index, 0, 3);
   const auto text = tokens(49);
   BlockTable a = kv.match(Asked(0, text));
   ASSERT_TRUE(kv.grow(a, 48));
@@ -80,7 +83,8 @@ TEST(KvManager, DroppedBlocksAreFreeAndStillFound) {
   EXPECT_EQ(hidden_blocks(0, 1000), 0);
   EXPECT_EQ(hidden_blocks(32, 46), 0) << "the query at 46 sees the key at 15";
   EXPECT_EQ(hidden_blocks(32, 47), 1);
-  KvManager kv(5);
+  BlockIndex index;
+  KvManager kv(index, 0, 5);
   const auto text = tokens(70);
   BlockTable a;
   ASSERT_TRUE(kv.grow(a, 64));
@@ -101,7 +105,8 @@ TEST(KvManager, DroppedBlocksAreFreeAndStillFound) {
 }
 
 TEST(KvManager, DisownedBlocksAreNotFound) {
-  KvManager kv(4);
+  BlockIndex index;
+  KvManager kv(index, 0, 4);
   const auto text = tokens(40);
   BlockTable a;
   ASSERT_TRUE(kv.grow(a, 40));
@@ -115,7 +120,8 @@ TEST(KvManager, DisownedBlocksAreNotFound) {
 }
 
 TEST(KvManager, ForksShareFullBlocksAndCopyTheLast) {
-  KvManager kv(4);
+  BlockIndex index;
+  KvManager kv(index, 0, 4);
   BlockTable a;
   ASSERT_TRUE(kv.grow(a, 40));
   auto fork = kv.fork(a, 40);
@@ -140,7 +146,7 @@ TEST(KvManager, ForksShareFullBlocksAndCopyTheLast) {
 class RandomTables {
  public:
   explicit RandomTables(std::uint64_t seed)
-      : random_(seed), num_blocks_(draw(1, 12)), kv_(num_blocks_), filled_(num_blocks_) {}
+      : random_(seed), num_blocks_(draw(1, 12)), kv_(index_, 0, num_blocks_), filled_(num_blocks_) {}
 
   void step() {
     const std::int32_t operation = draw(0, 5);
@@ -156,7 +162,8 @@ class RandomTables {
   }
 
   void check() {
-    kv_.pool().check_integrity();
+    index_.check_integrity();
+    ASSERT_EQ(kv_.pool().check_integrity(), index_.num_locations());
     std::vector<std::int32_t> num_holders(num_blocks_, 0);
     for (const Row& row : rows_) {
       for (std::size_t i = 0; i < row.table.blocks.size(); ++i) {
@@ -248,6 +255,7 @@ class RandomTables {
 
   std::mt19937_64 random_;
   std::int32_t num_blocks_;
+  BlockIndex index_;
   KvManager kv_;
   std::vector<std::vector<TokenId>> filled_;  // by block
   std::vector<Row> rows_;

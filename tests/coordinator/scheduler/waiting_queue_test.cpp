@@ -123,8 +123,8 @@ TEST(Admission, CachedBlocksCostOnlyWhatNobodyHoldsYet) {
 class PlacementTest : public testing::Test {
  protected:
   PlacementTest() {
-    for (ReplicaId id = 1; id <= 2; ++id) replicas_.emplace_back(id, 1, replica_of());
-    replicas_.emplace_back(3, 1, replica_of(2));
+    for (ReplicaId id = 1; id <= 2; ++id) replicas_.emplace_back(index_, id, 1, replica_of());
+    replicas_.emplace_back(index_, 3, 1, replica_of(2));
     sequence_.request = &request_;
   }
 
@@ -150,8 +150,9 @@ class PlacementTest : public testing::Test {
   }
 
   const SchedulerConfig config_{};
-  const PrefixCache cache_{config_};
-  std::vector<Replica> replicas_;
+  BlockIndex index_;
+  const PrefixCache cache_{config_, index_};
+  std::deque<Replica> replicas_;
   RequestState request_;
   Sequence sequence_;
 };
@@ -178,6 +179,19 @@ TEST_F(PlacementTest, ACachedPrefixDrawsUntilItsReplicaIsTooBusy) {
   run_on(replicas_[1], 0);
   replicas_[1].num_uncomputed_tokens = 200;
   EXPECT_EQ(place(demand(81)), 1U) << "computing it again is quicker than waiting";
+}
+
+TEST_F(PlacementTest, TheIndexNamesTheReplicasThatHaveThePrefix) {
+  fill_cache(replicas_[1], 80);
+  fill_cache(replicas_[0], 32);
+  sequence_.tokens.resize(81);
+  const std::vector<PrefixHolder> holders = cache_.find_holders(sequence_, replicas_[0].info.model_digest, 4);
+  ASSERT_EQ(holders.size(), 2U);
+  EXPECT_EQ(holders[0].replica, 2U);
+  EXPECT_EQ(holders[0].num_blocks, 5);
+  EXPECT_EQ(holders[1].replica, 1U);
+  EXPECT_EQ(holders[1].num_blocks, 2);
+  EXPECT_TRUE(cache_.find_holders(sequence_, "another model", 4).empty());
 }
 
 TEST_F(PlacementTest, ASaltSharesNothing) {

@@ -1,0 +1,115 @@
+#include "coordinator/kv/block_index.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+
+namespace caudal {
+
+std::unique_ptr<BlockIndex::Entry>* BlockIndex::link(const BlockContent& content) {
+  std::unique_ptr<Entry>* link = &buckets_[content.hash & (buckets_.size() - 1)];
+  while (*link != nullptr && !((*link)->content == content)) link = &(*link)->next;
+  return link;
+}
+
+const BlockIndex::Entry* BlockIndex::find_entry(const BlockContent& content) const {
+  const Entry* entry = buckets_[content.hash & (buckets_.size() - 1)].get();
+  while (entry != nullptr && !(entry->content == content)) entry = entry->next.get();
+  return entry;
+}
+
+// Doubles the buckets, so that a chain has about one entry.
+void BlockIndex::grow() {
+  std::vector<std::unique_ptr<Entry>> before(2 * buckets_.size());
+  std::swap(before, buckets_);
+  for (std::unique_ptr<Entry>& bucket : before) {
+    while (bucket != nullptr) {
+      std::unique_ptr<Entry> entry = std::exchange(bucket, std::move(bucket->next));
+      std::unique_ptr<Entry>& head = buckets_[entry->content.hash & (buckets_.size() - 1)];
+      entry->next = std::exchange(head, nullptr);
+      head = std::move(entry);
+    }
+  }
+}
+
+BlockIndex::Entry* BlockIndex::insert(const BlockContent& content, const BlockLocation& location) {
+  if (num_entries_ == buckets_.size()) grow();
+  std::unique_ptr<Entry>& entry = *link(content);
+  if (entry == nullptr) {
+    entry = std::make_unique<Entry>(Entry{.content = content});
+    ++num_entries_;
+  }
+  Locations& locations = entry->locations;
+  const auto position = std::ranges::lower_bound(locations, location.pool, {}, &BlockLocation::pool);
+  if (position != locations.end() && position->pool == location.pool) return nullptr;
+  locations.insert(position, location);
+  return entry.get();
+}
+
+void BlockIndex::erase(const Entry& entry, PoolId pool) {
+  std::unique_ptr<Entry>& found = *link(entry.content);
+  CHECK(found.get() == &entry);
+  Locations& locations = found->locations;
+  const auto position = std::ranges::lower_bound(locations, pool, {}, &BlockLocation::pool);
+  CHECK(position != locations.end() && position->pool == pool);
+  locations.erase(position);
+  if (!locations.empty()) return;
+  found = std::exchange(found->next, nullptr);
+  --num_entries_;
+}
+
+std::optional<BlockId> BlockIndex::find(const BlockContent& content, PoolId pool) const {
+  const Entry* entry = find_entry(content);
+  if (entry == nullptr) return std::nullopt;
+  const auto position = std::ranges::lower_bound(entry->locations, pool, {}, &BlockLocation::pool);
+  if (position == entry->locations.end() || position->pool != pool) return std::nullopt;
+  return position->block;
+}
+
+std::vector<PrefixHolder> BlockIndex::find_holders(const Prefix& prefix, std::size_t max_holders,
+                                                   std::uint64_t turn) const {
+  std::vector<const Locations*> found;  // by block of the prefix
+  for (std::size_t block = 0; block < prefix.num_findable(); ++block) {
+    const Entry* entry = find_entry(prefix.content(block));
+    if (entry == nullptr) break;
+    found.push_back(&entry->locations);
+  }
+  std::vector<PrefixHolder> holders;
+  for (std::size_t num_blocks = found.size(); num_blocks > 0 && holders.size() < max_holders; --num_blocks) {
+    const Locations& locations = *found[num_blocks - 1];
+    // Each turn of the loop meets a new replica or one of the few known ones, so it is short.
+    for (std::size_t i = 0; i < locations.size() && holders.size() < max_holders; ++i) {
+      const ReplicaId replica = locations[(turn + i) % locations.size()].pool.replica;
+      if (std::ranges::find(holders, replica, &PrefixHolder::replica) == holders.end())
+        holders.push_back({replica, static_cast<std::int32_t>(num_blocks)});
+    }
+  }
+  return holders;
+}
+
+std::size_t BlockIndex::num_locations() const {
+  std::size_t num_locations = 0;
+  for (const std::unique_ptr<Entry>& bucket : buckets_) {
+    for (const Entry* entry = bucket.get(); entry != nullptr; entry = entry->next.get())
+      num_locations += entry->locations.size();
+  }
+  return num_locations;
+}
+
+void BlockIndex::check_integrity() const {
+  const auto is_unordered = [](const BlockLocation& a, const BlockLocation& b) { return a.pool >= b.pool; };
+  std::size_t num_entries = 0;
+  for (const std::unique_ptr<Entry>& bucket : buckets_) {
+    for (const Entry* entry = bucket.get(); entry != nullptr; entry = entry->next.get()) {
+      ++num_entries;
+      CHECK_MSG(find_entry(entry->content) == entry, "an entry cannot be found, or stands twice");
+      CHECK_MSG(!entry->locations.empty(), "a content that no block holds");
+      CHECK_MSG(std::ranges::adjacent_find(entry->locations, is_unordered) == entry->locations.end(),
+                "a pool holds a content twice");
+    }
+  }
+  CHECK(num_entries == num_entries_);
+}
+
+}  // namespace caudal

@@ -1,0 +1,77 @@
+// BlockIndex: which KV blocks of the cluster hold which content, for all replicas and tiers together. A full block is
+// found by its tokens and everything before them. So an arriving request asks once which replicas have its prefix,
+// however many replicas there are. BlockPools publish into it and are the only ones who change it.
+// Owned by the scheduler, engine thread only; outlives the pools. Holds ids, never memory.
+#pragma once
+
+#include <compare>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "coordinator/kv/prefix.h"
+
+namespace caudal {
+
+// The kind of memory that a block lies in.
+enum class Tier : std::uint8_t { kDevice, kHost };
+
+// The blocks of one tier of one replica.
+struct PoolId {
+  ReplicaId replica = 0;
+  Tier tier = Tier::kDevice;
+
+  auto operator<=>(const PoolId&) const = default;
+};
+
+struct BlockLocation {
+  PoolId pool;
+  BlockId block = 0;
+};
+
+// A replica that holds the beginning of a prefix.
+struct PrefixHolder {
+  ReplicaId replica = 0;
+  std::int32_t num_blocks = 0;  // block num_blocks - 1 is there; those before may have been lost since
+};
+
+class BlockIndex {
+  using Locations = std::vector<BlockLocation>;  // by pool, one of each
+
+ public:
+  // A published content; lasts until the last block with it is erased.
+  struct Entry {
+    BlockContent content;
+    Locations locations{};
+    std::unique_ptr<Entry> next{};  // in the bucket
+  };
+
+  BlockIndex() : buckets_(1) {}
+
+  // nullptr: another block of the pool has this content already and stays the one that is found.
+  Entry* insert(const BlockContent& content, const BlockLocation& location);
+  void erase(const Entry& entry, PoolId pool);
+
+  // The block of the pool with this content. Parent and tokens are compared, not only the hash.
+  std::optional<BlockId> find(const BlockContent& content, PoolId pool) const;
+
+  // Up to `max_holders` replicas with the longest beginnings of the prefix, the longest first. Which of equal ones come
+  // first depends on `turn`, so that different turns spread over all of them. O(blocks of the prefix + holders found):
+  // it never walks all replicas.
+  std::vector<PrefixHolder> find_holders(const Prefix& prefix, std::size_t max_holders, std::uint64_t turn) const;
+
+  // Published blocks of all pools. Linear, as the other: for tests and debug builds.
+  std::size_t num_locations() const;
+  void check_integrity() const;
+
+ private:
+  // The link to the entry with this content, or the end of its bucket's chain.
+  std::unique_ptr<Entry>* link(const BlockContent& content);
+  const Entry* find_entry(const BlockContent& content) const;
+  void grow();
+
+  std::vector<std::unique_ptr<Entry>> buckets_;  // a power of two of them
+  std::size_t num_entries_ = 0;
+};
+
+}  // namespace caudal
