@@ -43,7 +43,7 @@ struct KvWaste {
 
 InProcess::InProcess(const std::string& model_dir, LoadFormat format, std::int32_t max_num_sequences,
                      std::int32_t max_tokens_per_step, std::int64_t num_blocks)
-    : model_(or_exit(load_model_config(model_dir))),
+    : model_(or_exit(load_model_spec(model_dir, known_families())).config),
       backend_(or_exit(make_backend({}))),
       group_(std::move(make_local_group(1)[0])) {
   RunnerOptions options;

@@ -68,7 +68,7 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
     Tensor logits;
     Result<std::unique_ptr<Recording>> recording = backend.record(bounds.new_tokens, [&] {
       backend.take_drawn(parts.drawn, device.token_ids);
-      logits = parts.decoder.logits(parts.decoder.forward(device, parts.cache), device.logit_rows);
+      logits = parts.model.logits(parts.model.forward(device, parts.cache), device.logit_rows);
     });
     if (Result<void> healthy = backend.health(); !healthy) return healthy.error();
     if (!recording) why = recording.error().message;

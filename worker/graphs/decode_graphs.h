@@ -10,13 +10,13 @@
 
 #include "worker/batch/batch.h"
 #include "worker/comm/communicator.h"
-#include "worker/model/decoder.h"
+#include "worker/model/plan/model_plan.h"
 
 namespace caudal {
 
 // What a pass runs on. What is referred to stays where it is while there are graphs.
 struct PassParts {
-  Decoder& decoder;
+  Model& model;
   BatchUploader& uploader;
   const KvCache& cache;
   Tensor drawn;  // i32 [max_rows]: tokens that the step before draws
@@ -36,9 +36,10 @@ class DecodeGraphs {
   static std::vector<std::int64_t> sizes(std::int64_t max_tokens);
   static bool wanted(const Backend& backend, const Communicator& group) { return backend.queues() && group.queues(); }
 
-  // Of all recordings together, at the most.
-  static std::int64_t most_ops(const ModelConfig& config, const Partition& part, const PassBounds& bounds) {
-    return std::ssize(sizes(bounds.max_tokens)) * (1 + Decoder::most_ops(config, part));
+  // The ops of all recordings of such passes together, at the most.
+  static std::int64_t max_ops(const ModelPlan& plan, const PassBounds& bounds) {
+    constexpr std::int64_t kTakenTokens = 1;  // the op that puts sampled tokens into the batch
+    return std::ssize(sizes(bounds.max_tokens)) * (kTakenTokens + plan.num_ops);
   }
 
   // All ranks of the group call it, and have the same graphs after it. Logs what was recorded, or why nothing was.

@@ -68,11 +68,14 @@ std::string ConfigFields::text_or(std::string_view name, std::string_view fallba
   return value->is_string() ? std::string(value->get_string()) : std::string(fallback);
 }
 
-const boost::json::object* ConfigFields::object_or_null(std::string_view name) {
+std::optional<ConfigFields> ConfigFields::inside(std::string_view name) {
   const boost::json::value* value = find(name);
-  if (value == nullptr) return nullptr;
-  if (!value->is_object()) fail(name, "must be an object");
-  return value->if_object();
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_object()) {
+    fail(name, "must be an object");
+    return std::nullopt;
+  }
+  return ConfigFields(value->get_object(), error_, name);
 }
 
 const boost::json::array* ConfigFields::array_or_null(std::string_view name) {

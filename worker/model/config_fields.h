@@ -22,6 +22,7 @@ class ConfigFields {
 
   // Absent and null are the same.
   bool has(std::string_view name) const { return find(name) != nullptr; }
+  bool is_null(std::string_view name) const { return object_.contains(name) && !has(name); }
 
   // The number in [1, 2^31) of a required field; or `fallback` when an optional one is absent.
   std::int64_t count(std::string_view name);
@@ -31,7 +32,8 @@ class ConfigFields {
   double positive_or(std::string_view name, double fallback);
   bool flag_or(std::string_view name, bool fallback);
   std::string text_or(std::string_view name, std::string_view fallback);
-  const boost::json::object* object_or_null(std::string_view name);
+  // The fields of an object inside this one, when there is one.
+  std::optional<ConfigFields> inside(std::string_view name);
   const boost::json::array* array_or_null(std::string_view name);
 
   void fail(std::string_view name, const std::string& what);  // `config.json: "section.name" what`

@@ -1,19 +1,17 @@
-// ModelConfig: what a Hugging Face config.json says about a decoder, as structural fields. The one table
-// that maps an architecture's name to structure is in model_config.cpp; everything else in the worker asks
-// these fields and never a name. Read once at start, then constant.
+// ModelConfig: what config.json says about a decoder, as structural fields, and the parts of config.json that families
+// read alike. Blocks ask these fields and never an architecture's name. Read once at start, then constant.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "common/result.h"
 #include "kernels/tensor.h"
 
 namespace caudal {
+
+class ConfigFields;
 
 enum class RopeScaling { kNone, kLinear, kDynamic, kLlama3, kYarn };
 
@@ -57,8 +55,17 @@ struct ModelConfig {
   std::int64_t longest_context() const;
 };
 
-// The text of a config.json. Errors name the file and the field; an unknown architecture lists the known.
-Result<ModelConfig> parse_model_config(std::string_view text);
-Result<ModelConfig> load_model_config(const std::filesystem::path& model_dir);
+// What families expect of the fields that give a decoder its shape.
+struct ShapeRules {
+  bool needs_head_dim = false;  // else hidden_size / num_attention_heads where absent
+  bool needs_kv_heads = true;   // else one per head where absent
+};
+
+// The fields that every family reads alike: shape, activation, tied embeddings, rotary embedding, dtype. No layer has
+// a window or a bias yet. Mistakes are left in `fields`.
+ModelConfig read_decoder_config(ConfigFields& fields, const ShapeRules& rules = {});
+
+// Gives "sliding_window" to the layers from `first_layer` on, or to those that "layer_types" lists.
+void read_windows(ConfigFields& fields, std::int64_t first_layer, ModelConfig& config);
 
 }  // namespace caudal

@@ -1,10 +1,11 @@
-// The parameters of a decoder as data: each knows the checkpoint tensors it is made of, their whole shapes
+// The parameters of a model as data: each knows the checkpoint tensors it is made of, their whole shapes
 // and what this rank cuts out of them. Checked against a checkpoint and summed for the memory plan before
 // anything is read.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,28 +34,24 @@ struct Parameter {
   bool held() const { return rows() > 0; }
 };
 
-struct LayerParameters {
-  Parameter input_norm;             // [hidden]
-  Parameter qkv, qkv_bias;          // [(heads + 2 kv_heads) * head_dim, hidden]
-  Parameter q_norm, k_norm;         // [head_dim]
-  Parameter output, output_bias;    // [hidden, heads * head_dim]
-  Parameter post_norm;              // [hidden]
-  Parameter gate_up, gate_up_bias;  // [2 * intermediate, hidden], gate first
-  Parameter down, down_bias;        // [hidden, intermediate]
-};
+// The ways to cut a tensor. What a rank does not hold of a row range past the tensor's end is zeros.
+WeightPart cut_rows(std::string name, std::int64_t rows, std::int64_t columns, Range range);
+WeightPart cut_columns(std::string name, std::int64_t rows, std::int64_t columns, Range range);
+WeightPart cut_vector(std::string name, std::int64_t size, Range range);
+WeightPart whole_vector(std::string name, std::int64_t size);
+// The bias of a matrix that is cut by columns: the sum over ranks must add it once.
+WeightPart first_rank_vector(std::string name, std::int64_t size, int rank);
 
-struct DecoderParameters {
-  Parameter embedding;  // [vocabulary part, hidden]
-  std::vector<LayerParameters> layers;
-  Parameter final_norm;  // [hidden]
-  Parameter head;        // [vocabulary part, hidden]
+// Rows `range` of a matrix whose rows come in pieces of `by`: heads of head_dim rows.
+Range scaled(Range range, std::int64_t by);
 
-  std::vector<const WeightPart*> all_parts() const;
-  // An upper bound of what the rank's weights take on a device, in bytes.
-  std::size_t device_bytes(DType dtype) const;
-};
+std::vector<const WeightPart*> all_parts(std::span<const Parameter> parameters);
 
-DecoderParameters decoder_parameters(const ModelConfig& config, const Partition& part);
+// An upper bound of what a rank's weights take on a device, in bytes.
+std::size_t device_bytes(std::span<const Parameter> parameters, DType dtype);
+
+inline constexpr const char* kHeadName = "lm_head.weight";
+inline constexpr const char* kEmbeddingName = "model.embed_tokens.weight";
 
 // Tensors that published checkpoints may hold although nothing reads them: rotary frequencies of older
 // exports, and the output matrix of a model whose embeddings are tied.

@@ -128,10 +128,10 @@ std::optional<DType> common_dtype(const std::vector<const WeightPart*>& parts, c
 }  // namespace
 
 Result<std::unique_ptr<WeightSource>> open_weights(const std::filesystem::path& model_dir, const ModelConfig& config,
-                                                   const DecoderParameters& parameters) {
+                                                   std::span<const Parameter> parameters) {
   Result<Checkpoint> checkpoint = Checkpoint::open(model_dir);
   if (!checkpoint) return checkpoint.error();
-  const std::vector<const WeightPart*> parts = parameters.all_parts();
+  const std::vector<const WeightPart*> parts = all_parts(parameters);
   Mismatch mismatch;
   std::set<std::string_view> known;
   for (const WeightPart* part : parts) {
@@ -194,6 +194,23 @@ Weight WeightLoader::vector(const Parameter& parameter) {
   Weight weight = matrix(parameter);
   if (!weight.tensor.empty()) weight.tensor = weight.tensor.reshaped({weight.tensor.dim(0)});
   return weight;
+}
+
+Weight WeightLoader::table(std::initializer_list<std::int64_t> shape,
+                           const std::function<std::vector<float>()>& values) {
+  Weight table;
+  if (error_) return table;
+  Result<Buffer> buffer = backend_.allocate(Tensor(nullptr, DType::kF32, shape).bytes());
+  if (!buffer) {
+    error_ = buffer.error();
+    return table;
+  }
+  table.buffer = std::move(buffer).value();
+  table.tensor = table.buffer.tensor(DType::kF32, shape);
+  const std::vector<float> host = values();
+  CHECK(std::ssize(host) == table.tensor.elements());
+  backend_.copy_to_device(host.data(), table.tensor);
+  return table;
 }
 
 std::unique_ptr<Linear> WeightLoader::linear(const Parameter& weight, const Parameter& bias) {

@@ -9,7 +9,8 @@
 #include "common/result.h"
 #include "kernels/backend.h"
 #include "worker/model/checkpoint.h"
-#include "worker/model/parameters.h"
+#include "worker/model/model_config.h"
+#include "worker/model/parameter_loader.h"
 
 namespace caudal {
 
@@ -31,7 +32,7 @@ class WeightSource {
 
 // Checks all parts against the checkpoint and lists at once what is missing, left over, or of another shape.
 Result<std::unique_ptr<WeightSource>> open_weights(const std::filesystem::path& model_dir, const ModelConfig& config,
-                                                   const DecoderParameters& parameters);
+                                                   std::span<const Parameter> parameters);
 
 // Values from a hash of name and place: uniform with standard deviation 0.02, norms 1. The same model for
 // every partition and every start.
@@ -41,23 +42,20 @@ std::unique_ptr<WeightSource> dummy_weights(const ModelConfig& config);
 // weights, it takes an explicit choice, since any answer changes what the user has.
 Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored, const Backend& backend);
 
-// A tensor and the memory behind it; empty when the model has no such parameter.
-using Weight = OwnedTensor;
-
-// Once something failed, the rest returns empty values and error() tells the first failure.
-class WeightLoader {
+class WeightLoader final : public ParameterLoader {
  public:
   WeightLoader(Backend& backend, const WeightSource& source, DType dtype)
       : backend_(backend), source_(source), dtype_(dtype) {}
 
-  Weight matrix(const Parameter& parameter);  // [rows, columns]
-  Weight vector(const Parameter& parameter);  // [rows]
-  std::unique_ptr<Linear> linear(const Parameter& weight, const Parameter& bias);
+  Weight matrix(const Parameter& parameter) override;
+  Weight vector(const Parameter& parameter) override;
+  std::unique_ptr<Linear> linear(const Parameter& weight, const Parameter& bias) override;
+  Weight table(std::initializer_list<std::int64_t> shape, const std::function<std::vector<float>()>& values) override;
 
-  Backend& backend() { return backend_; }
-  DType dtype() const { return dtype_; }
-  std::size_t loaded_bytes() const { return loaded_bytes_; }  // device memory that stays
-  const std::optional<Error>& error() const { return error_; }
+  Backend& backend() override { return backend_; }
+  DType dtype() const override { return dtype_; }
+  const std::optional<Error>& error() const override { return error_; }
+  std::size_t loaded_bytes() const { return loaded_bytes_; }  // device memory that stays, without tables
 
  private:
   Weight load(const Parameter& parameter);

@@ -14,45 +14,40 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   Result<Startup> planned = plan_startup(backend, group, model_dir, options);
   if (!planned) return planned.error();
   const Startup& start = planned.value();
-  LOG_INFO("{} as {} in {} of {}: {}", start.config.architecture, dtype_name(start.dtype), backend.info().name,
-           group.size(), start.memory.describe());
+  LOG_INFO("{} as {} in {} of {}: {}", start.model.spec.config.architecture, dtype_name(start.model.dtype),
+           backend.info().name, group.size(), start.memory.describe());
   if (Result<void> ready = backend.prepare(start.sizes, start.memory.total_bytes()); !ready) return ready.error();
-
-  Parts parts;
-  WeightLoader loader(backend, *start.weights, start.dtype);
-  Result<std::unique_ptr<Decoder>> decoder = Decoder::create(start.config, start.part, loader, group, start.limits);
-  if (!decoder) return decoder.error();
-  CHECK_MSG(loader.loaded_bytes() <= start.memory.weights_bytes, "weights took more memory than planned");
-  parts.decoder = std::move(decoder).value();
-  Result<std::unique_ptr<BatchUploader>> uploader =
-      BatchUploader::create(backend, start.limits.max_tokens, options.max_num_sequences, start.max_blocks_per_sequence);
-  if (!uploader) return uploader.error();
-  parts.uploader = std::move(uploader).value();
-  Result<std::unique_ptr<Sampler>> sampler =
-      Sampler::create(backend, group, start.config.vocab_size, start.limits.max_rows);
-  if (!sampler) return sampler.error();
-  parts.sampler = std::move(sampler).value();
-  Result<KvCache> cache =
-      KvCache::create(backend, kv_shape(start.config, start.part, start.dtype), start.memory.num_blocks);
-  if (!cache) return cache.error();
-  parts.cache = std::move(cache).value();
-  Result<KvCache> host_cache = KvCache::create_on_host(backend, parts.cache, start.memory.num_host_blocks);
-  if (!host_cache) return host_cache.error();
-  parts.host_cache = std::move(host_cache).value();
-  Result<std::unique_ptr<Drafter>> drafter =
-      Drafter::create(backend, group, start.draft, start.limits.max_rows, start.memory.num_blocks);
-  if (!drafter) return drafter.error();
-  parts.drafter = std::move(drafter).value();
-  const PassParts pass{*parts.decoder, *parts.uploader, parts.cache, parts.sampler->drawn()};
-  Result<DecodeGraphs> graphs = DecodeGraphs::record(backend, group, pass, start.decode);
-  if (!graphs) return graphs.error();
-  parts.graphs = std::move(graphs).value();
-  Result<DecodeGraphs> guess_graphs = DecodeGraphs::record(backend, group, pass, start.guesses);
-  if (!guess_graphs) return guess_graphs.error();
-  parts.guess_graphs = std::move(guess_graphs).value();
+  Result<Parts> parts = make_parts(backend, group, start);
+  if (!parts) return parts.error();
   ReplicaInfo info = start.info;
-  info.swap_block_ns = measure_swap_ns(backend, parts.cache, parts.host_cache);
-  return std::unique_ptr<Runner>(new Runner(backend, std::move(parts), info));
+  info.swap_block_ns = measure_swap_ns(backend, parts.value().cache, parts.value().host_cache);
+  return std::unique_ptr<Runner>(new Runner(backend, std::move(parts).value(), info));
+}
+
+Result<Runner::Parts> Runner::make_parts(Backend& backend, Communicator& group, const Startup& start) {
+  Parts parts;
+  std::optional<Error> error;
+  // Moves a result to its place. After an error nothing more is made.
+  const auto put = [&error](auto& place, auto result) {
+    if (!result) return error = result.error(), false;
+    place = std::move(result).value();
+    return true;
+  };
+  const StepLimits& limits = start.plan.limits;
+  const bool made =
+      put(parts.model, load_model(start.model, start.plan, backend, group)) &&
+      put(parts.uploader, BatchUploader::create(backend, limits.max_tokens, start.info.max_num_sequences,
+                                                start.max_blocks_per_sequence)) &&
+      put(parts.sampler, Sampler::create(backend, group, start.info.vocab_size, limits.max_rows)) &&
+      put(parts.cache, KvCache::create(backend, start.plan.kv, start.memory.num_blocks)) &&
+      put(parts.host_cache, KvCache::create_on_host(backend, parts.cache, start.memory.num_host_blocks)) &&
+      put(parts.drafter, Drafter::create(backend, group, start.draft, limits.max_rows, start.memory.num_blocks));
+  if (!made) return *error;
+  const PassParts pass{*parts.model, *parts.uploader, parts.cache, parts.sampler->drawn()};
+  if (!put(parts.graphs, DecodeGraphs::record(backend, group, pass, start.decode)) ||
+      !put(parts.draft_graphs, DecodeGraphs::record(backend, group, pass, start.drafts)))
+    return *error;
+  return parts;
 }
 
 Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
@@ -137,13 +132,13 @@ void Runner::compute(Step& step) {
 
 // f32 [num_rows, padded vocabulary], empty when no row is wanted.
 Tensor Runner::logits_of(const Batch& batch) {
-  for (const DecodeGraphs* graphs : {&parts_.graphs, &parts_.guess_graphs})
+  for (const DecodeGraphs* graphs : {&parts_.graphs, &parts_.draft_graphs})
     if (const std::optional<Tensor> logits = graphs->run(batch)) return *logits;
   const DeviceBatch device = parts_.uploader->upload(batch);
   const auto in_flight = [](TokenId token) { return token < 0; };
   if (std::ranges::any_of(batch.token_ids, in_flight)) backend_.take_drawn(parts_.sampler->drawn(), device.token_ids);
-  const Tensor hidden = parts_.decoder->forward(device, parts_.cache);
-  return batch.logit_rows.empty() ? Tensor() : parts_.decoder->logits(hidden, device.logit_rows);
+  const Tensor hidden = parts_.model->forward(device, parts_.cache);
+  return batch.logit_rows.empty() ? Tensor() : parts_.model->logits(hidden, device.logit_rows);
 }
 
 // From here on the table is as after the step, but for tokens that only the device knows.
@@ -235,7 +230,7 @@ std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::i
     const std::int32_t now = std::min(chunk, sequence.num_tokens() - sequence.num_computed);
     const Batch batch = make_batch({{&sequence, sequence.num_computed, now, now}});
     const DeviceBatch device = parts_.uploader->upload(batch);
-    const Tensor logits = parts_.decoder->logits(parts_.decoder->forward(device, parts_.cache), device.logit_rows);
+    const Tensor logits = parts_.model->logits(parts_.model->forward(device, parts_.cache), device.logit_rows);
     std::vector<float> host(static_cast<std::size_t>(logits.elements()));
     backend_.copy_to_host(logits, host.data());
     backend_.synchronize();

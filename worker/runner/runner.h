@@ -14,26 +14,15 @@
 #include "worker/batch/batch.h"
 #include "worker/batch/sequence_table.h"
 #include "worker/cache/kv_cache.h"
-#include "worker/cache/memory_plan.h"
-#include "worker/cache/swap.h"
 #include "worker/graphs/decode_graphs.h"
-#include "worker/model/decoder.h"
+#include "worker/model/model.h"
+#include "worker/runner/runner_options.h"
 #include "worker/sampling/sampler.h"
 #include "worker/speculation/drafter.h"
 
 namespace caudal {
 
-struct RunnerOptions {
-  LoadFormat load_format = LoadFormat::kSafetensors;
-  DTypeChoice dtype = DTypeChoice::kAuto;
-  std::int32_t max_num_sequences = 256;
-  std::int32_t max_tokens_per_step = 2048;
-  std::int32_t max_context_tokens = 0;              // 0 = what the model was made for, or what the KV cache holds
-  std::int32_t max_draft_tokens = kMaxDraftTokens;  // guesses per sequence and step; 0 = never guess
-  std::filesystem::path draft_model_dir;            // a smaller model of the same vocabulary that guesses; or empty
-  KvBudget kv;
-  SwapBudget swap;
-};
+struct Startup;
 
 class Runner {
  public:
@@ -74,14 +63,14 @@ class Runner {
  private:
   // Everything that takes device memory, in the order in which it is made.
   struct Parts {
-    std::unique_ptr<Decoder> decoder;
+    std::unique_ptr<Model> model;
     std::unique_ptr<BatchUploader> uploader;
     std::unique_ptr<Sampler> sampler;
     KvCache cache;
     KvCache host_cache;  // of preempted sequences
     std::unique_ptr<Drafter> drafter;
     DecodeGraphs graphs;
-    DecodeGraphs guess_graphs;
+    DecodeGraphs draft_graphs;
   };
 
   using Clock = std::chrono::steady_clock;
@@ -94,6 +83,7 @@ class Runner {
     Clock::time_point begin;
   };
 
+  static Result<Parts> make_parts(Backend& backend, Communicator& group, const Startup& start);
   Runner(Backend& backend, Parts parts, const ReplicaInfo& info);
   void compute(Step& step);
   Tensor logits_of(const Batch& batch);

@@ -1,21 +1,24 @@
-// Everything a runner decides before it allocates: config, partition, dtype, limits and the memory plan.
+// Everything a runner decides before it allocates: model, partition, dtype, limits and the memory plan.
 // All ranks of a group come to the same number of blocks, the least that any of them has room for.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 
-#include "worker/runner/runner.h"
+#include "worker/cache/memory_plan.h"
+#include "worker/comm/communicator.h"
+#include "worker/graphs/decode_graphs.h"
+#include "worker/model/plan/model_plan.h"
+#include "worker/runner/runner_options.h"
+#include "worker/speculation/draft_model.h"
 
 namespace caudal {
 
 struct Startup {
-  ModelConfig config;
-  Partition part;
-  std::unique_ptr<WeightSource> weights;
-  DType dtype = DType::kF32;
-  StepLimits limits;
+  OpenedModel model;
+  ModelPlan plan;  // of the model
   StepSizes sizes;
-  PassBounds decode, guesses;         // that are recorded as graphs, where they can be
+  PassBounds decode, drafts;          // passes that are recorded as graphs, where they can be
   std::optional<DraftStartup> draft;  // whole on rank 0
   std::int64_t max_blocks_per_sequence = 0;
   MemoryPlan memory;

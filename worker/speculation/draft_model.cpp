@@ -15,92 +15,66 @@ constexpr std::int64_t kCatchUpTokens = 256;
 
 }  // namespace
 
-std::size_t DraftStartup::weights_bytes() const { return decoder_parameters(config, part).device_bytes(dtype); }
-
 std::size_t DraftStartup::workspace_bytes() const {
-  return Decoder::workspace_bytes(config, part, dtype, limits) +
-         BatchUploader::device_bytes(limits.max_tokens, max_sequences, max_blocks_per_sequence) +
-         Sampler::device_bytes(limits.max_rows);
+  return plan.workspace_bytes +
+         BatchUploader::device_bytes(plan.limits.max_tokens, max_sequences, max_blocks_per_sequence) +
+         Sampler::device_bytes(plan.limits.max_rows);
 }
 
-std::size_t DraftStartup::block_bytes() const { return kv_shape(config, part, dtype).block_bytes(); }
-
-StepSizes DraftStartup::at_least(StepSizes sizes) const {
-  sizes.heads.push_back({.dtype = dtype,
-                         .num_heads = part.heads.count,
-                         .num_kv_heads = part.kv_heads.count,
-                         .head_dim = config.head_dim});
-  sizes.vocab_size = std::max(sizes.vocab_size, part.vocabulary.count);
-  Decoder::widen(sizes, config, part, dtype);
-  return sizes;
-}
-
-Result<DraftStartup> plan_draft_model(const DraftOptions& options, const Backend& backend, const ModelConfig& target,
-                                      std::int64_t max_context) {
+Result<DraftStartup> plan_draft_model(const ModelChoice& choice, const Backend& backend, std::int64_t vocab_size,
+                                      const DraftNeeds& needs) {
   const auto about = [](const Error& error) { return Error{"--draft-model: " + error.message, "draft-model"}; };
-  DraftStartup start;
-  Result<ModelConfig> config = load_model_config(options.model_dir);
-  if (!config) return about(config.error());
-  start.config = std::move(config).value();
-  if (start.config.vocab_size != target.vocab_size) {
+  Result<ModelSpec> spec = load_model_spec(choice.dir, choice.families);
+  if (!spec) return about(spec.error());
+  if (spec.value().config.vocab_size != vocab_size) {
     return Error{fmt::format("--draft-model has a vocabulary of {} tokens, the model one of {}",
-                             start.config.vocab_size, target.vocab_size),
+                             spec.value().config.vocab_size, vocab_size),
                  "draft-model"};
   }
-  Result<Partition> part = make_partition(start.config, 0, 1);
-  if (!part) return about(part.error());
-  start.part = part.value();
-  if (options.load_format == LoadFormat::kDummy) {
-    start.weights = dummy_weights(start.config);
-  } else {
-    Result<std::unique_ptr<WeightSource>> source =
-        open_weights(options.model_dir, start.config, decoder_parameters(start.config, start.part));
-    if (!source) return about(source.error());
-    start.weights = std::move(source).value();
-  }
-  Result<DType> dtype = choose_dtype(options.dtype, start.weights->stored_dtype(), backend);
-  if (!dtype) return about(dtype.error());
-  start.dtype = dtype.value();
-  start.max_sequences = options.max_num_sequences;
-  start.limits = {.max_tokens = options.max_num_sequences + kCatchUpTokens,
-                  .max_rows = options.max_num_sequences,
-                  .max_context = std::min(max_context, start.config.longest_context())};
-  start.max_blocks_per_sequence = (max_context + kBlockSize - 1) / kBlockSize;
+  Result<OpenedModel> model = open_model(std::move(spec).value(), choice, 0, 1, backend);
+  if (!model) return about(model.error());
+  DraftStartup start;
+  start.model = std::move(model).value();
+  start.max_sequences = needs.max_sequences;
+  start.max_blocks_per_sequence = (needs.max_context + kBlockSize - 1) / kBlockSize;
+  start.plan =
+      plan_model(start.model, {.max_tokens = needs.max_sequences + kCatchUpTokens,
+                               .max_rows = needs.max_sequences,
+                               .max_context = std::min(needs.max_context, start.model.spec.config.longest_context())});
   return start;
 }
 
 Result<std::unique_ptr<DraftModel>> DraftModel::create(Backend& backend, const DraftStartup& start,
                                                        std::int64_t num_blocks) {
-  std::unique_ptr<DraftModel> model(new DraftModel(backend, start));
-  WeightLoader loader(backend, *start.weights, start.dtype);
-  Result<std::unique_ptr<Decoder>> decoder =
-      Decoder::create(start.config, start.part, loader, *model->alone_, start.limits);
-  if (!decoder) return decoder.error();
-  model->decoder_ = std::move(decoder).value();
+  std::unique_ptr<DraftModel> draft(new DraftModel(backend, start));
+  const StepLimits& limits = start.plan.limits;
+  Result<std::unique_ptr<Model>> model = load_model(start.model, start.plan, backend, *draft->alone_);
+  if (!model) return model.error();
+  draft->model_ = std::move(model).value();
   Result<std::unique_ptr<BatchUploader>> uploader =
-      BatchUploader::create(backend, start.limits.max_tokens, start.max_sequences, start.max_blocks_per_sequence);
+      BatchUploader::create(backend, limits.max_tokens, start.max_sequences, start.max_blocks_per_sequence);
   if (!uploader) return uploader.error();
-  model->uploader_ = std::move(uploader).value();
+  draft->uploader_ = std::move(uploader).value();
   Result<std::unique_ptr<Sampler>> sampler =
-      Sampler::create(backend, *model->alone_, start.config.vocab_size, start.limits.max_rows);
+      Sampler::create(backend, *draft->alone_, start.model.spec.config.vocab_size, limits.max_rows);
   if (!sampler) return sampler.error();
-  model->sampler_ = std::move(sampler).value();
-  Result<KvCache> cache = KvCache::create(backend, kv_shape(start.config, start.part, start.dtype), num_blocks);
+  draft->sampler_ = std::move(sampler).value();
+  Result<KvCache> cache = KvCache::create(backend, start.plan.kv, num_blocks);
   if (!cache) return cache.error();
-  model->cache_ = std::move(cache).value();
+  draft->cache_ = std::move(cache).value();
   Result<DecodeGraphs> graphs = DecodeGraphs::record(
-      backend, *model->alone_, {*model->decoder_, *model->uploader_, model->cache_, model->sampler_->drawn()},
-      start.guessing());
+      backend, *draft->alone_, {*draft->model_, *draft->uploader_, draft->cache_, draft->sampler_->drawn()},
+      start.passes());
   if (!graphs) return graphs.error();
-  model->graphs_ = std::move(graphs).value();
-  return model;
+  draft->graphs_ = std::move(graphs).value();
+  return draft;
 }
 
 DraftModel::DraftModel(Backend& backend, const DraftStartup& start)
     : backend_(backend),
       alone_(std::move(make_local_group(1).front())),
-      max_tokens_(start.limits.max_tokens),
-      max_context_(start.limits.max_context) {}
+      max_tokens_(start.plan.limits.max_tokens),
+      max_context_(start.plan.limits.max_context) {}
 
 DraftTime DraftModel::propose(std::span<DraftTask> tasks) {
   using Clock = std::chrono::steady_clock;
@@ -178,8 +152,8 @@ void DraftModel::draw(std::vector<BatchItem>& items, std::span<DraftTask* const>
 Tensor DraftModel::logits_of(const Batch& batch) {
   if (const std::optional<Tensor> logits = graphs_.run(batch)) return *logits;
   const DeviceBatch device = uploader_->upload(batch);
-  const Tensor hidden = decoder_->forward(device, cache_);
-  return batch.logit_rows.empty() ? Tensor() : decoder_->logits(hidden, device.logit_rows);
+  const Tensor hidden = model_->forward(device, cache_);
+  return batch.logit_rows.empty() ? Tensor() : model_->logits(hidden, device.logit_rows);
 }
 
 }  // namespace caudal

@@ -13,43 +13,34 @@
 #include "worker/batch/batch.h"
 #include "worker/cache/kv_cache.h"
 #include "worker/graphs/decode_graphs.h"
-#include "worker/model/decoder.h"
+#include "worker/model/plan/model_plan.h"
 #include "worker/sampling/sampler.h"
 
 namespace caudal {
 
-// What is asked of a draft model.
-struct DraftOptions {
-  std::filesystem::path model_dir;
-  LoadFormat load_format = LoadFormat::kSafetensors;
-  DTypeChoice dtype = DTypeChoice::kAuto;
-  std::int32_t max_num_sequences = 0;
+// What the target's steps ask of a draft model.
+struct DraftNeeds {
+  std::int64_t max_sequences = 0;
+  std::int64_t max_context = 0;  // tokens that the target serves
 };
 
-// What is known about a draft model before it is loaded. Holds the whole model: partition 0 of 1.
+// What is known about a draft model before it is loaded. It holds the whole model: partition 0 of 1.
 struct DraftStartup {
-  ModelConfig config;
-  Partition part;
-  std::unique_ptr<WeightSource> weights;
-  DType dtype = DType::kF32;
-  StepLimits limits;
+  OpenedModel model;
+  ModelPlan plan;
   std::int64_t max_sequences = 0;
   std::int64_t max_blocks_per_sequence = 0;
 
-  // The passes that guess a token and do nothing more.
-  PassBounds guessing() const {
-    return {.max_tokens = max_sequences, .max_sequences = max_sequences, .new_tokens = 1, .name = "guesses"};
+  // The passes that are recorded: a draft token of each sequence, and nothing more.
+  PassBounds passes() const {
+    return {.max_tokens = max_sequences, .max_sequences = max_sequences, .new_tokens = 1, .name = "draft tokens"};
   }
-  std::size_t weights_bytes() const;
-  std::size_t workspace_bytes() const;
-  std::size_t block_bytes() const;            // of its KV, per block
-  StepSizes at_least(StepSizes sizes) const;  // what a backend has to be ready for to run both
+  std::size_t workspace_bytes() const;  // device memory besides weights and KV
 };
 
-// Reads the config of `options.model_dir` and opens its weights. An Error when its vocabulary is not the
-// target's. `max_context` tokens are served by the target.
-Result<DraftStartup> plan_draft_model(const DraftOptions& options, const Backend& backend, const ModelConfig& target,
-                                      std::int64_t max_context);
+// Reads the config of `choice.dir` and opens its weights. An Error when its vocabulary is not the target's.
+Result<DraftStartup> plan_draft_model(const ModelChoice& choice, const Backend& backend, std::int64_t vocab_size,
+                                      const DraftNeeds& needs);
 
 struct DraftTask {
   SlotId slot = 0;
@@ -92,7 +83,7 @@ class DraftModel {
   std::unique_ptr<Communicator> alone_;
   std::int64_t max_tokens_;  // of one pass
   std::int64_t max_context_;
-  std::unique_ptr<Decoder> decoder_;
+  std::unique_ptr<Model> model_;
   std::unique_ptr<BatchUploader> uploader_;
   std::unique_ptr<Sampler> sampler_;
   KvCache cache_;

@@ -6,6 +6,8 @@
 
 #include <boost/json.hpp>
 
+#include "worker/model/families/registry.h"
+
 namespace caudal {
 namespace {
 
@@ -19,13 +21,13 @@ boost::json::object base_config(const std::string& architecture) {
 }
 
 ModelConfig parsed(const boost::json::object& config) {
-  Result<ModelConfig> result = parse_model_config(boost::json::serialize(config));
+  Result<ModelSpec> result = read_model_spec(boost::json::serialize(config), known_families());
   EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
-  return result.ok() ? std::move(result).value() : ModelConfig{};
+  return result.ok() ? std::move(result).value().config : ModelConfig{};
 }
 
 Error refused(const boost::json::object& config) {
-  const Result<ModelConfig> result = parse_model_config(boost::json::serialize(config));
+  const Result<ModelSpec> result = read_model_spec(boost::json::serialize(config), known_families());
   EXPECT_FALSE(result.ok());
   return result.ok() ? Error{} : result.error();
 }
@@ -155,7 +157,8 @@ TEST(ModelConfig, WrongValuesAreRefused) {
   boost::json::object longrope = base_config("LlamaForCausalLM");
   longrope["rope_scaling"] = {{"type", "longrope"}, {"factor", 4.0}};
   EXPECT_NE(refused(longrope).message.find("yarn"), std::string::npos);
-  for (const char* text : {"", "[]", "{", "nonsense", "{\"a\": NaN}"}) EXPECT_FALSE(parse_model_config(text).ok());
+  for (const char* text : {"", "[]", "{", "nonsense", "{\"a\": NaN}"})
+    EXPECT_FALSE(read_model_spec(text, known_families()).ok());
 }
 
 TEST(ModelConfig, UnknownArchitectureListsTheKnown) {

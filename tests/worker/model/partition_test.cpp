@@ -5,7 +5,7 @@
 
 #include <set>
 
-#include "worker/model/parameters.h"
+#include "tests/worker/model/llama_parameters.h"
 
 namespace caudal {
 namespace {
@@ -70,8 +70,8 @@ TEST(Parameters, RanksTogetherHoldEverything) {
   for (int size : {1, 2, 4, 8}) {
     std::map<std::string, std::int64_t> covered, total;
     for (int rank = 0; rank < size; ++rank) {
-      const DecoderParameters all = decoder_parameters(config, make_partition(config, rank, size).value());
-      for (const WeightPart* part : all.all_parts()) {
+      const std::vector<Parameter> all = llama_parameters(config, rank, size);
+      for (const WeightPart* part : all_parts(all)) {
         const std::int64_t columns = std::max<std::int64_t>(part->total_columns, 1);
         const std::int64_t rows_in = std::clamp<std::int64_t>(part->total_rows - part->rows.begin, 0, part->rows.count);
         const std::int64_t columns_in = std::clamp<std::int64_t>(columns - part->columns.begin, 0, part->columns.count);
@@ -90,13 +90,14 @@ TEST(Parameters, RanksTogetherHoldEverything) {
 
 TEST(Parameters, FusesQkvAndGateUp) {
   ModelConfig config = shape(8, 4);
-  const DecoderParameters all = decoder_parameters(config, make_partition(config, 1, 2).value());
-  const LayerParameters& layer = all.layers.front();
-  EXPECT_EQ(layer.qkv.rows(), (4 + 2 * 2) * 2);
-  EXPECT_EQ(layer.qkv.columns(), 6);
-  EXPECT_EQ(layer.gate_up.rows(), 2 * 5);
-  EXPECT_EQ(layer.output.columns(), 8);
-  EXPECT_FALSE(layer.qkv_bias.held());
+  const std::vector<Parameter> all = llama_parameters(config, 1, 2);
+  const std::string layer = "model.layers.0.";
+  const Parameter qkv = find_parameter(all, layer + "self_attn.q_proj.weight");
+  EXPECT_EQ(qkv.rows(), (4 + 2 * 2) * 2);
+  EXPECT_EQ(qkv.columns(), 6);
+  EXPECT_EQ(find_parameter(all, layer + "mlp.gate_proj.weight").rows(), 2 * 5);
+  EXPECT_EQ(find_parameter(all, layer + "self_attn.o_proj.weight").columns(), 8);
+  EXPECT_FALSE(find_parameter(all, layer + "self_attn.q_proj.bias").held());
   EXPECT_TRUE(is_redundant(config, "model.layers.0.self_attn.rotary_emb.inv_freq"));
   EXPECT_FALSE(is_redundant(config, "lm_head.weight"));
 }

@@ -6,6 +6,8 @@
 #include <boost/json.hpp>
 #include <fstream>
 
+#include "worker/model/families/registry.h"
+
 namespace caudal {
 namespace {
 
@@ -25,7 +27,7 @@ ModelConfig config_of(const boost::json::object& entry) {
                                 {"rms_norm_eps", 1e-5}};
   for (const char* field : {"head_dim", "rope_theta", "max_position_embeddings", "rope_scaling"})
     config[field] = entry.at(field);
-  return parse_model_config(boost::json::serialize(config)).value();
+  return read_model_spec(boost::json::serialize(config), known_families()).value().config;
 }
 
 TEST(Rope, EveryPublishedScaling) {

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "tests/worker/model/llama_parameters.h"
 #include "tests/worker/model/safetensors_file.h"
 
 namespace caudal {
@@ -27,11 +28,11 @@ ModelConfig tiny_config() {
   return config;
 }
 
-// Every element's value is its place, so that a wrong cut shows.
+// Every element's value is its index, so that a wrong cut shows.
 std::map<std::string, TestTensor> matching_tensors(const ModelConfig& config) {
   std::map<std::string, TestTensor> tensors;
-  const DecoderParameters all = decoder_parameters(config, make_partition(config, 0, 1).value());
-  for (const WeightPart* part : all.all_parts()) {
+  const std::vector<Parameter> all = llama_parameters(config, 0, 1);
+  for (const WeightPart* part : all_parts(all)) {
     std::vector<float> values(
         static_cast<std::size_t>(part->total_rows * std::max<std::int64_t>(part->total_columns, 1)));
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i + 1);
@@ -41,7 +42,7 @@ std::map<std::string, TestTensor> matching_tensors(const ModelConfig& config) {
 }
 
 std::unique_ptr<WeightSource> open(const TemporaryDir& dir, const ModelConfig& config, int rank, int size) {
-  const DecoderParameters all = decoder_parameters(config, make_partition(config, rank, size).value());
+  const std::vector<Parameter> all = llama_parameters(config, rank, size);
   return std::move(open_weights(dir.path(), config, all)).value();
 }
 
@@ -57,9 +58,9 @@ TEST(Weights, PartsHoldTheirElementsAndZerosBeyond) {
   dir.write("model.safetensors", safetensors_image(matching_tensors(config)));
   for (int size : {1, 2, 4}) {
     for (int rank = 0; rank < size; ++rank) {
-      const DecoderParameters all = decoder_parameters(config, make_partition(config, rank, size).value());
+      const std::vector<Parameter> all = llama_parameters(config, rank, size);
       const std::unique_ptr<WeightSource> source = open(dir, config, rank, size);
-      for (const WeightPart* part : all.all_parts()) {
+      for (const WeightPart* part : all_parts(all)) {
         const std::vector<float> values = read(*source, *part);
         const std::int64_t total_columns = std::max<std::int64_t>(part->total_columns, 1);
         for (std::int64_t r = 0; r < part->rows.count; ++r) {
@@ -86,7 +87,7 @@ TEST(Weights, MissingWrongAndLeftOverAreListedAtOnce) {
   tensors["lm_head.weight"].dtype = "I32";
   const TemporaryDir dir;
   dir.write("model.safetensors", safetensors_image(tensors));
-  const DecoderParameters all = decoder_parameters(config, make_partition(config, 0, 1).value());
+  const std::vector<Parameter> all = llama_parameters(config, 0, 1);
   const Result<std::unique_ptr<WeightSource>> source = open_weights(dir.path(), config, all);
   ASSERT_FALSE(source.ok());
   const std::string& message = source.error().message;
@@ -129,7 +130,7 @@ TEST(Weights, DummyIsTheSameModelForEveryPartition) {
   const ModelConfig config = tiny_config();
   const std::unique_ptr<WeightSource> source = dummy_weights(config);
   const auto head = [&](int rank, int size) {
-    return decoder_parameters(config, make_partition(config, rank, size).value()).head.parts.front();
+    return find_parameter(llama_parameters(config, rank, size), "lm_head.weight").parts.front();
   };
   const std::vector<float> whole = read(*source, head(0, 1));
   std::vector<float> halves = read(*source, head(0, 2));

@@ -1,12 +1,10 @@
 // Structures that no fixture has, with dummy weights against a float64 decoder: biases everywhere, windows
 // layer by layer, inner and vocabulary sizes that tensor parallelism does not divide.
-#include "worker/model/decoder.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "tests/worker/model/reference_decoder.h"
+#include "tests/worker/model/families/reference_decoder.h"
 #include "tests/worker/model/safetensors_file.h"
 #include "tests/worker/replica.h"
 
@@ -32,12 +30,12 @@ const Case kCases[] = {
          "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 16, "vocab_size": 99, "max_position_embeddings": 64,
          "rms_norm_eps": 1e-6, "use_sliding_window": true, "sliding_window": 5, "max_window_layers": 1})"}};
 
-class Decoders : public testing::TestWithParam<Case> {};
+class Llama : public testing::TestWithParam<Case> {};
 
-TEST_P(Decoders, AgreeWithFloat64ForAnyTensorParallelism) {
+TEST_P(Llama, AgreesWithFloat64ForAnyTensorParallelism) {
   const TemporaryDir dir;
   dir.write("config.json", GetParam().config);
-  const ModelConfig config = load_model_config(dir.path()).value();
+  const ModelConfig config = load_model_spec(dir.path(), known_families()).value().config;
   const std::unique_ptr<WeightSource> weights = dummy_weights(config);
   std::vector<TokenId> tokens;
   for (TokenId i = 0; i < 37; ++i) tokens.push_back((i * 31 + 7) % static_cast<TokenId>(config.vocab_size));
@@ -62,7 +60,7 @@ TEST_P(Decoders, AgreeWithFloat64ForAnyTensorParallelism) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Structures, Decoders, testing::ValuesIn(kCases),
+INSTANTIATE_TEST_SUITE_P(Structures, Llama, testing::ValuesIn(kCases),
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -1,0 +1,83 @@
+#include "worker/model/plan/counting_backend.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace caudal {
+namespace {
+
+// Launches of one attention on a GPU: the rows of prefills, those of decodes, and the merging of their parts.
+constexpr std::int64_t kAttentionLaunches = 3;
+
+// Attention over a batch asks for no others.
+bool equal(const HeadSizes& a, const HeadSizes& b) {
+  return a.dtype == b.dtype && a.num_heads == b.num_heads && a.num_kv_heads == b.num_kv_heads &&
+         a.head_dim == b.head_dim;
+}
+
+std::size_t row_bytes(const Tensor& tensor) {
+  return static_cast<std::size_t>(tensor.row_elements()) * dtype_bytes(tensor.dtype());
+}
+
+class ShapedLinear final : public Linear {
+ public:
+  ShapedLinear(std::int64_t in_features, std::int64_t out_features) : in_(in_features), out_(out_features) {}
+  std::int64_t in_features() const override { return in_; }
+  std::int64_t out_features() const override { return out_; }
+  std::size_t bytes() const override { return 0; }
+
+ private:
+  std::int64_t in_, out_;
+};
+
+}  // namespace
+
+Tensor CountingBackend::tensor(DType dtype, std::initializer_list<std::int64_t> shape) {
+  return Tensor(reinterpret_cast<void*>(kFirstAddress), dtype, shape);
+}
+
+std::unique_ptr<Linear> CountingBackend::shaped_linear(std::int64_t in_features, std::int64_t out_features) {
+  return std::make_unique<ShapedLinear>(in_features, out_features);
+}
+
+Result<Buffer> CountingBackend::allocate(std::size_t bytes) {
+  allocated_bytes_ += bytes;
+  return Buffer(reinterpret_cast<void*>(kFirstAddress), bytes, [](void*) {});
+}
+
+Result<std::unique_ptr<Linear>> CountingBackend::pack_linear(OwnedTensor weight, OwnedTensor) {
+  return shaped_linear(weight.tensor.dim(1), weight.tensor.dim(0));
+}
+
+void CountingBackend::linear(const Tensor& x, const Linear&, const Tensor& out) {
+  count(1);
+  row_in_bytes_ = std::max(row_in_bytes_, row_bytes(x));
+  row_out_bytes_ = std::max(row_out_bytes_, row_bytes(out));
+}
+
+void CountingBackend::paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor&, const AttentionBatch&,
+                                      const AttentionParams&, const Tensor&) {
+  count(kAttentionLaunches);
+  const HeadSizes sizes{
+      .dtype = q.dtype(), .num_heads = q.dim(1), .num_kv_heads = k_cache.dim(2), .head_dim = q.dim(2)};
+  if (std::ranges::none_of(heads_, [&](const HeadSizes& known) { return equal(known, sizes); }))
+    heads_.push_back(sizes);
+}
+
+std::unique_ptr<PendingDraws> CountingBackend::draw(const Tensor&, std::int64_t, std::span<const SamplingRow>,
+                                                    const Tensor&) {
+  CHECK_MSG(false, "a model does not sample");
+  std::abort();
+}
+
+std::unique_ptr<PendingDraws> CountingBackend::fetch_draws(const Tensor&) {
+  CHECK_MSG(false, "a model does not sample");
+  std::abort();
+}
+
+HostExchange& CountingCommunicator::host() {
+  CHECK_MSG(false, "a model does not talk between hosts");
+  std::abort();
+}
+
+}  // namespace caudal

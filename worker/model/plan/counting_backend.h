@@ -1,0 +1,85 @@
+// CountingBackend: a device that computes nothing and counts. A model that is built and run on it once shows what a
+// step takes on a real device: how many ops it queues, how wide the rows of its matmuls are, how its attention is
+// shaped, and how much memory it allocates. Its addresses point at nothing. Used at start.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "worker/comm/communicator.h"
+
+namespace caudal {
+
+class CountingBackend final : public Backend {
+ public:
+  std::int64_t num_ops() const { return num_ops_; }  // that a device queues, at the most
+  std::size_t row_in_bytes() const { return row_in_bytes_; }
+  std::size_t row_out_bytes() const { return row_out_bytes_; }
+  const std::vector<HeadSizes>& heads() const { return heads_; }  // each once
+  std::size_t allocated_bytes() const { return allocated_bytes_; }
+  void count(std::int64_t num_ops) { num_ops_ += num_ops; }
+
+  // A tensor of that shape, not counted as allocated.
+  Tensor tensor(DType dtype, std::initializer_list<std::int64_t> shape);
+  static std::unique_ptr<Linear> shaped_linear(std::int64_t in_features, std::int64_t out_features);
+
+  DeviceInfo info() const override { return {.name = "counting"}; }
+  bool computes_in(DType) const override { return true; }
+  Result<void> prepare(const StepSizes&, std::size_t) override { return {}; }
+  Result<Buffer> allocate(std::size_t bytes) override;
+  Result<Buffer> allocate_host(std::size_t bytes) override { return allocate(bytes); }
+  void copy_to_device(const void*, const Tensor&) override {}
+  void copy_to_host(const Tensor&, void*) override {}
+  void zero(const Tensor&) override {}
+  void synchronize() override {}
+  Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
+
+  void embedding(const Tensor&, const Tensor&, std::int64_t, const Tensor&) override { count(1); }
+  void rms_norm(const Tensor&, const Tensor&, float, const Tensor&) override { count(1); }
+  void add_rms_norm(const Tensor&, const Tensor&, const Tensor&, float, const Tensor&) override { count(1); }
+  void linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
+  void silu_and_mul(const Tensor&, const Tensor&) override { count(1); }
+  void rope_and_cache(const RopeCacheArgs&) override { count(1); }
+  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache, const AttentionBatch& batch,
+                       const AttentionParams& params, const Tensor& out) override;
+  void gather_rows(const Tensor&, const Tensor&, const Tensor&) override { count(1); }
+  void copy_blocks(std::span<const BlockCopy>, const Tensor&, const Tensor&) override { count(1); }
+  void take_drawn(const Tensor&, const Tensor&) override { count(1); }
+  // No part of a model.
+  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
+                                     const Tensor& tokens) override;
+  std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override;
+
+ private:
+  static constexpr std::uintptr_t kFirstAddress = 1 << 12;
+
+  std::int64_t num_ops_ = 0;
+  std::size_t row_in_bytes_ = 0;
+  std::size_t row_out_bytes_ = 0;
+  std::vector<HeadSizes> heads_;
+  std::size_t allocated_bytes_ = 0;
+};
+
+// A rank of a group of `size` whose messages go nowhere and are counted among the backend's ops.
+class CountingCommunicator final : public Communicator {
+ public:
+  CountingCommunicator(CountingBackend& backend, int rank, int size) : backend_(backend), rank_(rank), size_(size) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  HostExchange& host() override;
+  void all_reduce(const Tensor&) override { count(1); }
+  void broadcast(const Tensor&, int) override { count(1); }
+  // Gathers the parts, then puts each beside the others.
+  void all_gather_columns(const Tensor&, const Tensor&) override { count(1 + size_); }
+
+ private:
+  // A group of one has nothing to say.
+  void count(std::int64_t num_ops) { backend_.count(size_ > 1 ? num_ops : 0); }
+
+  CountingBackend& backend_;
+  int rank_, size_;
+};
+
+}  // namespace caudal

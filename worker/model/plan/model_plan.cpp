@@ -1,0 +1,151 @@
+#include "worker/model/plan/model_plan.h"
+
+#include <algorithm>
+
+#include "worker/model/model_builder.h"
+#include "worker/model/plan/counting_backend.h"
+
+namespace caudal {
+namespace {
+
+// Notes the parameters that a model asks for, and hands out tensors of their shapes.
+class ParameterRecorder final : public ParameterLoader {
+ public:
+  ParameterRecorder(CountingBackend& backend, DType dtype) : backend_(backend), dtype_(dtype) {}
+
+  Weight matrix(const Parameter& parameter) override {
+    return note(parameter) ? Weight(backend_.tensor(dtype_, {parameter.rows(), parameter.columns()})) : Weight();
+  }
+  Weight vector(const Parameter& parameter) override {
+    return note(parameter) ? Weight(backend_.tensor(dtype_, {parameter.rows()})) : Weight();
+  }
+  std::unique_ptr<Linear> linear(const Parameter& weight, const Parameter& bias) override {
+    note(weight);
+    note(bias);
+    return CountingBackend::shaped_linear(weight.columns(), weight.rows());
+  }
+  Weight table(std::initializer_list<std::int64_t> shape, const std::function<std::vector<float>()>&) override {
+    Weight table(backend_.tensor(DType::kF32, shape));
+    table.buffer = std::move(backend_.allocate(table.tensor.bytes())).value();
+    return table;
+  }
+  Backend& backend() override { return backend_; }
+  DType dtype() const override { return dtype_; }
+  const std::optional<Error>& error() const override { return error_; }
+
+  std::vector<Parameter> take() { return std::move(parameters_); }
+
+ private:
+  bool note(const Parameter& parameter) {
+    if (!parameter.parts.empty()) parameters_.push_back(parameter);
+    return parameter.held();
+  }
+
+  CountingBackend& backend_;
+  DType dtype_;
+  std::vector<Parameter> parameters_;
+  std::optional<Error> error_;
+};
+
+constexpr std::size_t kUnbounded = std::size_t{1} << 60;
+
+// A model on a device that counts. The group comes before the model, which keeps it.
+struct CountedModel {
+  CountedModel(const ModelSpec& spec, const Partition& part, DType dtype, const StepLimits& limits)
+      : group(backend, part.rank, part.size), recorder(backend, dtype) {
+    std::unique_ptr<Workspace> memory = std::move(Workspace::create(backend, kUnbounded)).value();
+    workspace = memory.get();
+    ModelBuilder builder(spec.config, part, limits, recorder, group, std::move(memory));
+    model = spec.family->create(builder);
+  }
+
+  CountingBackend backend;
+  CountingCommunicator group;
+  ParameterRecorder recorder;
+  Workspace* workspace = nullptr;  // the model's
+  std::unique_ptr<Model> model;
+};
+
+KvShape kv_shape(const ModelConfig& config, const Partition& part, DType dtype) {
+  return {.num_layers = config.num_layers,
+          .num_kv_heads = part.kv_heads.count,
+          .head_dim = config.head_dim,
+          .dtype = dtype};
+}
+
+Result<std::unique_ptr<WeightSource>> find_weights(const ModelChoice& choice, const ModelSpec& spec,
+                                                   const Partition& part) {
+  if (choice.load_format == LoadFormat::kDummy) return dummy_weights(spec.config);
+  return open_weights(choice.dir, spec.config, list_parameters(spec, part));
+}
+
+}  // namespace
+
+void ModelPlan::widen(StepSizes& sizes) const {
+  sizes.vocab_size = std::max(sizes.vocab_size, num_logits);
+  sizes.row_in_bytes = std::max(sizes.row_in_bytes, row_in_bytes);
+  sizes.row_out_bytes = std::max(sizes.row_out_bytes, row_out_bytes);
+  sizes.heads.insert(sizes.heads.end(), heads.begin(), heads.end());
+}
+
+Result<OpenedModel> open_model(ModelSpec spec, const ModelChoice& choice, int rank, int size, const Backend& backend) {
+  OpenedModel model;
+  model.spec = std::move(spec);
+  Result<Partition> part = make_partition(model.spec.config, rank, size);
+  if (!part) return part.error();
+  model.part = part.value();
+  Result<std::unique_ptr<WeightSource>> weights = find_weights(choice, model.spec, model.part);
+  if (!weights) return weights.error();
+  model.weights = std::move(weights).value();
+  Result<DType> dtype = choose_dtype(choice.dtype, model.weights->stored_dtype(), backend);
+  if (!dtype) return dtype.error();
+  model.dtype = dtype.value();
+  return model;
+}
+
+// They depend on neither dtype nor limits.
+std::vector<Parameter> list_parameters(const ModelSpec& spec, const Partition& part) {
+  CountedModel counted(spec, part, DType::kF32, {.max_tokens = 1, .max_rows = 1, .max_context = 1});
+  return counted.recorder.take();
+}
+
+ModelPlan plan_model(const OpenedModel& model, const StepLimits& limits) {
+  ModelPlan plan;
+  plan.limits = limits;
+  plan.kv_groups = make_kv_groups(model.spec.config.sliding_window);
+  plan.kv = kv_shape(model.spec.config, model.part, model.dtype);
+  CountedModel counted(model.spec, model.part, model.dtype, limits);
+  CountingBackend& backend = counted.backend;
+  plan.parameters = counted.recorder.take();
+  plan.weights_bytes = device_bytes(plan.parameters, model.dtype);
+  const std::size_t tables_bytes = backend.allocated_bytes() - kUnbounded;
+
+  const KvCache cache = std::move(KvCache::create(backend, plan.kv, 1)).value();
+  DeviceBatch batch;
+  batch.token_ids = batch.positions = batch.cache_slot = backend.tensor(DType::kI32, {limits.max_tokens});
+  const Tensor rows = backend.tensor(DType::kI32, {limits.max_rows});
+  const Tensor logits = counted.model->logits(counted.model->forward(batch, cache), rows);
+  plan.temporary_bytes = counted.workspace->peak_bytes();
+  plan.workspace_bytes = tables_bytes + plan.temporary_bytes;
+  plan.num_ops = backend.num_ops();
+  plan.num_logits = logits.dim(1);
+  plan.row_in_bytes = backend.row_in_bytes();
+  plan.row_out_bytes = backend.row_out_bytes();
+  plan.heads = backend.heads();
+  return plan;
+}
+
+Result<std::unique_ptr<Model>> load_model(const OpenedModel& model, const ModelPlan& plan, Backend& backend,
+                                          Communicator& group) {
+  Result<std::unique_ptr<Workspace>> workspace = Workspace::create(backend, plan.temporary_bytes);
+  if (!workspace) return workspace.error();
+  WeightLoader loader(backend, *model.weights, model.dtype);
+  ModelBuilder builder(model.spec.config, model.part, plan.limits, loader, group, std::move(workspace).value());
+  std::unique_ptr<Model> loaded = model.spec.family->create(builder);
+  if (loader.error()) return *loader.error();
+  CHECK_MSG(loader.loaded_bytes() <= plan.weights_bytes, "weights took more memory than planned");
+  backend.synchronize();
+  return loaded;
+}
+
+}  // namespace caudal

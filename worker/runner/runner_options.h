@@ -1,0 +1,29 @@
+// What the operator chooses of a runner. Read by the command line, by startup and by tests.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+#include "common/types.h"
+#include "worker/cache/memory_plan.h"
+#include "worker/cache/swap.h"
+#include "worker/model/families/registry.h"
+#include "worker/model/weights.h"
+
+namespace caudal {
+
+struct RunnerOptions {
+  LoadFormat load_format = LoadFormat::kSafetensors;
+  DTypeChoice dtype = DTypeChoice::kAuto;
+  std::int32_t max_num_sequences = 256;
+  std::int32_t max_tokens_per_step = 2048;
+  std::int32_t max_context_tokens = 0;              // 0 = what the model was made for, or what the KV cache holds
+  std::int32_t max_draft_tokens = kMaxDraftTokens;  // per sequence and step; 0 = no speculation
+  std::filesystem::path draft_model_dir;            // a smaller model of the same vocabulary that drafts; or empty
+  KvBudget kv;
+  SwapBudget swap;
+  std::span<const Family> families = known_families();  // what config.json may name; must outlive the runner
+};
+
+}  // namespace caudal
