@@ -1,11 +1,11 @@
-// The worked example of worker/batch/batch.h, and the memory plan of worker/cache/kv_cache.h.
+// The worked example of worker/batch/batch.h, and the memory plan of worker/cache/memory_plan.h.
 #include "worker/batch/batch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "worker/batch/sequence_table.h"
-#include "worker/cache/kv_cache.h"
+#include "worker/cache/memory_plan.h"
 
 namespace caudal {
 namespace {
