@@ -5,9 +5,9 @@
 #include <string_view>
 #include <utility>
 
+#include "common/json/json_node.h"
 #include "common/tokenizer/bpe.h"
 #include "common/tokenizer/hf_tokenizer.h"
-#include "common/tokenizer/json_node.h"
 
 namespace caudal {
 
@@ -26,9 +26,9 @@ AddedToken read_added_token(const JsonNode& node, TokenId id);
 template <typename T>
 T unwrap(const JsonNode& node, Result<T> result) {
   if (result) return std::move(result).value();
-  Error error = result.error();
-  error.field = error.field.empty() ? node.path() : node.path() + "." + error.field;
-  throw JsonError{std::move(error)};
+  const Error& error = result.error();
+  if (error.field.empty()) node.fail(error.message);
+  node.fail_at(error.field, error.message);
 }
 
 }  // namespace caudal

@@ -1,36 +1,17 @@
-// load_tokenizer: reads tokenizer.json and tokenizer_config.json of a model directory. Files are from
-// outside: sizes and depths are bounded, and everything wrong is an Error with file and field.
+#include "common/tokenizer/hf_json.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
 #include <charconv>
-#include <fstream>
 #include <utility>
 
 #include "common/tokenizer/hf_components.h"
 #include "common/tokenizer/hf_tokenizer.h"
-#include "common/tokenizer/json_node.h"
-#include "common/tokenizer/tokenizer.h"
 
 namespace caudal {
 namespace {
-
-constexpr std::uintmax_t kMaxFileBytes = 256U << 20;
-
-boost::json::value parse_file(const std::filesystem::path& path) {
-  std::error_code error;
-  const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) throw JsonError{{"cannot be read: " + error.message(), ""}};
-  if (size > kMaxFileBytes) throw JsonError{{fmt::format("is larger than {} bytes", kMaxFileBytes), ""}};
-  std::string text(size, '\0');
-  std::ifstream file(path, std::ios::binary);
-  if (!file.read(text.data(), static_cast<std::streamsize>(size))) throw JsonError{{"cannot be read", ""}};
-  boost::json::value document = boost::json::parse(text, error);
-  if (error) throw JsonError{{"is not valid JSON: " + error.message(), ""}};
-  return document;
-}
 
 // The added tokens of tokenizer.json, then those of tokenizer_config.json: same id or text means the same
 // token, and the config has the last word about its flags.
@@ -49,7 +30,7 @@ class AddedTokenList {
   // {"128000": {"content": ...}, ...}
   void read_config(const JsonNode& map) {
     for (const auto& [key, value] : map.object()) {
-      const JsonNode node(value, fmt::format("{}.{}", map.path(), std::string_view(key)));
+      const JsonNode node = map.at(key);
       TokenId id = -1;
       const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
       if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= kMaxTokenId) {
@@ -132,28 +113,15 @@ void read_config(const JsonNode& config, HfParts& parts) {
 
 }  // namespace
 
-Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& model_dir) {
-  std::string file = "tokenizer.json";
-  try {
-    const boost::json::value document = parse_file(model_dir / file);
-    const JsonNode root(document, "");
-    HfParts parts = read_tokenizer(root);
-    AddedTokenList added(parts.model);
-    if (const auto node = root.find("added_tokens")) added.read_tokenizer(*node);
-
-    file = "tokenizer_config.json";
-    boost::json::value config_document = boost::json::object();
-    if (std::filesystem::exists(model_dir / file)) config_document = parse_file(model_dir / file);
-    const JsonNode config(config_document, "");
-    if (const auto node = config.find("added_tokens_decoder")) added.read_config(*node);
-    parts.added = AddedTokens(added.take(), [&](std::string_view token) { return parts.normalizer.normalize(token); });
-    read_config(config, parts);
-    return std::unique_ptr<Tokenizer>(std::make_unique<HfTokenizer>(std::move(parts)));
-  } catch (const JsonError& failure) {
-    const Error& error = failure.error;
-    return Error{fmt::format("{}: {}{}{}", file, error.field, error.field.empty() ? "" : " ", error.message),
-                 error.field.empty() ? file : fmt::format("{}:{}", file, error.field)};
-  }
+std::unique_ptr<Tokenizer> read_hf_tokenizer(const JsonNode& root, const std::optional<JsonNode>& config) {
+  HfParts parts = read_tokenizer(root);
+  AddedTokenList added(parts.model);
+  if (const auto node = root.find("added_tokens")) added.read_tokenizer(*node);
+  const auto decoder = config ? config->find("added_tokens_decoder") : std::nullopt;
+  if (decoder) added.read_config(*decoder);
+  parts.added = AddedTokens(added.take(), [&](std::string_view token) { return parts.normalizer.normalize(token); });
+  if (config) read_config(*config, parts);
+  return std::make_unique<HfTokenizer>(std::move(parts));
 }
 
 }  // namespace caudal

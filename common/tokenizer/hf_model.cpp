@@ -17,7 +17,7 @@ void read_vocab(const JsonNode& node, BpeConfig& config) {
   config.vocab.reserve(node.object().size());
   for (const auto& [token, id] : node.object()) {
     if (!id.is_int64() || id.get_int64() < 0 || id.get_int64() >= kMaxTokenId) {
-      JsonNode(id, fmt::format("{}.{}", node.path(), std::string_view(token))).integer(0, kMaxTokenId - 1);
+      node.at(token).integer(0, kMaxTokenId - 1);
     }
     config.vocab.emplace_back(token, static_cast<TokenId>(id.get_int64()));
   }

@@ -4,15 +4,12 @@
 #pragma once
 
 #include <cstddef>
-#include <filesystem>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "common/result.h"
 #include "common/tokenizer/decoder.h"
 #include "common/types.h"
 
@@ -52,9 +49,5 @@ class Tokenizer {
   // How token texts become text again; used by IncrementalDetokenizer.
   virtual const DecoderSpec& decoder() const = 0;
 };
-
-// Reads tokenizer.json and, when there is one, tokenizer_config.json (added_tokens_decoder, add_bos_token,
-// add_eos_token, the tokens with a role). Errors name the file and the field.
-Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& model_dir);
 
 }  // namespace caudal

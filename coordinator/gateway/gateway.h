@@ -45,8 +45,4 @@ class Gateway {
   std::unique_ptr<Parts> parts_;
 };
 
-// Tokenizer, chat template and generation defaults of a model directory. A model without a chat template serves
-// completions only. Errors name the file and the field.
-Result<ModelContext> load_model_context(const std::filesystem::path& model_dir, std::string served_name);
-
 }  // namespace caudal

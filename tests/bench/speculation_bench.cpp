@@ -7,7 +7,7 @@
 
 #include "common/command_line.h"
 #include "common/log.h"
-#include "common/tokenizer/tokenizer.h"
+#include "common/model_files/text_files.h"
 #include "coordinator/scheduler/scheduler.h"
 #include "worker/comm/local.h"
 #include "worker/runner/runner.h"

@@ -41,6 +41,20 @@ class Start(unittest.TestCase):
             file.write_bytes(file.read_bytes()[:-1000])
         self.refused("model.safetensors", model=self.model_copy(cut))
 
+    def test_coordinator_and_worker_agree_on_a_stretched_context(self):
+        model = self.edit_config(rope_scaling={"rope_type": "yarn", "factor": 4.0,
+                                               "original_max_position_embeddings": 1024})
+        def served(cluster):
+            return json.loads(cluster.get("/v1/models")[1])["data"][0]["max_model_len"]
+        with Cluster(model=model) as c:
+            self.assertIn("4096 context tokens", c.output())
+            self.assertEqual(served(c), 4096)
+            self.assertEqual(c.complete([5] * 3000, max_tokens=2)["usage"]["prompt_tokens"], 3000)
+        with Cluster(model=model, replicas=0, wait=False) as c:  # before any worker has said what it serves
+            while c.process.poll() is None and "HTTP on" not in c.output():
+                time.sleep(0.05)
+            self.assertEqual(served(c), 4096)
+
     def job(self, *ranks, code=1):
         """What mpirun says of ranks that cannot start, each given by its arguments, and how long it takes."""
         root = ["--allow-run-as-root"] if os.geteuid() == 0 else []

@@ -1,18 +1,12 @@
 #include "worker/model/model.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <vector>
-
-#include "common/model_digest.h"
-#include "worker/model/config_fields.h"
 
 namespace caudal {
 namespace {
@@ -23,43 +17,36 @@ std::string architectures_of(std::span<const Family> families) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-const Family* find_family(ConfigFields& fields, std::span<const Family> families) {
-  const boost::json::array* names = fields.array_or_null("architectures");
-  if (names == nullptr || names->size() != 1 || !names->front().is_string()) {
-    fields.fail("architectures", fmt::format("must name one of {}", architectures_of(families)));
-    return nullptr;
+const Family& find_family(const JsonNode& root, std::span<const Family> families) {
+  const std::optional<JsonNode> names = root.find("architectures");
+  if (!names || names->size() != 1 || !names->array()[0].is_string()) {
+    root.fail_at("architectures", fmt::format("must name one of {}", architectures_of(families)));
   }
-  const std::string_view name = names->front().get_string();
+  const std::string_view name = names->array()[0].get_string();
   const auto family = std::ranges::find(families, name, &Family::architecture);
-  if (family != families.end()) return &*family;
-  fields.fail("architectures", fmt::format("is not known; known are {}", architectures_of(families)));
-  return nullptr;
+  if (family == families.end()) {
+    names->fail(fmt::format("is not known; known are {}", architectures_of(families)));
+  }
+  return *family;
 }
 
 }  // namespace
 
-Result<ModelSpec> read_model_spec(std::string_view text, std::span<const Family> families) {
-  boost::system::error_code code;
-  const boost::json::value root = boost::json::parse(text, code);
-  if (code) return Error{"config.json: is not valid JSON: " + code.message(), "config.json"};
-  if (!root.is_object()) return Error{"config.json: is not a JSON object", "config.json"};
-
-  std::optional<Error> error;
-  ConfigFields fields(root.get_object(), error);
-  ModelSpec spec;
-  spec.family = find_family(fields, families);
-  if (spec.family != nullptr) spec.config = spec.family->read_config(fields);
-  if (error) return *error;
-  spec.config.architecture = spec.family->architecture;
-  spec.config.digest = model_digest(text);
-  return spec;
+Result<ModelSpec> read_model_spec(const ModelCard& card, std::span<const Family> families) {
+  try {
+    const Family& family = find_family(card.config(), families);
+    ModelSpec spec{&family, family.read_config(card)};
+    spec.config.architecture = family.architecture;
+    return spec;
+  } catch (const JsonError& error) {
+    return error.in_file();
+  }
 }
 
 Result<ModelSpec> load_model_spec(const std::filesystem::path& model_dir, std::span<const Family> families) {
-  std::ifstream file(model_dir / "config.json", std::ios::binary);
-  if (!file) return Error{"config.json: cannot be read", "config.json"};
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  return read_model_spec(text, families);
+  const Result<ModelCard> card = load_model_card(model_dir);
+  if (!card) return card.error();
+  return read_model_spec(card.value(), families);
 }
 
 }  // namespace caudal

@@ -19,7 +19,6 @@
 
 namespace caudal {
 
-class ConfigFields;
 class ModelBuilder;
 
 // The largest step that a model is built for.
@@ -52,8 +51,8 @@ class Model {
 
 struct Family {
   std::string_view architecture;  // as "architectures" in config.json names it
-  // What config.json says, and what it leaves unsaid for this architecture. Mistakes are left in `fields`.
-  ModelConfig (*read_config)(ConfigFields& fields);
+  // What config.json says, and what it leaves unsaid for this architecture. Throws JsonError.
+  ModelConfig (*read_config)(const ModelCard& card);
   // A loader that has failed gives empty weights: the model must be built all the same, and is thrown away then.
   std::unique_ptr<Model> (*create)(ModelBuilder& builder);
 };
@@ -63,9 +62,8 @@ struct ModelSpec {
   ModelConfig config;
 };
 
-// The text of a config.json. Errors name the file and the field; an unknown architecture lists `families`, which must
-// outlive the result.
-Result<ModelSpec> read_model_spec(std::string_view text, std::span<const Family> families);
+// Errors name the file and the field; an unknown architecture lists `families`, which must outlive the result.
+Result<ModelSpec> read_model_spec(const ModelCard& card, std::span<const Family> families);
 Result<ModelSpec> load_model_spec(const std::filesystem::path& model_dir, std::span<const Family> families);
 
 }  // namespace caudal

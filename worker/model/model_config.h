@@ -7,27 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "common/model_files/model_card.h"
 #include "kernels/tensor.h"
 
 namespace caudal {
-
-class ConfigFields;
-
-enum class RopeScaling { kNone, kLinear, kDynamic, kLlama3, kYarn };
-
-// Rotary embedding (Su et al., arXiv 2104.09864) and how its frequencies were stretched for longer contexts.
-struct RopeConfig {
-  double theta = 10000.0;
-  RopeScaling scaling = RopeScaling::kNone;
-  double factor = 1.0;
-  std::int64_t original_max_position = 0;  // context length before the stretching
-  double low_freq_factor = 1.0;            // llama3
-  double high_freq_factor = 4.0;           // llama3
-  double beta_fast = 32.0;                 // yarn (Peng et al., arXiv 2309.00071)
-  double beta_slow = 1.0;                  // yarn
-  double attention_factor = 1.0;           // yarn: cos and sin are multiplied by it
-  bool truncate = true;                    // yarn: round the ramp's ends to whole dimensions
-};
 
 struct ModelConfig {
   std::string architecture;
@@ -38,7 +21,6 @@ struct ModelConfig {
   std::int64_t num_heads = 0;
   std::int64_t num_kv_heads = 0;
   std::int64_t head_dim = 0;
-  std::int64_t max_position = 0;
   float norm_eps = 0.0F;
   bool qkv_bias = false;
   bool output_bias = false;  // of the attention's output projection
@@ -48,11 +30,7 @@ struct ModelConfig {
   std::vector<std::int32_t> sliding_window;  // [num_layers], tokens; 0 = the layer sees everything
   RopeConfig rope;
   std::optional<DType> dtype;  // of the published weights, where the config says so
-  std::string digest;          // SHA-256 of the file, hexadecimal: equal configs have equal digests
-
-  // Without a request for another length, and the most that may be asked for, in tokens.
-  std::int64_t default_context() const;
-  std::int64_t longest_context() const;
+  std::string digest;          // ModelCard::digest
 };
 
 // What families expect of the fields that give a decoder its shape.
@@ -62,10 +40,11 @@ struct ShapeRules {
 };
 
 // The fields that every family reads alike: shape, activation, tied embeddings, rotary embedding, dtype. No layer has
-// a window or a bias yet. Mistakes are left in `fields`.
-ModelConfig read_decoder_config(ConfigFields& fields, const ShapeRules& rules = {});
+// a window or a bias yet. Throws JsonError.
+ModelConfig read_decoder_config(const ModelCard& card, const ShapeRules& rules = {});
 
-// Gives "sliding_window" to the layers from `first_layer` on, or to those that "layer_types" lists.
-void read_windows(ConfigFields& fields, std::int64_t first_layer, ModelConfig& config);
+// Gives "sliding_window" to the layers from `first_layer` on, or to those that "layer_types" lists. `root` is of
+// config.json. Throws JsonError.
+void read_windows(const JsonNode& root, std::int64_t first_layer, ModelConfig& config);
 
 }  // namespace caudal

@@ -18,7 +18,7 @@ std::vector<double> plain_frequencies(double theta, std::int64_t head_dim) {
 double dynamic_theta(const ModelConfig& config, std::int64_t context) {
   const auto dim = static_cast<double>(config.head_dim);
   const double ratio =
-      static_cast<double>(std::max(context, config.max_position)) / static_cast<double>(config.max_position);
+      static_cast<double>(std::max(context, config.rope.max_position)) / static_cast<double>(config.rope.max_position);
   const double stretch = config.rope.factor * ratio - (config.rope.factor - 1.0);
   return config.rope.theta * std::pow(stretch, dim / (dim - 2.0));
 }

@@ -25,9 +25,9 @@ Result<void> check_options(const RunnerOptions& options, const ModelConfig& conf
     return Error{fmt::format("--max-draft-tokens must be from 0 to {}", kMaxDraftTokens), "max-draft-tokens"};
   if (!options.draft_model_dir.empty() && options.max_draft_tokens == 0)
     return Error{"--draft-model needs --max-draft-tokens of at least 1", "draft-model"};
-  if (options.max_context_tokens < 0 || options.max_context_tokens > config.longest_context()) {
+  if (options.max_context_tokens < 0 || options.max_context_tokens > config.rope.longest_context()) {
     return Error{fmt::format("--max-context-tokens must be from 2 to {}, the longest this model reaches",
-                             config.longest_context()),
+                             config.rope.longest_context()),
                  "max-context-tokens"};
   }
   return {};
@@ -45,7 +45,7 @@ StepLimits choose_limits(const RunnerOptions& options, const ModelConfig& config
   const std::int32_t draft_rows = std::min(options.max_draft_tokens * options.max_num_sequences, kMaxDraftRows);
   return {.max_tokens = options.max_tokens_per_step,
           .max_rows = std::min(options.max_num_sequences + draft_rows, options.max_tokens_per_step),
-          .max_context = options.max_context_tokens > 0 ? options.max_context_tokens : config.default_context()};
+          .max_context = options.max_context_tokens > 0 ? options.max_context_tokens : config.rope.default_context()};
 }
 
 // The most new tokens per sequence that the device records for every layer of the model.

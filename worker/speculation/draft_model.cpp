@@ -37,10 +37,10 @@ Result<DraftStartup> plan_draft_model(const ModelChoice& choice, const Backend& 
   start.model = std::move(model).value();
   start.max_sequences = needs.max_sequences;
   start.max_blocks_per_sequence = (needs.max_context + kBlockSize - 1) / kBlockSize;
-  start.plan =
-      plan_model(start.model, {.max_tokens = needs.max_sequences + kCatchUpTokens,
-                               .max_rows = needs.max_sequences,
-                               .max_context = std::min(needs.max_context, start.model.spec.config.longest_context())});
+  start.plan = plan_model(start.model,
+                          {.max_tokens = needs.max_sequences + kCatchUpTokens,
+                           .max_rows = needs.max_sequences,
+                           .max_context = std::min(needs.max_context, start.model.spec.config.rope.longest_context())});
   return start;
 }
 

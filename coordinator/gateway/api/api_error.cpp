@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "coordinator/gateway/api/strict_json.h"
+#include "common/json/strict_json.h"
 
 namespace caudal {
 namespace {

@@ -8,10 +8,11 @@
 #include <limits>
 #include <set>
 
+#include "common/json/strict_json.h"
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_beam.h"
 #include "coordinator/gateway/api/openai_chat.h"
-#include "coordinator/gateway/api/strict_json.h"
+#include "coordinator/gateway/api/present.h"
 
 namespace caudal {
 namespace {
@@ -334,6 +335,12 @@ Result<void> check_together(const json::object& body, ApiRequest& request) {
 }
 
 }  // namespace
+
+Result<json::value> parse_body(std::string_view text) {
+  Result<json::value> body = parse_strict_json(text);
+  if (!body) return Error{fmt::format("The body is {}.", body.error().message), body.error().field};
+  return body;
+}
 
 Result<ApiRequest> parse_api_request(Endpoint endpoint, const json::value& body, const ApiContext& context) {
   if (!body.is_object()) return Error{"The body must be a JSON object.", ""};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/json/value.hpp>
+#include <string_view>
 
 #include "common/result.h"
 #include "coordinator/gateway/api/api_request.h"
@@ -14,6 +15,9 @@ struct ApiContext {
   std::int32_t vocab_size = 0;
   SamplingParams default_sampling;  // from generation_config.json
 };
+
+// The JSON of a body (see parse_strict_json).
+Result<boost::json::value> parse_body(std::string_view text);
 
 // Every Error names the field, with its path ("messages[1].content"), and never repeats what the client sent.
 // Fields this server knows but cannot honour are refused (limits.h), unknown ones are ignored; null means absent.

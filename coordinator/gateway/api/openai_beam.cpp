@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "coordinator/gateway/api/limits.h"
-#include "coordinator/gateway/api/strict_json.h"
+#include "coordinator/gateway/api/present.h"
 
 namespace caudal {
 namespace {

@@ -6,8 +6,9 @@
 #include <array>
 #include <string_view>
 
+#include "common/json/strict_json.h"
 #include "coordinator/gateway/api/limits.h"
-#include "coordinator/gateway/api/strict_json.h"
+#include "coordinator/gateway/api/present.h"
 
 namespace caudal {
 namespace {

@@ -3,11 +3,9 @@
 // a request cannot bring one. Parsed once at load; render() may run on any number of threads.
 #pragma once
 
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
+#include <boost/json/fwd.hpp>
 #include <chrono>
 #include <cstddef>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,9 +27,9 @@ struct ChatTemplateInput {
   bool add_generation_prompt = true;
   std::optional<std::string> bos_token;  // none: undefined in the template
   std::optional<std::string> eos_token;
-  std::chrono::system_clock::time_point now;  // for strftime_now(), as UTC
-  size_t max_output_bytes = size_t{4} << 20;  // 4 x the context length in bytes is plenty
-  std::chrono::milliseconds max_time{100};    // wall time
+  std::chrono::system_clock::time_point now;            // for strftime_now(), as UTC
+  std::size_t max_output_bytes = std::size_t{4} << 20;  // 4 x the context length in bytes is plenty
+  std::chrono::milliseconds max_time{100};              // wall time
 };
 
 class ChatTemplate {
@@ -48,10 +46,5 @@ class ChatTemplate {
 
   std::shared_ptr<const jinja::ast::Template> parsed_;  // shared by copies of this object; immutable
 };
-
-// The template of a model directory: chat_template.jinja, else "chat_template" of
-// tokenizer_config.json (text, or a list of {name, template} with one named "default").
-// The error's field is the file at fault.
-Result<ChatTemplate> load_chat_template(const std::filesystem::path& model_dir);
 
 }  // namespace caudal

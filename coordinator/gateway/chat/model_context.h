@@ -3,33 +3,27 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
-#include <vector>
 
+#include "common/model_files/model_card.h"
 #include "common/result.h"
 #include "common/tokenizer/tokenizer.h"
-#include "coordinator/gateway/api/api_request.h"
+#include "coordinator/gateway/chat/chat_template.h"
 
 namespace caudal {
 
 struct ModelContext {
   std::string served_name;  // what clients call it
-  std::string digest;       // model_digest() of its config.json
+  ModelCard card;           // with the tokenizer's end token where the model's files name none
   std::shared_ptr<const Tokenizer> tokenizer;
-  // The checkpoint's chat template; empty when it has none (chat is then refused). Errors are the client's.
-  std::function<Result<std::string>(const ChatInput&)> render_chat;
-  SamplingParams default_sampling;      // from generation_config.json
-  std::vector<TokenId> eos_token_ids;   // end a sequence unless ignore_eos
-  std::int32_t vocab_size = 0;          // of the model: ids of prompts are below it
-  std::int32_t max_context_tokens = 0;  // prompt and output together
-  std::int64_t created = 0;             // Unix seconds, for /v1/models
+  std::optional<ChatTemplate> chat_template;  // the checkpoint's own; without one chat is refused
+  std::int64_t created = 0;                   // Unix seconds, for /v1/models
 };
 
-// Fills default_sampling and eos_token_ids from generation_config.json, and what config.json alone says: vocab_size,
-// max_context_tokens and, failing the first file, eos_token_id. Both files are in `model_dir`; the first is optional.
-// Errors name the file and the field.
-Result<void> load_model_defaults(const std::filesystem::path& model_dir, ModelContext& model);
+// From the files of a model directory. A model without a usable chat template serves completions only. Errors name
+// the file and the field.
+Result<ModelContext> load_model_context(const std::filesystem::path& model_dir, std::string served_name);
 
 }  // namespace caudal

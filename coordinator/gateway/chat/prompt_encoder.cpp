@@ -6,51 +6,64 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 
 #include "common/text/unicode.h"
+#include "coordinator/gateway/api/limits.h"
 
 namespace caudal {
 namespace {
 
 namespace json = boost::json;
 
-bool contains(const json::value& value, std::string_view text) {
-  if (const json::string* string = value.if_string())
-    return std::string_view(*string).find(text) != std::string_view::npos;
-  if (const json::array* items = value.if_array()) {
-    return std::any_of(items->begin(), items->end(), [&](const json::value& item) { return contains(item, text); });
-  }
-  if (const json::object* object = value.if_object()) {
-    return std::any_of(object->begin(), object->end(), [&](const auto& member) {
-      return std::string_view(member.key()).find(text) != std::string_view::npos || contains(member.value(), text);
-    });
-  }
-  return false;
+constexpr std::chrono::seconds kMaxRenderTime{1};
+
+template <typename Predicate>
+bool any_string(const json::value& value, const Predicate& predicate);
+
+template <typename Predicate>
+bool any_string(const json::array& items, const Predicate& predicate) {
+  return std::any_of(items.begin(), items.end(), [&](const json::value& item) { return any_string(item, predicate); });
+}
+
+template <typename Predicate>
+bool any_string(const json::object& object, const Predicate& predicate) {
+  return std::any_of(object.begin(), object.end(), [&](const auto& member) {
+    return predicate(std::string_view(member.key())) || any_string(member.value(), predicate);
+  });
 }
 
 template <typename Predicate>
 bool any_string(const json::value& value, const Predicate& predicate) {
   if (const json::string* string = value.if_string()) return predicate(std::string_view(*string));
-  if (const json::array* items = value.if_array()) {
-    return std::any_of(items->begin(), items->end(),
-                       [&](const json::value& item) { return any_string(item, predicate); });
-  }
-  if (const json::object* object = value.if_object()) {
-    return std::any_of(object->begin(), object->end(), [&](const auto& member) {
-      return predicate(std::string_view(member.key())) || any_string(member.value(), predicate);
-    });
-  }
+  if (const json::array* items = value.if_array()) return any_string(*items, predicate);
+  if (const json::object* object = value.if_object()) return any_string(*object, predicate);
   return false;
 }
 
+template <typename Predicate>
+bool any_string(const ChatInput& chat, const Predicate& predicate) {
+  return any_string(chat.messages, predicate) || any_string(chat.tools, predicate) ||
+         any_string(chat.template_kwargs, predicate);
+}
+
 // One of Unicode's 32 noncharacters of Arabic Presentation Forms-A that the client did not use, or "".
-std::string choose_guard(const json::value& everything) {
+std::string choose_guard(const ChatInput& chat) {
   for (char32_t candidate = 0xFDD0; candidate <= 0xFDEF; ++candidate) {
     std::string guard;
     append_utf8(guard, candidate);
-    if (!contains(everything, guard)) return guard;
+    if (!any_string(chat, [&](std::string_view text) { return text.find(guard) != std::string_view::npos; })) {
+      return guard;
+    }
   }
   return "";
+}
+
+std::optional<std::string> token_text(const Tokenizer& tokenizer, std::optional<TokenId> id) {
+  const auto text = id ? tokenizer.id_to_token(*id) : std::nullopt;
+  return text ? std::optional<std::string>(*text) : std::nullopt;
 }
 
 // Cuts the rendered text behind the last message, so that the model goes on with it.
@@ -120,20 +133,25 @@ std::string PromptEncoder::guarded(std::string_view text, std::string_view guard
   return out;
 }
 
+json::array PromptEncoder::guarded(const json::array& items, std::string_view guard) const {
+  json::array out;
+  out.reserve(items.size());
+  for (const json::value& item : items) out.push_back(guarded(item, guard));
+  return out;
+}
+
+json::object PromptEncoder::guarded(const json::object& object, std::string_view guard) const {
+  json::object out;
+  for (const auto& member : object) {
+    out[guarded(std::string_view(member.key()), guard)] = guarded(member.value(), guard);
+  }
+  return out;
+}
+
 json::value PromptEncoder::guarded(const json::value& value, std::string_view guard) const {
   if (const json::string* string = value.if_string()) return json::value(guarded(std::string_view(*string), guard));
-  if (const json::array* items = value.if_array()) {
-    json::array out;
-    for (const json::value& item : *items) out.push_back(guarded(item, guard));
-    return out;
-  }
-  if (const json::object* object = value.if_object()) {
-    json::object out;
-    for (const auto& member : *object) {
-      out[guarded(std::string_view(member.key()), guard)] = guarded(member.value(), guard);
-    }
-    return out;
-  }
+  if (const json::array* items = value.if_array()) return guarded(*items, guard);
+  if (const json::object* object = value.if_object()) return guarded(*object, guard);
   return value;
 }
 
@@ -175,25 +193,39 @@ std::vector<TokenId> PromptEncoder::encode_guarded(std::string_view text, std::s
 }
 
 Result<std::vector<TokenId>> PromptEncoder::encode_chat(const ChatInput& chat) const {
-  if (!model_.render_chat) return Error{"The served model has no chat template; use /v1/completions.", "messages"};
-  const json::value everything = json::array{chat.messages, chat.tools, chat.template_kwargs, nullptr};
-  std::string guard;
+  if (!model_.chat_template) return Error{"The served model has no chat template; use /v1/completions.", "messages"};
+  if (!any_string(chat, [&](std::string_view text) { return needs_guard(text); })) return render_and_encode(chat, "");
+  const std::string guard = choose_guard(chat);
+  if (guard.empty()) return Error{"It holds too many different noncharacters.", "messages"};
   ChatInput safe = chat;
-  if (any_string(everything, [&](std::string_view text) { return needs_guard(text); })) {
-    guard = choose_guard(everything);
-    if (guard.empty()) return Error{"It holds too many different noncharacters.", "messages"};
-    safe.messages = guarded(json::value(chat.messages), guard).get_array();
-    safe.tools = guarded(json::value(chat.tools), guard).get_array();
-    safe.template_kwargs = guarded(json::value(chat.template_kwargs), guard).get_object();
-  }
-  Result<std::string> rendered = model_.render_chat(safe);
+  safe.messages = guarded(chat.messages, guard);
+  safe.tools = guarded(chat.tools, guard);
+  safe.template_kwargs = guarded(chat.template_kwargs, guard);
+  return render_and_encode(safe, guard);
+}
+
+Result<std::vector<TokenId>> PromptEncoder::render_and_encode(const ChatInput& chat, std::string_view guard) const {
+  Result<std::string> rendered = render(chat);
   if (!rendered) return Error{rendered.error().message, "messages"};
   std::string text = std::move(rendered).value();
-  if (chat.continue_final_message && !cut_behind_final_message(safe.messages, text)) {
+  if (chat.continue_final_message && !cut_behind_final_message(chat.messages, text)) {
     return Error{"The template does not end with the last message.", "continue_final_message"};
   }
   if (guard.empty()) return model_.tokenizer->encode(text, {.add_special_tokens = false, .parse_special = true});
   return encode_guarded(text, guard);
+}
+
+Result<std::string> PromptEncoder::render(const ChatInput& chat) const {
+  const NamedTokens& named = model_.tokenizer->named_tokens();
+  return model_.chat_template->render({.messages = &chat.messages,
+                                       .tools = chat.tools.empty() ? nullptr : &chat.tools,
+                                       .variables = &chat.template_kwargs,
+                                       .add_generation_prompt = chat.add_generation_prompt,
+                                       .bos_token = token_text(*model_.tokenizer, named.bos),
+                                       .eos_token = token_text(*model_.tokenizer, named.eos),
+                                       .now = std::chrono::system_clock::now(),
+                                       .max_output_bytes = 2 * kDefaultMaxBodyBytes,
+                                       .max_time = kMaxRenderTime});
 }
 
 }  // namespace caudal

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "coordinator/gateway/api/api_request.h"
 #include "coordinator/gateway/chat/model_context.h"
 
 namespace caudal {
@@ -29,7 +30,11 @@ class PromptEncoder {
   bool may_start_control(std::string_view text) const;
   bool needs_guard(std::string_view text) const;
   std::string guarded(std::string_view text, std::string_view guard) const;
+  boost::json::array guarded(const boost::json::array& items, std::string_view guard) const;
+  boost::json::object guarded(const boost::json::object& object, std::string_view guard) const;
   boost::json::value guarded(const boost::json::value& value, std::string_view guard) const;
+  Result<std::vector<TokenId>> render_and_encode(const ChatInput& chat, std::string_view guard) const;
+  Result<std::string> render(const ChatInput& chat) const;
   std::vector<TokenId> encode_guarded(std::string_view text, std::string_view guard) const;
   std::pair<TokenId, std::size_t> longest_control(std::string_view text) const;
 

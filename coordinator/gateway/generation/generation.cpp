@@ -53,9 +53,9 @@ struct Generation::Part {
 };
 
 std::int32_t served_context_tokens(const GenerationContext& context) {
-  const std::int32_t joined = context.service.status().max_context_tokens;
-  const std::int32_t of_model = context.model.max_context_tokens;
-  return joined > 0 ? std::min(joined, of_model) : of_model;
+  const std::int64_t joined = context.service.status().max_context_tokens;
+  const RopeConfig& rope = context.model.card.rope;
+  return static_cast<std::int32_t>(joined > 0 ? std::min(joined, rope.longest_context()) : rope.default_context());
 }
 
 Generation::Generation(const GenerationContext& context, ApiRequest request, Clock::time_point arrival)
@@ -107,7 +107,8 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.request.stop.stop_token_ids = request_.stop_token_ids;
   if (!request_.ignore_eos) {
     auto& stops = part.request.stop.stop_token_ids;
-    stops.insert(stops.end(), context_.model.eos_token_ids.begin(), context_.model.eos_token_ids.end());
+    const std::vector<TokenId>& eos = context_.model.card.eos_token_ids;
+    stops.insert(stops.end(), eos.begin(), eos.end());
   }
   part.request.num_sequences = request_.best_of;
   part.request.beam = request_.beam;
@@ -260,7 +261,8 @@ void Generation::cancel() {
 Intake take_request(const GenerationContext& context, Endpoint endpoint, const Result<boost::json::value>& body,
                     Generation::Clock::time_point arrival) {
   if (!body) return {nullptr, invalid_request(body.error())};
-  const ApiContext limits{context.model.vocab_size, context.model.default_sampling};
+  const ModelCard& card = context.model.card;
+  const ApiContext limits{static_cast<std::int32_t>(card.vocab_size), card.default_sampling};
   Result<ApiRequest> request = parse_api_request(endpoint, body.value(), limits);
   if (!request) return {nullptr, invalid_request(request.error())};
   if (!request.value().model.empty() && request.value().model != context.model.served_name) {

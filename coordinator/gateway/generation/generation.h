@@ -38,7 +38,8 @@ struct GenerationContext {
   Metrics& metrics;
 };
 
-// Tokens of prompt and output together: what the model allows, or less where a replica's cache holds less.
+// Tokens of prompt and output together: what the replicas serve, or while there is none what a worker serves unless its
+// operator or its memory says otherwise.
 std::int32_t served_context_tokens(const GenerationContext& context);
 
 class Generation {

@@ -11,7 +11,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <ctime>
 
-#include "coordinator/gateway/api/strict_json.h"
+#include "coordinator/gateway/api/openai_api.h"
 #include "coordinator/gateway/http/http_session.h"
 #include "coordinator/gateway/http/openai_response.h"
 
@@ -75,7 +75,7 @@ asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, Endpoint e
   job->body = std::move(exchange.body);
   const bool accepted = shared_.pool.try_submit(
       [job, endpoint, wake = waker(), arrival = exchange.arrival, &context = shared_.generation] {
-        job->intake = contain([&] { return take_request(context, endpoint, parse_strict_json(job->body), arrival); });
+        job->intake = contain([&] { return take_request(context, endpoint, parse_body(job->body), arrival); });
         job->done = true;
         wake();
       });

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "coordinator/gateway/api/strict_json.h"
+#include "common/json/strict_json.h"
 #include "coordinator/gateway/generation/token_text.h"
 
 namespace caudal {

@@ -219,18 +219,14 @@ inline ModelContext byte_model() {
   ModelContext model;
   model.served_name = "byte-model";
   model.tokenizer = std::make_shared<ByteTokenizer>();
-  model.vocab_size = ByteTokenizer::kVocabSize;
-  model.max_context_tokens = 2000;
-  model.eos_token_ids = {ByteTokenizer::kEnd};
-  model.render_chat = [](const ChatInput& chat) -> Result<std::string> {
-    std::string text = "<|bos|>";
-    for (const auto& message : chat.messages) {
-      text += "<|" + std::string(message.at("role").as_string()) + "|>";
-      if (message.at("content").is_string()) text += message.at("content").as_string();
-      text += "<|end|>";
-    }
-    return chat.add_generation_prompt ? text + "<|assistant|>" : text;
-  };
+  model.card.vocab_size = ByteTokenizer::kVocabSize;
+  model.card.rope.max_position = 2000;
+  model.card.eos_token_ids = {ByteTokenizer::kEnd};
+  model.chat_template = ChatTemplate::parse(
+                            "{{ bos_token }}{% for message in messages %}<|{{ message.role }}|>"
+                            "{{ message.content or '' }}<|end|>{% endfor %}"
+                            "{% if add_generation_prompt %}<|assistant|>{% endif %}")
+                            .value();
   return model;
 }
 

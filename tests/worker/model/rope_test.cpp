@@ -27,7 +27,7 @@ ModelConfig config_of(const boost::json::object& entry) {
                                 {"rms_norm_eps", 1e-5}};
   for (const char* field : {"head_dim", "rope_theta", "max_position_embeddings", "rope_scaling"})
     config[field] = entry.at(field);
-  return read_model_spec(boost::json::serialize(config), known_families()).value().config;
+  return read_model_spec(parse_model_card(boost::json::serialize(config)).value(), known_families()).value().config;
 }
 
 TEST(Rope, EveryPublishedScaling) {

@@ -9,42 +9,40 @@
 #include "worker/model/blocks/attention.h"
 #include "worker/model/blocks/mlp.h"
 #include "worker/model/blocks/norm.h"
-#include "worker/model/config_fields.h"
 #include "worker/model/families/registry.h"
 
 namespace caudal {
 namespace {
 
-ModelConfig read_llama(ConfigFields& fields) {
-  ModelConfig config = read_decoder_config(fields, {.needs_kv_heads = false});
-  config.qkv_bias = config.output_bias = fields.flag_or("attention_bias", false);
-  config.mlp_bias = fields.flag_or("mlp_bias", false);
+ModelConfig read_llama(const ModelCard& card) {
+  ModelConfig config = read_decoder_config(card, {.needs_kv_heads = false});
+  config.qkv_bias = config.output_bias = card.config().flag("attention_bias", false);
+  config.mlp_bias = card.config().flag("mlp_bias", false);
   return config;
 }
 
-ModelConfig read_mistral(ConfigFields& fields) {
-  ModelConfig config = read_decoder_config(fields);
-  read_windows(fields, 0, config);
+ModelConfig read_mistral(const ModelCard& card) {
+  ModelConfig config = read_decoder_config(card);
+  read_windows(card.config(), 0, config);
   return config;
 }
 
-void read_qwen_windows(ConfigFields& fields, ModelConfig& config) {
-  if (fields.flag_or("use_sliding_window", false))
-    read_windows(fields, fields.count_or("max_window_layers", 28), config);
+void read_qwen_windows(const JsonNode& root, ModelConfig& config) {
+  if (root.flag("use_sliding_window", false)) read_windows(root, root.count("max_window_layers", 28), config);
 }
 
-ModelConfig read_qwen2(ConfigFields& fields) {
-  ModelConfig config = read_decoder_config(fields);
+ModelConfig read_qwen2(const ModelCard& card) {
+  ModelConfig config = read_decoder_config(card);
   config.qkv_bias = true;
-  read_qwen_windows(fields, config);
+  read_qwen_windows(card.config(), config);
   return config;
 }
 
-ModelConfig read_qwen3(ConfigFields& fields) {
-  ModelConfig config = read_decoder_config(fields, {.needs_head_dim = true});
-  config.qkv_bias = config.output_bias = fields.flag_or("attention_bias", false);
+ModelConfig read_qwen3(const ModelCard& card) {
+  ModelConfig config = read_decoder_config(card, {.needs_head_dim = true});
+  config.qkv_bias = config.output_bias = card.config().flag("attention_bias", false);
   config.qk_norm = true;
-  read_qwen_windows(fields, config);
+  read_qwen_windows(card.config(), config);
   return config;
 }
 

@@ -10,8 +10,8 @@
 #include <limits>
 #include <tuple>
 
+#include "common/json/strict_json.h"
 #include "coordinator/gateway/api/limits.h"
-#include "coordinator/gateway/api/strict_json.h"
 #include "coordinator/gateway/zmq/proto_json.h"
 #include "proto/gateway.pb.h"
 #include "tests/coordinator/gateway/leaks.h"

@@ -7,7 +7,7 @@
 #include <new>
 #include <random>
 
-#include "coordinator/gateway/api/strict_json.h"
+#include "common/json/strict_json.h"
 #include "coordinator/gateway/generation/token_text.h"
 #include "coordinator/gateway/http/openai_response.h"
 #include "tests/coordinator/gateway/scripted_service.h"
@@ -71,7 +71,7 @@ TEST(PromptEncoder, ContinuesTheFinalMessage) {
 
 TEST(PromptEncoder, NoTemplateIsTheClientsError) {
   ModelContext model = byte_model();
-  model.render_chat = nullptr;
+  model.chat_template = std::nullopt;
   EXPECT_EQ(PromptEncoder(model).encode_chat(one_message("a")).error().field, "messages");
 }
 

@@ -76,47 +76,5 @@ TEST(ChatTemplate, RendersOnManyThreads) {
   EXPECT_EQ(num_same, std::vector<int>(4, 20));
 }
 
-class LoadChatTemplate : public ::testing::Test {
- protected:
-  void SetUp() override { std::filesystem::create_directories(dir_); }
-  void TearDown() override { std::filesystem::remove_all(dir_); }
-
-  void write(const char* name, const std::string& content) { std::ofstream(dir_ / name) << content; }
-  std::string load_and_render() {
-    const json::array messages = conversation();
-    ChatTemplateInput input;
-    input.messages = &messages;
-    const Result<ChatTemplate> loaded = load_chat_template(dir_);
-    if (!loaded.ok()) return loaded.error().field + ": " + loaded.error().message;
-    return loaded.value().render(input).value();
-  }
-
-  const std::filesystem::path dir_ =
-      std::filesystem::temp_directory_path() / ("caudal_chat_template_" + std::to_string(getpid()));
-};
-
-TEST_F(LoadChatTemplate, PrefersTheTemplateFile) {
-  EXPECT_EQ(load_and_render(), "tokenizer_config.json: cannot read the file");
-  write("tokenizer_config.json", R"({"chat_template": "config {{ messages[0].content }}"})");
-  EXPECT_EQ(load_and_render(), "config hi");
-  write("chat_template.jinja", "file {{ messages[0].content }}");
-  EXPECT_EQ(load_and_render(), "file hi");
-  write("chat_template.jinja", "{% if %}");
-  EXPECT_EQ(load_and_render(), "chat_template.jinja: expected an expression, got end of the tag (line 1)");
-}
-
-TEST_F(LoadChatTemplate, ReadsNamedTemplatesAndNamesWhatIsWrong) {
-  write("tokenizer_config.json",
-        R"({"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]})");
-  EXPECT_EQ(load_and_render(), "d");
-  write("tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": "r"}]})");
-  EXPECT_EQ(load_and_render(),
-            "tokenizer_config.json: 'chat_template' is neither text nor a list with a template named 'default'");
-  write("tokenizer_config.json", "{}");
-  EXPECT_EQ(load_and_render(), "tokenizer_config.json: the model has no chat template");
-  write("tokenizer_config.json", "{");
-  EXPECT_EQ(load_and_render(), "tokenizer_config.json: the file is not valid JSON");
-}
-
 }  // namespace
 }  // namespace caudal

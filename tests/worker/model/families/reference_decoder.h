@@ -115,7 +115,7 @@ class ReferenceDecoder {
   // Norm and rotation of every head in place.
   void prepare_heads(Vector& heads, const Vector& norm, std::size_t position) const {
     const auto d = static_cast<std::size_t>(config_.head_dim);
-    const std::vector<double> frequencies = rope_frequencies(config_, config_.max_position);
+    const std::vector<double> frequencies = rope_frequencies(config_, config_.rope.max_position);
     for (std::size_t begin = 0; begin < heads.size(); begin += d) {
       Vector head(heads.begin() + static_cast<std::ptrdiff_t>(begin),
                   heads.begin() + static_cast<std::ptrdiff_t>(begin + d));

@@ -16,16 +16,15 @@
 #include "worker/model/blocks/attention.h"
 #include "worker/model/blocks/mlp.h"
 #include "worker/model/blocks/norm.h"
-#include "worker/model/config_fields.h"
 #include "worker/model/plan/model_plan.h"
 
 namespace caudal {
 namespace {
 
-ModelConfig read_parallel(ConfigFields& fields) {
-  ModelConfig config = read_decoder_config(fields);
-  const auto window = static_cast<std::int32_t>(fields.count("local_window"));
-  const std::int64_t global = fields.count("global_layer");
+ModelConfig read_parallel(const ModelCard& card) {
+  ModelConfig config = read_decoder_config(card);
+  const auto window = static_cast<std::int32_t>(card.config().count("local_window"));
+  const std::int64_t global = card.config().count("global_layer");
   for (std::int64_t i = 0; i < std::ssize(config.sliding_window); ++i)
     config.sliding_window[static_cast<std::size_t>(i)] = i == global ? 0 : window;
   return config;

@@ -1,5 +1,5 @@
 // The strict JSON door: what it accepts, what it refuses, and that refusing is quick.
-#include "coordinator/gateway/api/strict_json.h"
+#include "common/json/strict_json.h"
 
 #include <gtest/gtest.h>
 
@@ -114,8 +114,18 @@ TEST(StrictJson, BoundsTheMembersOfAnObject) {
     }
     return text + "}";
   };
-  EXPECT_TRUE(parse_strict_json(object(kMaxJsonMembers)).ok());
-  EXPECT_FALSE(parse_strict_json(object(kMaxJsonMembers + 1)).ok());
+  EXPECT_TRUE(parse_strict_json(object(4096)).ok());
+  EXPECT_FALSE(parse_strict_json(object(4097)).ok());
+  EXPECT_TRUE(parse_strict_json(object(4097), kFileJson).ok());
+}
+
+// A vocabulary has more entries than any request, and tokens may hold any character.
+TEST(StrictJson, FilesMayHoldMore) {
+  const auto value = parse_strict_json("[\"a\\u0000\"]", kFileJson);
+  ASSERT_TRUE(value.ok());
+  EXPECT_EQ(value.value().at(0).as_string().size(), 2U);
+  EXPECT_FALSE(parse_strict_json(R"({"a":1,"a":2})", kFileJson).ok());
+  EXPECT_FALSE(parse_strict_json(repeat("[", 33) + repeat("]", 33), kFileJson).ok());
 }
 
 TEST(StrictJson, LargeInputsTakeLinearTime) {

@@ -1,0 +1,63 @@
+#include "common/model_files/text_files.h"
+
+#include <optional>
+
+#include "common/model_files/json_file.h"
+#include "common/tokenizer/hf_json.h"
+
+namespace caudal {
+namespace {
+
+constexpr char kTokenizerFile[] = "tokenizer.json";
+constexpr char kConfigFile[] = "tokenizer_config.json";
+constexpr char kTemplateFile[] = "chat_template.jinja";
+
+std::optional<JsonFile> read_config(const std::filesystem::path& model_dir) {
+  if (!std::filesystem::exists(model_dir / kConfigFile)) return std::nullopt;
+  return read_json_file(model_dir, kConfigFile);
+}
+
+std::string configured_template(const JsonNode& config) {
+  const std::optional<JsonNode> entry = config.find("chat_template");
+  if (!entry) config.fail("has no chat template");
+  if (entry->is_string()) return std::string(entry->string());
+  for (std::size_t i = 0; entry->is_array() && i < entry->size(); ++i) {
+    const JsonNode named = entry->at(i);
+    if (named.text("name", "") == "default") return std::string(named.at("template").string());
+  }
+  entry->fail("is neither a text nor a list with a template named 'default'");
+}
+
+Result<ChatTemplateSource> find_chat_template(const std::filesystem::path& model_dir,
+                                              const std::optional<JsonFile>& config) {
+  try {
+    if (std::filesystem::exists(model_dir / kTemplateFile)) {
+      return ChatTemplateSource{read_text_file(model_dir, kTemplateFile), kTemplateFile};
+    }
+    if (!config) throw JsonError{"is missing", "", kConfigFile};
+    return ChatTemplateSource{configured_template(config->root()), kConfigFile};
+  } catch (const JsonError& error) {
+    return error.in_file();
+  }
+}
+
+}  // namespace
+
+Result<TextFiles> load_text_files(const std::filesystem::path& model_dir) {
+  try {
+    const JsonFile tokenizer = read_json_file(model_dir, kTokenizerFile);
+    const std::optional<JsonFile> config = read_config(model_dir);
+    const std::optional<JsonNode> config_root = config ? std::optional(config->root()) : std::nullopt;
+    return TextFiles{read_hf_tokenizer(tokenizer.root(), config_root), find_chat_template(model_dir, config)};
+  } catch (const JsonError& error) {
+    return error.in_file();
+  }
+}
+
+Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& model_dir) {
+  Result<TextFiles> files = load_text_files(model_dir);
+  if (!files) return files.error();
+  return std::move(files.value().tokenizer);
+}
+
+}  // namespace caudal

@@ -1,0 +1,73 @@
+// Where the tokenizer and the chat template of a model directory come from.
+#include "common/model_files/text_files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace caudal {
+namespace {
+
+using ::testing::StartsWith;
+
+constexpr char kTokenizer[] = R"({"model":{"type":"BPE","vocab":{"a":0},"merges":[]}})";
+
+class TextFilesTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = ::testing::TempDir() + "caudal-text-files-XXXXXX";
+    dir_ = mkdtemp(name.data());
+  }
+  void TearDown() override { std::filesystem::remove_all(dir_); }
+
+  void write(const std::string& name, const std::string& text) { std::ofstream(dir_ / name) << text; }
+
+  std::string refusal() const {
+    const Result<TextFiles> files = load_text_files(dir_);
+    return files ? "none" : files.error().message;
+  }
+  // "FILE: text", or why there is none.
+  std::string chat_template() const {
+    const Result<TextFiles> files = load_text_files(dir_);
+    if (!files) return files.error().message;
+    const Result<ChatTemplateSource>& source = files.value().chat_template;
+    return source ? source.value().file + ": " + source.value().text : source.error().message;
+  }
+
+  std::filesystem::path dir_;
+};
+
+TEST_F(TextFilesTest, Tokenizer) {
+  EXPECT_THAT(refusal(), StartsWith("tokenizer.json: cannot be read"));
+  write("tokenizer.json", "{");
+  EXPECT_THAT(refusal(), StartsWith("tokenizer.json: is not valid JSON"));
+  write("tokenizer.json", R"({"model":{"type":"Unigram"}})");
+  EXPECT_EQ(refusal(), "tokenizer.json: model.type 'Unigram' is not supported; known: BPE");
+  write("tokenizer.json", kTokenizer);
+  EXPECT_EQ(refusal(), "none");
+  write("tokenizer_config.json", R"({"added_tokens_decoder":{"x":{}}})");
+  EXPECT_EQ(refusal(), "tokenizer_config.json: added_tokens_decoder.x the key is not a token id");
+}
+
+TEST_F(TextFilesTest, ChatTemplate) {
+  write("tokenizer.json", kTokenizer);
+  EXPECT_EQ(chat_template(), "tokenizer_config.json: is missing");
+  write("tokenizer_config.json", "{}");
+  EXPECT_EQ(chat_template(), "tokenizer_config.json: has no chat template");
+  write("tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": "r"}]})");
+  EXPECT_EQ(chat_template(),
+            "tokenizer_config.json: chat_template is neither a text nor a list with a template named 'default'");
+  write("tokenizer_config.json",
+        R"({"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]})");
+  EXPECT_EQ(chat_template(), "tokenizer_config.json: d");
+  write("tokenizer_config.json", R"({"chat_template": "c"})");
+  EXPECT_EQ(chat_template(), "tokenizer_config.json: c");
+  write("chat_template.jinja", "file");
+  EXPECT_EQ(chat_template(), "chat_template.jinja: file");
+}
+
+}  // namespace
+}  // namespace caudal
