@@ -29,11 +29,6 @@ Expect& Expect::dtype(const char* name, const Tensor& tensor, DType expected) {
   return *this;
 }
 
-Expect& Expect::float_dtype(const char* name, const Tensor& tensor) {
-  if (tensor.dtype() != DType::kF32 && tensor.dtype() != DType::kBF16) fail(name, tensor, "expected f32 or bf16");
-  return *this;
-}
-
 Expect& Expect::contiguous(const char* name, const Tensor& tensor) {
   if (!tensor.contiguous()) fail(name, tensor, "expected contiguous rows");
   return *this;

@@ -39,7 +39,6 @@ class Expect {
 
   Expect& shape(const char* name, const Tensor& tensor, std::initializer_list<DimRef> dims);
   Expect& dtype(const char* name, const Tensor& tensor, DType expected);
-  Expect& float_dtype(const char* name, const Tensor& tensor);  // f32 or bf16
   Expect& contiguous(const char* name, const Tensor& tensor);
   Expect& that(bool condition, const char* message);
 

@@ -1,7 +1,8 @@
-// Ops that only move rows: embedding, gather, cache block copies, host copies.
+// What only moves rows: embedding, gather, sampled tokens, cache block copies, host copies.
 #include <cstring>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/expect.h"
 
@@ -37,47 +38,40 @@ void CpuBackend::zero(const Tensor& destination) {
   }
 }
 
-void CpuBackend::embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) {
-  Dim num_tokens("num_tokens"), rows("rows"), hidden("hidden");
-  Expect expect("embedding");
-  expect.shape("token_ids", token_ids, {num_tokens}).dtype("token_ids", token_ids, DType::kI32);
-  expect.shape("table", table, {rows, hidden}).shape("out", out, {num_tokens, hidden});
-  expect.dtype("out", out, table.dtype());
-  for_rows(*context_, out, [&](std::int64_t begin, std::int64_t end) {
+void compute(CpuContext& context, const op::Embedding& o) {
+  for_rows(context, o.out, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t token = begin; token < end; ++token) {
-      const std::int64_t row = token_ids.as<std::int32_t>()[token] - first_token;
-      if (row >= 0 && row < *rows) {
-        std::memcpy(row_address(out, token), row_address(table, row), row_bytes(out));
+      const std::int64_t row = o.token_ids.as<std::int32_t>()[token] - o.first_token;
+      if (row >= 0 && row < o.table.dim(0)) {
+        std::memcpy(row_address(o.out, token), row_address(o.table, row), row_bytes(o.out));
       } else {
-        std::memset(row_address(out, token), 0, row_bytes(out));
+        std::memset(row_address(o.out, token), 0, row_bytes(o.out));
       }
     }
   });
 }
 
-void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) {
-  Dim num_tokens("num_tokens"), hidden("hidden"), n("n");
-  Expect expect("gather_rows");
-  expect.shape("x", x, {num_tokens, hidden}).shape("rows", rows, {n}).shape("out", out, {n, hidden});
-  expect.dtype("rows", rows, DType::kI32).dtype("out", out, x.dtype());
-  for_rows(*context_, out, [&](std::int64_t begin, std::int64_t end) {
+void compute(CpuContext& context, const op::GatherRows& o) {
+  for_rows(context, o.out, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t row = rows.as<std::int32_t>()[i];
-      CHECK(row >= 0 && row < *num_tokens);
-      std::memcpy(row_address(out, i), row_address(x, row), row_bytes(out));
+      const std::int64_t row = o.rows.as<std::int32_t>()[i];
+      CHECK(row >= 0 && row < o.x.dim(0));
+      std::memcpy(row_address(o.out, i), row_address(o.x, row), row_bytes(o.out));
     }
   });
 }
 
+void compute(CpuContext&, const op::InsertSampled& o) {
+  for (TokenId& id : std::span(o.token_ids.as<TokenId>(), static_cast<std::size_t>(o.token_ids.dim(0)))) {
+    if (id >= 0) continue;
+    CHECK(-1 - id < o.sampled.dim(0));
+    id = o.sampled.as<TokenId>()[-1 - id];
+  }
+}
+
 void CpuBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) {
-  Dim sources("sources"), destinations("destinations"), block_size("block_size", kBlockSize),
-      num_kv_heads("num_kv_heads"), head_dim("head_dim");
-  Expect expect("copy_blocks");
-  expect.shape("from", from, {sources, block_size, num_kv_heads, head_dim});
-  expect.shape("to", to, {destinations, block_size, num_kv_heads, head_dim}).dtype("to", to, from.dtype());
+  check_copy_blocks(copies, from, to);
   for (const BlockCopy& copy : copies) {  // in order: a copy may read what an earlier one wrote
-    CHECK(copy.source >= 0 && copy.source < *sources);
-    CHECK(copy.destination >= 0 && copy.destination < *destinations);
     std::byte* const source = row_address(from, copy.source);
     std::byte* const destination = row_address(to, copy.destination);
     if (source != destination) std::memcpy(destination, source, row_bytes(from));

@@ -5,6 +5,8 @@
 
 #include <fstream>
 
+#include "kernels/cpu/attention/attention.h"
+#include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/make_cpu.h"
 #include "kernels/cpu/memory.h"
 
@@ -36,8 +38,15 @@ DeviceInfo CpuBackend::info() const {
   info.name = fmt::format("cpu: {}, {} threads, {}", cpu_model(), context_->num_threads(), isa_name(context_->isa()));
   info.total_memory_bytes = memory.total_bytes;
   info.free_memory_bytes = memory.free_bytes;
-  info.is_host = true;
   return info;
+}
+
+DeviceTraits CpuBackend::traits() const {
+  return {.is_host = true, .queues = false, .keys_before_window = kKvTile, .allocation_unit = 1};
+}
+
+void CpuBackend::compute(const Op& op) {
+  std::visit([this](const auto& o) { caudal::compute(*context_, o); }, op);
 }
 
 Result<Buffer> CpuBackend::allocate(std::size_t bytes) { return caudal::allocate_host(bytes); }

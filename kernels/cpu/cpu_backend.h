@@ -1,6 +1,5 @@
-// The CPU device. Each op is a member function defined in the file of its family (norm.cpp, rope.cpp,
-// linear.cpp, ...): check the shapes, then split the rows over the threads of the context. Everything is
-// done when a call returns, so synchronize() has nothing to wait for. One step thread calls it.
+// The CPU device. Everything is done when a call returns. One step thread calls it; ops (cpu_ops.h) split their rows
+// over the threads of its context.
 #pragma once
 
 #include <memory>
@@ -16,32 +15,31 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(std::unique_ptr<CpuContext> context) : context_(std::move(context)) {}
 
   DeviceInfo info() const override;
+  DeviceTraits traits() const override;
   bool computes_in(DType dtype) const override { return dtype == DType::kF32 || dtype == DType::kBF16; }
-  Result<void> prepare(const StepSizes&, std::size_t) override { return {}; }  // memory is taken piece by piece
+  bool takes_kv(DType kv_dtype, DType dtype) const override { return kv_dtype == dtype; }
+
+  // Memory is taken piece by piece, and scratch grows with the steps.
+  std::size_t workspace_bytes(const StepSizes&) const override { return 0; }
+  Result<void> prepare(const StepSizes&, std::size_t) override { return {}; }
+  Result<void> health() const override { return {}; }
+  Recorder* recorder() override { return nullptr; }
 
   Result<Buffer> allocate(std::size_t bytes) override;
   Result<Buffer> allocate_host(std::size_t bytes) override { return allocate(bytes); }
   void copy_to_device(const void* source, const Tensor& destination) override;
   void copy_to_host(const Tensor& source, void* destination) override;
+  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
   void zero(const Tensor& destination) override;
   void synchronize() override {}
 
   Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
-  void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) override;
-  void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
-  void add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
-                    const Tensor& out) override;
-  void linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
-  void silu_and_mul(const Tensor& gate_up, const Tensor& out) override;
-  void rope_and_cache(const RopeCacheArgs& args) override;
-  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache, const AttentionBatch& batch,
-                       const AttentionParams& params, const Tensor& out) override;
-  void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) override;
-  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
-  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
-                                     const Tensor& tokens) override;
-  std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override;
-  void take_drawn(const Tensor& drawn, const Tensor& token_ids) override;
+  std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
+                                         std::span<const SamplingRow> rows, const Tensor& tokens) override;
+  std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) override;
+
+ protected:
+  void compute(const Op& op) override;
 
  private:
   std::unique_ptr<CpuContext> context_;

@@ -9,11 +9,10 @@
 
 #include <cmath>
 
-#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/cpu/simd.h"
-#include "kernels/expect.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace caudal::HWY_NAMESPACE {
@@ -76,26 +75,15 @@ namespace caudal {
 
 HWY_EXPORT(norm_rows_any);
 
-void CpuBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
-  Dim num_tokens("num_tokens"), hidden("hidden");
-  Expect expect("rms_norm");
-  expect.shape("x", x, {num_tokens, hidden}).shape("weight", weight, {hidden});
-  expect.shape("out", out, {num_tokens, hidden}).float_dtype("x", x);
-  expect.dtype("weight", weight, x.dtype()).dtype("out", out, x.dtype());
-  for_rows(*context_, out, [&](std::int64_t begin, std::int64_t end) {
-    CAUDAL_SIMD(*context_, norm_rows_any)(Tensor(), x, weight, eps, out, begin, end);
+void compute(CpuContext& context, const op::RmsNorm& o) {
+  for_rows(context, o.out, [&](std::int64_t begin, std::int64_t end) {
+    CAUDAL_SIMD(context, norm_rows_any)(Tensor(), o.x, o.weight, o.eps, o.out, begin, end);
   });
 }
 
-void CpuBackend::add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
-                              const Tensor& out) {
-  Dim num_tokens("num_tokens"), hidden("hidden");
-  Expect expect("add_rms_norm");
-  expect.shape("x", x, {num_tokens, hidden}).shape("residual", residual, {num_tokens, hidden});
-  expect.shape("weight", weight, {hidden}).shape("out", out, {num_tokens, hidden}).float_dtype("x", x);
-  expect.dtype("residual", residual, x.dtype()).dtype("weight", weight, x.dtype()).dtype("out", out, x.dtype());
-  for_rows(*context_, out, [&](std::int64_t begin, std::int64_t end) {
-    CAUDAL_SIMD(*context_, norm_rows_any)(x, residual, weight, eps, out, begin, end);
+void compute(CpuContext& context, const op::AddRmsNorm& o) {
+  for_rows(context, o.out, [&](std::int64_t begin, std::int64_t end) {
+    CAUDAL_SIMD(context, norm_rows_any)(o.x, o.residual, o.weight, o.eps, o.out, begin, end);
   });
 }
 

@@ -12,11 +12,10 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/cpu/simd.h"
-#include "kernels/expect.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace caudal::HWY_NAMESPACE {
@@ -54,7 +53,7 @@ void rotate_head(T* head, const T* norm, float eps, const float* cos, const floa
 }
 
 template <typename T>
-void rope_and_cache_rows(const RopeCacheArgs& args, std::int64_t begin, std::int64_t end) {
+void rope_and_cache_rows(const op::RopeAndCache& args, std::int64_t begin, std::int64_t end) {
   const std::int64_t num_kv_heads = args.k_cache.dim(2), head_dim = args.k_cache.dim(3), half = head_dim / 2;
   const std::int64_t num_heads = args.qkv.dim(1) / head_dim - 2 * num_kv_heads;
   const std::int64_t kv_elements = num_kv_heads * head_dim;  // of one token in a cache
@@ -78,7 +77,7 @@ void rope_and_cache_rows(const RopeCacheArgs& args, std::int64_t begin, std::int
   }
 }
 
-void rope_and_cache_any(const RopeCacheArgs& args, std::int64_t begin, std::int64_t end) {
+void rope_and_cache_any(const op::RopeAndCache& args, std::int64_t begin, std::int64_t end) {
   if (args.qkv.dtype() == DType::kBF16) return rope_and_cache_rows<BF16>(args, begin, end);
   rope_and_cache_rows<float>(args, begin, end);
 }
@@ -91,35 +90,9 @@ namespace caudal {
 
 HWY_EXPORT(rope_and_cache_any);
 
-namespace {
-
-void expect_rope_and_cache(const RopeCacheArgs& args) {
-  Dim num_tokens("num_tokens"), columns("columns"), num_blocks("num_blocks"), block_size("block_size", kBlockSize);
-  Dim num_kv_heads("num_kv_heads"), head_dim("head_dim"), max_position("max_position"), two("cos and sin", 2);
-  Expect expect("rope_and_cache");
-  expect.shape("qkv", args.qkv, {num_tokens, columns}).float_dtype("qkv", args.qkv);
-  expect.shape("positions", args.positions, {num_tokens}).dtype("positions", args.positions, DType::kI32);
-  expect.shape("cache_slot", args.cache_slot, {num_tokens}).dtype("cache_slot", args.cache_slot, DType::kI32);
-  for (const Tensor* cache : {&args.k_cache, &args.v_cache}) {
-    expect.shape("cache", *cache, {num_blocks, block_size, num_kv_heads, head_dim});
-    expect.dtype("cache", *cache, args.qkv.dtype()).contiguous("cache", *cache);
-  }
-  for (const Tensor* norm : {&args.q_norm, &args.k_norm}) {
-    if (!norm->empty()) expect.shape("norm", *norm, {head_dim}).dtype("norm", *norm, args.qkv.dtype());
-  }
-  Dim half("head_dim / 2", *head_dim / 2);
-  expect.shape("cos_sin", args.cos_sin, {max_position, two, half}).dtype("cos_sin", args.cos_sin, DType::kF32);
-  expect.that(*head_dim % 2 == 0, "head_dim must be even");
-  expect.that(*columns % *head_dim == 0 && *columns / *head_dim > 2 * *num_kv_heads,
-              "qkv must hold q, k and v heads of head_dim");
-}
-
-}  // namespace
-
-void CpuBackend::rope_and_cache(const RopeCacheArgs& args) {
-  expect_rope_and_cache(args);
-  for_rows(*context_, args.qkv, [&](std::int64_t begin, std::int64_t end) {
-    CAUDAL_SIMD(*context_, rope_and_cache_any)(args, begin, end);
+void compute(CpuContext& context, const op::RopeAndCache& o) {
+  for_rows(context, o.qkv, [&](std::int64_t begin, std::int64_t end) {
+    CAUDAL_SIMD(context, rope_and_cache_any)(o, begin, end);
   });
 }
 

@@ -6,11 +6,10 @@
 // foreach_target first
 #include <hwy/highway.h>
 
-#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/cpu/simd.h"
-#include "kernels/expect.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace caudal::HWY_NAMESPACE {
@@ -58,14 +57,9 @@ namespace caudal {
 
 HWY_EXPORT(silu_and_mul_any);
 
-void CpuBackend::silu_and_mul(const Tensor& gate_up, const Tensor& out) {
-  Dim num_tokens("num_tokens"), intermediate("intermediate");
-  Expect expect("silu_and_mul");
-  expect.shape("out", out, {num_tokens, intermediate}).float_dtype("out", out);
-  Dim both("2 * intermediate", 2 * *intermediate);
-  expect.shape("gate_up", gate_up, {num_tokens, both}).dtype("gate_up", gate_up, out.dtype());
-  for_rows(*context_, out, [&](std::int64_t begin, std::int64_t end) {
-    CAUDAL_SIMD(*context_, silu_and_mul_any)(gate_up, out, begin, end);
+void compute(CpuContext& context, const op::SiluAndMul& o) {
+  for_rows(context, o.out, [&](std::int64_t begin, std::int64_t end) {
+    CAUDAL_SIMD(context, silu_and_mul_any)(o.gate_up, o.out, begin, end);
   });
 }
 

@@ -1,6 +1,6 @@
-// The factory of backends: the only file that knows which ones this build has. CAUDAL_WITH_CUDA_AS is the name of the
-// device that kernels/cuda is: "cuda", or "simt" where it runs under emulation, for tests.
-#include "kernels/backend.h"
+// CAUDAL_WITH_CUDA_AS is the name of the device that kernels/cuda is: "cuda", or "simt" where it runs under emulation,
+// for tests.
+#include "kernels/factory/make_backend.h"
 
 #include <fmt/core.h>
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "kernels/factory/make_backend.h"
 #include "worker/comm/local.h"
 #include "worker/model/model_config.h"
 

@@ -13,9 +13,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "kernels/backend.h"
 #include "kernels/bf16.h"
 #include "kernels/cpu/threads.h"
+#include "kernels/factory/make_backend.h"
 
 namespace caudal {
 

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/model_files/text_files.h"
 #include "coordinator/scheduler/scheduler.h"
+#include "kernels/factory/make_backend.h"
 #include "worker/comm/local.h"
 #include "worker/runner/runner.h"
 

@@ -43,9 +43,9 @@ TEST_P(CopyTest, GatherTakesRowsOfAStridedMatrix) {
   backend_->gather_rows(x.tensor(), rows.vector().rows(0, 0), out.tensor().rows(0, 0));
 }
 
-TEST_P(CopyTest, IdsBelowZeroBecomeDrawnTokens) {
-  const OwnedMatrix drawn = indices({70, 80, -1}), ids = indices({-2, 5, 0, -3, -1});
-  backend_->take_drawn(drawn.vector(), ids.vector());
+TEST_P(CopyTest, IdsBelowZeroBecomeSampledTokens) {
+  const OwnedMatrix sampled = indices({70, 80, -1}), ids = indices({-2, 5, 0, -3, -1});
+  backend_->insert_sampled(sampled.vector(), ids.vector());
   EXPECT_EQ(ids.row(0), (std::vector<double>{80, 5, 0, -1, 70}));
 }
 

@@ -28,9 +28,8 @@ TEST(ExpectDeathTest, NamesWhatDisagrees) {
 
 TEST(ExpectDeathTest, ChecksDtypeAndLayout) {
   Expect expect("op");
-  expect.dtype("ids", make(DType::kI32, {4}), DType::kI32).float_dtype("x", make(DType::kBF16, {4}));
+  expect.dtype("ids", make(DType::kI32, {4}), DType::kI32);
   EXPECT_DEATH(expect.dtype("ids", make(DType::kF32, {4}), DType::kI32), "ids is f32\\[4\\], expected i32");
-  EXPECT_DEATH(expect.float_dtype("x", make(DType::kF16, {4})), "expected f32 or bf16");
   const Tensor matrix = make(DType::kF32, {4, 8});
   expect.contiguous("x", matrix);
   EXPECT_DEATH(expect.contiguous("x", matrix.columns(0, 4)), "expected contiguous rows");

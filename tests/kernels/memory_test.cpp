@@ -9,7 +9,7 @@
 #include <fstream>
 #include <limits>
 
-#include "kernels/backend.h"
+#include "kernels/factory/make_backend.h"
 
 namespace caudal {
 namespace {

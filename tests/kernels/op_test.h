@@ -13,8 +13,8 @@
 #include <tuple>
 #include <vector>
 
-#include "kernels/backend.h"
 #include "kernels/bf16.h"
+#include "kernels/factory/make_backend.h"
 #include "tests/kernels/test_memory.h"
 #include "tests/kernels/waiting_backend.h"
 

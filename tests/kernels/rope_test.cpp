@@ -74,7 +74,7 @@ struct Case {
 
   Heads shape;
   OwnedMatrix qkv, positions, slots, cos_sin, q_norm, k_norm, k_cache, v_cache;
-  RopeCacheArgs args;
+  op::RopeAndCache args;
 };
 
 class RopeTest : public OpTest {};
@@ -124,7 +124,7 @@ TEST_P(RopeTest, ATokenDoesNotDependOnItsBatchOrThread) {
   Case batch(dtype(), {14, 2, 64}, 40, true), alone(dtype(), {14, 2, 64}, 40, true);
   backend_->rope_and_cache(batch.args);
   for (std::int64_t t = 0; t < 40; ++t) {
-    RopeCacheArgs one = alone.args;
+    op::RopeAndCache one = alone.args;
     one.qkv = alone.args.qkv.rows(t, 1);
     one.positions = alone.args.positions.rows(t, 1);
     one.cache_slot = alone.args.cache_slot.rows(t, 1);

@@ -21,7 +21,7 @@ class SampleTest : public testing::TestWithParam<const char*> {
       rows[static_cast<std::size_t>(i)].position = first + i;
     }
     std::vector<SamplingOutput> out(rows.size());
-    backend_->sample(matrix.tensor(), vocab, rows, out);
+    backend_->sample(matrix.tensor(), vocab, rows, {})->wait(out);
     std::vector<TokenId> tokens;
     for (const SamplingOutput& output : out) tokens.push_back(output.valid ? output.token : -1);
     return tokens;
@@ -31,8 +31,8 @@ class SampleTest : public testing::TestWithParam<const char*> {
     const auto columns = static_cast<std::int64_t>(logits.size());
     SamplingOutput out;
     TestVector<float> copy(logits.begin(), logits.end());
-    backend_->sample(Tensor(copy.data(), DType::kF32, {1, columns}), vocab == 0 ? columns : vocab, {&row, 1},
-                     {&out, 1});
+    backend_->sample(Tensor(copy.data(), DType::kF32, {1, columns}), vocab == 0 ? columns : vocab, {&row, 1}, {})
+        ->wait({&out, 1});
     EXPECT_EQ(std::memcmp(logits.data(), copy.data(), logits.size() * sizeof(float)), 0) << "logits were changed";
     return out;
   }
@@ -265,7 +265,9 @@ TEST_P(SampleTest, LogprobsAreOfTheUnmodifiedDistribution) {
   EXPECT_TRUE(sample_one(logits, row).logprobs.empty());
 }
 
-TEST_P(SampleTest, AnEmptyBatchIsFine) { backend_->sample(Tensor(nullptr, DType::kF32, {0, 10}), 10, {}, {}); }
+TEST_P(SampleTest, AnEmptyBatchIsFine) {
+  backend_->sample(Tensor(nullptr, DType::kF32, {0, 10}), 10, {}, {})->wait({});
+}
 
 TEST(SampleDeathTest, RefusesAVocabularyWiderThanTheRow) {
   const std::unique_ptr<Backend> backend = make_test_backend("", 1);

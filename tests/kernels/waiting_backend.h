@@ -12,10 +12,17 @@ class WaitingBackend final : public Backend {
   explicit WaitingBackend(std::unique_ptr<Backend> backend) : inner_(std::move(backend)) {}
 
   DeviceInfo info() const override { return inner_->info(); }
+  DeviceTraits traits() const override {
+    DeviceTraits traits = inner_->traits();
+    traits.queues = false;
+    return traits;
+  }
   bool computes_in(DType dtype) const override { return inner_->computes_in(dtype); }
+  bool takes_kv(DType kv_dtype, DType dtype) const override { return inner_->takes_kv(kv_dtype, dtype); }
   std::size_t workspace_bytes(const StepSizes& sizes) const override { return inner_->workspace_bytes(sizes); }
   Result<void> prepare(const StepSizes& sizes, std::size_t bytes) override { return inner_->prepare(sizes, bytes); }
   Result<void> health() const override { return inner_->health(); }
+  Recorder* recorder() override { return nullptr; }
   Result<Buffer> allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
   Result<Buffer> allocate_host(std::size_t bytes) override { return inner_->allocate_host(bytes); }
   void synchronize() override {
@@ -31,6 +38,10 @@ class WaitingBackend final : public Backend {
     inner_->copy_to_host(source, destination);
     synchronize();
   }
+  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override {
+    inner_->copy_blocks(copies, from, to);
+    synchronize();
+  }
   void zero(const Tensor& destination) override {
     inner_->zero(destination);
     synchronize();
@@ -40,56 +51,17 @@ class WaitingBackend final : public Backend {
     synchronize();
     return packed;
   }
-  void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) override {
-    inner_->embedding(token_ids, table, first_token, out);
+  std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
+                                         std::span<const SamplingRow> rows, const Tensor& tokens) override {
+    std::unique_ptr<PendingSamples> samples = inner_->sample(logits, vocab_size, rows, tokens);
     synchronize();
+    return samples;
   }
-  void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override {
-    inner_->rms_norm(x, weight, eps, out);
-    synchronize();
-  }
-  void add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
-                    const Tensor& out) override {
-    inner_->add_rms_norm(x, residual, weight, eps, out);
-    synchronize();
-  }
-  void linear(const Tensor& x, const Linear& weight, const Tensor& out) override {
-    inner_->linear(x, weight, out);
-    synchronize();
-  }
-  void choose_linear(const Tensor& x, const Linear& weight, const Tensor& out) override {
-    inner_->choose_linear(x, weight, out);
-  }
-  void silu_and_mul(const Tensor& gate_up, const Tensor& out) override {
-    inner_->silu_and_mul(gate_up, out);
-    synchronize();
-  }
-  void rope_and_cache(const RopeCacheArgs& args) override {
-    inner_->rope_and_cache(args);
-    synchronize();
-  }
-  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache, const AttentionBatch& batch,
-                       const AttentionParams& params, const Tensor& out) override {
-    inner_->paged_attention(q, k_cache, v_cache, batch, params, out);
-    synchronize();
-  }
-  void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) override {
-    inner_->gather_rows(x, rows, out);
-    synchronize();
-  }
-  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override {
-    inner_->copy_blocks(copies, from, to);
-    synchronize();
-  }
-  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
-                                     const Tensor& tokens) override {
-    std::unique_ptr<PendingDraws> draws = inner_->draw(logits, vocab_size, rows, tokens);
-    synchronize();
-    return draws;
-  }
-  std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override { return inner_->fetch_draws(tokens); }
-  void take_drawn(const Tensor& drawn, const Tensor& token_ids) override {
-    inner_->take_drawn(drawn, token_ids);
+  std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) override { return inner_->fetch_samples(tokens); }
+
+ protected:
+  void compute(const Op& op) override {
+    inner_->run(op);
     synchronize();
   }
 

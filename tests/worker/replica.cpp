@@ -5,6 +5,7 @@
 #include <latch>
 
 #include "common/log.h"
+#include "kernels/factory/make_backend.h"
 #include "worker/comm/local.h"
 #include "worker/comm/staged.h"
 

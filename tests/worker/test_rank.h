@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "kernels/factory/make_backend.h"
 #include "tests/worker/fixture.h"
 #include "worker/process/step_loop.h"
 

@@ -50,7 +50,8 @@ std::vector<std::int64_t> DecodeGraphs::sizes(std::int64_t max_tokens) {
 Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group, const PassParts& parts,
                                           const PassBounds& bounds) {
   DecodeGraphs graphs;
-  if (!backend.queues() || bounds.max_tokens == 0) return graphs;
+  Recorder* const recorder = backend.recorder();
+  if (recorder == nullptr || bounds.max_tokens == 0) return graphs;
   if (!group.queues()) {
     LOG_INFO("{} run without graphs: the ranks' messages cannot be recorded", bounds.name);
     return graphs;
@@ -66,8 +67,8 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
     pad(batch, size, num_sequences);
     const DeviceBatch device = parts.uploader.upload(batch);
     Tensor logits;
-    Result<std::unique_ptr<Recording>> recording = backend.record(bounds.new_tokens, [&] {
-      backend.take_drawn(parts.drawn, device.token_ids);
+    Result<std::unique_ptr<Recording>> recording = recorder->record(bounds.new_tokens, [&] {
+      backend.insert_sampled(parts.drawn, device.token_ids);
       logits = parts.model.logits(parts.model.forward(device, parts.cache), device.logit_rows);
     });
     if (Result<void> healthy = backend.health(); !healthy) return healthy.error();

@@ -34,7 +34,9 @@ class DecodeGraphs {
  public:
   // Numbers of tokens that are recorded: 1 2 4 8 16 32 48 64 96 128 ..., the last of them max_tokens.
   static std::vector<std::int64_t> sizes(std::int64_t max_tokens);
-  static bool wanted(const Backend& backend, const Communicator& group) { return backend.queues() && group.queues(); }
+  static bool wanted(Backend& backend, const Communicator& group) {
+    return backend.recorder() != nullptr && group.queues();
+  }
 
   // The ops of all recordings of such passes together, at the most.
   static std::int64_t max_ops(const ModelPlan& plan, const PassBounds& bounds) {

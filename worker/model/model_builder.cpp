@@ -11,7 +11,7 @@ std::unique_ptr<Linear> ModelBuilder::linear(const Parameter& weight, const Para
   if (!chosen_.insert({max_rows, in, out, bias.held(), out_dtype}).second) return linear;
   const Workspace::Scope scope(workspace_);
   const Tensor x = workspace_.take(dtype(), {max_rows, in}), y = workspace_.take(out_dtype, {max_rows, out});
-  backend().choose_linear(x, *linear, y);
+  if (Recorder* const recorder = backend().recorder()) recorder->choose_matmul(x, *linear, y);
   return linear;
 }
 

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "kernels/factory/make_backend.h"
 #include "worker/comm/make.h"
 #include "worker/comm/refusal.h"
 #include "worker/process/options.h"
@@ -98,7 +99,7 @@ int serve(WorkerOptions options, const Job& job) {
   const std::unique_ptr<Backend> backend = or_give_up(make_backend(backend_options));
   const std::unique_ptr<Communicator> group =
       or_give_up(make_communicator(options.device, *backend, job.replica, options.comm));
-  const bool shared = options.device == "cpu" || options.gpu >= 0;  // all ranks of a host on one device
+  const bool shared = backend->traits().is_host || options.gpu >= 0;  // all ranks of a host on one device
   options.runner.swap.ranks_on_host = std::max(job.local_size, options.runner.kv.ranks_on_host);
   options.runner.kv.ranks_on_device = shared ? options.runner.swap.ranks_on_host : 1;
   const std::unique_ptr<Runner> runner =
@@ -118,7 +119,7 @@ int serve(WorkerOptions options, const Job& job) {
   });
   const int code = server.finish(loop.run());
   if (!server.refusal().empty()) refuse_to_start({server.refusal(), ""}, code);
-  if (backend->queues())
+  if (backend->traits().queues)
     LOG_INFO("{} steps were submitted while the device was still at the one before", loop.num_overlaps());
   return code;
 }

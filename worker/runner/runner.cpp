@@ -97,7 +97,7 @@ Result<void> Runner::submit(const StepPlan& plan) {
 }
 
 bool Runner::may_overlap(const StepPlan& plan) const {
-  if (!backend_.queues()) return false;
+  if (!backend_.traits().queues) return false;
   const Step& ahead = steps_.front();
   const auto guessed = [](const ScheduledWork& item) { return !item.drafts.empty(); };
   const auto computing = [&](SlotId slot) {
@@ -136,7 +136,8 @@ Tensor Runner::logits_of(const Batch& batch) {
     if (const std::optional<Tensor> logits = graphs->run(batch)) return *logits;
   const DeviceBatch device = parts_.uploader->upload(batch);
   const auto in_flight = [](TokenId token) { return token < 0; };
-  if (std::ranges::any_of(batch.token_ids, in_flight)) backend_.take_drawn(parts_.sampler->drawn(), device.token_ids);
+  if (std::ranges::any_of(batch.token_ids, in_flight))
+    backend_.insert_sampled(parts_.sampler->drawn(), device.token_ids);
   const Tensor hidden = parts_.model->forward(device, parts_.cache);
   return batch.logit_rows.empty() ? Tensor() : parts_.model->logits(hidden, device.logit_rows);
 }

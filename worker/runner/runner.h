@@ -78,7 +78,7 @@ class Runner {
   struct Step {
     StepResult result;  // of which submit() knows the beginning
     std::vector<ScheduledWork> work;
-    std::unique_ptr<PendingDraws> draws;  // null when there is no work
+    std::unique_ptr<PendingSamples> draws;  // null when there is no work
     std::size_t num_draws = 0;
     Clock::time_point begin;
   };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/factory/make_backend.h"
 #include "worker/batch/batch.h"
 #include "worker/sampling/sampler.h"
 
@@ -49,18 +50,20 @@ StepLimits choose_limits(const RunnerOptions& options, const ModelConfig& config
 }
 
 // The most new tokens per sequence that the device records for every layer of the model.
-std::int64_t max_recorded_tokens(const Backend& backend, const ModelPlan& plan) {
+std::int64_t max_recorded_tokens(Recorder& recorder, const ModelPlan& plan) {
   std::int64_t tokens = 1 + kMaxDraftTokens;
-  for (const HeadSizes& heads : plan.heads) tokens = std::min(tokens, backend.most_recorded_tokens(heads));
+  for (const HeadSizes& heads : plan.heads) tokens = std::min(tokens, recorder.max_recorded_tokens(heads));
   return tokens;
 }
 
 // Which passes of the model are recorded, where they can be.
-void choose_graphs(const Backend& backend, const RunnerOptions& options, Startup& start) {
+void choose_graphs(Backend& backend, const RunnerOptions& options, Startup& start) {
   const std::int64_t sequences = options.max_num_sequences;
   start.decode = {.max_tokens = sequences, .max_sequences = sequences, .new_tokens = 1, .name = "decode steps"};
+  Recorder* const recorder = backend.recorder();
+  if (recorder == nullptr) return;
   const std::int64_t new_tokens =
-      std::min<std::int64_t>(1 + options.max_draft_tokens, max_recorded_tokens(backend, start.plan));
+      std::min<std::int64_t>(1 + options.max_draft_tokens, max_recorded_tokens(*recorder, start.plan));
   if (new_tokens < 2) return;
   start.drafts = {.max_tokens = std::min<std::int64_t>(start.plan.limits.max_rows, kMaxDraftGraphTokens),
                   .max_sequences = sequences,
@@ -69,7 +72,7 @@ void choose_graphs(const Backend& backend, const RunnerOptions& options, Startup
 }
 
 // What the backend has to be ready for.
-void choose_sizes(const Backend& backend, const Communicator& group, Startup& start) {
+void choose_sizes(Backend& backend, const Communicator& group, Startup& start) {
   start.sizes.max_tokens = start.plan.limits.max_tokens;
   start.sizes.max_sequences = start.plan.limits.max_rows;
   start.plan.widen(start.sizes);
@@ -79,7 +82,7 @@ void choose_sizes(const Backend& backend, const Communicator& group, Startup& st
   }
   if (!start.draft) return;
   start.draft->plan.widen(start.sizes);
-  if (group.rank() == 0 && backend.queues())
+  if (group.rank() == 0 && backend.recorder() != nullptr)
     start.sizes.recorded_ops += DecodeGraphs::max_ops(start.draft->plan, start.draft->passes());
 }
 
@@ -122,7 +125,7 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
 
 // What the device takes of the host's memory is not free for the host pool.
 Result<void> plan_host_pool(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
-  const std::size_t taken = backend.info().is_host ? start.memory.total_bytes() : 0;
+  const std::size_t taken = backend.traits().is_host ? start.memory.total_bytes() : 0;
   const std::size_t taken_by_all = taken * static_cast<std::size_t>(options.swap.ranks_on_host);
   const std::size_t free_bytes = free_host_bytes();
   Result<void> planned = plan_swap(options.swap, start.plan.kv.block_bytes(),
@@ -146,20 +149,18 @@ Result<std::int32_t> served_context(const RunnerOptions& options, const Startup&
   return static_cast<std::int32_t>(std::min(start.plan.limits.max_context, capacity));
 }
 
-// Kernels read whole tiles of keys and mask those outside the window: what a tile may hold has to stay.
-constexpr std::int32_t kLargestKeyTile = 128;
-
-// What no layer reads any more may be freed.
-std::int32_t attention_window(std::span<const KvGroup> groups) {
+// What no layer reads any more may be freed: kernels read some keys before a window, too, and mask them.
+std::int32_t attention_window(std::span<const KvGroup> groups, const DeviceTraits& device) {
   std::int32_t widest = 0;
   for (const KvGroup& group : groups) {
     if (group.window == 0) return 0;
     widest = std::max(widest, group.window);
   }
-  return widest + kLargestKeyTile;
+  return widest + device.keys_before_window;
 }
 
-ReplicaInfo describe(const Startup& start, const RunnerOptions& options, int ranks, std::int32_t context) {
+ReplicaInfo describe(const Startup& start, const DeviceTraits& device, const RunnerOptions& options, int ranks,
+                     std::int32_t context) {
   ReplicaInfo info;
   info.num_blocks = static_cast<std::int32_t>(start.memory.num_blocks);
   info.max_num_sequences = options.max_num_sequences;
@@ -168,7 +169,7 @@ ReplicaInfo describe(const Startup& start, const RunnerOptions& options, int ran
   info.vocab_size = static_cast<std::int32_t>(start.model.spec.config.vocab_size);
   info.tensor_parallel_size = ranks;
   // A draft model of its own keeps its KV under the same block ids and may see further.
-  info.attention_window = start.draft ? 0 : attention_window(start.plan.kv_groups);
+  info.attention_window = start.draft ? 0 : attention_window(start.plan.kv_groups, device);
   info.model_digest = start.model.spec.config.digest;
   info.max_draft_tokens = options.max_draft_tokens;
   info.has_draft_model = start.draft.has_value();
@@ -203,7 +204,7 @@ Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::f
   if (Result<void> planned = plan_host_pool(backend, group, options, start); !planned) return planned.error();
   Result<std::int32_t> context = served_context(options, start);
   if (!context) return context.error();
-  start.info = describe(start, options, group.size(), context.value());
+  start.info = describe(start, backend.traits(), options, group.size(), context.value());
   return start;
 }
 

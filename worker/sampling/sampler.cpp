@@ -34,19 +34,19 @@ SamplingRow Sampler::row_of(const Draw& draw) {
   return row;
 }
 
-std::unique_ptr<PendingDraws> Sampler::draw(const Tensor& logits, std::span<const Draw> draws) {
+std::unique_ptr<PendingSamples> Sampler::draw(const Tensor& logits, std::span<const Draw> draws) {
   const Tensor tokens = drawn_.rows(0, std::ssize(draws));
-  if (draws.empty()) return backend_.fetch_draws(tokens);
-  std::unique_ptr<PendingDraws> pending;
+  if (draws.empty()) return backend_.fetch_samples(tokens);
+  std::unique_ptr<PendingSamples> pending;
   if (group_.rank() == 0) {
     rows_.clear();
     counts_.clear();
     banned_.clear();
     for (const Draw& draw : draws) rows_.push_back(row_of(draw));
-    pending = backend_.draw(logits, vocab_size_, rows_, tokens);
+    pending = backend_.sample(logits, vocab_size_, rows_, tokens);
   }
   if (group_.size() > 1) group_.broadcast(tokens, 0);
-  return pending ? std::move(pending) : backend_.fetch_draws(tokens);
+  return pending ? std::move(pending) : backend_.fetch_samples(tokens);
 }
 
 std::vector<SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const Draw> draws) {

@@ -29,7 +29,7 @@ class Sampler {
 
   // logits f32 [num_rows, >= vocab_size], row i for draws[i]. On ranks other than 0 the result has tokens but no
   // log-probabilities. Without draws it tells when the device is done.
-  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::span<const Draw> draws);
+  std::unique_ptr<PendingSamples> draw(const Tensor& logits, std::span<const Draw> draws);
 
   // draw(), and the wait for it.
   std::vector<SamplingOutput> sample(const Tensor& logits, std::span<const Draw> draws);

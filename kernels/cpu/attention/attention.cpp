@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/bf16.h"
-#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/cpu_ops.h"
 #include "kernels/expect.h"
 
 namespace caudal {
@@ -212,28 +212,21 @@ void clear_state(float* state, std::int64_t head_dim) {
   std::fill_n(state + kQueryLanes, (1 + head_dim) * kQueryLanes, 0.0F);
 }
 
-void CpuBackend::paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
-                                 const AttentionBatch& batch, const AttentionParams& params, const Tensor& out) {
-  Dim num_tokens("num_tokens"), num_heads("num_heads"), head_dim("head_dim"), num_kv_heads("num_kv_heads");
-  Dim num_blocks("num_blocks"), block_size("block_size", kBlockSize), num_sequences("num_sequences"),
-      max_blocks("max_blocks");
-  Expect expect("paged_attention");
-  expect.shape("q", q, {num_tokens, num_heads, head_dim}).float_dtype("q", q);
-  expect.shape("k_cache", k_cache, {num_blocks, block_size, num_kv_heads, head_dim})
-      .dtype("k_cache", k_cache, q.dtype());
-  expect.shape("v_cache", v_cache, {num_blocks, block_size, num_kv_heads, head_dim})
-      .dtype("v_cache", v_cache, q.dtype());
-  expect.shape("out", out, {num_tokens, num_heads, head_dim}).dtype("out", out, q.dtype());
-  expect.shape("block_table", batch.block_table, {num_sequences, max_blocks})
-      .dtype("block_table", batch.block_table, DType::kI32);
-  expect.that(*num_heads % *num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
-  expect.that(*head_dim % 16 == 0, "head_dim must be a multiple of 16");
-  expect.that(params.scale > 0.0F, "scale must be positive");
-  const std::int64_t group = *num_heads / *num_kv_heads;
-  const AttentionJob job{q, k_cache, v_cache, batch.block_table, out, params, group, *head_dim, *num_kv_heads};
-  const bool amx = context_->isa() >= Isa::kAmx && q.dtype() == DType::kBF16;
-  const CpuAttentionKernel kernel = amx ? attention_amx(*head_dim) : attention_simd(*context_, *head_dim);
-  AttentionRun(*context_, job, kernel).run(cut_queries(batch, job));
+void compute(CpuContext& context, const op::PagedAttention& o) {
+  const std::int64_t num_heads = o.q.dim(1), head_dim = o.q.dim(2), num_kv_heads = o.k_cache.dim(2);
+  Expect(o.kName).that(head_dim % 16 == 0, "head_dim must be a multiple of 16");
+  const AttentionJob job{.q = o.q,
+                         .k_cache = o.k_cache,
+                         .v_cache = o.v_cache,
+                         .block_table = o.batch.block_table,
+                         .out = o.out,
+                         .params = o.params,
+                         .group = num_heads / num_kv_heads,
+                         .head_dim = head_dim,
+                         .num_kv_heads = num_kv_heads};
+  const bool amx = context.isa() >= Isa::kAmx && o.q.dtype() == DType::kBF16;
+  const CpuAttentionKernel kernel = amx ? attention_amx(head_dim) : attention_simd(context, head_dim);
+  AttentionRun(context, job, kernel).run(cut_queries(o.batch, job));
 }
 
 }  // namespace caudal

@@ -17,7 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/backend.h"
+#include "kernels/attention_batch.h"
 
 namespace caudal {
 
@@ -30,8 +30,8 @@ inline constexpr float kNoScore = -1e30F;          // maximum of no scores; fini
 // One call of paged_attention.
 struct AttentionJob {
   Tensor q;        // [num_tokens, num_heads, head_dim]
-  Tensor k_cache;  // [num_blocks, 16, num_kv_heads, head_dim]
-  Tensor v_cache;  // [num_blocks, 16, num_kv_heads, head_dim]
+  Tensor k_cache;  // [num_blocks, kBlockSize, num_kv_heads, head_dim]
+  Tensor v_cache;  // [num_blocks, kBlockSize, num_kv_heads, head_dim]
   Tensor block_table;
   Tensor out;  // [num_tokens, num_heads, head_dim]
   AttentionParams params;
@@ -73,8 +73,10 @@ void clear_state(float* state, std::int64_t head_dim);
 // Base address of a token's K or V row of one KV head in the paged cache.
 template <typename T>
 const T* cache_row(const Tensor& cache, const AttentionJob& job, const QueryRows& rows, std::int64_t token) {
-  const std::int64_t block = job.block_table.as<std::int32_t>()[rows.sequence * job.block_table.stride0() + token / 16];
-  return cache.as<T>() + block * cache.stride0() + (token % 16 * job.num_kv_heads + rows.kv_head) * job.head_dim;
+  const std::int64_t block =
+      job.block_table.as<std::int32_t>()[rows.sequence * job.block_table.stride0() + token / kBlockSize];
+  return cache.as<T>() + block * cache.stride0() +
+         (token % kBlockSize * job.num_kv_heads + rows.kv_head) * job.head_dim;
 }
 
 struct CpuAttentionKernel {

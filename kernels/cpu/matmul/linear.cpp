@@ -1,7 +1,8 @@
-// Matrix products of the CPU device: checks, and the choice of the kernel.
+// Matmuls of the CPU: the choice of the kernel.
 #include "kernels/cpu/matmul/linear.h"
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/cpu_ops.h"
 #include "kernels/expect.h"
 
 namespace caudal {
@@ -10,20 +11,17 @@ Result<std::unique_ptr<Linear>> CpuBackend::pack_linear(OwnedTensor owned_weight
   const Tensor &weight = owned_weight.tensor, &bias = owned_bias.tensor;
   Dim out_features("out_features"), in_features("in_features");
   Expect expect("pack_linear");
-  expect.shape("weight", weight, {out_features, in_features}).float_dtype("weight", weight);
+  expect.shape("weight", weight, {out_features, in_features});
+  expect.that(computes_in(weight.dtype()), "this device does not compute in the dtype of the weight");
   if (!bias.empty()) expect.shape("bias", bias, {out_features}).dtype("bias", bias, weight.dtype());
   return CpuLinear::pack(weight, bias);
 }
 
-void CpuBackend::linear(const Tensor& x, const Linear& weight, const Tensor& out) {
-  const auto& packed = static_cast<const CpuLinear&>(weight);  // made by pack_linear above
-  Dim num_tokens("num_tokens"), in("in_features", packed.in_features()), outs("out_features", packed.out_features());
-  Expect expect("linear");
-  expect.shape("x", x, {num_tokens, in}).dtype("x", x, packed.dtype()).shape("out", out, {num_tokens, outs});
-  if (out.dtype() != DType::kF32) expect.dtype("out", out, x.dtype());
-  if (*num_tokens == 0) return;
-  const bool amx = context_->isa() >= Isa::kAmx && packed.dtype() == DType::kBF16;
-  amx ? linear_amx(*context_, x, packed, out) : linear_simd(*context_, x, packed, out);
+void compute(CpuContext& context, const op::Matmul& o) {
+  const auto& weight = static_cast<const CpuLinear&>(*o.weight);  // made by pack_linear above
+  if (o.x.dim(0) == 0) return;
+  const bool amx = context.isa() >= Isa::kAmx && weight.compute_dtype() == DType::kBF16;
+  amx ? linear_amx(context, o.x, weight, o.out) : linear_simd(context, o.x, weight, o.out);
 }
 
 }  // namespace caudal

@@ -29,9 +29,9 @@ class CpuLinear final : public Linear {
 
   std::int64_t in_features() const override { return in_; }
   std::int64_t out_features() const override { return out_; }
+  DType compute_dtype() const override { return dtype_; }
   std::size_t bytes() const override { return weight_.bytes() + bias_.bytes(); }
 
-  DType dtype() const { return dtype_; }
   std::int64_t num_panels() const { return (out_ + kPanel - 1) / kPanel; }
   std::int64_t num_blocks_k() const { return (in_ + kBlockK - 1) / kBlockK; }
   std::int64_t panel_elements() const { return kPanel * (dtype_ == DType::kF32 ? in_ : num_blocks_k() * kBlockK); }

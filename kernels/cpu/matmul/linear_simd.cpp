@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/cpu_context.h"
 #include "kernels/cpu/matmul/linear.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/cpu/simd.h"
@@ -110,7 +110,7 @@ void panels_loop(const SimdLinearJob& job, std::int64_t begin, std::int64_t end)
 
 void linear_panels(const SimdLinearJob& job, std::int64_t begin, std::int64_t end) {
   const bool f32_out = job.out->dtype() == DType::kF32;
-  if (job.weight->dtype() == DType::kF32) return panels_loop<float, float>(job, begin, end);
+  if (job.weight->compute_dtype() == DType::kF32) return panels_loop<float, float>(job, begin, end);
   f32_out ? panels_loop<BF16, float>(job, begin, end) : panels_loop<BF16, BF16>(job, begin, end);
 }
 

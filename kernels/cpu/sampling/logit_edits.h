@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/sampling.h"
 
 namespace caudal {
 

@@ -139,7 +139,7 @@ std::vector<double> LogitsRow::block_sums(SoftmaxScale softmax) const {
   return sums;
 }
 
-TokenId LogitsRow::draw(SoftmaxScale softmax, double fraction) const {
+TokenId LogitsRow::sample(SoftmaxScale softmax, double fraction) const {
   const std::vector<double> sums = block_sums(softmax);
   const double target = fraction * std::accumulate(sums.begin(), sums.end(), 0.0);
   double running = 0;

@@ -45,7 +45,7 @@ class LogitsRow {
   double weight_sum(SoftmaxScale softmax) const;
 
   // The first token whose running sum of weights exceeds fraction * sum of all; fraction in [0, 1).
-  TokenId draw(SoftmaxScale softmax, double fraction) const;
+  TokenId sample(SoftmaxScale softmax, double fraction) const;
 
   // The k most likely tokens (fewer if the others are -inf); of equal logits the lowest ids. k > 0.
   Candidates top(std::int64_t k) const;

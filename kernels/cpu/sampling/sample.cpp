@@ -1,4 +1,4 @@
-// Sampling, one row at a time, rows in parallel: edits, then a shortlist of tokens that can be drawn, then
+// Sampling, one row at a time, rows in parallel: edits, then a shortlist of tokens that can be sampled, then
 // one uniform number walks down it in token order. Nucleus: Holtzman et al., arXiv 1904.09751; min-p: Nguyen
 // et al., arXiv 2407.01082. Top-k, top-p and min-p all keep a prefix of the order "larger logit, then lower
 // id"; a later filter works on what the earlier ones left.
@@ -10,7 +10,6 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/sampling/logit_edits.h"
 #include "kernels/cpu/sampling/logits.h"
-#include "kernels/expect.h"
 #include "kernels/philox.h"
 
 namespace caudal {
@@ -58,22 +57,22 @@ class RowSampler {
     softmax_.scale = std::min(1.0F / params.temperature, std::numeric_limits<float>::max());
   }
 
-  TokenId draw(double uniform) const {
-    if (params_.top_k <= 0 && params_.top_p >= 1.0F && params_.min_p <= 0.0F) return logits_.draw(softmax_, uniform);
+  TokenId sample(double uniform) const {
+    if (params_.top_k <= 0 && params_.top_p >= 1.0F && params_.min_p <= 0.0F) return logits_.sample(softmax_, uniform);
     const Candidates candidates = shortlist();
     const double target = uniform * sum_weights(candidates);
     double running = 0;
-    TokenId drawn = 0;
+    TokenId sampled = 0;
     for (std::size_t i = 0; i < candidates.size() && running <= target; ++i) {
       if (candidates.weights[i] <= 0) continue;
       running += static_cast<double>(candidates.weights[i]);
-      drawn = candidates.tokens[i];
+      sampled = candidates.tokens[i];
     }
-    return drawn;
+    return sampled;
   }
 
  private:
-  // Tokens in rising order of their id; those that cannot be drawn have weight 0.
+  // Tokens in rising order of their id; those that cannot be sampled have weight 0.
   Candidates shortlist() const {
     const double whole_row = params_.top_p < 1.0F && params_.top_k <= 0 ? logits_.weight_sum(softmax_) : 0.0;
     Candidates candidates = params_.top_k > 0 ? logits_.top(params_.top_k) : logits_.at_least(logit_bound(whole_row));
@@ -162,17 +161,17 @@ SamplingOutput sample_row(const CpuContext& context, std::span<float> logits, co
     out.token = maximum.token;
     if (!params.greedy()) {
       const RowSampler sampler(view, std::ssize(logits), params, maximum.logit);
-      out.token = sampler.draw(philox_uniform(params.seed, row.position));
+      out.token = sampler.sample(philox_uniform(params.seed, row.position));
     }
   }
   if (params.num_logprobs >= 0) out.logprobs = logprobs_of(view, logits, out.token, params.num_logprobs);
   return out;
 }
 
-// There when it is made.
-class Done final : public PendingDraws {
+// Tokens that are there when it is made.
+class Sampled final : public PendingSamples {
  public:
-  explicit Done(std::vector<SamplingOutput> outputs) : outputs_(std::move(outputs)) {}
+  explicit Sampled(std::vector<SamplingOutput> outputs) : outputs_(std::move(outputs)) {}
   bool ready() override { return true; }
   void wait(std::span<SamplingOutput> out) override {
     CHECK(out.size() == outputs_.size());
@@ -185,15 +184,11 @@ class Done final : public PendingDraws {
 
 }  // namespace
 
-std::unique_ptr<PendingDraws> CpuBackend::draw(const Tensor& logits, std::int64_t vocab_size,
-                                               std::span<const SamplingRow> rows, const Tensor& tokens) {
-  Dim num_rows("num_rows", std::ssize(rows)), columns("columns");
-  Expect expect("draw");
-  expect.shape("logits", logits, {num_rows, columns}).dtype("logits", logits, DType::kF32);
-  expect.that(vocab_size > 0 && vocab_size <= *columns, "vocab_size must be in [1, columns]");
-  if (!tokens.empty()) expect.shape("tokens", tokens, {num_rows}).dtype("tokens", tokens, DType::kI32);
+std::unique_ptr<PendingSamples> CpuBackend::sample(const Tensor& logits, std::int64_t vocab_size,
+                                                   std::span<const SamplingRow> rows, const Tensor& tokens) {
+  check_sample(logits, vocab_size, rows, tokens);
   std::vector<SamplingOutput> out(rows.size());
-  context_->parallel_for(*num_rows, [&](std::int64_t begin, std::int64_t end) {
+  context_->parallel_for(std::ssize(rows), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::span<float> row(logits.as<float>() + i * logits.stride0(), static_cast<std::size_t>(vocab_size));
       out[static_cast<std::size_t>(i)] = sample_row(*context_, row, rows[static_cast<std::size_t>(i)]);
@@ -201,26 +196,14 @@ std::unique_ptr<PendingDraws> CpuBackend::draw(const Tensor& logits, std::int64_
   });
   for (std::size_t i = 0; !tokens.empty() && i < out.size(); ++i)
     tokens.as<TokenId>()[i] = out[i].valid ? out[i].token : -1;
-  return std::make_unique<Done>(std::move(out));
+  return std::make_unique<Sampled>(std::move(out));
 }
 
-std::unique_ptr<PendingDraws> CpuBackend::fetch_draws(const Tensor& tokens) {
+std::unique_ptr<PendingSamples> CpuBackend::fetch_samples(const Tensor& tokens) {
   std::vector<SamplingOutput> out;
   for (const TokenId token : std::span(tokens.as<TokenId>(), static_cast<std::size_t>(tokens.dim(0))))
     out.push_back({.token = std::max(token, 0), .valid = token >= 0, .logprobs = {}});
-  return std::make_unique<Done>(std::move(out));
-}
-
-void CpuBackend::take_drawn(const Tensor& drawn, const Tensor& token_ids) {
-  Dim num_rows("num_rows"), num_tokens("num_tokens");
-  Expect expect("take_drawn");
-  expect.shape("drawn", drawn, {num_rows}).dtype("drawn", drawn, DType::kI32);
-  expect.shape("token_ids", token_ids, {num_tokens}).dtype("token_ids", token_ids, DType::kI32);
-  for (TokenId& id : std::span(token_ids.as<TokenId>(), static_cast<std::size_t>(*num_tokens))) {
-    if (id >= 0) continue;
-    CHECK(-1 - id < *num_rows);
-    id = drawn.as<TokenId>()[-1 - id];
-  }
+  return std::make_unique<Sampled>(std::move(out));
 }
 
 }  // namespace caudal

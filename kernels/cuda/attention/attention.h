@@ -8,7 +8,7 @@
 // Graphs: the kernels read all work from device memory. A call captured with AttentionGrid::capture(geometry, pairs)
 // replays any plan that this grid covers(); only the words change. Calls on one stream may share the workspace.
 // The result does not depend on timing, but a row's last bits depend on how the batch was cut. Semantics are those
-// of Backend::paged_attention (kernels/backend.h).
+// of op::PagedAttention (kernels/ops.h).
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -16,8 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attention_batch.h"
 #include "kernels/cuda/attention/attention_plan.h"
-#include "kernels/op_args.h"
 
 namespace caudal::cuda {
 

@@ -14,7 +14,7 @@
 namespace caudal::cuda {
 namespace {
 
-constexpr int kPage = 16;
+static_assert(kPage == 16, "a step of mma takes 16 keys");
 
 template <typename T, int kHeadDim, int kRowTiles>
 struct DecodeTraits {

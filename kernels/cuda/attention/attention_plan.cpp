@@ -10,7 +10,6 @@
 namespace caudal::cuda {
 namespace {
 
-constexpr std::int32_t kPage = kBlockSize;
 constexpr std::int64_t kStartPages = 4;         // what starting and ending a sequence costs a worker, in pages of time
 constexpr std::int64_t kMinPages = 4;           // a shorter part is left to the neighbour: a page per warp
 constexpr std::int32_t kPrefillStep = 128;      // tiles are split at multiples of this many keys

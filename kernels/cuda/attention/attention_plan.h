@@ -18,9 +18,14 @@
 #include <span>
 #include <vector>
 
+#include "common/block_size.h"
 #include "kernels/tensor.h"
 
 namespace caudal::cuda {
+
+inline constexpr int kPage = kBlockSize;  // keys
+// Most keys that a kernel reads at once. It masks those outside of the window, but their pages must be there.
+inline constexpr int kMaxKeyTile = 128;
 
 struct AttentionShape {
   int num_heads = 0;
@@ -65,7 +70,7 @@ struct alignas(16) AttentionPiece {
   std::int32_t first_position = 0;  // of pair 0
   std::int32_t first_pair = 0;
   std::int32_t num_pairs = 0;
-  std::int32_t kv_begin = 0;  // multiple of 16
+  std::int32_t kv_begin = 0;  // multiple of kPage
   std::int32_t kv_end = 0;
   std::int32_t partial = -1;  // first row of the partial result, or -1: complete, goes to out
   bool operator==(const AttentionPiece&) const = default;
@@ -110,12 +115,12 @@ struct AttentionPlan {
   AttentionGrid grid;
 };
 
-// query_start [num_sequences + 1], context_length [num_sequences]: AttentionBatch of kernels/backend.h.
+// query_start [num_sequences + 1], context_length [num_sequences]: as in AttentionBatch.
 // sliding_window 0 = none. Sequences without queries are allowed.
 AttentionPlan plan_attention(const AttentionGeometry& geometry, std::span<const std::int32_t> query_start,
                              std::span<const std::int32_t> context_length, std::int32_t sliding_window);
 
-// Most words that plans of `max_sequences` sequences and `max_tokens` query tokens have; for the upload
+// The most words that plans of `max_sequences` sequences and `max_tokens` query tokens have; for the upload
 // buffer.
 std::size_t max_plan_words(const AttentionGeometry& geometry, std::int64_t max_sequences, std::int64_t max_tokens);
 

@@ -13,13 +13,13 @@
 namespace caudal::cuda {
 namespace {
 
-constexpr int kPage = 16;
 constexpr int kRows = 64;
 constexpr int kThreads = 128;
 
 template <typename T, int kHeadDim>
 struct PrefillTraits {
   static constexpr int kKeys = kHeadDim <= 128 ? 64 : 32;
+  static_assert(kKeys <= kMaxKeyTile);
   static constexpr int kPitch = kRowPitch<kHeadDim>;
   static constexpr bool kQueryInRegisters = kHeadDim <= 128;
   struct Shared {

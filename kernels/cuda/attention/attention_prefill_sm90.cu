@@ -76,7 +76,7 @@ void launch_attention_prefill_sm90(const AttentionArgs& args, const AttentionSha
                                    int workers, cudaStream_t stream) {
   const std::int64_t columns = std::int64_t{shape.num_kv_heads} * shape.head_dim;
   const auto map = [&](const void* cache) {
-    return make_tensor_map<2>(cache, shape.dtype, {columns, num_blocks * sm90::kPage}, {columns * 2}, {64, sm90::kPage},
+    return make_tensor_map<2>(cache, shape.dtype, {columns, num_blocks * kPage}, {columns * 2}, {64, kPage},
                               CU_TENSOR_MAP_SWIZZLE_128B);
   };
   const CUtensorMap k_map = map(args.k_cache), v_map = map(args.v_cache);

@@ -8,7 +8,7 @@ namespace caudal::cuda {
 
 namespace sm90 {
 
-constexpr int kPage = 16;
+static_assert(kPage == 16, "a step of wgmma takes 16 keys, and a TMA box is a page");
 constexpr int kGroupRows = 64;
 constexpr int kGroupThreads = 128;
 constexpr int kThreads = 3 * kGroupThreads;
@@ -20,6 +20,7 @@ constexpr int kTurnBarrier = 3;   // and 4: a warpgroup's turn to issue
 template <int kHeadDim>
 struct Traits {
   static constexpr int kKeys = kHeadDim <= 128 ? 128 : 64;
+  static_assert(kKeys <= kMaxKeyTile);
   static constexpr int kPages = kKeys / kPage;
   static constexpr int kColumns = kHeadDim / 64;  // groups of 64 columns: [kColumns][rows][64]
   static constexpr int kStage = kKeys * kHeadDim;

@@ -66,7 +66,10 @@ __global__ void __launch_bounds__(kThreads) plain_attention_kernel(const Params<
     const int key = begin + thread;
     float mine = -INFINITY;
     if (key >= first && key <= position) {
-      const T* k = p.k + ((static_cast<long long>(blocks[key / 16]) * 16 + key % 16) * p.num_kv_heads + kv_head) * d;
+      const T* k =
+          p.k + ((static_cast<long long>(blocks[key / kBlockSize]) * kBlockSize + key % kBlockSize) * p.num_kv_heads +
+                 kv_head) *
+                    d;
       float dot = 0.0F;
       for (int i = 0; i < d; ++i) dot += query[i] * load(k + i);
       mine = dot * p.scale;
@@ -86,7 +89,10 @@ __global__ void __launch_bounds__(kThreads) plain_attention_kernel(const Params<
     for (int j = 0; j < kThreads && begin + j <= position; ++j) {
       if (begin + j < first) continue;
       const int from = begin + j;
-      const T* v = p.v + ((static_cast<long long>(blocks[from / 16]) * 16 + from % 16) * p.num_kv_heads + kv_head) * d;
+      const T* v =
+          p.v + ((static_cast<long long>(blocks[from / kBlockSize]) * kBlockSize + from % kBlockSize) * p.num_kv_heads +
+                 kv_head) *
+                    d;
       sum += score[j];
       for (int i = 0; i < kDims; ++i) {
         const int dim = thread + i * kThreads;
@@ -103,8 +109,8 @@ __global__ void __launch_bounds__(kThreads) plain_attention_kernel(const Params<
 }
 
 template <typename T>
-void launch(const PlainAttentionCall& call, cudaStream_t stream) {
-  const AttentionBatch& batch = *call.batch;
+void launch(const op::PagedAttention& call, cudaStream_t stream) {
+  const AttentionBatch& batch = call.batch;
   const Params<T> params{.q = call.q.as<T>(),
                          .k = call.k_cache.as<T>(),
                          .v = call.v_cache.as<T>(),
@@ -128,7 +134,7 @@ void launch(const PlainAttentionCall& call, cudaStream_t stream) {
 
 }  // namespace
 
-void plain_attention(const PlainAttentionCall& call, cudaStream_t stream) {
+void plain_attention(const op::PagedAttention& call, cudaStream_t stream) {
   if (call.q.dim(0) == 0) return;
   switch (call.q.dtype()) {
     case DType::kBF16:

@@ -57,6 +57,10 @@ DeviceInfo CudaBackend::info() const {
   return info;
 }
 
+DeviceTraits CudaBackend::traits() const {
+  return {.is_host = false, .queues = true, .keys_before_window = kMaxKeyTile, .allocation_unit = Arena::kAlignment};
+}
+
 Result<void> CudaBackend::health() const {
   if (context_->failure()) return *context_->failure();
   return {};

@@ -1,6 +1,6 @@
-// The CUDA device: one GPU, one stream. Ops check their shapes, queue kernels and return; results are there after
-// synchronize(). Small things for the device travel through pinned memory, so that queueing never waits. The first
-// error stays and makes later ops do nothing; health() tells it. One step thread calls it.
+// The CUDA device: one GPU, one stream. Ops queue kernels and return; results are there after synchronize(). Small
+// things for the device travel through pinned memory, so that queueing never waits. The first error stays and makes
+// later ops do nothing; health() returns it. One step thread calls it.
 #pragma once
 
 #include <functional>
@@ -19,16 +19,19 @@ namespace caudal::cuda {
 
 struct PackedSampling;
 
-class CudaBackend final : public Backend {
+class CudaBackend final : public Backend, public Recorder {
  public:
   static Result<std::unique_ptr<Backend>> create(const BackendOptions& options);
   ~CudaBackend() override;
 
   DeviceInfo info() const override;
+  DeviceTraits traits() const override;
   bool computes_in(DType dtype) const override { return dtype != DType::kI32; }
+  bool takes_kv(DType kv_dtype, DType dtype) const override { return kv_dtype == dtype; }
   std::size_t workspace_bytes(const StepSizes& sizes) const override;
   Result<void> prepare(const StepSizes& sizes, std::size_t plan_bytes) override;
   Result<void> health() const override;
+  Recorder* recorder() override { return this; }
 
   Result<Buffer> allocate(std::size_t bytes) override;
   Result<Buffer> allocate_host(std::size_t bytes) override;
@@ -36,29 +39,21 @@ class CudaBackend final : public Backend {
   void copy_to_host(const Tensor& source, void* destination) override;
   void zero(const Tensor& destination) override;
   void synchronize() override { context_->synchronize(); }
-  bool queues() const override { return true; }
-  Result<std::unique_ptr<Recording>> record(std::int64_t tokens, const std::function<void()>& ops) override;
-  std::int64_t most_recorded_tokens(const HeadSizes& heads) const override;
+  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
 
   Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
-  void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) override;
-  void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
-  void add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
-                    const Tensor& out) override;
-  void linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
-  void choose_linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
-  void silu_and_mul(const Tensor& gate_up, const Tensor& out) override;
-  void rope_and_cache(const RopeCacheArgs& args) override;
-  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache, const AttentionBatch& batch,
-                       const AttentionParams& params, const Tensor& out) override;
-  void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) override;
-  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
-  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
-                                     const Tensor& tokens) override;
-  std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override;
-  void take_drawn(const Tensor& drawn, const Tensor& token_ids) override;
+  std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
+                                         std::span<const SamplingRow> rows, const Tensor& tokens) override;
+  std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) override;
+
+  void choose_matmul(const Tensor& x, const Linear& weight, const Tensor& out) override;
+  Result<std::unique_ptr<Recording>> record(std::int64_t tokens, const std::function<void()>& ops) override;
+  std::int64_t max_recorded_tokens(const HeadSizes& heads) const override;
 
   CudaContext& context() { return *context_; }
+
+ protected:
+  void compute(const Op& op) override;
 
  private:
   class Graph;
@@ -93,11 +88,15 @@ class CudaBackend final : public Backend {
   std::size_t recording_bytes(const StepSizes& sizes) const;
   static std::size_t tile_bytes(const StepSizes& sizes);
   void prepare_tiles(const StepSizes& sizes);
+  template <typename RowOp>
+  void launch(const RowOp& o);
+  void launch(const op::Matmul& o);
+  void launch(const op::PagedAttention& o);
   void linear_in_tiles(const Tensor& x, const CudaLinear& weight, const Tensor& out);
   void copy_rows(const Tensor& from, const Tensor& to);
   void prepare_sampling(const StepSizes& sizes);
-  std::size_t queue_draws(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
-                          const Tensor& tokens, std::byte* host);
+  std::size_t queue_samples(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
+                            const Tensor& tokens, std::byte* host);
   PlacedPlan& plan_for(const AttentionGeometry& geometry, std::int32_t window);
   bool place(PlacedPlan& plan, const AttentionBatch& batch);
   AttentionGrid recorded_grid(PlacedPlan& plan);
@@ -115,7 +114,7 @@ class CudaBackend final : public Backend {
   std::size_t plan_words_ = 0;               // most that a plan of a step has
   Buffer attention_workspace_;
   Buffer sampling_;
-  Buffer tile_in_, tile_out_;            // of products, when deterministic
+  Buffer tile_in_, tile_out_;            // of matmuls, when deterministic
   RecordingState* recording_ = nullptr;  // while record() runs
   std::size_t recordings_planned_ = 0, recordings_bytes_ = 0;
 };

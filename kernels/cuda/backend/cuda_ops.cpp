@@ -1,4 +1,4 @@
-// The ops of the CUDA device: which kernel or library call each is. Kernels check their shapes themselves (ops.h).
+// The ops of the CUDA device: which kernel or library call each is.
 #include <cuda_fp16.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 namespace caudal::cuda {
 namespace {
 
-constexpr std::size_t kMostPlans = 4;  // of a step: with and without a sliding window, of a model and its draft model
+constexpr std::size_t kMaxPlans = 4;  // of a step: with and without a sliding window, of a model and its draft model
 
 AttentionShape shape_of(const Tensor& q, const Tensor& k_cache) {
   return {.num_heads = static_cast<int>(q.dim(1)),
@@ -119,64 +119,32 @@ Result<OwnedTensor> CudaBackend::widened(const Tensor& vector) {
   return OwnedTensor(std::move(memory).value(), result);
 }
 
-void CudaBackend::embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) {
-  run([&](cudaStream_t stream) { cuda::embedding(token_ids, table, first_token, out, stream); });
+void CudaBackend::compute(const Op& op) {
+  std::visit([this](const auto& o) { launch(o); }, op);
 }
 
-void CudaBackend::rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
-  run([&](cudaStream_t stream) { cuda::rms_norm(x, weight, eps, out, stream); });
+template <typename RowOp>
+void CudaBackend::launch(const RowOp& o) {
+  run([&](cudaStream_t stream) { cuda::launch(o, stream); });
 }
 
-void CudaBackend::add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
-                               const Tensor& out) {
-  run([&](cudaStream_t stream) { cuda::add_rms_norm(x, residual, weight, eps, out, stream); });
+void CudaBackend::launch(const op::Matmul& o) {
+  const auto& weight = static_cast<const CudaLinear&>(*o.weight);  // made by pack_linear above
+  if (o.x.dim(0) == 0) return;
+  deterministic_ ? linear_in_tiles(o.x, weight, o.out) : matmul_->run(o.x, weight, o.out);
 }
 
-void CudaBackend::silu_and_mul(const Tensor& gate_up, const Tensor& out) {
-  run([&](cudaStream_t stream) { cuda::silu_and_mul(gate_up, out, stream); });
-}
-
-void CudaBackend::rope_and_cache(const RopeCacheArgs& args) {
-  run([&](cudaStream_t stream) { cuda::rope_and_cache(args, stream); });
-}
-
-void CudaBackend::take_drawn(const Tensor& drawn, const Tensor& token_ids) {
-  run([&](cudaStream_t stream) { cuda::take_drawn(drawn, token_ids, stream); });
-}
-
-void CudaBackend::gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out) {
-  run([&](cudaStream_t stream) { cuda::gather_rows(x, rows, out, stream); });
-}
-
-void CudaBackend::linear(const Tensor& x, const Linear& weight, const Tensor& out) {
-  const auto& packed = static_cast<const CudaLinear&>(weight);  // made by pack_linear above
-  Dim num_tokens("num_tokens"), in("in_features", packed.in_features()), outs("out_features", packed.out_features());
-  Expect expect("linear");
-  expect.shape("x", x, {num_tokens, in}).dtype("x", x, packed.weight().dtype()).shape("out", out, {num_tokens, outs});
-  if (out.dtype() != DType::kF32) expect.dtype("out", out, x.dtype());
-  if (*num_tokens == 0) return;
-  deterministic_ ? linear_in_tiles(x, packed, out) : matmul_->run(x, packed, out);
-}
-
-void CudaBackend::choose_linear(const Tensor& x, const Linear& weight, const Tensor& out) {
+void CudaBackend::choose_matmul(const Tensor& x, const Linear& weight, const Tensor& out) {
   const auto& packed = static_cast<const CudaLinear&>(weight);
-  // Nothing is chosen by its time, which may be another on another day: one product asks the library.
+  // When deterministic, nothing is chosen by its time, which differs from day to day: one matmul makes the library
+  // choose.
   deterministic_ ? linear_in_tiles(x.rows(0, 1), packed, out.rows(0, 1)) : matmul_->choose(x, packed, out);
 }
 
 // A copy may read what an earlier one wrote, so they stay in order. Those inside a cache are few (forked sequences); of
 // those to and from the host, what is in a row on both sides goes at once.
 void CudaBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) {
-  Dim sources("sources"), destinations("destinations"), block_size("block_size", kBlockSize),
-      num_kv_heads("num_kv_heads"), head_dim("head_dim");
-  Expect expect("copy_blocks");
-  expect.shape("from", from, {sources, block_size, num_kv_heads, head_dim}).contiguous("from", from);
-  expect.shape("to", to, {destinations, block_size, num_kv_heads, head_dim}).contiguous("to", to);
-  expect.dtype("to", to, from.dtype());
-  for (const BlockCopy& copy : copies) {
-    CHECK(copy.source >= 0 && copy.source < *sources);
-    CHECK(copy.destination >= 0 && copy.destination < *destinations);
-  }
+  check_copy_blocks(copies, from, to);
   const bool is_fork = from.data() == to.data();
   while (!copies.empty() && ready()) {
     const BlockCopy first = copies.front();
@@ -215,7 +183,7 @@ std::size_t CudaBackend::attention_bytes(const StepSizes& sizes) const {
     workspace = std::max(workspace, attention_workspace_bytes(geometry));
     words = std::max(words, max_plan_words(geometry, sizes.max_sequences, sizes.max_tokens));
   }
-  return Arena::rounded(workspace) + kMostPlans * Arena::rounded(words * sizeof(std::int32_t));
+  return Arena::rounded(workspace) + kMaxPlans * Arena::rounded(words * sizeof(std::int32_t));
 }
 
 void CudaBackend::prepare_attention(const StepSizes& sizes) {
@@ -230,7 +198,7 @@ void CudaBackend::prepare_attention(const StepSizes& sizes) {
 }
 
 // Those whose attention is all the decode kernel's; the plain kernel and whole rows take any number.
-std::int64_t CudaBackend::most_recorded_tokens(const HeadSizes& heads) const {
+std::int64_t CudaBackend::max_recorded_tokens(const HeadSizes& heads) const {
   const AttentionShape shape = shape_of(heads);
   if (!on_tensor_cores(shape)) return std::numeric_limits<int>::max();
   const AttentionGeometry geometry = attention_geometry(shape, attention_device(), deterministic_);
@@ -259,37 +227,25 @@ bool CudaBackend::place(PlacedPlan& plan, const AttentionBatch& batch) {
   return true;
 }
 
-void CudaBackend::paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
-                                  const AttentionBatch& batch, const AttentionParams& params, const Tensor& out) {
-  Dim num_tokens("num_tokens"), num_heads("num_heads"), head_dim("head_dim"), num_blocks("num_blocks"),
-      block_size("block_size", kBlockSize), num_kv_heads("num_kv_heads");
-  Expect expect("paged_attention");
-  expect.shape("q", q, {num_tokens, num_heads, head_dim}).shape("out", out, {num_tokens, num_heads, head_dim});
-  expect.shape("k_cache", k_cache, {num_blocks, block_size, num_kv_heads, head_dim});
-  expect.shape("v_cache", v_cache, {num_blocks, block_size, num_kv_heads, head_dim});
-  expect.dtype("k_cache", k_cache, q.dtype()).dtype("v_cache", v_cache, q.dtype()).dtype("out", out, q.dtype());
-  expect.that(*num_heads % *num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
-  if (*num_tokens == 0 || !ready()) return;
-  const AttentionShape shape = shape_of(q, k_cache);
+void CudaBackend::launch(const op::PagedAttention& o) {
+  if (o.q.dim(0) == 0 || !ready()) return;
+  const AttentionShape shape = shape_of(o.q, o.k_cache);
   if (!on_tensor_cores(shape)) {
-    expect.that(*head_dim <= kPlainAttentionMaxHeadDim, "head_dim must be at most 256");
-    return run([&](cudaStream_t stream) {
-      plain_attention({.q = q, .k_cache = k_cache, .v_cache = v_cache, .batch = &batch, .params = params, .out = out},
-                      stream);
-    });
+    Expect(o.kName).that(o.q.dim(2) <= kPlainAttentionMaxHeadDim, "head_dim must be at most 256");
+    return run([&](cudaStream_t stream) { plain_attention(o, stream); });
   }
   const AttentionGeometry& geometry = geometry_of(shape);
-  PlacedPlan& plan = plan_for(geometry, params.sliding_window);
+  PlacedPlan& plan = plan_for(geometry, o.params.sliding_window);
   const bool captures = recording_ != nullptr && recording_->capturing;
-  if ((!captures && !place(plan, batch)) || !grow(attention_workspace_, attention_workspace_bytes(geometry))) return;
+  if ((!captures && !place(plan, o.batch)) || !grow(attention_workspace_, attention_workspace_bytes(geometry))) return;
   const AttentionGrid grid = recording_ != nullptr ? recorded_grid(plan) : plan.grid;
   run([&](cudaStream_t stream) {
-    const AttentionCall call{.q = q,
-                             .k_cache = k_cache,
-                             .v_cache = v_cache,
-                             .block_table = batch.block_table,
-                             .out = out,
-                             .params = params,
+    const AttentionCall call{.q = o.q,
+                             .k_cache = o.k_cache,
+                             .v_cache = o.v_cache,
+                             .block_table = o.batch.block_table,
+                             .out = o.out,
+                             .params = o.params,
                              .plan_words = static_cast<const std::int32_t*>(plan.words.data()),
                              .workspace = attention_workspace_.data()};
     cuda::paged_attention(geometry, grid, call, stream);

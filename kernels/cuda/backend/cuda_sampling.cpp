@@ -1,4 +1,4 @@
-// Sampling of the CUDA device: the host packs what the rows ask for, one kernel draws, and one copy to pinned memory
+// Sampling of the CUDA device: the host packs what the rows ask for, one kernel samples, and one copy to pinned memory
 // brings tokens and log-probabilities back while the host goes on. Rows with so many edits that they do not fit
 // together go in several runs.
 #include <algorithm>
@@ -6,13 +6,12 @@
 
 #include "kernels/cuda/backend/cuda_backend.h"
 #include "kernels/cuda/sampling/sampling.h"
-#include "kernels/expect.h"
 
 namespace caudal::cuda {
 namespace {
 
 constexpr std::int64_t kEditsPerRow = 64;  // room for a biased or penalised row of usual length
-constexpr std::size_t kDrawsAtOnce = 3;    // of two steps in flight, and a draft model's
+constexpr std::size_t kPendingAtOnce = 3;  // of two steps in flight, and a draft model's
 
 // One after another in one buffer: what goes to the device, then what comes back.
 struct Layout {
@@ -39,9 +38,10 @@ std::int64_t edit_capacity(std::int64_t num_rows, std::int64_t vocab_size) {
 }
 
 // Tokens and log-probabilities on their way to the host. All its runs are over when the last is.
-class CudaDraws final : public PendingDraws {
+class CudaSamples final : public PendingSamples {
  public:
-  CudaDraws(CudaContext& context, CudaContext::ResultsPtr results) : context_(context), results_(std::move(results)) {}
+  CudaSamples(CudaContext& context, CudaContext::ResultsPtr results)
+      : context_(context), results_(std::move(results)) {}
 
   // The results of these rows begin `offset` bytes into the pinned memory.
   void add(std::size_t offset, PackedSampling run) { runs_.push_back({offset, std::move(run.rows), run.max_logprobs}); }
@@ -79,8 +79,8 @@ class CudaDraws final : public PendingDraws {
   std::vector<Run> runs_;
 };
 
-// What is left of draws when the device has failed.
-class NoDraws final : public PendingDraws {
+// What samples are when the device has failed.
+class NoSamples final : public PendingSamples {
  public:
   bool ready() override { return true; }
   void wait(std::span<SamplingOutput>) override {}
@@ -94,21 +94,18 @@ std::size_t CudaBackend::sampling_bytes(const StepSizes& sizes) const {
 
 void CudaBackend::prepare_sampling(const StepSizes& sizes) {
   grow(sampling_, sampling_bytes(sizes));
-  context_->keep_results(kDrawsAtOnce, Layout(sizes.max_sequences, 0, kMaxLogprobs).result_bytes());
+  context_->keep_results(kPendingAtOnce, Layout(sizes.max_sequences, 0, kMaxLogprobs).result_bytes());
 }
 
-std::unique_ptr<PendingDraws> CudaBackend::draw(const Tensor& logits, std::int64_t vocab_size,
-                                                std::span<const SamplingRow> rows, const Tensor& tokens) {
-  Dim num_rows("num_rows", std::ssize(rows)), columns("columns");
-  Expect expect("draw");
-  expect.shape("logits", logits, {num_rows, columns}).dtype("logits", logits, DType::kF32);
-  expect.that(vocab_size > 0 && vocab_size <= *columns, "vocab_size must be in [1, columns]");
-  if (!tokens.empty()) expect.shape("tokens", tokens, {num_rows}).dtype("tokens", tokens, DType::kI32);
+std::unique_ptr<PendingSamples> CudaBackend::sample(const Tensor& logits, std::int64_t vocab_size,
+                                                    std::span<const SamplingRow> rows, const Tensor& tokens) {
+  check_sample(logits, vocab_size, rows, tokens);
+  const std::int64_t num_rows = std::ssize(rows);
   CudaContext::ResultsPtr results;
-  if (ready()) results = context_->take_results(Layout(*num_rows, 0, kMaxLogprobs).result_bytes());
-  if (!results) return std::make_unique<NoDraws>();
-  auto draws = std::make_unique<CudaDraws>(*context_, std::move(results));
-  const std::int64_t capacity = edit_capacity(*num_rows, vocab_size);
+  if (ready()) results = context_->take_results(Layout(num_rows, 0, kMaxLogprobs).result_bytes());
+  if (!results) return std::make_unique<NoSamples>();
+  auto samples = std::make_unique<CudaSamples>(*context_, std::move(results));
+  const std::int64_t capacity = edit_capacity(num_rows, vocab_size);
   std::size_t offset = 0;
   for (std::size_t begin = 0; begin < rows.size() && ready();) {
     std::size_t count = rows.size() - begin;
@@ -119,18 +116,19 @@ std::unique_ptr<PendingDraws> CudaBackend::draw(const Tensor& logits, std::int64
     }
     const auto first = static_cast<std::int64_t>(begin), n = static_cast<std::int64_t>(count);
     const Tensor part = tokens.empty() ? Tensor() : tokens.rows(first, n);
-    const std::size_t bytes = queue_draws(logits.rows(first, n), vocab_size, packed, part, draws->memory() + offset);
-    draws->add(offset, std::move(packed));
+    const std::size_t bytes =
+        queue_samples(logits.rows(first, n), vocab_size, packed, part, samples->memory() + offset);
+    samples->add(offset, std::move(packed));
     offset += bytes;
     begin += count;
   }
-  draws->mark_end();
-  return draws;
+  samples->mark_end();
+  return samples;
 }
 
 // One run: what the rows ask for goes to the device, the kernel, the results come back to `host`. Bytes of them.
-std::size_t CudaBackend::queue_draws(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
-                                     const Tensor& tokens, std::byte* host) {
+std::size_t CudaBackend::queue_samples(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
+                                       const Tensor& tokens, std::byte* host) {
   const std::int64_t n = logits.dim(0);
   const Layout layout(n, std::ssize(packed.edits), packed.max_logprobs);
   if (!grow(sampling_, layout.end)) return 0;
@@ -162,20 +160,20 @@ std::size_t CudaBackend::queue_draws(const Tensor& logits, std::int64_t vocab_si
   return layout.result_bytes();
 }
 
-std::unique_ptr<PendingDraws> CudaBackend::fetch_draws(const Tensor& tokens) {
+std::unique_ptr<PendingSamples> CudaBackend::fetch_samples(const Tensor& tokens) {
   CudaContext::ResultsPtr results;
   if (ready()) results = context_->take_results(tokens.bytes());
-  if (!results) return std::make_unique<NoDraws>();
-  auto draws = std::make_unique<CudaDraws>(*context_, std::move(results));
+  if (!results) return std::make_unique<NoSamples>();
+  auto samples = std::make_unique<CudaSamples>(*context_, std::move(results));
   PackedSampling plain;
   plain.rows.resize(static_cast<std::size_t>(tokens.dim(0)));
   if (tokens.bytes() > 0)
     context_->check(
-        cudaMemcpyAsync(draws->memory(), tokens.data(), tokens.bytes(), cudaMemcpyDefault, context_->stream()),
+        cudaMemcpyAsync(samples->memory(), tokens.data(), tokens.bytes(), cudaMemcpyDefault, context_->stream()),
         "copying sampled tokens");
-  draws->add(0, std::move(plain));
-  draws->mark_end();
-  return draws;
+  samples->add(0, std::move(plain));
+  samples->mark_end();
+  return samples;
 }
 
 }  // namespace caudal::cuda

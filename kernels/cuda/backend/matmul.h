@@ -9,8 +9,9 @@
 #include <map>
 #include <memory>
 
-#include "kernels/backend.h"
+#include "kernels/buffer.h"
 #include "kernels/cuda/backend/cuda_context.h"
+#include "kernels/linear.h"
 
 namespace caudal::cuda {
 
@@ -22,6 +23,7 @@ class CudaLinear final : public Linear {
 
   std::int64_t in_features() const override { return weight_.dim(1); }
   std::int64_t out_features() const override { return weight_.dim(0); }
+  DType compute_dtype() const override { return weight_.dtype(); }
   std::size_t bytes() const override;
 
   const Tensor& weight() const { return weight_; }

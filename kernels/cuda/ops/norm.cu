@@ -3,7 +3,6 @@
 #include "kernels/cuda/device/dispatch.h"
 #include "kernels/cuda/device/primitives.cuh"
 #include "kernels/cuda/ops/ops.h"
-#include "kernels/expect.h"
 
 namespace caudal::cuda {
 namespace {
@@ -99,22 +98,8 @@ void norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float e
 
 }  // namespace
 
-void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out, cudaStream_t stream) {
-  Dim num_tokens("num_tokens"), hidden("hidden");
-  Expect expect("rms_norm");
-  expect.shape("x", x, {num_tokens, hidden}).shape("weight", weight, {hidden}).shape("out", out, {num_tokens, hidden});
-  expect.dtype("weight", weight, x.dtype()).dtype("out", out, x.dtype());
-  norm(Tensor(), x, weight, eps, out, stream);
-}
+void launch(const op::RmsNorm& o, cudaStream_t stream) { norm(Tensor(), o.x, o.weight, o.eps, o.out, stream); }
 
-void add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps, const Tensor& out,
-                  cudaStream_t stream) {
-  Dim num_tokens("num_tokens"), hidden("hidden");
-  Expect expect("add_rms_norm");
-  expect.shape("x", x, {num_tokens, hidden}).shape("residual", residual, {num_tokens, hidden});
-  expect.shape("weight", weight, {hidden}).shape("out", out, {num_tokens, hidden});
-  expect.dtype("residual", residual, x.dtype()).dtype("weight", weight, x.dtype()).dtype("out", out, x.dtype());
-  norm(x, residual, weight, eps, out, stream);
-}
+void launch(const op::AddRmsNorm& o, cudaStream_t stream) { norm(o.x, o.residual, o.weight, o.eps, o.out, stream); }
 
 }  // namespace caudal::cuda

@@ -114,32 +114,11 @@ __global__ void __launch_bounds__(32 * kWarps) rope_kernel(const __grid_constant
   store_pairs(pairs, cache + (slot * p.num_kv_heads + kv_index) * p.head_dim, half);
 }
 
-void check_shapes(const RopeCacheArgs& args) {
-  Dim num_tokens("num_tokens"), columns("columns"), num_blocks("num_blocks"), block_size("block_size", kBlockSize);
-  Dim num_kv_heads("num_kv_heads"), head_dim("head_dim"), max_position("max_position"), two("cos and sin", 2);
-  Expect expect("rope_and_cache");
-  expect.shape("qkv", args.qkv, {num_tokens, columns});
-  expect.shape("positions", args.positions, {num_tokens}).dtype("positions", args.positions, DType::kI32);
-  expect.shape("cache_slot", args.cache_slot, {num_tokens}).dtype("cache_slot", args.cache_slot, DType::kI32);
-  for (const Tensor* cache : {&args.k_cache, &args.v_cache}) {
-    expect.shape("cache", *cache, {num_blocks, block_size, num_kv_heads, head_dim});
-    expect.dtype("cache", *cache, args.qkv.dtype()).contiguous("cache", *cache);
-  }
-  for (const Tensor* norm : {&args.q_norm, &args.k_norm}) {
-    if (!norm->empty()) expect.shape("norm", *norm, {head_dim}).dtype("norm", *norm, args.qkv.dtype());
-  }
-  Dim half("head_dim / 2", *head_dim / 2);
-  expect.shape("cos_sin", args.cos_sin, {max_position, two, half}).dtype("cos_sin", args.cos_sin, DType::kF32);
-  expect.that(*head_dim % 2 == 0 && *half <= kMaxHalf, "head_dim must be even and at most 256");
-  expect.that(*columns % *head_dim == 0 && *columns / *head_dim > 2 * *num_kv_heads,
-              "qkv must hold q, k and v heads of head_dim");
-}
-
 }  // namespace
 
-void rope_and_cache(const RopeCacheArgs& args, cudaStream_t stream) {
-  check_shapes(args);
+void launch(const op::RopeAndCache& args, cudaStream_t stream) {
   const std::int64_t num_tokens = args.qkv.dim(0), num_kv_heads = args.k_cache.dim(2), head_dim = args.k_cache.dim(3);
+  Expect(args.kName).that(head_dim <= 2 * kMaxHalf, "head_dim must be at most 256");
   if (num_tokens == 0) return;
   dispatch_float(args.qkv.dtype(), [&]<class T>(std::type_identity<T>) {
     RopeParams<T> params{};

@@ -1,4 +1,4 @@
-// Copies of rows: embedding lookup, gathering, and copies of KV blocks. Rows are moved as words, the widest that
+// Copies of rows: embedding lookup, gathering and sampled tokens. Rows are moved as words, the widest that
 // their length and their addresses allow; the elements do not matter.
 #include "kernels/cuda/device/dispatch.h"
 #include "kernels/cuda/device/primitives.cuh"
@@ -75,18 +75,18 @@ void take_rows(const Tensor& source, const Tensor& rows, std::int64_t first, boo
   });
 }
 
-struct TakeDrawnParams {
-  const std::int32_t* drawn;
+struct InsertSampledParams {
+  const std::int32_t* sampled;
   std::int32_t* token_ids;
-  std::int64_t num_drawn, num_tokens;
+  std::int64_t num_sampled, num_tokens;
 };
 
-__global__ void __launch_bounds__(kThreads) take_drawn_kernel(const __grid_constant__ TakeDrawnParams p) {
+__global__ void __launch_bounds__(kThreads) insert_sampled_kernel(const __grid_constant__ InsertSampledParams p) {
   const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= p.num_tokens || p.token_ids[i] >= 0) return;
   const std::int64_t row = -1 - std::int64_t{p.token_ids[i]};
-  if (row >= p.num_drawn) __trap();
-  p.token_ids[i] = p.drawn[row];
+  if (row >= p.num_sampled) __trap();
+  p.token_ids[i] = p.sampled[row];
 }
 
 template <class T>
@@ -105,53 +105,21 @@ __global__ void __launch_bounds__(kThreads) sum_rows_kernel(const __grid_constan
   p.out[i] = from_float<T>(sum);
 }
 
-struct BlockCopyParams {
-  const std::int32_t* copies;  // [n, 2]
-  uint4* cache;
-  std::int64_t block_words, num_blocks;
-  int num_copies;
-};
-
-// A thread owns one word of every block, so that copies stay in order: one may read what an earlier one wrote.
-__global__ void __launch_bounds__(kThreads) copy_blocks_kernel(const __grid_constant__ BlockCopyParams p) {
-  const std::int64_t word = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (word >= p.block_words) return;
-  for (int i = 0; i < p.num_copies; ++i) {
-    const std::int64_t source = p.copies[2 * i], destination = p.copies[2 * i + 1];
-    if (source < 0 || source >= p.num_blocks || destination < 0 || destination >= p.num_blocks) __trap();
-    p.cache[destination * p.block_words + word] = p.cache[source * p.block_words + word];
-  }
-}
-
 }  // namespace
 
-void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out,
-               cudaStream_t stream) {
-  Dim num_tokens("num_tokens"), rows("rows"), hidden("hidden");
-  Expect expect("embedding");
-  expect.shape("token_ids", token_ids, {num_tokens}).dtype("token_ids", token_ids, DType::kI32);
-  expect.shape("table", table, {rows, hidden}).shape("out", out, {num_tokens, hidden});
-  expect.dtype("out", out, table.dtype());
-  take_rows(table, token_ids, first_token, true, out, stream);
+void launch(const op::Embedding& o, cudaStream_t stream) {
+  take_rows(o.table, o.token_ids, o.first_token, true, o.out, stream);
 }
 
-void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& out, cudaStream_t stream) {
-  Dim num_tokens("num_tokens"), hidden("hidden"), n("n");
-  Expect expect("gather_rows");
-  expect.shape("x", x, {num_tokens, hidden}).shape("rows", rows, {n}).shape("out", out, {n, hidden});
-  expect.dtype("rows", rows, DType::kI32).dtype("out", out, x.dtype());
-  take_rows(x, rows, 0, false, out, stream);
-}
+void launch(const op::GatherRows& o, cudaStream_t stream) { take_rows(o.x, o.rows, 0, false, o.out, stream); }
 
-void take_drawn(const Tensor& drawn, const Tensor& token_ids, cudaStream_t stream) {
-  Dim num_rows("num_rows"), num_tokens("num_tokens");
-  Expect expect("take_drawn");
-  expect.shape("drawn", drawn, {num_rows}).dtype("drawn", drawn, DType::kI32);
-  expect.shape("token_ids", token_ids, {num_tokens}).dtype("token_ids", token_ids, DType::kI32);
-  if (*num_tokens == 0) return;
-  const TakeDrawnParams params{drawn.as<std::int32_t>(), token_ids.as<std::int32_t>(), *num_rows, *num_tokens};
+void launch(const op::InsertSampled& o, cudaStream_t stream) {
+  const std::int64_t num_tokens = o.token_ids.dim(0);
+  if (num_tokens == 0) return;
+  const InsertSampledParams params{o.sampled.as<std::int32_t>(), o.token_ids.as<std::int32_t>(), o.sampled.dim(0),
+                                   num_tokens};
   // 12 bytes per token at the most.
-  simt::launch(take_drawn_kernel, dim3(static_cast<unsigned>(ceil_div(*num_tokens, kThreads))), kThreads, 0, stream,
+  simt::launch(insert_sampled_kernel, dim3(static_cast<unsigned>(ceil_div(num_tokens, kThreads))), kThreads, 0, stream,
                params);
 }
 
@@ -167,21 +135,6 @@ void sum_rows(const Tensor& parts, const Tensor& out, cudaStream_t stream) {
     // Reads every part and writes one: bytes = (num_parts + 1) * out.bytes().
     simt::launch(sum_rows_kernel<T>, dim3(static_cast<unsigned>(ceil_div(*n, kThreads))), kThreads, 0, stream, params);
   });
-}
-
-void copy_blocks(const Tensor& copies, const Tensor& cache, cudaStream_t stream) {
-  Dim num_blocks("num_blocks"), block_size("block_size", kBlockSize), num_kv_heads("num_kv_heads"),
-      head_dim("head_dim"), n("n"), two("source and destination", 2);
-  Expect expect("copy_blocks");
-  expect.shape("cache", cache, {num_blocks, block_size, num_kv_heads, head_dim}).contiguous("cache", cache);
-  expect.shape("copies", copies, {n, two}).dtype("copies", copies, DType::kI32).contiguous("copies", copies);
-  // 16 tokens make every block a multiple of 16 bytes.
-  expect.that(address(cache) % 16 == 0, "the cache must be aligned to 16 bytes");
-  if (*n == 0) return;
-  const std::int64_t words = cache.row_elements() * static_cast<std::int64_t>(dtype_bytes(cache.dtype())) / 16;
-  const BlockCopyParams params{copies.as<std::int32_t>(), cache.as<uint4>(), words, *num_blocks, static_cast<int>(*n)};
-  // Reads and writes each block once: bytes = 2 * n * block bytes.
-  simt::launch(copy_blocks_kernel, dim3(static_cast<unsigned>(ceil_div(words, kThreads))), kThreads, 0, stream, params);
 }
 
 }  // namespace caudal::cuda

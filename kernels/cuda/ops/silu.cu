@@ -2,7 +2,6 @@
 #include "kernels/cuda/device/dispatch.h"
 #include "kernels/cuda/device/primitives.cuh"
 #include "kernels/cuda/ops/ops.h"
-#include "kernels/expect.h"
 
 namespace caudal::cuda {
 namespace {
@@ -38,22 +37,18 @@ __global__ void __launch_bounds__(kThreads) silu_and_mul_kernel(const __grid_con
 
 }  // namespace
 
-void silu_and_mul(const Tensor& gate_up, const Tensor& out, cudaStream_t stream) {
-  Dim num_tokens("num_tokens"), intermediate("intermediate");
-  Expect expect("silu_and_mul");
-  expect.shape("out", out, {num_tokens, intermediate});
-  Dim both("2 * intermediate", 2 * *intermediate);
-  expect.shape("gate_up", gate_up, {num_tokens, both}).dtype("gate_up", gate_up, out.dtype());
-  if (*num_tokens == 0) return;
-  dispatch_float(out.dtype(), [&]<class T>(std::type_identity<T>) {
-    const SiluParams<T> params{gate_up.as<T>(), out.as<T>(),       *num_tokens,
-                               *intermediate,   gate_up.stride0(), out.stride0()};
+void launch(const op::SiluAndMul& o, cudaStream_t stream) {
+  const std::int64_t num_tokens = o.out.dim(0), intermediate = o.out.dim(1);
+  if (num_tokens == 0) return;
+  dispatch_float(o.out.dtype(), [&]<class T>(std::type_identity<T>) {
+    const SiluParams<T> params{o.gate_up.as<T>(), o.out.as<T>(),       num_tokens,
+                               intermediate,      o.gate_up.stride0(), o.out.stride0()};
     const auto grid = [&](std::int64_t size) {
-      return dim3(static_cast<unsigned>(ceil_div(*intermediate, kThreads * size)),
-                  static_cast<unsigned>(std::min<std::int64_t>(*num_tokens, 65535)));
+      return dim3(static_cast<unsigned>(ceil_div(intermediate, kThreads * size)),
+                  static_cast<unsigned>(std::min<std::int64_t>(num_tokens, 65535)));
     };
     // Reads 2 and writes 1 element of num_tokens * intermediate each: bytes = 3 * sizeof(T) * that.
-    if (fits_vectors<T>(*intermediate, gate_up, out)) {
+    if (fits_vectors<T>(intermediate, o.gate_up, o.out)) {
       constexpr int kSize = 16 / sizeof(T);
       simt::launch(silu_and_mul_kernel<T, kSize>, grid(kSize), kThreads, 0, stream, params);
     } else {

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/sampling.h"
 
 namespace caudal::cuda {
 

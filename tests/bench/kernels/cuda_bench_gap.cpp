@@ -14,6 +14,7 @@
 #include "common/command_line.h"
 #include "common/log.h"
 #include "kernels/cuda/backend/cuda_backend.h"
+#include "kernels/factory/make_backend.h"
 #include "worker/comm/local.h"
 #include "worker/runner/runner.h"
 

@@ -8,8 +8,8 @@
 #include <random>
 #include <vector>
 
-#include "kernels/backend.h"
 #include "kernels/bf16.h"
+#include "kernels/factory/make_backend.h"
 #include "tests/bench/machine.h"
 
 namespace caudal {
@@ -99,7 +99,7 @@ void rope_and_cache(benchmark::State& state) {
     positions.tensor.as<std::int32_t>()[i] = i;
     slots.tensor.as<std::int32_t>()[i] = i;
   }
-  RopeCacheArgs args;
+  op::RopeAndCache args;
   args.qkv = qkv.tensor;
   args.positions = positions.vector();
   args.cache_slot = slots.vector();
@@ -143,7 +143,7 @@ void sample(benchmark::State& state, const SamplingParams& params) {
   std::vector<SamplingOutput> out(rows.size());
   for (auto _ : state) {
     for (SamplingRow& each : rows) ++each.position;
-    device().sample(logits.tensor, kVocab, rows, out);
+    device().sample(logits.tensor, kVocab, rows, {})->wait(out);
   }
   report(state, logits.tensor.bytes());
 }

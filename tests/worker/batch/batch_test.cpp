@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernels/factory/make_backend.h"
 #include "worker/batch/sequence_table.h"
 #include "worker/cache/memory_plan.h"
 

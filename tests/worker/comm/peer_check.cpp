@@ -12,6 +12,7 @@
 
 #include "common/log.h"
 #include "kernels/cuda/backend/cuda_backend.h"
+#include "kernels/factory/make_backend.h"
 #include "tests/worker/comm/communicator_cases.h"
 #include "worker/comm/make.h"
 #include "worker/comm/mpi.h"

@@ -3,6 +3,7 @@
 #include "worker/graphs/decode_graphs.h"
 
 #include "kernels/cuda/emulation/fake/device.h"
+#include "kernels/factory/make_backend.h"
 #include "tests/worker/device_ranks.h"
 #include "tests/worker/runner/golden_cases.h"
 #include "worker/comm/local.h"

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "kernels/factory/make_backend.h"
 #include "tests/worker/model/llama_parameters.h"
 #include "tests/worker/model/safetensors_file.h"
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/emulation/fake/device.h"
+#include "kernels/factory/make_backend.h"
 #include "tests/worker/test_rank.h"
 #include "worker/comm/local.h"
 

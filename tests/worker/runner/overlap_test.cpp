@@ -2,6 +2,7 @@
 // after the other gives, whatever the second would have had to know. On the stand-in, whose streams run only when
 // someone waits: a token that the host reads too soon is wrong every time.
 #include "kernels/cuda/emulation/fake/device.h"
+#include "kernels/factory/make_backend.h"
 #include "tests/worker/device_ranks.h"
 #include "tests/worker/runner/golden_cases.h"
 #include "tests/worker/test_rank.h"

@@ -9,6 +9,7 @@
 #include <limits>
 #include <random>
 
+#include "kernels/factory/make_backend.h"
 #include "tests/sanitized.h"
 #include "tests/worker/fixture.h"
 #include "tests/worker/model/safetensors_file.h"

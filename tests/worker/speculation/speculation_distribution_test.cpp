@@ -6,6 +6,7 @@
 #include <functional>
 #include <random>
 
+#include "kernels/factory/make_backend.h"
 #include "tests/kernels/reference_sampling.h"
 #include "tests/sanitized.h"
 #include "worker/comm/local.h"

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <random>
 
+#include "kernels/factory/make_backend.h"
 #include "tests/worker/fixture.h"
 #include "tests/worker/model/safetensors_file.h"
 #include "tests/worker/toy_scheduler.h"

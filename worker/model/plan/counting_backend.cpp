@@ -11,8 +11,8 @@ constexpr std::int64_t kAttentionLaunches = 3;
 
 // Attention over a batch asks for no others.
 bool equal(const HeadSizes& a, const HeadSizes& b) {
-  return a.dtype == b.dtype && a.num_heads == b.num_heads && a.num_kv_heads == b.num_kv_heads &&
-         a.head_dim == b.head_dim;
+  return a.dtype == b.dtype && a.kv_dtype == b.kv_dtype && a.num_heads == b.num_heads &&
+         a.num_kv_heads == b.num_kv_heads && a.head_dim == b.head_dim;
 }
 
 std::size_t row_bytes(const Tensor& tensor) {
@@ -21,13 +21,16 @@ std::size_t row_bytes(const Tensor& tensor) {
 
 class ShapedLinear final : public Linear {
  public:
-  ShapedLinear(std::int64_t in_features, std::int64_t out_features) : in_(in_features), out_(out_features) {}
+  ShapedLinear(std::int64_t in_features, std::int64_t out_features, DType dtype)
+      : in_(in_features), out_(out_features), dtype_(dtype) {}
   std::int64_t in_features() const override { return in_; }
   std::int64_t out_features() const override { return out_; }
+  DType compute_dtype() const override { return dtype_; }
   std::size_t bytes() const override { return 0; }
 
  private:
   std::int64_t in_, out_;
+  DType dtype_;
 };
 
 }  // namespace
@@ -36,8 +39,9 @@ Tensor CountingBackend::tensor(DType dtype, std::initializer_list<std::int64_t> 
   return Tensor(reinterpret_cast<void*>(kFirstAddress), dtype, shape);
 }
 
-std::unique_ptr<Linear> CountingBackend::shaped_linear(std::int64_t in_features, std::int64_t out_features) {
-  return std::make_unique<ShapedLinear>(in_features, out_features);
+std::unique_ptr<Linear> CountingBackend::shaped_linear(std::int64_t in_features, std::int64_t out_features,
+                                                       DType dtype) {
+  return std::make_unique<ShapedLinear>(in_features, out_features, dtype);
 }
 
 Result<Buffer> CountingBackend::allocate(std::size_t bytes) {
@@ -46,31 +50,37 @@ Result<Buffer> CountingBackend::allocate(std::size_t bytes) {
 }
 
 Result<std::unique_ptr<Linear>> CountingBackend::pack_linear(OwnedTensor weight, OwnedTensor) {
-  return shaped_linear(weight.tensor.dim(1), weight.tensor.dim(0));
+  return shaped_linear(weight.tensor.dim(1), weight.tensor.dim(0), weight.tensor.dtype());
 }
 
-void CountingBackend::linear(const Tensor& x, const Linear&, const Tensor& out) {
+void CountingBackend::compute(const Op& op) {
+  std::visit([this](const auto& o) { note(o); }, op);
+}
+
+void CountingBackend::note(const op::Matmul& o) {
   count(1);
-  row_in_bytes_ = std::max(row_in_bytes_, row_bytes(x));
-  row_out_bytes_ = std::max(row_out_bytes_, row_bytes(out));
+  row_in_bytes_ = std::max(row_in_bytes_, row_bytes(o.x));
+  row_out_bytes_ = std::max(row_out_bytes_, row_bytes(o.out));
 }
 
-void CountingBackend::paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor&, const AttentionBatch&,
-                                      const AttentionParams&, const Tensor&) {
+void CountingBackend::note(const op::PagedAttention& o) {
   count(kAttentionLaunches);
-  const HeadSizes sizes{
-      .dtype = q.dtype(), .num_heads = q.dim(1), .num_kv_heads = k_cache.dim(2), .head_dim = q.dim(2)};
+  const HeadSizes sizes{.dtype = o.q.dtype(),
+                        .kv_dtype = o.kv_dtype(),
+                        .num_heads = o.q.dim(1),
+                        .num_kv_heads = o.k_cache.dim(2),
+                        .head_dim = o.q.dim(2)};
   if (std::ranges::none_of(heads_, [&](const HeadSizes& known) { return equal(known, sizes); }))
     heads_.push_back(sizes);
 }
 
-std::unique_ptr<PendingDraws> CountingBackend::draw(const Tensor&, std::int64_t, std::span<const SamplingRow>,
-                                                    const Tensor&) {
+std::unique_ptr<PendingSamples> CountingBackend::sample(const Tensor&, std::int64_t, std::span<const SamplingRow>,
+                                                        const Tensor&) {
   CHECK_MSG(false, "a model does not sample");
   std::abort();
 }
 
-std::unique_ptr<PendingDraws> CountingBackend::fetch_draws(const Tensor&) {
+std::unique_ptr<PendingSamples> CountingBackend::fetch_samples(const Tensor&) {
   CHECK_MSG(false, "a model does not sample");
   std::abort();
 }

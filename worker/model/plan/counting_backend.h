@@ -22,37 +22,41 @@ class CountingBackend final : public Backend {
 
   // A tensor of that shape, not counted as allocated.
   Tensor tensor(DType dtype, std::initializer_list<std::int64_t> shape);
-  static std::unique_ptr<Linear> shaped_linear(std::int64_t in_features, std::int64_t out_features);
+  static std::unique_ptr<Linear> shaped_linear(std::int64_t in_features, std::int64_t out_features, DType dtype);
 
   DeviceInfo info() const override { return {.name = "counting"}; }
+  DeviceTraits traits() const override { return {}; }
   bool computes_in(DType) const override { return true; }
+  bool takes_kv(DType, DType) const override { return true; }
+  std::size_t workspace_bytes(const StepSizes&) const override { return 0; }
   Result<void> prepare(const StepSizes&, std::size_t) override { return {}; }
+  Result<void> health() const override { return {}; }
+  Recorder* recorder() override { return nullptr; }
   Result<Buffer> allocate(std::size_t bytes) override;
   Result<Buffer> allocate_host(std::size_t bytes) override { return allocate(bytes); }
   void copy_to_device(const void*, const Tensor&) override {}
   void copy_to_host(const Tensor&, void*) override {}
+  void copy_blocks(std::span<const BlockCopy>, const Tensor&, const Tensor&) override { count(1); }
   void zero(const Tensor&) override {}
   void synchronize() override {}
   Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
-
-  void embedding(const Tensor&, const Tensor&, std::int64_t, const Tensor&) override { count(1); }
-  void rms_norm(const Tensor&, const Tensor&, float, const Tensor&) override { count(1); }
-  void add_rms_norm(const Tensor&, const Tensor&, const Tensor&, float, const Tensor&) override { count(1); }
-  void linear(const Tensor& x, const Linear& weight, const Tensor& out) override;
-  void silu_and_mul(const Tensor&, const Tensor&) override { count(1); }
-  void rope_and_cache(const RopeCacheArgs&) override { count(1); }
-  void paged_attention(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache, const AttentionBatch& batch,
-                       const AttentionParams& params, const Tensor& out) override;
-  void gather_rows(const Tensor&, const Tensor&, const Tensor&) override { count(1); }
-  void copy_blocks(std::span<const BlockCopy>, const Tensor&, const Tensor&) override { count(1); }
-  void take_drawn(const Tensor&, const Tensor&) override { count(1); }
   // No part of a model.
-  std::unique_ptr<PendingDraws> draw(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
-                                     const Tensor& tokens) override;
-  std::unique_ptr<PendingDraws> fetch_draws(const Tensor& tokens) override;
+  std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
+                                         std::span<const SamplingRow> rows, const Tensor& tokens) override;
+  std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) override;
+
+ protected:
+  void compute(const Op& op) override;
 
  private:
   static constexpr std::uintptr_t kFirstAddress = 1 << 12;
+
+  template <typename OtherOp>
+  void note(const OtherOp&) {
+    count(1);
+  }
+  void note(const op::Matmul& o);
+  void note(const op::PagedAttention& o);
 
   std::int64_t num_ops_ = 0;
   std::size_t row_in_bytes_ = 0;

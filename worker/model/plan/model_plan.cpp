@@ -22,7 +22,7 @@ class ParameterRecorder final : public ParameterLoader {
   std::unique_ptr<Linear> linear(const Parameter& weight, const Parameter& bias) override {
     note(weight);
     note(bias);
-    return CountingBackend::shaped_linear(weight.columns(), weight.rows());
+    return CountingBackend::shaped_linear(weight.columns(), weight.rows(), dtype_);
   }
   Weight table(std::initializer_list<std::int64_t> shape, const std::function<std::vector<float>()>&) override {
     Weight table(backend_.tensor(DType::kF32, shape));
@@ -123,6 +123,7 @@ ModelPlan plan_model(const OpenedModel& model, const StepLimits& limits) {
   const KvCache cache = std::move(KvCache::create(backend, plan.kv, 1)).value();
   DeviceBatch batch;
   batch.token_ids = batch.positions = batch.cache_slot = backend.tensor(DType::kI32, {limits.max_tokens});
+  batch.attention.block_table = backend.tensor(DType::kI32, {1, 1});
   const Tensor rows = backend.tensor(DType::kI32, {limits.max_rows});
   const Tensor logits = counted.model->logits(counted.model->forward(batch, cache), rows);
   plan.temporary_bytes = counted.workspace->peak_bytes();

@@ -36,7 +36,7 @@ TEST_P(CudaOpTest, RmsNorm) {
     const DeviceMatrix in(dtype(), x, hidden, padding), w(dtype(), weight, hidden);
     test::for_each_schedule([&, hidden = hidden, padding = padding] {
       const DeviceMatrix out(dtype(), fill_rows(3, hidden, NAN), hidden, padding);
-      cuda::rms_norm(in.tensor(), w.vector(), kEps, out.tensor(), nullptr);
+      cuda::launch(op::RmsNorm{in.tensor(), w.vector(), kEps, out.tensor()}, nullptr);
       expect_close(dtype(), out.read(), expected);
     });
   }
@@ -54,7 +54,7 @@ TEST_P(CudaOpTest, AddRmsNormUpdatesTheResidualAndMayWriteOverX) {
     const DeviceMatrix w(dtype(), weight, hidden);
     test::for_each_schedule([&] {
       const DeviceMatrix in(dtype(), x, hidden, 1), sum(dtype(), residual, hidden);
-      cuda::add_rms_norm(in.tensor(), sum.tensor(), w.vector(), kEps, in.tensor(), nullptr);
+      cuda::launch(op::AddRmsNorm{in.tensor(), sum.tensor(), w.vector(), kEps, in.tensor()}, nullptr);
       expect_close(dtype(), sum.read(), sums);
       expect_close(dtype(), in.read(), expected);
     });
@@ -65,9 +65,9 @@ TEST_P(CudaOpTest, ARowOfANormDoesNotDependOnItsBatch) {
   const Rows x = normal_rows(dtype(), 5, 896, 6), weight = normal_rows(dtype(), 1, 896, 7);
   const DeviceMatrix in(dtype(), x, 896), w(dtype(), weight, 896);
   const DeviceMatrix together(dtype(), fill_rows(5, 896, 0), 896), alone(dtype(), fill_rows(5, 896, 0), 896);
-  cuda::rms_norm(in.tensor(), w.vector(), kEps, together.tensor(), nullptr);
+  cuda::launch(op::RmsNorm{in.tensor(), w.vector(), kEps, together.tensor()}, nullptr);
   for (int r = 0; r < 5; ++r) {
-    cuda::rms_norm(in.tensor().rows(r, 1), w.vector(), kEps, alone.tensor().rows(r, 1), nullptr);
+    cuda::launch(op::RmsNorm{in.tensor().rows(r, 1), w.vector(), kEps, alone.tensor().rows(r, 1)}, nullptr);
   }
   EXPECT_EQ(together.read(), alone.read());
 }
@@ -82,7 +82,7 @@ TEST_P(CudaOpTest, SiluAndMul) {
     const DeviceMatrix in(dtype(), gate_up, 2 * intermediate, 8);
     test::for_each_schedule([&] {
       const DeviceMatrix out(dtype(), fill_rows(3, intermediate, NAN), intermediate, 8);
-      cuda::silu_and_mul(in.tensor(), out.tensor(), nullptr);
+      cuda::launch(op::SiluAndMul{in.tensor(), out.tensor()}, nullptr);
       expect_close(dtype(), out.read(), expected);
     });
   }
@@ -99,7 +99,7 @@ TEST_P(CudaOpTest, EmbeddingIsZeroOutsideThisRanksPart) {
     }
     const DeviceMatrix token_ids(DType::kI32, ids, 6), rows(dtype(), table, hidden, 2);
     const DeviceMatrix out(dtype(), fill_rows(6, hidden, NAN), hidden);
-    cuda::embedding(token_ids.vector(), rows.tensor(), 100, out.tensor(), nullptr);
+    cuda::launch(op::Embedding{token_ids.vector(), rows.tensor(), 100, out.tensor()}, nullptr);
     EXPECT_EQ(out.read(), expected);
   }
 }
@@ -108,9 +108,9 @@ TEST_P(CudaOpTest, GatherRows) {
   const Rows x = normal_rows(dtype(), 9, 72, 10);
   const DeviceMatrix in(dtype(), x, 72, 4), rows(DType::kI32, {{8, 0, 3, 3}}, 4),
       out(dtype(), fill_rows(4, 72, NAN), 72, 6);
-  cuda::gather_rows(in.tensor(), rows.vector(), out.tensor(), nullptr);
+  cuda::launch(op::GatherRows{in.tensor(), rows.vector(), out.tensor()}, nullptr);
   EXPECT_EQ(out.read(), (Rows{x[8], x[0], x[3], x[3]}));
-  cuda::gather_rows(in.tensor(), rows.vector().rows(0, 0), out.tensor().rows(0, 0), nullptr);
+  cuda::launch(op::GatherRows{in.tensor(), rows.vector().rows(0, 0), out.tensor().rows(0, 0)}, nullptr);
 }
 
 TEST_P(CudaOpTest, RowsAreAddedInOrder) {
@@ -124,16 +124,6 @@ TEST_P(CudaOpTest, RowsAreAddedInOrder) {
     expected.push_back(round_to(dtype(), static_cast<double>(sum)));
   }
   EXPECT_EQ(out.read(), Rows{expected});
-}
-
-TEST_P(CudaOpTest, BlocksAreCopiedInOrder) {
-  constexpr std::int64_t kColumns = kBlockSize * 2 * 24;
-  const Rows blocks = normal_rows(dtype(), 6, kColumns, 11);
-  test::for_each_schedule([&] {
-    const DeviceMatrix cache(dtype(), blocks, kColumns), copies(DType::kI32, {{0, 1}, {1, 4}, {5, 0}}, 2);
-    cuda::copy_blocks(copies.tensor(), cache.reshaped({6, kBlockSize, 2, 24}), nullptr);
-    EXPECT_EQ(cache.read(), (Rows{blocks[5], blocks[0], blocks[2], blocks[3], blocks[0], blocks[5]}));
-  });
 }
 
 struct RopeCase {
@@ -173,7 +163,7 @@ void check_rope(DType dtype, const RopeCase& c) {
   test::for_each_schedule([&] {
     const DeviceMatrix in(dtype, qkv, columns, 2), k_cache(dtype, kv_slots, kv_columns),
         v_cache(dtype, kv_slots, kv_columns);
-    RopeCacheArgs args;
+    op::RopeAndCache args;
     args.qkv = in.tensor();
     args.positions = position_ids.vector();
     args.cache_slot = slot_ids.vector();
@@ -185,7 +175,7 @@ void check_rope(DType dtype, const RopeCase& c) {
     args.norm_eps = kEps;
     args.k_cache = k_cache.reshaped({kBlocks, kBlockSize, c.num_kv_heads, c.head_dim});
     args.v_cache = v_cache.reshaped({kBlocks, kBlockSize, c.num_kv_heads, c.head_dim});
-    cuda::rope_and_cache(args, nullptr);
+    cuda::launch(args, nullptr);
     expect_close(dtype, in.read(), rotated);
     expect_close(dtype, k_cache.read(), keys);
     EXPECT_EQ(v_cache.read(), values);
@@ -202,8 +192,8 @@ TEST_P(CudaOpTest, RopeAndCache) {
 
 TEST_P(CudaOpTest, AnEmptyBatchIsFine) {
   const DeviceMatrix none(dtype(), {}, 8), weight(dtype(), fill_rows(1, 8, 1), 8), half(dtype(), {}, 4);
-  cuda::rms_norm(none.tensor(), weight.vector(), kEps, none.tensor(), nullptr);
-  cuda::silu_and_mul(none.tensor(), half.tensor(), nullptr);
+  cuda::launch(op::RmsNorm{none.tensor(), weight.vector(), kEps, none.tensor()}, nullptr);
+  cuda::launch(op::SiluAndMul{none.tensor(), half.tensor()}, nullptr);
 }
 
 }  // namespace

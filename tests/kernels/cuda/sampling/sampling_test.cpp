@@ -80,8 +80,9 @@ std::vector<SamplingOutput> sample_on_cpu(const std::vector<std::vector<float>>&
   std::vector<float> flat;
   for (const std::vector<float>& row : logits) flat.insert(flat.end(), row.begin(), row.end());
   std::vector<SamplingOutput> out(rows.size());
-  backend.value()->sample(Tensor(flat.data(), DType::kF32, {std::ssize(rows), std::ssize(logits[0])}), vocab, rows,
-                          out);
+  backend.value()
+      ->sample(Tensor(flat.data(), DType::kF32, {std::ssize(rows), std::ssize(logits[0])}), vocab, rows, {})
+      ->wait(out);
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/factory/make_backend.h"
 #include "tests/worker/model/families/reference_decoder.h"
 #include "tests/worker/model/safetensors_file.h"
 #include "tests/worker/replica.h"

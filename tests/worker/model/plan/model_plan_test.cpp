@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernels/factory/make_backend.h"
 #include "tests/worker/model/safetensors_file.h"
 #include "worker/batch/sequence_table.h"
 #include "worker/comm/local.h"

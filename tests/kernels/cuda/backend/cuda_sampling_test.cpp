@@ -1,16 +1,16 @@
-// Draws come back while the host goes on: several may be on their way, each keeps its own, and a step makes no new
+// Samples come back while the host goes on: several may be on their way, each keeps its own, and a step makes no new
 // pinned memory. On the stand-in, whose streams run only when someone waits.
 #include <gtest/gtest.h>
 
 #include <numeric>
 
-#include "kernels/backend.h"
 #include "kernels/cuda/emulation/fake/device.h"
+#include "kernels/factory/make_backend.h"
 
 namespace caudal {
 namespace {
 
-class DrawTest : public testing::Test {
+class CudaSamplingTest : public testing::Test {
  protected:
   static constexpr std::int64_t kRows = 3, kVocab = 40;
 
@@ -18,22 +18,22 @@ class DrawTest : public testing::Test {
     fake::reset({});
     backend_ = std::move(make_backend({.device = "simt", .max_isa = ""})).value();
     memory_ = std::move(backend_->allocate(kRows * kVocab * sizeof(float))).value();
-    drawn_memory_ = std::move(backend_->allocate(kRows * sizeof(TokenId))).value();
+    sampled_memory_ = std::move(backend_->allocate(kRows * sizeof(TokenId))).value();
     logits_ = memory_.tensor(DType::kF32, {kRows, kVocab});
-    drawn_ = drawn_memory_.tensor(DType::kI32, {kRows});
+    sampled_ = sampled_memory_.tensor(DType::kI32, {kRows});
     params_.temperature = 0.0F;
   }
   // Row i is largest at favourite + i.
-  std::unique_ptr<PendingDraws> draw(std::size_t favourite) {
+  std::unique_ptr<PendingSamples> sample(std::size_t favourite) {
     std::vector<float> host(kRows * kVocab, 0.0F);
     for (std::size_t i = 0; i < kRows; ++i) host[i * kVocab + favourite + i] = 5.0F;
     backend_->copy_to_device(host.data(), logits_);
     const std::vector<SamplingRow> rows(kRows, {.params = &params_, .position = 1, .counts = {}, .banned = {}});
-    return backend_->draw(logits_, kVocab, rows, drawn_);
+    return backend_->sample(logits_, kVocab, rows, sampled_);
   }
-  static std::vector<TokenId> tokens_of(PendingDraws& draws) {
+  static std::vector<TokenId> tokens_of(PendingSamples& samples) {
     std::vector<SamplingOutput> out(kRows);
-    draws.wait(out);
+    samples.wait(out);
     std::vector<TokenId> tokens;
     for (const SamplingOutput& output : out) {
       tokens.push_back(output.token);
@@ -43,26 +43,26 @@ class DrawTest : public testing::Test {
   }
 
   std::unique_ptr<Backend> backend_;
-  Buffer memory_, drawn_memory_;
-  Tensor logits_, drawn_;
+  Buffer memory_, sampled_memory_;
+  Tensor logits_, sampled_;
   SamplingParams params_;
 };
 
-TEST_F(DrawTest, QueuedDrawsKeepTheirOwnResults) {
-  const auto first = draw(3), second = draw(20);
-  const auto told = backend_->fetch_draws(drawn_);
+TEST_F(CudaSamplingTest, QueuedSamplesKeepTheirOwnResults) {
+  const auto first = sample(3), second = sample(20);
+  const auto fetched = backend_->fetch_samples(sampled_);
   EXPECT_EQ(fake::counters().waits, 0);
   EXPECT_EQ(tokens_of(*second), (std::vector<TokenId>{20, 21, 22}));
   EXPECT_EQ(tokens_of(*first), (std::vector<TokenId>{3, 4, 5}));
-  EXPECT_EQ(tokens_of(*told), (std::vector<TokenId>{20, 21, 22}));
+  EXPECT_EQ(tokens_of(*fetched), (std::vector<TokenId>{20, 21, 22}));
 }
 
-TEST_F(DrawTest, LogProbabilitiesComeWithTheTokens) {
+TEST_F(CudaSamplingTest, LogProbabilitiesComeWithTheTokens) {
   params_.num_logprobs = 1;
-  const auto draws = draw(9);
+  const auto samples = sample(9);
   params_.num_logprobs = -1;  // what was asked for is remembered
   std::vector<SamplingOutput> out(kRows);
-  draws->wait(out);
+  samples->wait(out);
   for (const SamplingOutput& output : out) {
     ASSERT_EQ(output.logprobs.size(), 2U);
     EXPECT_EQ(output.logprobs[0].token, output.token);
@@ -70,31 +70,31 @@ TEST_F(DrawTest, LogProbabilitiesComeWithTheTokens) {
   }
 }
 
-TEST_F(DrawTest, DrawnTokensAreTakenOnTheDevice) {
-  const auto draws = draw(7);
+TEST_F(CudaSamplingTest, SampledTokensAreInsertedOnTheDevice) {
+  const auto samples = sample(7);
   const std::vector<TokenId> ids = {-1, 30, -3, -2};
   const Buffer memory = std::move(backend_->allocate(ids.size() * sizeof(TokenId))).value();
   const Tensor token_ids = memory.tensor(DType::kI32, {4});
   backend_->copy_to_device(ids.data(), token_ids);
-  backend_->take_drawn(drawn_, token_ids);
-  std::vector<TokenId> taken(4);
-  backend_->copy_to_host(token_ids, taken.data());
+  backend_->insert_sampled(sampled_, token_ids);
+  std::vector<TokenId> inserted(4);
+  backend_->copy_to_host(token_ids, inserted.data());
   backend_->synchronize();
-  EXPECT_EQ(taken, (std::vector<TokenId>{7, 30, 9, 8}));
+  EXPECT_EQ(inserted, (std::vector<TokenId>{7, 30, 9, 8}));
 }
 
-TEST_F(DrawTest, AFailedDeviceEndsTheWait) {
-  const auto draws = draw(3);
+TEST_F(CudaSamplingTest, AFailedDeviceEndsTheWait) {
+  const auto samples = sample(3);
   fake::settings().fail_call = "kernel";
   fake::settings().fail_with = cudaErrorIllegalAddress;
   std::vector<SamplingOutput> out(kRows);
-  draws->wait(out);
+  samples->wait(out);
   EXPECT_FALSE(backend_->health().ok());
-  draw(3)->wait(out);
+  sample(3)->wait(out);
 }
 
 // The stream's copies read the source late, so pieces must not lie in memory that is written anew.
-TEST_F(DrawTest, LargeAndStridedCopiesMayLoseTheirSourceAtOnce) {
+TEST_F(CudaSamplingTest, LargeAndStridedCopiesMayLoseTheirSourceAtOnce) {
   constexpr std::int64_t kCount = 9'000'000;  // twice around the ring
   const Buffer memory = std::move(backend_->allocate(kCount * sizeof(std::int32_t))).value();
   const Tensor whole = memory.tensor(DType::kI32, {kCount});

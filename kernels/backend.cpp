@@ -1,0 +1,30 @@
+// Checks of what is no op, for all backends.
+#include "kernels/backend.h"
+
+#include "kernels/expect.h"
+
+namespace caudal {
+
+void Backend::check_copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) {
+  Dim sources("sources"), destinations("destinations"), block_size("block_size", kBlockSize);
+  Dim num_kv_heads("num_kv_heads"), head_dim("head_dim");
+  Expect expect("copy_blocks");
+  expect.shape("from", from, {sources, block_size, num_kv_heads, head_dim}).contiguous("from", from);
+  expect.shape("to", to, {destinations, block_size, num_kv_heads, head_dim}).contiguous("to", to);
+  expect.dtype("to", to, from.dtype());
+  for (const BlockCopy& copy : copies) {
+    CHECK(copy.source >= 0 && copy.source < *sources);
+    CHECK(copy.destination >= 0 && copy.destination < *destinations);
+  }
+}
+
+void Backend::check_sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
+                           const Tensor& tokens) {
+  Dim num_rows("num_rows", std::ssize(rows)), columns("columns");
+  Expect expect("sample");
+  expect.shape("logits", logits, {num_rows, columns}).dtype("logits", logits, DType::kF32);
+  expect.that(vocab_size > 0 && vocab_size <= *columns, "vocab_size must be in [1, columns]");
+  if (!tokens.empty()) expect.shape("tokens", tokens, {num_rows}).dtype("tokens", tokens, DType::kI32);
+}
+
+}  // namespace caudal

@@ -1,0 +1,20 @@
+// The ops of kernels/ops.h on the CPU, each in the file of its family. The op has passed its check. Each splits its
+// rows over the threads of the context and is done when it returns.
+#pragma once
+
+#include "kernels/cpu/cpu_context.h"
+#include "kernels/ops.h"
+
+namespace caudal {
+
+void compute(CpuContext& context, const op::Embedding& o);
+void compute(CpuContext& context, const op::RmsNorm& o);
+void compute(CpuContext& context, const op::AddRmsNorm& o);
+void compute(CpuContext& context, const op::Matmul& o);
+void compute(CpuContext& context, const op::SiluAndMul& o);
+void compute(CpuContext& context, const op::RopeAndCache& o);
+void compute(CpuContext& context, const op::PagedAttention& o);
+void compute(CpuContext& context, const op::GatherRows& o);
+void compute(CpuContext& context, const op::InsertSampled& o);
+
+}  // namespace caudal
