@@ -5,7 +5,6 @@
 
 #include <fstream>
 
-#include "kernels/cpu/attention/attention.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/make_cpu.h"
 #include "kernels/cpu/memory.h"

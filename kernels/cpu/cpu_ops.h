@@ -7,6 +7,8 @@
 
 namespace caudal {
 
+inline constexpr std::int64_t kKvTile = 64;  // keys that paged attention reads at once, from multiples of it on
+
 void compute(CpuContext& context, const op::Embedding& o);
 void compute(CpuContext& context, const op::RmsNorm& o);
 void compute(CpuContext& context, const op::AddRmsNorm& o);

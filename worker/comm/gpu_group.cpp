@@ -95,7 +95,7 @@ std::string describe_gpus(const std::vector<GpuPlace>& ranks, GpuPath path) {
 }
 
 std::string peer_obstacle(const std::vector<GpuPlace>& ranks, const std::vector<std::uint8_t>& reaches) {
-  if (ranks.size() > cuda::kMostPeers) return fmt::format("more than {} ranks", cuda::kMostPeers);
+  if (ranks.size() > cuda::kMaxPeers) return fmt::format("more than {} ranks", cuda::kMaxPeers);
   for (std::size_t a = 0; a < ranks.size(); ++a) {
     for (std::size_t b = 0; b < ranks.size(); ++b) {
       if (a == b) continue;
@@ -129,7 +129,7 @@ Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MP
     if (!shared) obstacle = shared.error().message;
   }
   if (rank == 0) {
-    LOG_INFO("all-reduces of up to {} KiB: {}", cuda::kMostPeerBytes >> 10,
+    LOG_INFO("all-reduces of up to {} KiB: {}", cuda::kMaxPeerBytes >> 10,
              memory ? "one-shot over peer memory" : fmt::format("as all others ({})", obstacle));
   }
   Result<std::unique_ptr<Communicator>> base = make_base(backend, path, group, options, make_nccl);

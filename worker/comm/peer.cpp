@@ -26,7 +26,7 @@ class PeerCommunicator final : public Communicator {
   HostExchange& host() override { return other_->host(); }
 
   void all_reduce(const Tensor& tensor) override {
-    if (tensor.bytes() > cuda::kMostPeerBytes) return other_->all_reduce(tensor);
+    if (tensor.bytes() > cuda::kMaxPeerBytes) return other_->all_reduce(tensor);
     if (!context_.failure()) cuda::peer_all_reduce(memory_->group(), tensor, context_.stream());
   }
   void all_gather_columns(const Tensor& input, const Tensor& output) override {
@@ -65,7 +65,7 @@ PeerMemory::PeerMemory(cuda::CudaContext& context, int rank, int size, GatherByt
 
 Result<std::unique_ptr<PeerMemory>> PeerMemory::share(cuda::CudaContext& context, int rank, int size,
                                                       GatherBytes gather, std::chrono::nanoseconds deadline) {
-  CHECK(size <= cuda::kMostPeers);
+  CHECK(size <= cuda::kMaxPeers);
   std::unique_ptr<PeerMemory> memory(new PeerMemory(context, rank, size, std::move(gather)));
   memory->group_.deadline_ns = static_cast<std::uint64_t>(deadline.count());
   memory->deadline_s_ = std::chrono::duration<double>(deadline).count();

@@ -17,12 +17,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/attention_batch.h"
+#include "kernels/cpu/cpu_ops.h"
 
 namespace caudal {
 
 inline constexpr std::int64_t kQueryLanes = 16;
-inline constexpr std::int64_t kKvTile = 64;
 inline constexpr std::int64_t kKvSplit = 512;
 inline constexpr std::int64_t kMaxQueryTiles = 8;  // of one task: shares the unpacking of K and V
 inline constexpr float kNoScore = -1e30F;          // maximum of no scores; finite, so that differences are not NaN
@@ -94,7 +93,6 @@ struct CpuAttentionKernel {
   void (*fold)(const AttentionJob& job, float* state, const float* next) = nullptr;
 };
 
-class CpuContext;
 CpuAttentionKernel attention_simd(const CpuContext& context, std::int64_t head_dim);
 CpuAttentionKernel attention_amx(std::int64_t head_dim);  // bf16, Isa::kAmx
 

@@ -46,6 +46,34 @@ __device__ inline int sequence_of(const int* query_start, int num_sequences, int
   return low;
 }
 
+// Keys and values of one head of one sequence.
+template <typename T>
+struct KvRows {
+  const Params<T>& p;
+  const int* blocks;
+  int kv_head;
+
+  __device__ const T* row(const T* cache, int key) const {
+    const long long slot = static_cast<long long>(blocks[key / kBlockSize]) * kBlockSize + key % kBlockSize;
+    return cache + (slot * p.num_kv_heads + kv_head) * p.head_dim;
+  }
+  __device__ float score(const float* query, int key) const {
+    const T* k = row(p.k, key);
+    float dot = 0.0F;
+    for (int i = 0; i < p.head_dim; ++i) dot += query[i] * load(k + i);
+    const float scaled = dot * p.scale;
+    return p.soft_cap > 0.0F ? p.soft_cap * tanhf(scaled / p.soft_cap) : scaled;
+  }
+  // Adds weight * v to this thread's dimensions.
+  __device__ void add_value(float weight, int key, float (&value)[kDims]) const {
+    const T* v = row(p.v, key);
+    for (int i = 0; i < kDims; ++i) {
+      const int dim = static_cast<int>(threadIdx.x) + i * kThreads;
+      if (dim < p.head_dim) value[i] += weight * load(v + dim);
+    }
+  }
+};
+
 template <typename T>
 __global__ void __launch_bounds__(kThreads) plain_attention_kernel(const Params<T> p) {
   SIMT_SHARED(float[kPlainAttentionMaxHeadDim], query);
@@ -53,28 +81,18 @@ __global__ void __launch_bounds__(kThreads) plain_attention_kernel(const Params<
   const int token = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y);
   const int thread = static_cast<int>(threadIdx.x), d = p.head_dim;
   if (token >= p.query_start[p.num_sequences]) return;  // padding of a recorded batch
-  const int kv_head = head / (p.num_heads / p.num_kv_heads);
   const int sequence = sequence_of(p.query_start, p.num_sequences, token);
   const int position = p.context_length[sequence] - p.query_start[sequence + 1] + token;
   const int first = p.window > 0 && position >= p.window ? position - p.window + 1 : 0;
   const T* q_row = p.q + token * p.q_stride + static_cast<long long>(head) * d;
-  const int* blocks = p.block_table + static_cast<long long>(sequence) * p.table_stride;
+  const KvRows<T> kv{p, p.block_table + static_cast<long long>(sequence) * p.table_stride,
+                     head / (p.num_heads / p.num_kv_heads)};
   for (int i = thread; i < d; i += kThreads) query[i] = load(q_row + i);
   float maximum = -INFINITY, sum = 0.0F, value[kDims] = {};
   __syncthreads();
   for (int begin = first / kThreads * kThreads; begin <= position; begin += kThreads) {
     const int key = begin + thread;
-    float mine = -INFINITY;
-    if (key >= first && key <= position) {
-      const T* k =
-          p.k + ((static_cast<long long>(blocks[key / kBlockSize]) * kBlockSize + key % kBlockSize) * p.num_kv_heads +
-                 kv_head) *
-                    d;
-      float dot = 0.0F;
-      for (int i = 0; i < d; ++i) dot += query[i] * load(k + i);
-      mine = dot * p.scale;
-      if (p.soft_cap > 0.0F) mine = p.soft_cap * tanhf(mine / p.soft_cap);
-    }
+    const float mine = key >= first && key <= position ? kv.score(query, key) : -INFINITY;
     score[thread] = mine;
     __syncthreads();
     float next = maximum;
@@ -88,16 +106,8 @@ __global__ void __launch_bounds__(kThreads) plain_attention_kernel(const Params<
     for (int i = 0; i < kDims; ++i) value[i] *= keep;
     for (int j = 0; j < kThreads && begin + j <= position; ++j) {
       if (begin + j < first) continue;
-      const int from = begin + j;
-      const T* v =
-          p.v + ((static_cast<long long>(blocks[from / kBlockSize]) * kBlockSize + from % kBlockSize) * p.num_kv_heads +
-                 kv_head) *
-                    d;
       sum += score[j];
-      for (int i = 0; i < kDims; ++i) {
-        const int dim = thread + i * kThreads;
-        if (dim < d) value[i] += score[j] * load(v + dim);
-      }
+      kv.add_value(score[j], begin + j, value);
     }
     __syncthreads();
   }

@@ -12,7 +12,7 @@
 namespace caudal::cuda {
 namespace {
 
-constexpr int kMostProposals = 4;
+constexpr int kMaxProposals = 4;
 
 cudaDataType_t type_of(DType dtype) {
   switch (dtype) {
@@ -98,7 +98,7 @@ struct Matmul::Plan {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, shape.x_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, shape.out_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, shape.out_alignment);
-    std::array<cublasLtMatmulHeuristicResult_t, kMostProposals> found{};
+    std::array<cublasLtMatmulHeuristicResult_t, kMaxProposals> found{};
     int count = 0;
     const cublasStatus_t status =
         cublasLtMatmulAlgoGetHeuristic(handle, desc, weight, x, out, out, raw, most, found.data(), &count);
@@ -192,7 +192,7 @@ void Matmul::choose(const Tensor& x, const CudaLinear& linear, const Tensor& out
     const bool known = chosen_.contains(of_class);
     // Without a proposal the first step that needs one says what is missing.
     if (!known && plan.describe(shape, options_.tf32) &&
-        plan.propose(handle_, shape, options_.whole_sums, kMostProposals, proposals) == CUBLAS_STATUS_SUCCESS) {
+        plan.propose(handle_, shape, options_.whole_sums, kMaxProposals, proposals) == CUBLAS_STATUS_SUCCESS) {
       std::size_t best = 0;
       float best_ms = std::numeric_limits<float>::infinity();
       for (std::size_t i = 0; proposals.size() > 1 && i < proposals.size(); ++i) {

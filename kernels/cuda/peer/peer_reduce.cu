@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(kPeerThreads) peer_all_reduce_kernel(const __g
 }  // namespace
 
 void peer_all_reduce(const PeerGroup& group, const Tensor& data, cudaStream_t stream) {
-  CHECK(data.contiguous() && data.bytes() <= kMostPeerBytes && group.size <= kMostPeers);
+  CHECK(data.contiguous() && data.bytes() <= kMaxPeerBytes && group.size <= kMaxPeers);
   if (data.bytes() == 0) return;
   const bool aligned = reinterpret_cast<std::uintptr_t>(data.data()) % 16 == 0;
   const PeerReduceArgs args{group, {data.data(), data.elements(), aligned}};

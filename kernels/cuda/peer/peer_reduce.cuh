@@ -52,6 +52,17 @@ __device__ __forceinline__ void store_whole_or_part(const PeerMessage& message, 
   }
 }
 
+// Tells `peer` that this rank has written its part of the call, and waits for the peer's.
+__device__ __forceinline__ void meet_peer(const PeerGroup& group, int rank, int peer, unsigned block, uint32_t call) {
+  if (peer < group.size && peer != rank) {
+    const auto flag_of = [&](int at, int by) {
+      return static_cast<uint32_t*>(group.regions[at]) + block * kMaxPeers + static_cast<unsigned>(by);
+    };
+    ptx::store_release_system(flag_of(peer, rank), call);
+    await_peer(group, flag_of(rank, peer), call, peer);
+  }
+}
+
 // Thread `thread` of kThreads, whose barrier `sync` is. Each has one vector of the message.
 template <class T, unsigned kThreads, class Sync>
 __device__ __forceinline__ void peer_all_reduce_block(const PeerGroup& group, int rank, const PeerMessage& message,
@@ -61,8 +72,8 @@ __device__ __forceinline__ void peer_all_reduce_block(const PeerGroup& group, in
   uint32_t* calls = reinterpret_cast<uint32_t*>(own + kPeerCallsOffset) + block;
   const uint32_t call = *calls + 1;
   const size_t vector = size_t{block} * kThreads + thread;
-  const size_t half = kPeerPartsOffset + call % 2 * static_cast<size_t>(group.size) * kMostPeerBytes;
-  const auto part_of = [&](int by) { return half + static_cast<size_t>(by) * kMostPeerBytes + vector * 16; };
+  const size_t half = kPeerPartsOffset + call % 2 * static_cast<size_t>(group.size) * kMaxPeerBytes;
+  const auto part_of = [&](int by) { return half + static_cast<size_t>(by) * kMaxPeerBytes + vector * 16; };
   const long long first = static_cast<long long>(vector) * kSize;
   const bool works = first < message.n;
   Vec<T> mine{};
@@ -70,27 +81,20 @@ __device__ __forceinline__ void peer_all_reduce_block(const PeerGroup& group, in
   if (works) {
     mine = load_whole_or_part<T>(message, first);
 #pragma unroll
-    for (int r = 0; r < kMostPeers; ++r) {
+    for (int r = 0; r < kMaxPeers; ++r) {
       if (r >= group.size || r == rank) continue;
       store_vec(reinterpret_cast<T*>(static_cast<unsigned char*>(group.regions[r]) + part_of(rank)), mine);
     }
   }
   sync();  // the block's part is written
-  const int peer = static_cast<int>(thread);
-  if (peer < group.size && peer != rank) {
-    const auto flag_of = [&](int at, int by) {
-      return static_cast<uint32_t*>(group.regions[at]) + block * kMostPeers + static_cast<unsigned>(by);
-    };
-    ptx::store_release_system(flag_of(peer, rank), call);
-    await_peer(group, flag_of(rank, peer), call, peer);
-  }
+  meet_peer(group, rank, static_cast<int>(thread), block, call);
   sync();  // the others' parts are here
   if (thread == 0) *calls = call;
   if (!works) return;
 
-  Vec<T> parts[kMostPeers];
+  Vec<T> parts[kMaxPeers];
 #pragma unroll
-  for (int r = 0; r < kMostPeers; ++r) {
+  for (int r = 0; r < kMaxPeers; ++r) {
     if (r >= group.size) continue;
     parts[r] = r == rank ? mine : load_vec(reinterpret_cast<const T*>(own + part_of(r)));
   }
@@ -99,7 +103,7 @@ __device__ __forceinline__ void peer_all_reduce_block(const PeerGroup& group, in
   for (int i = 0; i < kSize; ++i) {
     float x = to_float(parts[0].value[i]);
 #pragma unroll
-    for (int r = 1; r < kMostPeers; ++r) {
+    for (int r = 1; r < kMaxPeers; ++r) {
       if (r < group.size) x += to_float(parts[r].value[i]);
     }
     sum.value[i] = from_float<T>(x);

@@ -69,7 +69,7 @@ bool peer_sums_are_right() {
     }
   }
 
-  const std::size_t region_words = (kPeerPartsOffset + 2 * kGroupRanks * kMostPeerBytes) / sizeof(std::uint32_t);
+  const std::size_t region_words = (kPeerPartsOffset + 2 * kGroupRanks * kMaxPeerBytes) / sizeof(std::uint32_t);
   const test::DeviceArray<std::uint32_t> region0(region_words, 0), region1(region_words, 0), region2(region_words, 0);
   const test::DeviceArray<T> data0(parts[0]), data1(parts[1]), data2(parts[2]);
   const test::DeviceArray<std::uint32_t> lost(1, 0);

@@ -26,7 +26,7 @@ TEST_F(PeerReduce, SumsInRankOrderInEverySchedule) {
 
 // Two ranks of a group of three: both say that the third is lost, and later calls wait no longer.
 TEST_F(PeerReduce, ALostRankEndsAllWaits) {
-  const std::size_t region_words = (kPeerPartsOffset + 2 * 4 * kMostPeerBytes) / sizeof(std::uint32_t);
+  const std::size_t region_words = (kPeerPartsOffset + 2 * 4 * kMaxPeerBytes) / sizeof(std::uint32_t);
   std::vector<std::unique_ptr<test::DeviceArray<std::uint32_t>>> regions;
   PeerGroupCalls calls{};
   for (int r = 0; r < 4; ++r) {
