@@ -102,14 +102,6 @@ void add_scheduling(CommandLine& line, Options& options) {
        {"auto", SpeculativeMode::kAuto}},
       "Who guesses tokens ahead, unless a request says otherwise: off, ngram, draft or auto");
   line.add_switch("!--no-chunked-prefill", scheduler.chunked_prefill, "Compute each prompt in one step");
-  const auto batch_statically = [&scheduler](std::int32_t size) {
-    scheduler.batching = BatchingMode::kStatic;
-    scheduler.static_batch_size = size;
-    return "";
-  };
-  line.add_function<std::int32_t>("--static-batch", batch_statically,
-                                  "Batch statically, this many sequences at a time (a baseline for benchmarks)")
-      .within(1, 1 << 16);
 }
 
 // What cannot be said option by option.

@@ -42,9 +42,7 @@ Admission::Admission(const SchedulerConfig& config, const ReplicaInfo& info, con
       num_tokens_(occupancy.num_tokens_left),
       num_sequences_(config.batch_sequences(info) - occupancy.num_running),
       num_blocks_(occupancy.num_free_blocks),
-      reserve_(occupancy.num_running) {
-  if (config.batching == BatchingMode::kStatic && !occupancy.batch_is_open) num_sequences_ = 0;
-}
+      reserve_(occupancy.num_running) {}
 
 std::int32_t Admission::chunk(std::int32_t num_wanted) const {
   if (num_wanted <= num_tokens_ + MUTANT(chunk_over_budget, 0, 1)) return num_wanted;

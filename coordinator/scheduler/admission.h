@@ -1,6 +1,5 @@
-// Admission: what one replica has left in one step (tokens, sequences, blocks), and whether a waiting
-// sequence fits into it as a whole. A plain value: placement plans on copies of it. Also the rules of how
-// a batch is formed: how a long prompt is cut, and continuous against static batching.
+// Admission: what one replica has left in one step (tokens, sequences, blocks), and whether a waiting sequence fits
+// into it as a whole. A plain value: placement plans on copies of it. Also the rule of how a long prompt is cut.
 #pragma once
 
 #include <algorithm>
@@ -11,11 +10,6 @@
 namespace caudal {
 
 struct SchedulerConfig;
-
-enum class BatchingMode : std::uint8_t {
-  kContinuous,  // sequences join and leave at every step
-  kStatic,      // a batch starts when the one before has ended; exists to be measured against
-};
 
 // What a waiting sequence asks for.
 struct Demand {
@@ -45,7 +39,6 @@ struct Occupancy {
   std::int32_t num_running = 0;
   std::int32_t num_free_blocks = 0;
   std::int32_t num_tokens_left = 0;  // of this step's budget
-  bool batch_is_open = true;         // static batching: the batch may still take sequences
 };
 
 class Admission {

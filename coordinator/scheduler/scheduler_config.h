@@ -23,8 +23,6 @@ struct SchedulerConfig {
   // Between two tokens of a running sequence: prompts get what this leaves of a step. 0: a step's whole budget.
   // Needs chunked prefill.
   std::int64_t itl_target_us = 0;
-  BatchingMode batching = BatchingMode::kContinuous;
-  std::int32_t static_batch_size = 32;  // with kStatic
   bool prefix_caching = true;
   HashKey prefix_key = {};  // random per start, so that nobody outside can aim for collisions
 
@@ -32,8 +30,7 @@ struct SchedulerConfig {
     return std::min(max_tokens_per_step, info.max_tokens_per_step);
   }
   std::int32_t batch_sequences(const ReplicaInfo& info) const {
-    const std::int32_t limit = std::min(max_num_sequences, info.max_num_sequences);
-    return batching == BatchingMode::kStatic ? std::min(limit, static_batch_size) : limit;
+    return std::min(max_num_sequences, info.max_num_sequences);
   }
 };
 

@@ -31,13 +31,8 @@ std::optional<StepPlan> Scheduler::plan(ReplicaId id, Time now) {
               .record = {},
               .prefills = {},
               .draft_lengths = draft_lengths(*replica)};
-  const std::int32_t num_running_before = replica->num_running();
   schedule_running(draft);
   if (!draft.short_of_blocks) admit_waiting(draft);
-  // A static batch that only the step's tokens kept small goes on filling; any other reason closes it.
-  const bool is_full = replica->num_running() >= config_.batch_sequences(replica->info);
-  const bool was_open = replica->batch_is_open || num_running_before == 0;
-  replica->batch_is_open = was_open && draft.left.num_tokens() <= 0 && !is_full && waiting_.size() > 0;
   return commit(draft);
 }
 

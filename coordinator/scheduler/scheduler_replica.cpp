@@ -17,11 +17,9 @@ Replica::Replica(BlockIndex& index, ReplicaId id_, Epoch epoch_, const ReplicaIn
 }
 
 Admission Replica::admission(const SchedulerConfig& config, std::int32_t tokens_left) const {
-  return Admission(config, info,
-                   {.num_running = num_running(),
-                    .num_free_blocks = kv.pool().num_free(),
-                    .num_tokens_left = tokens_left,
-                    .batch_is_open = batch_is_open || running.empty()});
+  return Admission(
+      config, info,
+      {.num_running = num_running(), .num_free_blocks = kv.pool().num_free(), .num_tokens_left = tokens_left});
 }
 
 void Replica::insert_running(Sequence& sequence) {

@@ -48,8 +48,7 @@ struct Replica {
   std::vector<PlanInFlight> in_flight;  // oldest first
   DraftLength draft_length;
   StepId last_step_id = 0;
-  bool batch_is_open = true;  // static batching: until it is full or nobody waits; more prompts than a step holds
-  StepBudget step_budget;     // what steps take here
+  StepBudget step_budget;                  // what steps take here
   std::int32_t num_leaving_blocks = 0;     // of sequences that left; free once their plans are answered
   std::int64_t num_uncomputed_tokens = 0;  // known and not answered, of running sequences: the backlog
 

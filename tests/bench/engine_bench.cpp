@@ -116,11 +116,8 @@ void static_literal(InProcess& engine, std::int32_t count) {
   const RunReport continuous = engine.run(workload, {});
   print_run("continuous, cap 1536", continuous);
 
-  SchedulerConfig config;
-  config.batching = BatchingMode::kStatic;
-  config.static_batch_size = kBatch;
   pad(workload);
-  const RunReport one_batch = engine.run({workload.begin(), workload.begin() + kBatch}, config);
+  const RunReport one_batch = engine.run({workload.begin(), workload.begin() + kBatch}, {}, kBatch);
   print_run("static batch of 4, padded to the set", one_batch);
   const double seconds = one_batch.seconds * count / kBatch;
   fmt::print("continuous / static literal: {:.1f} x ({} requests; static {:.0f} s from one batch times {})\n",
@@ -134,12 +131,10 @@ void static_fair(InProcess& engine, std::int32_t count) {
   config.max_num_sequences = kBatch;
   const RunReport continuous = engine.run(workload, config);
   print_run("continuous, cap 512, at most 32", continuous);
-  config.batching = BatchingMode::kStatic;
-  config.static_batch_size = kBatch;
   for (std::size_t i = 0; i < workload.size(); i += kBatch) {
     pad(std::span(workload).subspan(i, std::min<std::size_t>(kBatch, workload.size() - i)));
   }
-  const RunReport fixed = engine.run(workload, config);
+  const RunReport fixed = engine.run(workload, config, kBatch);
   print_run("static batch of 32, padded to itself", fixed);
   fmt::print("continuous / static fair: {:.2f} x\n", fixed.seconds / continuous.seconds);
 }
@@ -175,7 +170,7 @@ void first_token(InProcess& engine, int repeats) {
   const RequestShape shape{.num_prompt_tokens = 4000, .num_output_tokens = 1, .num_shared_tokens = 3800};
   std::vector<double> cold, cached;
   for (int i = 0; i < repeats; ++i) {
-    const RunReport report = engine.run({shape, shape}, {}, Arrivals::kOneByOne);
+    const RunReport report = engine.run({shape, shape}, {}, 1);
     cold.push_back(report.first_token_s[0]);
     cached.push_back(report.first_token_s[1]);
   }
@@ -194,9 +189,9 @@ void smaller_pool(InProcess& engine, std::int32_t count, int repeats) {
   RunReport full, again, swapped;  // the last ones
   std::vector<double> full_s, again_s, swapped_s;
   for (int i = 0; i < repeats; ++i) {
-    full = engine.run(workload, {}, Arrivals::kAtOnce, {enough, false});
-    again = engine.run(workload, {}, Arrivals::kAtOnce, {less, false});
-    swapped = engine.run(workload, {}, Arrivals::kAtOnce, {less, true});
+    full = engine.run(workload, {}, kAllAtOnce, {enough, false});
+    again = engine.run(workload, {}, kAllAtOnce, {less, false});
+    swapped = engine.run(workload, {}, kAllAtOnce, {less, true});
     full_s.push_back(full.seconds);
     again_s.push_back(again.seconds);
     swapped_s.push_back(swapped.seconds);

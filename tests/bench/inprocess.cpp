@@ -69,8 +69,8 @@ Request InProcess::make_request(const RequestShape& shape, std::size_t index) co
   return request;
 }
 
-RunReport InProcess::run(const std::vector<RequestShape>& workload, const SchedulerConfig& config, Arrivals arrivals,
-                         const Pool& pool) {
+RunReport InProcess::run(const std::vector<RequestShape>& workload, const SchedulerConfig& config,
+                         std::size_t batch_size, const Pool& pool) {
   SchedulerConfig plain = config;
   plain.speculative = SpeculativeMode::kOff;  // random weights fall into loops, which are too easy to guess
   Scheduler scheduler(plain);
@@ -94,12 +94,11 @@ RunReport InProcess::run(const std::vector<RequestShape>& workload, const Schedu
   KvWaste waste;
   std::int64_t num_scheduled = 0;
   const Time start = now_us();
-  while (arrivals == Arrivals::kAtOnce && next < workload.size()) submit();
   while (true) {
     auto plan = scheduler.plan(0, now_us());
     if (!plan && next == workload.size()) break;
     if (!plan) {
-      submit();
+      for (std::size_t i = 0; i < batch_size && next < workload.size(); ++i) submit();
       continue;
     }
     ++report.num_steps;

@@ -2,6 +2,7 @@
 // measured here is the ceiling for what the same machine can serve.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,7 +36,7 @@ struct Pool {
   bool swaps = true;            // preempted sequences to host memory
 };
 
-enum class Arrivals { kAtOnce, kOneByOne };  // one by one: the next when the last has ended
+inline constexpr std::size_t kAllAtOnce = std::numeric_limits<std::size_t>::max();
 
 class InProcess {
  public:
@@ -44,9 +45,10 @@ class InProcess {
   InProcess(const std::string& model_dir, LoadFormat format, std::int32_t max_num_sequences,
             std::int32_t max_tokens_per_step, std::int64_t num_blocks);
 
-  // With empty tables and caches. Padding is generated, but only what was asked for counts.
+  // With empty tables and caches. Padding is generated, but only what was asked for counts. `batch_size` requests
+  // arrive together, the next ones when all of these have ended: that is static batching.
   RunReport run(const std::vector<RequestShape>& workload, const SchedulerConfig& config,
-                Arrivals arrivals = Arrivals::kAtOnce, const Pool& pool = {});
+                std::size_t batch_size = kAllAtOnce, const Pool& pool = {});
 
   // `num_streams` sequences decode; when all of them do, a prompt arrives. Milliseconds of every step: before, and
   // from there until the prompt's first token. As many steps before as `num_quiet`.

@@ -15,8 +15,6 @@ EngineConfig draw_config(Random& random) {
   scheduler.max_waiting = random.small(4, 15);
   scheduler.max_plans_in_flight = random.chance(25) ? 1 : 2;
   scheduler.chunked_prefill = random.chance(75);
-  scheduler.batching = random.chance(12) ? BatchingMode::kStatic : BatchingMode::kContinuous;
-  scheduler.static_batch_size = random.small(1, 4);
   scheduler.prefix_caching = random.chance(75);
   scheduler.max_preemptions = random.small(1, 6);
   scheduler.oldest_every = random.small(1, 4);

@@ -512,35 +512,5 @@ TEST_F(SchedulerTest, APromptTakesWhatTheTargetLeavesOfAStep) {
   EXPECT_EQ(step(10'000 + 27'000), 27);
 }
 
-TEST_F(SchedulerTest, AStaticBatchEndsBeforeTheNextBegins) {
-  Scheduler scheduler(SchedulerConfig{.batching = BatchingMode::kStatic, .static_batch_size = 2});
-  scheduler.replica_joined(1, 1, replica(), 0);
-  for (RequestId id = 1; id <= 3; ++id) ASSERT_EQ(scheduler.submit(request(id, 4), 0), RejectReason::kNone);
-  auto first = scheduler.plan(1, 0);
-  ASSERT_EQ(first->new_sequences.size(), 2U);
-  ASSERT_TRUE(scheduler.apply(1, answer(*first, {line(0, 1, 4, {5}, FinishReason::kStop), line(1, 2, 4, {5})}), 0));
-  auto second = scheduler.plan(1, 0);
-  EXPECT_TRUE(second->new_sequences.empty()) << "one of the batch is still running";
-  ASSERT_TRUE(scheduler.apply(1, answer(*second, {line(1, 2, 5, {5}, FinishReason::kStop)}), 0));
-  EXPECT_EQ(scheduler.plan(1, 0)->new_sequences.size(), 1U);
-}
-
-TEST_F(SchedulerTest, AStaticBatchFillsOverSeveralSteps) {
-  Scheduler scheduler(
-      SchedulerConfig{.max_tokens_per_step = 4, .batching = BatchingMode::kStatic, .static_batch_size = 2});
-  scheduler.replica_joined(1, 1, replica(), 0);
-  for (RequestId id = 1; id <= 3; ++id) ASSERT_EQ(scheduler.submit(request(id, 4), 0), RejectReason::kNone);
-  auto first = scheduler.plan(1, 0);
-  ASSERT_EQ(first->new_sequences.size(), 1U) << "a step has tokens for one prompt";
-  ASSERT_TRUE(scheduler.apply(1, answer(*first, {line(0, 1, 4, {5})}), 0));
-  auto second = scheduler.plan(1, 0);
-  ASSERT_EQ(second->new_sequences.size(), 1U) << "the batch is of two";
-  ASSERT_TRUE(scheduler.apply(1, answer(*second, {line(0, 1, 5, {5}, FinishReason::kStop), line(1, 2, 3, {})}), 0));
-  auto third = scheduler.plan(1, 0);
-  EXPECT_TRUE(third->new_sequences.empty()) << "the batch was full once";
-  ASSERT_TRUE(scheduler.apply(1, answer(*third, {line(1, 2, 4, {5}, FinishReason::kStop)}), 0));
-  EXPECT_EQ(scheduler.plan(1, 0)->new_sequences.size(), 1U);
-}
-
 }  // namespace
 }  // namespace caudal

@@ -88,24 +88,6 @@ TEST(Admission, CutsPromptsOnlyWhenItMay) {
   EXPECT_EQ(Admission(config, info, occupancy).chunk(65), 40) << "no step could hold it whole";
 }
 
-TEST(Admission, StaticBatchesWaitForTheLastOne) {
-  SchedulerConfig config;
-  config.batching = BatchingMode::kStatic;
-  config.static_batch_size = 2;
-  const ReplicaInfo info = replica_of();
-  const auto admission = [&](std::int32_t num_running, bool batch_is_open) {
-    return Admission(config, info, {num_running, 99, 64, batch_is_open});
-  };
-  EXPECT_FALSE(admission(1, false).admits(demand(1)));
-  EXPECT_TRUE(admission(1, true).admits(demand(1))) << "it is still being filled";
-  Admission empty = admission(0, true);
-  for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(empty.admits(demand(1)));
-    empty.take(demand(1));
-  }
-  EXPECT_FALSE(empty.admits(demand(1)));
-}
-
 TEST(Admission, CachedBlocksCostOnlyWhatNobodyHoldsYet) {
   const SchedulerConfig config;
   const ReplicaInfo info = replica_of();

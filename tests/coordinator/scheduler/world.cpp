@@ -12,8 +12,6 @@ SchedulerConfig draw_config(std::mt19937_64& random) {
   config.max_waiting = 3 + up_to(12);
   config.max_plans_in_flight = random() % 4 == 0 ? 1 : 2;
   config.chunked_prefill = random() % 4 != 0;
-  config.batching = random() % 8 == 0 ? BatchingMode::kStatic : BatchingMode::kContinuous;
-  config.static_batch_size = up_to(4);
   config.prefix_caching = random() % 8 != 0;
   config.prefix_key = {random(), random()};
   config.max_preemptions = up_to(4);
