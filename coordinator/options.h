@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "common/log.h"
-#include "coordinator/scheduler/scheduler_config.h"
+#include "coordinator/policy/scheduler_config.h"
 
 namespace caudal {
 

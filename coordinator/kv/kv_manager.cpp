@@ -85,6 +85,11 @@ void KvManager::drop(BlockTable& table, std::int32_t num_blocks) {
   }
 }
 
+std::int32_t KvManager::num_exclusive(const BlockTable& table) const {
+  const auto is_exclusive = [&](BlockId block) { return pool_.num_references(block) == 1; };
+  return static_cast<std::int32_t>(std::ranges::count_if(held(table), is_exclusive));
+}
+
 void KvManager::release(BlockTable& table) {
   const std::span<const BlockId> blocks = held(table);
   for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) pool_.release(*block);

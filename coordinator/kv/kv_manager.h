@@ -84,6 +84,9 @@ class KvManager {
   // Gives the first `num_blocks` blocks back. What has been published in them can still be found.
   void drop(BlockTable& table, std::int32_t num_blocks);
 
+  // Blocks of the table that nobody else holds: so many become free with release().
+  std::int32_t num_exclusive(const BlockTable& table) const;
+
   // Gives all references back, the last block first, so that the cache loses ends before beginnings.
   void release(BlockTable& table);
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "common/types.h"
-#include "coordinator/request/beam_params.h"
+#include "coordinator/request/request.h"
 
 namespace caudal {
 
@@ -24,6 +24,9 @@ struct Hypothesis {
   double score = 0.0;
   FinishReason finish_reason = FinishReason::kNone;
 };
+
+// Of each beam, so that as many as there are beams neither stop nor are banned. `request.beam` is set.
+std::int32_t num_candidates(const Request& request);
 
 class BeamSearch {
  public:

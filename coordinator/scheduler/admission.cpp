@@ -4,9 +4,18 @@
 
 #include "common/mutation.h"
 
-#include "coordinator/scheduler/scheduler_config.h"
+#include "coordinator/policy/scheduler_config.h"
 
 namespace caudal {
+
+Demand demand_of(const SchedulerConfig& config, const Sequence& sequence) {
+  return {.num_prompt_tokens = sequence.request->num_prompt_tokens,
+          .max_new_tokens = sequence.request->request.stop.max_tokens,
+          .num_tokens = sequence.num_tokens(),
+          .cached = {},
+          .never_preempted = MUTANT(endless_preemption, sequence.num_preemptions >= config.max_preemptions, false),
+          .num_together = sequence.group().num_together()};
+}
 
 std::int32_t token_limit(const ReplicaInfo& info, const Demand& demand) {
   const std::int32_t room = info.max_context_tokens - demand.num_prompt_tokens;
@@ -17,22 +26,26 @@ std::int32_t entry_tokens(const ReplicaInfo& info, const Demand& demand) {
   return demand.never_preempted ? token_limit(info, demand) : demand.num_tokens;
 }
 
-std::int32_t further_beam_blocks(const Demand& demand, std::int32_t num_tokens) {
+std::int32_t further_blocks(const Demand& demand, std::int32_t num_tokens) {
   return blocks_for(num_tokens) - demand.num_prompt_tokens / kBlockSize;
 }
 
 std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand) {
   const std::int32_t num_tokens = demand.never_preempted ? token_limit(info, demand) : demand.num_tokens + 1;
   return blocks_for(entry_tokens(info, demand)) - demand.cached.num_blocks + demand.cached.num_free +
-         (demand.num_beams - 1) * further_beam_blocks(demand, num_tokens);
+         (demand.num_together - 1) * further_blocks(demand, num_tokens);
 }
 
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand) {
   const std::int32_t limit = token_limit(info, demand);
   const std::int64_t num_blocks =
-      blocks_for(limit) + std::int64_t{demand.num_beams - 1} * further_beam_blocks(demand, limit);
-  return demand.num_tokens < info.max_context_tokens && info.max_num_sequences >= demand.num_beams &&
+      blocks_for(limit) + std::int64_t{demand.num_together - 1} * further_blocks(demand, limit);
+  return demand.num_tokens < info.max_context_tokens && info.max_num_sequences >= demand.num_together &&
          info.max_tokens_per_step > 0 && num_blocks <= info.num_blocks;
+}
+
+bool can_ever_fit(const SchedulerConfig& config, const ReplicaInfo& info, const Demand& demand) {
+  return can_ever_fit(info, demand) && demand.num_together <= config.batch_sequences(info);
 }
 
 Admission::Admission(const SchedulerConfig& config, const ReplicaInfo& info, const Occupancy& occupancy)
@@ -50,8 +63,11 @@ std::int32_t Admission::chunk(std::int32_t num_wanted) const {
 }
 
 bool Admission::admits(const Demand& demand) const {
-  return !exhausted() && num_sequences_ >= MUTANT(too_few_slots, demand.num_beams, 1) &&
-         chunk(demand.num_uncached()) > 0 && can_ever_fit(*info_, demand) &&
+  return !exhausted() && chunk(demand.num_uncached()) > 0 && can_ever_fit(*info_, demand) && has_room(demand);
+}
+
+bool Admission::has_room(const Demand& demand) const {
+  return num_sequences_ >= MUTANT(too_few_slots, demand.num_together, 1) &&
          entry_blocks(*info_, demand) + reserve_ <= num_blocks_;
 }
 
@@ -65,9 +81,9 @@ void Admission::limit_tokens(std::int32_t num_tokens) {
 }
 
 void Admission::take_room(const Demand& demand) {
-  num_sequences_ -= demand.num_beams;
+  num_sequences_ -= demand.num_together;
   num_blocks_ -= entry_blocks(*info_, demand);
-  reserve_ += demand.num_beams;
+  reserve_ += demand.num_together;
 }
 
 }  // namespace caudal

@@ -6,6 +6,7 @@
 
 #include "common/types.h"
 #include "coordinator/kv/kv_manager.h"
+#include "coordinator/sequence/sequence.h"
 
 namespace caudal {
 
@@ -18,21 +19,24 @@ struct Demand {
   std::int32_t num_tokens = 0;      // known now: prompt, and what was generated before
   CachedPrefix cached = {};         // of these, on the replica in question
   bool never_preempted = false;     // gets the blocks for all it can become at once
-  std::int32_t num_beams = 1;       // of one search: they enter together and share the blocks of the prompt
+  std::int32_t num_together = 1;    // sequences that enter together and share the blocks of the prompt
 
   std::int32_t num_uncached() const { return num_tokens - cached.num_tokens; }
 };
 
+// Of a sequence that waits, or of one that enters from a sibling.
+Demand demand_of(const SchedulerConfig& config, const Sequence& sequence);
 // The longest the sequence can get on this replica.
 std::int32_t token_limit(const ReplicaInfo& info, const Demand& demand);
 // Tokens it gets blocks for when it is admitted, and the free blocks that go: new ones, and cached ones that nobody
 // holds yet.
 std::int32_t entry_tokens(const ReplicaInfo& info, const Demand& demand);
 std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand);
-// Blocks of `num_tokens` tokens of a beam that are not the prompt's, which a sibling has.
-std::int32_t further_beam_blocks(const Demand& demand, std::int32_t num_tokens);
+// Blocks of `num_tokens` tokens of a further one of those that enter together: not the prompt's, which the first has.
+std::int32_t further_blocks(const Demand& demand, std::int32_t num_tokens);
 // Whether the replica could run the sequence to its end if it were alone there.
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand);
+bool can_ever_fit(const SchedulerConfig& config, const ReplicaInfo& info, const Demand& demand);
 
 // Who is on the replica at the moment.
 struct Occupancy {
@@ -51,6 +55,8 @@ class Admission {
   // or none, except of a prompt that no step can hold.
   std::int32_t chunk(std::int32_t num_wanted) const;
   bool admits(const Demand& demand) const;
+  // The part of it that is about slots and blocks.
+  bool has_room(const Demand& demand) const;
   void take(const Demand& demand);
   void take_room(const Demand& demand);  // all but the tokens
   void take_tokens(std::int32_t num_tokens) { num_tokens_ -= num_tokens; }

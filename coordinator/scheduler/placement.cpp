@@ -1,51 +1,292 @@
 #include "coordinator/scheduler/placement.h"
 
+#include <algorithm>
+
+#include "common/check.h"
+#include "common/mutation.h"
+#include "coordinator/policy/scheduler_config.h"
+#include "coordinator/scheduler/replica_state.h"
+
 namespace caudal {
 
-void Candidate::take(const Demand& demand) {
-  admission.take(demand);
-  load += demand.num_uncached() + Placement::kRunningTokens;
-  idle = false;
-}
-
-bool Candidate::is_home_of(const Sequence& sequence) const {
-  return !sequence.host.exists() || sequence.host.replica == replica->id;
-}
+namespace {
 
 // With the tokens that are left beside its decodes: prompts that it computes at the moment delay a sequence,
 // which is a matter of cost, but do not keep it out.
-void Placement::add(const Replica& replica) {
-  const std::int32_t num_tokens = config_.step_tokens(replica.info) - replica.num_running();
-  candidates_.push_back(
-      {.replica = &replica,
-       .admission = replica.admission(config_, num_tokens),
-       .load = replica.num_uncomputed_tokens + kRunningTokens * replica.num_running() + std::ssize(replica.in_flight),
-       .idle = replica.running.empty()});
+Admission admission_of(const SchedulerConfig& config, const ReplicaState& replica) {
+  return replica.admission(config, config.step_tokens(replica.info()) - replica.num_running());
 }
 
-std::optional<Placed> Placement::choose(Sequence& sequence, const Demand& demand) {
-  std::optional<Placed> best;
-  std::int64_t best_cost = 0;
-  for (Candidate& candidate : candidates_) {
-    if (candidate.admission.exhausted() || !(candidate.idle || candidate.is_home_of(sequence))) continue;
-    if (best && candidate.load + kNewTokenCost >= best_cost) continue;  // whatever it has cached
-    Demand here = demand;
-    here.cached = cache_.probe(sequence, *candidate.replica);
-    if (!candidate.admission.admits(here)) continue;
-    const std::int64_t cost = candidate.load + kNewTokenCost * here.num_uncached();
-    if (best && cost >= best_cost) continue;
-    best = Placed{&candidate, here};
-    best_cost = cost;
+std::int64_t load_of(const ReplicaState& replica) {
+  return replica.num_uncomputed_tokens() + Placement::kRunningTokens * replica.num_running() +
+         std::ssize(replica.plans_in_flight());
+}
+
+}  // namespace
+
+void Placement::Candidate::take(const Demand& demand) {
+  admission.take(demand);
+  load += demand.num_uncached() + kRunningTokens;
+  is_idle = false;
+}
+
+bool Placement::Candidate::is_home_of(const Sequence& sequence) const {
+  return !sequence.host.exists() || sequence.host.replica == replica->id();
+}
+
+// --- what changes ---
+
+void Placement::replica_joined(const ReplicaState& replica) {
+  replica_lost(replica.id());
+  const auto [entry, is_new] = candidates_.try_emplace(
+      replica.id(), Candidate{.replica = &replica, .admission = admission_of(config_, replica)});
+  link(entry->second);
+  mark_stale(entry->second);
+  invalidate();
+}
+
+void Placement::replica_changed(const ReplicaState& replica) {
+  Candidate* candidate = find(replica.id());
+  if (candidate == nullptr) return;
+  mark_stale(*candidate);
+  // One that has nothing to do takes whoever waits elsewhere.
+  if (!are_all_placed_ || replica.running().empty()) invalidate();
+}
+
+void Placement::replica_planned(const ReplicaState& replica) {
+  if (Candidate* candidate = find(replica.id())) mark_stale(*candidate);
+}
+
+void Placement::replica_lost(ReplicaId id) {
+  Candidate* candidate = find(id);
+  if (candidate == nullptr) return;
+  unlink(*candidate);
+  occupied_.erase(id);
+  candidates_.erase(id);
+  invalidate();
+}
+
+void Placement::sequence_waits(SequenceId id) {
+  if (are_all_placed_) {
+    arrived_.push_back(id);
+  } else {
+    invalidate();
+  }
+}
+
+// --- candidates ---
+
+Placement::Candidate* Placement::find(ReplicaId id) {
+  const auto found = candidates_.find(id);
+  return found == candidates_.end() ? nullptr : &found->second;
+}
+
+void Placement::link(Candidate& candidate) {
+  const ReplicaId id = candidate.replica->id();
+  if (!candidate.admission.exhausted()) by_load_.emplace(std::pair(candidate.load, id), &candidate);
+  by_speed_.emplace(candidate.prompt_token_ns, id);
+}
+
+void Placement::unlink(Candidate& candidate) {
+  const ReplicaId id = candidate.replica->id();
+  by_load_.erase({candidate.load, id});
+  by_speed_.erase({candidate.prompt_token_ns, id});
+}
+
+void Placement::mark_stale(Candidate& candidate) {
+  if (!std::exchange(candidate.is_stale, true)) stale_.push_back(candidate.replica->id());
+}
+
+// Copies anew what changed replicas have left, and takes off it what those need that are placed there.
+void Placement::refresh() {
+  for (const ReplicaId id : std::exchange(stale_, {})) {
+    Candidate* candidate = find(id);
+    if (candidate == nullptr || !candidate->is_stale) continue;  // lost; or it is another one by now
+    unlink(*candidate);
+    const ReplicaState& replica = *candidate->replica;
+    candidate->admission = admission_of(config_, replica);
+    candidate->load = load_of(replica);
+    candidate->is_idle = replica.running().empty();
+    candidate->prompt_token_ns = replica.step_budget().prompt_token_ns();
+    candidate->is_stale = false;
+    for (const Placed& placed : candidate->placed) candidate->take(placed.demand);
+    link(*candidate);
+  }
+}
+
+// --- places ---
+
+void Placement::clear() {
+  for (const ReplicaId id : std::exchange(occupied_, {})) {
+    Candidate& candidate = candidates_.at(id);
+    candidate.placed.clear();
+    mark_stale(candidate);
+  }
+  for (const ReplicaId id : std::exchange(closed_, {})) {
+    if (Candidate* candidate = find(id)) candidate->is_closed = false;
+  }
+  computing_.clear();
+}
+
+void Placement::update(std::set<ReplicaId>& due) {
+  if (waiting_.size() == 0) {
+    clear();
+    arrived_.clear();
+    is_valid_ = are_all_placed_ = true;
+    return;
+  }
+  if (is_valid_) {
+    if (arrived_.empty()) return;
+    refresh();
+    for (const SequenceId id : std::exchange(arrived_, {})) {
+      // Without room for all of them the order of turns decides.
+      if (is_valid_ && place(sequences_[id], due) == Outcome::kNoRoom) invalidate();
+    }
+    if (is_valid_) return;
+  }
+  arrived_.clear();
+  clear();
+  refresh();
+  is_valid_ = are_all_placed_ = true;
+  place_all(due);
+}
+
+// In the order of turns: nobody overtakes a sequence that waits for room on a replica that could hold it.
+void Placement::place_all(std::set<ReplicaId>& due) {
+  QueueWalk walk(waiting_);
+  while (Sequence* sequence = walk.next()) {
+    if (place(*sequence, due) != Outcome::kNoRoom) continue;
+    are_all_placed_ = false;
+    if (MUTANT(small_overtakes, !close(*sequence, demand_of(config_, *sequence)), false)) return;
+  }
+}
+
+Placement::Outcome Placement::place(Sequence& sequence, std::set<ReplicaId>& due) {
+  const RequestId request = sequence.request->request.id;
+  if (PrefixCache::is_under_way(sequence) || (PrefixCache::shares_prompt(sequence) && computing_.contains(request))) {
+    are_all_placed_ = false;
+    return Outcome::kPassed;
+  }
+  const Choice chosen = choose(sequence, demand_of(config_, sequence));
+  if (chosen.candidate == nullptr) return Outcome::kNoRoom;
+  Candidate& candidate = *chosen.candidate;
+  const ReplicaId id = candidate.replica->id();
+  by_load_.erase({candidate.load, id});
+  candidate.take(chosen.demand);
+  if (!candidate.admission.exhausted()) by_load_.emplace(std::pair(candidate.load, id), &candidate);
+  candidate.placed.push_back({sequence.id, chosen.demand});
+  occupied_.insert(id);
+  waiting_.count_turn(sequence);
+  MUTANT_OMITS(placed_not_due, due.insert(id));
+  if (PrefixCache::will_compute_for_siblings(sequence, chosen.demand.cached)) computing_.insert(request);
+  return Outcome::kPlaced;
+}
+
+std::vector<PrefixHolder> Placement::find_holders(Sequence& sequence) const {
+  if (candidates_.empty()) return {};
+  const std::string& model_digest = candidates_.begin()->second.replica->info().model_digest;
+  return cache_.find_holders(sequence, model_digest, kMaxHolders);
+}
+
+// The cheapest one that has room for the sequence, the first of equals. Some may have to answer a plan before they can
+// take it. No candidate: no room anywhere.
+Placement::Choice Placement::choose(Sequence& sequence, const Demand& demand) {
+  Choice best;
+  const std::vector<PrefixHolder> holders = find_holders(sequence);
+  const auto look_at = [&](ReplicaId id) {
+    if (Candidate* candidate = find(id)) consider(*candidate, sequence, demand, best);
+  };
+  for (const PrefixHolder& holder : holders) look_at(holder.replica);
+  if (sequence.host.exists()) look_at(sequence.host.replica);
+  if (sequence.request->sequences.size() > 1) {
+    for (const Sequence& sibling : sequence.request->sequences) {
+      if (sibling.is_running()) look_at(sibling.residence.replica);
+    }
+  }
+  // If the index has named all that have something, the first one with room is the best of the others.
+  std::size_t num_left = holders.size() < kMaxHolders ? 1 : kMaxHolders;
+  Demand hoped = demand;  // nobody has more of it
+  if (!holders.empty())
+    hoped.cached = {.num_tokens = holders[0].num_blocks * kBlockSize, .num_blocks = holders[0].num_blocks};
+  for (const auto& [key, candidate] : by_load_) {
+    if (best.candidate != nullptr && key.first + kNewTokenCost * hoped.num_uncached() > best.cost) break;
+    if (!candidate->admission.has_room(hoped)) continue;
+    if (consider(*candidate, sequence, demand, best) && --num_left == 0) break;
   }
   return best;
 }
 
+// Whether it has room for the sequence.
+bool Placement::consider(Candidate& candidate, Sequence& sequence, const Demand& demand, Choice& best) const {
+  if (candidate.is_closed || candidate.admission.exhausted()) return false;
+  if (!candidate.is_idle && !candidate.is_home_of(sequence)) return false;
+  Demand here = demand;
+  here.cached = cache_.probe(sequence, *candidate.replica);
+  if (!candidate.admission.admits(here)) return false;
+  const std::int64_t cost = candidate.load + kNewTokenCost * here.num_uncached();
+  const bool is_first = best.candidate == nullptr || candidate.replica->id() < best.candidate->replica->id();
+  if (best.candidate == nullptr || cost < best.cost || (cost == best.cost && is_first)) best = {&candidate, here, cost};
+  return true;
+}
+
+// Nobody may overtake this sequence where it belongs and could ever fit. False: then nobody is left.
 bool Placement::close(const Sequence& sequence, const Demand& demand) {
-  std::erase_if(candidates_, [&](const Candidate& candidate) {
-    return candidate.admission.exhausted() ||
-           (candidate.is_home_of(sequence) && can_ever_fit(candidate.replica->info, demand));
-  });
-  return !candidates_.empty();
+  const auto stays_open = [&](const auto& entry) {
+    const Candidate& candidate = *entry.second;
+    return !candidate.is_closed && !(candidate.is_home_of(sequence) && can_ever_fit(candidate.replica->info(), demand));
+  };
+  if (std::ranges::none_of(by_load_, stays_open)) return false;
+  for (const auto& entry : by_load_) {
+    Candidate& candidate = *entry.second;
+    if (stays_open(entry) || std::exchange(candidate.is_closed, true)) continue;
+    closed_.push_back(candidate.replica->id());
+  }
+  return true;
+}
+
+std::optional<SequenceId> Placement::first(ReplicaId id) const {
+  const auto found = candidates_.find(id);
+  if (found == candidates_.end() || found->second.placed.empty()) return std::nullopt;
+  return found->second.placed.front().id;
+}
+
+void Placement::take_first(ReplicaId id) {
+  Candidate& candidate = candidates_.at(id);
+  candidate.placed.pop_front();
+  if (candidate.placed.empty()) occupied_.erase(id);
+  mark_stale(candidate);
+}
+
+void Placement::leave_rest(ReplicaId id) {
+  if (occupied_.contains(id)) are_all_placed_ = false;
+}
+
+Time Placement::best_case_us(Sequence& sequence) {
+  refresh();
+  std::optional<Time> best;
+  const auto look_at = [&](const ReplicaState& replica) {
+    const StepBudget& measured = replica.step_budget();
+    const std::int64_t num_uncached =
+        sequence.num_tokens() - std::int64_t{cache_.probe(sequence, replica).num_blocks} * kBlockSize;
+    const Time here = (num_uncached * measured.prompt_token_ns() / 1000 + measured.decode_us(1)) / 2;
+    best = std::min(best.value_or(here), here);
+  };
+  for (const PrefixHolder& holder : find_holders(sequence)) {
+    if (const Candidate* candidate = find(holder.replica)) look_at(*candidate->replica);
+  }
+  if (!by_speed_.empty()) look_at(*candidates_.at(by_speed_.begin()->second).replica);
+  return best.value_or(0);
+}
+
+void Placement::check_integrity() const {
+  for (const auto& [id, candidate] : candidates_) {
+    CHECK_MSG(candidate.replica->is_alive(), "a place on a replica that is gone");
+    CHECK(candidate.placed.empty() != occupied_.contains(id));
+    if (!is_valid_) continue;
+    for (const Placed& placed : candidate.placed) {
+      CHECK_MSG(sequences_[placed.id].state == SequenceState::kWaiting, "a place for a sequence that does not wait");
+    }
+  }
 }
 
 }  // namespace caudal

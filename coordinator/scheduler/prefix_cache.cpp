@@ -24,14 +24,14 @@ std::int32_t num_shareable(const RequestState& request) {
 
 // A running sibling on the replica that has all of the prompt but the last token, which the fork computes to
 // sample from. Nothing: what the sequence itself has said already is nobody else's.
-const Sequence* find_parent(const Sequence& sequence, const Replica& replica) {
+const Sequence* find_parent(const Sequence& sequence, const ReplicaState& replica) {
   const std::int32_t num_shared = sequence.num_tokens() - 1;
   if (num_shared < kBlockSize || has_begun(sequence)) return nullptr;
   for (const Sequence& sibling : sequence.request->sequences) {
     const Residence& residence = sibling.residence;
     const bool has_it = residence.num_computed >= MUTANT(fork_takes_more, num_shared, num_shared - 1) &&
-                        residence.table.num_dropped <= hidden_blocks(replica.info.attention_window, num_shared);
-    if (sibling.state == SequenceState::kRunning && residence.replica == replica.id && has_it) return &sibling;
+                        residence.table.num_dropped <= hidden_blocks(replica.info().attention_window, num_shared);
+    if (sibling.is_running() && residence.replica == replica.id() && has_it) return &sibling;
   }
   return nullptr;
 }
@@ -42,8 +42,7 @@ bool PrefixCache::shares_prompt(const Sequence& sequence) { return !has_begun(se
 
 bool PrefixCache::is_under_way(const Sequence& sequence) {
   const auto computes_it = [&](const Sequence& sibling) {
-    return sibling.state == SequenceState::kRunning &&
-           sibling.residence.num_computed < num_shareable(*sequence.request);
+    return sibling.is_running() && sibling.residence.num_computed < num_shareable(*sequence.request);
   };
   return shares_prompt(sequence) && std::ranges::any_of(sequence.request->sequences, computes_it);
 }
@@ -52,14 +51,14 @@ bool PrefixCache::will_compute_for_siblings(const Sequence& sequence, const Cach
   return sequence.request->sequences.size() > 1 && cached.num_tokens < num_shareable(*sequence.request);
 }
 
-CachedPrefix PrefixCache::probe(Sequence& sequence, const Replica& replica) const {
+CachedPrefix PrefixCache::probe(Sequence& sequence, const ReplicaState& replica) const {
   if (find_parent(sequence, replica) != nullptr) {
     const std::int32_t num_shared = sequence.num_tokens() - 1;
     return {.num_tokens = num_shared, .num_blocks = num_shared / kBlockSize, .num_free = 0};
   }
-  CachedPrefix cached = enabled_ ? replica.kv.probe(prefix(sequence, replica.info.model_digest)) : CachedPrefix{};
+  CachedPrefix cached = enabled_ ? replica.kv().probe(prefix(sequence, replica.info().model_digest)) : CachedPrefix{};
   const HostCopy& host = sequence.host;
-  if (host.exists() && host.replica == replica.id) cached.num_tokens = std::max(cached.num_tokens, host.num_tokens);
+  if (host.exists() && host.replica == replica.id()) cached.num_tokens = std::max(cached.num_tokens, host.num_tokens);
   return cached;
 }
 
@@ -69,29 +68,29 @@ std::vector<PrefixHolder> PrefixCache::find_holders(Sequence& sequence, const st
   return index_.find_holders(prefix(sequence, model_digest), max_holders, sequence.id);
 }
 
-std::optional<BlockCopy> PrefixCache::enter(Sequence& sequence, Replica& replica) const {
+std::optional<BlockCopy> PrefixCache::enter(Sequence& sequence, ReplicaState& replica) const {
   Residence& residence = sequence.residence;
   if (const Sequence* parent = find_parent(sequence, replica)) {
     residence.num_computed = sequence.num_tokens() - 1;
-    std::optional<Fork> fork = replica.kv.fork(parent->residence.table, residence.num_computed);
+    std::optional<Fork> fork = replica.kv().fork(parent->residence.table, residence.num_computed);
     CHECK_MSG(fork.has_value(), "admitted without a block for the copy");
     residence.table = std::move(fork->table);
     return fork->copy;
   }
   if (!enabled_) return std::nullopt;
-  residence.table = replica.kv.match(prefix(sequence, replica.info.model_digest));
+  residence.table = replica.kv().match(prefix(sequence, replica.info().model_digest));
   residence.num_computed = static_cast<std::int32_t>(residence.table.blocks.size()) * kBlockSize;
-  replica.num_prefix_tokens_queried += sequence.num_tokens();
-  replica.num_prefix_tokens_hit += residence.num_computed;
+  replica.counters().num_prefix_tokens_queried += sequence.num_tokens();
+  replica.counters().num_prefix_tokens_hit += residence.num_computed;
   return std::nullopt;
 }
 
-void PrefixCache::publish(Sequence& sequence, Replica& replica) const {
+void PrefixCache::publish(Sequence& sequence, ReplicaState& replica) const {
   Residence& residence = sequence.residence;
   const bool has_full = residence.num_computed >= (residence.table.num_published + 1) * kBlockSize;
   if (enabled_ && has_full) {
-    replica.kv.publish(
-        residence.table, prefix(sequence, replica.info.model_digest),
+    replica.kv().publish(
+        residence.table, prefix(sequence, replica.info().model_digest),
         MUTANT(published_unanswered, residence.num_computed, std::min(sequence.max_computed(), sequence.num_tokens())));
   }
 }

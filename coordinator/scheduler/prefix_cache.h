@@ -4,8 +4,8 @@
 // the blocks; this decides where to look. Off: nothing is found or published; forks remain. Engine thread.
 #pragma once
 
-#include "coordinator/scheduler/scheduler_config.h"
-#include "coordinator/scheduler/scheduler_replica.h"
+#include "coordinator/policy/scheduler_config.h"
+#include "coordinator/scheduler/replica_state.h"
 
 namespace caudal {
 
@@ -16,7 +16,7 @@ class PrefixCache {
       : enabled_(config.prefix_caching), key_(config.prefix_key), index_(index) {}
 
   // How much of the sequence is on the replica, in its host memory included.
-  CachedPrefix probe(Sequence& sequence, const Replica& replica) const;
+  CachedPrefix probe(Sequence& sequence, const ReplicaState& replica) const;
 
   // Up to `max_holders` replicas of this model with the longest beginnings of the sequence, the longest first: where
   // asking probe() is worth it. Equal ones take turns by sequence.
@@ -25,7 +25,7 @@ class PrefixCache {
 
   // Gives an entering sequence the blocks that are there; it goes on behind them. A fork's partly filled last
   // block is a copy, to be made in its first plan.
-  std::optional<BlockCopy> enter(Sequence& sequence, Replica& replica) const;
+  std::optional<BlockCopy> enter(Sequence& sequence, ReplicaState& replica) const;
 
   // Whether a sibling is computing the blocks that the sequence would have to compute as well.
   static bool is_under_way(const Sequence& sequence);
@@ -36,7 +36,7 @@ class PrefixCache {
 
   // Publishes the full blocks among the tokens that the worker has answered for. Plans in flight write
   // behind those.
-  void publish(Sequence& sequence, Replica& replica) const;
+  void publish(Sequence& sequence, ReplicaState& replica) const;
 
  private:
   Prefix prefix(Sequence& sequence, const std::string& model_digest) const;

@@ -9,7 +9,7 @@
 #include <set>
 
 #include "common/check.h"
-#include "coordinator/scheduler/scheduler_config.h"
+#include "coordinator/policy/scheduler_config.h"
 #include "tests/sim/toy_model.h"
 
 namespace caudal::sim {

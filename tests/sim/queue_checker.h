@@ -15,8 +15,8 @@ class QueueChecker {
   static bool fits(const SchedulerConfig& config, const ReplicaInfo& info, const Promise& promise) {
     const Request& request = promise.request;
     Demand demand{promise.num_prompt_tokens(), request.stop.max_tokens, promise.num_prompt_tokens()};
-    if (request.beam) demand.num_beams = request.num_running();
-    return can_ever_fit(info, demand) && demand.num_beams <= config.batch_sequences(info);
+    if (request.beam) demand.num_together = request.num_running();
+    return can_ever_fit(config, info, demand);
   }
 
   // With prefix caching a sequence may wait for a busy replica that has more of its prompt; and always for the one that

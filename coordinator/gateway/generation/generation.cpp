@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_api.h"
-#include "coordinator/scheduler/beam_group.h"
+#include "coordinator/policy/beam_search.h"
 
 namespace caudal {
 namespace {

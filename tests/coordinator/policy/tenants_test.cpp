@@ -5,7 +5,7 @@
 
 #include <deque>
 
-#include "coordinator/scheduler/waiting_queue.h"
+#include "coordinator/sequence/waiting_queue.h"
 
 namespace caudal {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 class Turns {
  public:
   explicit Turns(TenantConfig config = {}, std::int32_t oldest_every = 0)
-      : tenants(std::move(config)), queue(tenants, oldest_every) {}
+      : tenants(std::move(config)), queue(sequences, tenants, oldest_every) {}
 
   Sequence& add(const std::string& tenant, std::int32_t num_prompt = 100, std::int32_t priority = 0) {
     RequestState& request = requests_.emplace_back();
@@ -27,6 +27,7 @@ class Turns {
     sequence.request = &request;
     sequence.id = ++last_id_;
     sequence.key = EarliestDueFirst().key(request.request, sequence.id, true);
+    sequences.insert(sequence);
     queue.insert(sequence);
     return sequence;
   }
@@ -35,7 +36,7 @@ class Turns {
     {
       QueueWalk walk(queue);
       next = walk.next();
-      if (next != nullptr) walk.count_turn();
+      if (next != nullptr) queue.count_turn(*next);
     }
     if (next != nullptr) queue.erase(*next);
     return next;
@@ -46,6 +47,7 @@ class Turns {
   }
 
   Tenants tenants;
+  SequenceTable sequences;
   WaitingQueue queue;
 
  private:
@@ -146,7 +148,7 @@ TEST(QueueWalk, WhatIsShownAndNotTakenWaitsOn) {
     QueueWalk walk(turns.queue);
     EXPECT_EQ(walk.next(), &a);
     EXPECT_EQ(walk.next(), &b);
-    walk.count_turn();
+    turns.queue.count_turn(b);
     EXPECT_EQ(walk.next(), &c);
     EXPECT_EQ(walk.next(), nullptr);
   }

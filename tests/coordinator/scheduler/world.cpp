@@ -315,8 +315,8 @@ void World::check_cached(const Node& node, const NewSequence& sequence, const St
 bool World::fits(const Client& client, const ReplicaInfo& info) const {
   const auto num_prompt = static_cast<std::int32_t>(client.request.prompt.size());
   Demand demand{num_prompt, client.request.stop.max_tokens, num_prompt};
-  if (client.request.beam) demand.num_beams = client.request.num_running();
-  return can_ever_fit(info, demand) && demand.num_beams <= config_.batch_sequences(info);
+  if (client.request.beam) demand.num_together = client.request.num_running();
+  return can_ever_fit(config_, info, demand);
 }
 
 void World::receive(const TokenEvent& event) {

@@ -12,21 +12,26 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/scheduler/sequence.h"
+#include "coordinator/sequence/sequence.h"
+#include "coordinator/sequence/sequence_table.h"
 
 namespace caudal {
 
 class WaitingQueue {
  public:
-  // `oldest_every` = n above; 0: never. `tenants` outlives the queue.
-  WaitingQueue(Tenants& tenants, std::int32_t oldest_every) : tenants_(tenants), oldest_every_(oldest_every) {}
+  // `oldest_every` = n above; 0: never. The table holds every sequence of the queue; it and the tenants outlive it.
+  WaitingQueue(const SequenceTable& sequences, Tenants& tenants, std::int32_t oldest_every)
+      : sequences_(sequences), tenants_(tenants), oldest_every_(oldest_every) {}
 
   std::int32_t size() const { return static_cast<std::int32_t>(by_age_.size()); }
-  // The oldest first.
+  // The oldest first: arrival, id.
   const auto& by_age() const { return by_age_; }
 
   void insert(Sequence& sequence);
   void erase(Sequence& sequence);
+
+  // The sequence has its turn: a replica is going to take it. Counts once.
+  void count_turn(Sequence& sequence);
 
   // A sequence that never started and whose alarm (Sequence::alarm) is before `now`; nullptr: none.
   Sequence* find_alarm(Time now) const;
@@ -38,7 +43,7 @@ class WaitingQueue {
   friend class QueueWalk;
   struct Lane {  // of one tenant in one rank
     std::int64_t service_seen = 0;
-    std::map<QueueKey, Sequence*> sequences;
+    std::set<QueueKey> sequences;
   };
   struct Rank {
     std::map<std::uint64_t, Lane> lanes;                     // by tenant
@@ -50,14 +55,14 @@ class WaitingQueue {
   void link(Sequence& sequence);
   void unlink(Sequence& sequence);
   Sequence& front();  // whose turn it is; the queue is not empty
-  void count_turn(Sequence& sequence);
 
+  const SequenceTable& sequences_;
   Tenants& tenants_;
   const std::int32_t oldest_every_;
   std::int32_t turns_to_oldest_ = 0;
   std::map<std::int64_t, Rank> ranks_;
-  std::map<Age, Sequence*> by_age_;
-  std::map<Age, Sequence*> alarms_;
+  std::set<Age> by_age_;
+  std::set<Age> alarms_;  // by the time of the alarm
 };
 
 // Shows the queue in the order of turns, without changing it but for the turns.
@@ -70,12 +75,10 @@ class QueueWalk {
 
   // nullptr: that was all.
   Sequence* next();
-  // The one shown last has had its turn: a replica is going to take it.
-  void count_turn() { queue_.count_turn(*shown_.back()); }
 
  private:
   WaitingQueue& queue_;
-  std::vector<Sequence*> shown_;
+  std::vector<SequenceId> shown_;
 };
 
 }  // namespace caudal

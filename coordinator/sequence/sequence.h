@@ -1,10 +1,11 @@
 // Sequence: one stream of tokens of a request. It has no phase: a step hands out the difference between
 // what is known and what is computed, be it a prompt, a token, or everything again after a preemption.
-// Owned by its RequestState, which the Scheduler's request map owns; engine thread only.
+// Owned by its RequestState, which the Scheduler owns; others hold its id. Engine thread only.
 #pragma once
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "coordinator/kv/host_pool.h"
@@ -13,13 +14,13 @@
 #include "coordinator/policy/queue_policy.h"
 #include "coordinator/policy/tenants.h"
 #include "coordinator/request/request.h"
-#include "coordinator/scheduler/beam_group.h"
+#include "coordinator/sequence/sequence_group.h"
 
 namespace caudal {
 
 struct RequestState;
 
-//            admit                  finished, cancelled
+//            admitted               finished, cancelled
 //   kWaiting ------> kRunning ---------------------------------> kEnded
 //      ^                | out of blocks, replica lost              ^
 //      |                v                                          | finished by a plan in flight, cancelled
@@ -31,19 +32,13 @@ enum class SequenceState : std::uint8_t { kWaiting, kRunning, kLeaving, kEnded }
 struct Residence {
   ReplicaId replica = 0;
   SlotId slot = -1;               // -1 once given back, while plans in flight still name the blocks
-  bool is_told = false;           // the worker has a sequence in the slot
+  bool is_sent = false;           // the worker has a sequence in the slot
   std::int32_t token_limit = 0;   // prompt and output never get longer here
   std::int32_t num_computed = 0;  // answered by the worker
   BlockTable table;
   std::int32_t num_plans_in_flight = 0;
   std::int32_t num_tokens_in_flight = 0;      // given out to them
   std::int32_t num_new_tokens_in_flight = 0;  // the most they can sample
-};
-
-// Of a beam: how it differs from what its worker has in the slot.
-struct BeamMove {
-  bool enters = false;     // it goes on from a sibling's tokens: the blocks in its table are of no worth
-  bool has_token = false;  // it has one token more
 };
 
 struct Sequence {
@@ -58,18 +53,18 @@ struct Sequence {
   bool had_turn = false;               // in the waiting queue; its prompt is charged to the tenant
   Time tpot_target_us = 0;             // the request's
   bool in_time = true;                 // the target for the first token can still be met
-  Time queue_us = 0;                   // from arrival to the first plan; told with the first event
-  std::int32_t num_cached_tokens = 0;  // of the prompt, at the first admission; told with the first event
+  Time queue_us = 0;                   // from arrival to the first plan; sent with the first event
+  std::int32_t num_cached_tokens = 0;  // of the prompt, at the first admission; sent with the first event
   PrefixHashes hashes;
   DraftHistory drafts;
-  BeamMove move;
   Residence residence;
   HostCopy host;  // only while it waits
 
   // When it has to be looked at if it has not started: after this it is too late for the target or the deadline.
   std::optional<Time> alarm() const;
 
-  bool is_beam() const;
+  SequenceGroup& group() const;
+  bool is_running() const { return state == SequenceState::kRunning; }
   std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
 
   // The most that can be known and computed once every plan in flight is answered. The very last token
@@ -86,13 +81,13 @@ struct RequestState {
   Tenant* tenant = nullptr;
   Time best_case_us = 0;  // to the first token, on a replica with nothing else to do
   std::int32_t num_prompt_tokens = 0;
-  bool started = false;              // one of them has been admitted before
-  std::vector<Sequence> sequences;   // never resized: others point at its elements
-  std::unique_ptr<BeamGroup> beams;  // what a beam search's sequences share
-  std::int32_t num_held = 0;         // sequences that have not ended, or that plans in flight still name
+  bool started = false;                  // one of them has been admitted before
+  std::vector<Sequence> sequences;       // never resized: others point at its elements
+  std::unique_ptr<SequenceGroup> group;  // how they belong together
+  std::int32_t num_held = 0;             // sequences that have not ended, or that plans in flight still name
 };
 
-inline bool Sequence::is_beam() const { return request->beams != nullptr; }
+inline SequenceGroup& Sequence::group() const { return *request->group; }
 
 inline std::optional<Time> Sequence::alarm() const {
   const Request& asked = request->request;

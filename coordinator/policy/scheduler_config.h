@@ -6,7 +6,6 @@
 
 #include "common/block_hash.h"
 #include "coordinator/policy/tenants.h"
-#include "coordinator/scheduler/admission.h"
 
 namespace caudal {
 

@@ -1,4 +1,4 @@
-#include "coordinator/scheduler/waiting_queue.h"
+#include "coordinator/sequence/waiting_queue.h"
 
 #include "common/check.h"
 #include "common/mutation.h"
@@ -13,7 +13,7 @@ void WaitingQueue::insert(Sequence& sequence) {
   tenants_.begin_waiting(*sequence.request->tenant);
   link(sequence);
   const std::optional<Time> alarm = MUTANT(deadline_when_started, sequence.alarm(), sequence.request->request.deadline);
-  if (alarm) alarms_.emplace(Age(*alarm, sequence.id), &sequence);
+  if (alarm) alarms_.emplace(*alarm, sequence.id);
 }
 
 void WaitingQueue::erase(Sequence& sequence) {
@@ -23,7 +23,7 @@ void WaitingQueue::erase(Sequence& sequence) {
 }
 
 void WaitingQueue::link(Sequence& sequence) {
-  CHECK(by_age_.emplace(age(sequence), &sequence).second);
+  CHECK(by_age_.insert(age(sequence)).second);
   const Tenant& tenant = *sequence.request->tenant;
   Rank& rank = ranks_[sequence.key.rank];
   const auto [entry, is_new] = rank.lanes.try_emplace(tenant.id);
@@ -32,7 +32,7 @@ void WaitingQueue::link(Sequence& sequence) {
     lane.service_seen = tenant.service;
     rank.order.emplace(lane.service_seen, tenant.id);
   }
-  CHECK(lane.sequences.emplace(sequence.key, &sequence).second);
+  CHECK(lane.sequences.insert(sequence.key).second);
 }
 
 void WaitingQueue::unlink(Sequence& sequence) {
@@ -47,12 +47,12 @@ void WaitingQueue::unlink(Sequence& sequence) {
 }
 
 Sequence& WaitingQueue::front() {
-  if (oldest_every_ > 0 && turns_to_oldest_ == oldest_every_ - 1) return *by_age_.begin()->second;
+  if (oldest_every_ > 0 && turns_to_oldest_ == oldest_every_ - 1) return sequences_[by_age_.begin()->second];
   Rank& rank = ranks_.begin()->second;
   for (;;) {
     const std::uint64_t tenant_id = rank.order.begin()->second;
     Lane& lane = rank.lanes.at(tenant_id);
-    Sequence& first = *lane.sequences.begin()->second;
+    Sequence& first = sequences_[lane.sequences.begin()->sequence_id];
     const std::int64_t service = first.request->tenant->service;
     if (lane.service_seen == service) return first;
     rank.order.erase(rank.order.begin());
@@ -61,7 +61,7 @@ Sequence& WaitingQueue::front() {
   }
 }
 
-// Once in the life of a sequence: the prompt is charged, and the next turn comes.
+// Once in the life of a sequence: its prompt is charged, and the next turn comes.
 void WaitingQueue::count_turn(Sequence& sequence) {
   if (std::exchange(sequence.had_turn, true)) return;
   sequence.request->tenant->charge_prompt(sequence.request->num_prompt_tokens);
@@ -69,26 +69,27 @@ void WaitingQueue::count_turn(Sequence& sequence) {
 }
 
 Sequence* WaitingQueue::find_alarm(Time now) const {
-  if (alarms_.empty() || alarms_.begin()->first.first >= now) return nullptr;
-  return alarms_.begin()->second;
+  if (alarms_.empty() || alarms_.begin()->first >= now) return nullptr;
+  return &sequences_[alarms_.begin()->second];
 }
 
 void WaitingQueue::check_integrity() const {
-  for (const auto& [at, sequence] : alarms_) {
-    CHECK_MSG(by_age_.contains(age(*sequence)), "an alarm outlives its sequence");
-    CHECK_MSG(sequence->alarm() == at.first, "an alarm at another time than the sequence asks for");
+  for (const auto& [at, id] : alarms_) {
+    const auto is_it = [&](const Age& age) { return age.second == id; };
+    CHECK_MSG(std::ranges::any_of(by_age_, is_it), "an alarm outlives its sequence");
+    CHECK_MSG(sequences_[id].alarm() == at, "an alarm at another time than the sequence asks for");
   }
 }
 
 QueueWalk::~QueueWalk() {
-  for (Sequence* sequence : shown_) queue_.link(*sequence);
+  for (const SequenceId id : shown_) queue_.link(queue_.sequences_[id]);
 }
 
 Sequence* QueueWalk::next() {
   if (queue_.size() == 0) return nullptr;
   Sequence& sequence = queue_.front();
   queue_.unlink(sequence);
-  shown_.push_back(&sequence);
+  shown_.push_back(sequence.id);
   return &sequence;
 }
 

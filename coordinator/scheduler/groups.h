@@ -1,0 +1,20 @@
+// The kinds of SequenceGroup. Independent: the n sequences of a request, each for itself; all that they share is the
+// prompt. Beams: a beam search, in beams.cpp and there alone.
+#pragma once
+
+#include <memory>
+
+#include "coordinator/policy/scheduler_config.h"
+#include "coordinator/sequence/sequence.h"
+
+namespace caudal {
+
+// Of a request with its sequences, which the group goes on to refer to. So it does to the config.
+std::unique_ptr<SequenceGroup> make_independent(RequestState& request);
+std::unique_ptr<SequenceGroup> make_beams(RequestState& request, const SchedulerConfig& config);
+
+inline std::unique_ptr<SequenceGroup> make_group(RequestState& request, const SchedulerConfig& config) {
+  return request.request.beam ? make_beams(request, config) : make_independent(request);
+}
+
+}  // namespace caudal
