@@ -16,13 +16,13 @@ struct RankCores {
   int first_core = -1;  // -1 = not pinned
 };
 
-// mpirun may have bound this process to few cores; when pinning is wanted, the process takes back all cores that
-// mpirun itself may use (taskset and control groups hold for both), so that the ranks of a host can divide them.
-// Threads that are to run anywhere (not the ones that compute) call it too, because threads inherit the binding of
-// who starts them. The first call must come early, while mpirun lives.
+// Lets this thread run on all cores that mpirun itself may use. mpirun may have bound the process to few of them, and
+// the ranks of a host are to divide them all; taskset and control groups hold for mpirun, too. Threads that do not
+// compute call it as well, because a thread inherits the binding of its parent. The first call must come early, while
+// mpirun lives.
 void use_all_cores();
 
-// Pins only when every rank of the host can have its threads on cores of its own.
+// Pins only where every rank of the host can have cores of its own for all its threads.
 RankCores choose_rank_cores(const CoreChoice& choice, int local_rank, int local_size);
 
 }  // namespace caudal

@@ -25,7 +25,7 @@ constexpr unsigned kFinalizeSeconds = 5;  // for the other ranks to end as well
 std::atomic<bool> g_stop{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "set by a signal handler");
 
-// This rank's places in the job.
+// Where this rank stands in the job.
 struct Job {
   int world_rank = 0;
   int world_size = 1;
@@ -45,7 +45,7 @@ void handle_signals() {
   action.sa_handler = [](int) { g_stop = true; };
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
-  // Under mpirun a rank does not outlive it, also when mpirun is killed.
+  // A rank ends with its mpirun, also when mpirun is killed.
   if (under_mpirun()) prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
@@ -68,7 +68,7 @@ Job join_job(const WorkerOptions& options) {
   return job;
 }
 
-// Drawn by the replica's rank 0; tells replicas apart for as long as the process lives.
+// A random key, made by rank 0 of the replica. It identifies the replica as long as its processes live.
 std::string share_replica_key(MPI_Comm replica, int rank) {
   std::array<std::uint32_t, 4> key{};
   std::random_device random;
@@ -80,7 +80,7 @@ std::string share_replica_key(MPI_Comm replica, int rank) {
 
 std::unique_ptr<Socket> connect(const WorkerOptions& options) {
   SocketOptions socket;
-  socket.linger = std::chrono::milliseconds(500);  // a Failed before the end is worth that wait
+  socket.linger = std::chrono::milliseconds(500);  // for a last Failed to be sent
   if (!options.curve_keys.empty()) socket.curve = or_give_up(load_curve_keys(options.curve_keys));
   return or_give_up(Socket::connect_dealer(options.coordinator, socket));
 }
@@ -99,7 +99,7 @@ int serve(WorkerOptions options, const Job& job) {
   const std::unique_ptr<Backend> backend = or_give_up(make_backend(backend_options));
   const std::unique_ptr<Communicator> group =
       or_give_up(make_communicator(options.device, *backend, job.replica, options.comm));
-  const bool shared = backend->traits().is_host || options.gpu >= 0;  // all ranks of a host on one device
+  const bool shared = backend->traits().is_host || options.gpu >= 0;  // all ranks of a host use one device
   options.runner.swap.ranks_on_host = std::max(job.local_size, options.runner.kv.ranks_on_host);
   options.runner.kv.ranks_on_device = shared ? options.runner.swap.ranks_on_host : 1;
   const std::unique_ptr<Runner> runner =
@@ -138,7 +138,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "{}\nRun with --help for more information.\n", parsed.error().message);
     return caudal::kExitCannotStart;
   }
-  // Ranks that wait poll. Where they share cores, with each other or the coordinator, they must let go of them.
+  // Waiting ranks poll. They must yield, since they may share cores with each other or with the coordinator.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", /*overwrite=*/0);
   int provided = MPI_THREAD_SINGLE;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);

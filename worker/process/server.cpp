@@ -8,8 +8,8 @@
 namespace caudal {
 namespace {
 
-// How late a SIGTERM may be noticed: handlers only set a flag.
-constexpr std::chrono::milliseconds kLongestWait{200};
+// A signal handler only sets a flag, so the thread looks at it this often.
+constexpr std::chrono::milliseconds kMaxWait{200};
 
 }  // namespace
 
@@ -40,7 +40,7 @@ void Server::run() {
   socket_->send("", encode(FromWorker(registration_)));
   while (!step_ended_) {
     const auto until_beat = std::chrono::ceil<std::chrono::milliseconds>(next_beat_ - Clock::now());
-    socket_->wait(std::clamp(until_beat, std::chrono::milliseconds(0), kLongestWait), &queues_.answered);
+    socket_->wait(std::clamp(until_beat, std::chrono::milliseconds(0), kMaxWait), &queues_.answered);
     receive();
     send_answers();
     if (Clock::now() >= next_beat_) send_beat();
@@ -128,7 +128,7 @@ void Server::end(int code) {
   queues_.plans.close();
 }
 
-// A step thread inside a collective whose other ranks are gone does not come back; nothing can interrupt it.
+// Nothing can interrupt a step thread inside a collective whose other ranks are gone. It never comes back.
 void Server::cut_off_if_late() {
   if (!ending_ || step_ended_ || Clock::now() < cut_off_at_) return;
   if (!refusal_.empty()) LOG_ERROR("{}", refusal_);

@@ -1,6 +1,6 @@
-// Server: the link thread of a worker. Owns the DEALER to the coordinator: registers, passes plans in and
-// results out, beats for the step thread, and ends the process when the coordinator says so, is silent for
-// the lease, or never answers. The contract stands in common/wire.h.
+// Server: the link thread of a worker. It owns the DEALER socket to the coordinator: it registers, passes plans in and
+// results out, and sends beats for the step thread. It ends the process when the coordinator says so, is silent for the
+// lease, or never answers. The contract is in common/wire.h.
 #pragma once
 
 #include <atomic>
@@ -28,11 +28,11 @@ class Server {
   // Starts the link thread. `prepare` runs first on it.
   void start(const std::function<void()>& prepare);
 
-  // Called by the step thread when its loop has returned `step_code`: sends what waits and ends the link.
-  // The exit code of the process.
+  // Called by the step thread when its loop has returned `step_code`. Sends the answers that are left and ends the
+  // link. Returns the exit code of the process.
   int finish(int step_code);
-  // After finish(): why the coordinator did not take this rank in, empty when it did. For the caller to log: all ranks
-  // of a job mostly get the same.
+  // After finish(): why the coordinator refused this rank, or empty. The caller logs it, because all ranks of a job
+  // mostly get the same refusal.
   const std::string& refusal() const { return refusal_; }
 
  private:
@@ -60,7 +60,7 @@ class Server {
   std::thread thread_;
   std::atomic<bool> step_ended_{false};
 
-  // Of the link thread from here on; read by finish() after it ended.
+  // Used by the link thread only; finish() reads them after it ended.
   Clock::time_point started_, heard_, next_beat_;
   bool welcomed_ = false;
   bool ending_ = false;

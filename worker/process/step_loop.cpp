@@ -11,8 +11,8 @@
 namespace caudal {
 namespace {
 
-// How late the end of a step may be noticed while no plan is there.
-constexpr std::chrono::microseconds kGlance{20};
+// While no plan is there, the loop looks this often whether the step in flight is done.
+constexpr std::chrono::microseconds kPollInterval{20};
 
 std::int32_t half(std::uint64_t number, int shift) {
   return static_cast<std::int32_t>(static_cast<std::uint32_t>(number >> shift));
@@ -50,22 +50,22 @@ int StepLoop::take(const StepPlan& plan) {
   }
 }
 
-// Waits for the other ranks to hold a plan, and for no device. A plan that another rank will never get is of an epoch
-// that ends; the next one may be long in coming.
+// Waits until the other ranks hold a plan; never for a device. When a rank will never get this plan, the plan's epoch
+// ends. The next epoch may begin much later, so the wait has no deadline once this epoch is over.
 Result<std::vector<StepLoop::PlanName>> StepLoop::exchange(const PlanName& mine) {
-  const std::array<std::int32_t, 5> told = {half(mine.epoch, 32), half(mine.epoch, 0), half(mine.step, 32),
+  const std::array<std::int32_t, 5> sent = {half(mine.epoch, 32), half(mine.epoch, 0), half(mine.step, 32),
                                             half(mine.step, 0), mine.in_flight ? 1 : 0};
   const auto epoch_ended = [&] { return mine.epoch != queues_.epoch; };
-  const Result<std::span<const std::int32_t>> all = group_.host().gather(told, epoch_ended);
+  const Result<std::span<const std::int32_t>> all = group_.host().gather(sent, epoch_ended);
   if (!all) return all.error();
   std::vector<PlanName> names;
-  for (auto rest = all.value(); !rest.empty(); rest = rest.subspan(told.size()))
+  for (auto rest = all.value(); !rest.empty(); rest = rest.subspan(sent.size()))
     names.push_back({whole(rest[0], rest[1]), whole(rest[2], rest[3]), rest[4] != 0});
   return names;
 }
 
-// Links may break between two ranks' receipt of a plan, and a new epoch reaches them one after the other. All
-// ranks see the same names and come to fitting conclusions: an older epoch gives way to a newer.
+// A link may break after one rank got a plan and before another did, and a new epoch reaches ranks one after the other.
+// All ranks see the same names, so their conclusions fit: a plan of an older epoch is dropped.
 StepLoop::Agreement StepLoop::compare(std::span<const PlanName> names, const PlanName& mine) {
   const Epoch newest = std::ranges::max(names, {}, &PlanName::epoch).epoch;
   bool others_are_old = false;
@@ -83,7 +83,7 @@ StepLoop::Agreement StepLoop::compare(std::span<const PlanName> names, const Pla
   return others_are_old ? Agreement::kOthersAreOld : Agreement::kAllTheSame;
 }
 
-// Nothing when there will be no more, or when the step in flight is done first.
+// No plan when there will be no more, or when the step in flight is done first.
 std::optional<StepPlan> StepLoop::next_plan() {
   queues_.running = runner_.num_in_flight() > 0;
   std::optional<StepPlan> plan = wait_for_plan();
@@ -95,12 +95,12 @@ std::optional<StepPlan> StepLoop::next_plan() {
 std::optional<StepPlan> StepLoop::wait_for_plan() {
   if (runner_.num_in_flight() == 0) return queues_.plans.pop();
   while (!runner_.done())
-    if (std::optional<StepPlan> plan = queues_.plans.pop_for(kGlance)) return plan;
+    if (std::optional<StepPlan> plan = queues_.plans.pop_for(kPollInterval)) return plan;
   return std::nullopt;
 }
 
-// `all_in_flight`: no rank has collected the step ahead. Only then do all know the same of it, and whether the plan may
-// overlap with it is answered alike.
+// `all_in_flight`: no rank has collected the step before. Only then do all ranks know equally much about it, so that
+// may_overlap() gives the same answer on each.
 int StepLoop::submit(const StepPlan& plan, bool all_in_flight) {
   if (plan.epoch != epoch_) {
     runner_.clear();

@@ -1,6 +1,6 @@
-// StepLoop: the life of the step thread. Takes plans, makes sure that all ranks hold the same one, submits it while the
-// device may still be at the one before, hands back what came out. StepQueues is all that it shares with the link
-// thread.
+// StepLoop: what the step thread does. It takes a plan, makes sure that all ranks hold the same one, submits it,
+// possibly while the device still computes the one before, and hands the result to the link thread. The two threads
+// share StepQueues and nothing else.
 #pragma once
 
 #include <atomic>
@@ -29,15 +29,15 @@ class StepLoop {
  public:
   StepLoop(Communicator& group, Runner& runner, StepQueues& queues) : group_(group), runner_(runner), queues_(queues) {}
 
-  // Until the plans are closed (0) or nothing more can be computed (an exit code of common/wire.h; a Failed
-  // is among the answers then).
+  // Runs until the queue of plans is closed, then returns 0; or until nothing more can be computed, then returns an
+  // exit code of common/wire.h, and a Failed is among the answers.
   int run();
 
   // Steps that were submitted before the one ahead was collected; the same on all ranks.
   std::uint64_t num_overlaps() const { return num_overlaps_; }
 
  private:
-  // What ranks tell each other before a step.
+  // What ranks send each other before a step.
   struct PlanName {
     Epoch epoch = 0;
     StepId step = 0;

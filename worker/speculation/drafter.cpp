@@ -7,10 +7,10 @@
 namespace caudal {
 namespace {
 
-bool looks_back(SpeculativeMode mode) { return mode == SpeculativeMode::kNgram || mode == SpeculativeMode::kAuto; }
-bool asks_model(SpeculativeMode mode) { return mode == SpeculativeMode::kDraft || mode == SpeculativeMode::kAuto; }
+bool uses_lookup(SpeculativeMode mode) { return mode == SpeculativeMode::kNgram || mode == SpeculativeMode::kAuto; }
+bool uses_model(SpeculativeMode mode) { return mode == SpeculativeMode::kDraft || mode == SpeculativeMode::kAuto; }
 
-bool guesses(const ScheduledWork& item) { return item.max_drafts > 0; }
+bool may_draft(const ScheduledWork& item) { return item.max_drafts > 0; }
 
 }  // namespace
 
@@ -26,9 +26,9 @@ Result<std::unique_ptr<Drafter>> Drafter::create(Backend& backend, Communicator&
 }
 
 Result<DraftTime> Drafter::propose(const SequenceTable& table, std::vector<ScheduledWork>& work) {
-  if (std::none_of(work.begin(), work.end(), guesses)) return DraftTime();
+  if (std::none_of(work.begin(), work.end(), may_draft)) return DraftTime();
   limit_to_rows(work);
-  const DraftTime time = group_.rank() == 0 ? guess(table, work) : DraftTime();
+  const DraftTime time = group_.rank() == 0 ? draft(table, work) : DraftTime();
   if (group_.size() == 1) return time;
   if (Result<void> shared = share(work); !shared) return shared.error();
   return time;
@@ -42,7 +42,7 @@ void Drafter::clear() {
   if (model_) model_->clear();
 }
 
-// Every drawn token needs its row; what is left is for drafts, the first come first.
+// Every sampled token needs its row of logits. The rows that are left are for draft tokens; earlier items come first.
 void Drafter::limit_to_rows(std::vector<ScheduledWork>& work) const {
   std::int64_t rows_left = max_rows_;
   for (const ScheduledWork& item : work) rows_left -= item.samples ? 1 : 0;
@@ -53,30 +53,30 @@ void Drafter::limit_to_rows(std::vector<ScheduledWork>& work) const {
   }
 }
 
-DraftTime Drafter::guess(const SequenceTable& table, std::vector<ScheduledWork>& work) {
+DraftTime Drafter::draft(const SequenceTable& table, std::vector<ScheduledWork>& work) {
   std::vector<DraftTask> tasks;
   for (ScheduledWork& item : work) {
-    if (!guesses(item)) continue;
+    if (!may_draft(item)) continue;
     const SequenceRow& sequence = table.at(item.slot);
-    if (looks_back(sequence.speculative)) item.drafts = look_up_ngram(sequence.tokens, item.max_drafts);
-    if (item.drafts.empty() && asks_model(sequence.speculative))
+    if (uses_lookup(sequence.speculative)) item.drafts = look_up_ngram(sequence.tokens, item.max_drafts);
+    if (item.drafts.empty() && uses_model(sequence.speculative))
       tasks.push_back({item.slot, &sequence, item.max_drafts, &item.drafts});
   }
   return model_ && !tasks.empty() ? model_->propose(tasks) : DraftTime();
 }
 
 Result<void> Drafter::share(std::vector<ScheduledWork>& work) {
-  told_.clear();
+  sent_.clear();
   for (const ScheduledWork& item : work) {
-    if (!guesses(item)) continue;
-    told_.push_back(static_cast<std::int32_t>(item.drafts.size()));
-    told_.insert(told_.end(), item.drafts.begin(), item.drafts.end());
-    told_.resize(told_.size() + static_cast<std::size_t>(item.max_drafts) - item.drafts.size());
+    if (!may_draft(item)) continue;
+    sent_.push_back(static_cast<std::int32_t>(item.drafts.size()));
+    sent_.insert(sent_.end(), item.drafts.begin(), item.drafts.end());
+    sent_.resize(sent_.size() + static_cast<std::size_t>(item.max_drafts) - item.drafts.size());
   }
-  if (Result<void> shared = group_.host().broadcast(told_, 0); !shared) return shared.error();
-  auto next = told_.begin();
+  if (Result<void> shared = group_.host().broadcast(sent_, 0); !shared) return shared.error();
+  auto next = sent_.begin();
   for (ScheduledWork& item : work) {
-    if (!guesses(item)) continue;
+    if (!may_draft(item)) continue;
     item.drafts.assign(next + 1, next + 1 + *next);
     next += 1 + item.max_drafts;
   }

@@ -1,6 +1,6 @@
-// Drafter: guesses tokens before the model computes them, by looking back or with a smaller model. Rank 0 guesses and
-// tells the others, so that all compute the same. A wrong guess costs time, never a token: what is generated does not
-// depend on this file. Owned by the runner, used by the step thread.
+// Drafter: proposes draft tokens before the model computes them, by prompt lookup or with a smaller model. Rank 0
+// proposes and sends its draft tokens to the other ranks, so that all compute the same. A wrong draft token costs time
+// and changes no answer: what is generated does not depend on this file. Owned by the runner, used by the step thread.
 #pragma once
 
 #include <memory>
@@ -15,30 +15,30 @@ namespace caudal {
 
 class Drafter {
  public:
-  // Loads the draft model, if there is one, with KV of `num_blocks`. max_drafts of a step stay within its
-  // `max_rows` of logits.
+  // Loads the draft model, if there is one, with `num_blocks` of KV. A step has at most `max_rows` rows of logits, for
+  // sampled tokens and draft tokens together.
   static Result<std::unique_ptr<Drafter>> create(Backend& backend, Communicator& group,
                                                  const std::optional<DraftStartup>& draft, std::int64_t max_rows,
                                                  std::int64_t num_blocks);
 
-  // Fills in the drafts of every item that may have some. What the draft model took, on rank 0; an Error when a rank is
-  // lost.
+  // Fills in the drafts of every item that may have some. Returns the time of the draft model, on rank 0; an Error when
+  // a rank is lost.
   Result<DraftTime> propose(const SequenceTable& table, std::vector<ScheduledWork>& work);
 
-  // Another sequence enters the slot.
+  // To be called when another sequence enters the slot.
   void forget(SlotId slot);
   void clear();
 
  private:
   Drafter(Communicator& group, std::int64_t max_rows) : group_(group), max_rows_(max_rows) {}
   void limit_to_rows(std::vector<ScheduledWork>& work) const;
-  DraftTime guess(const SequenceTable& table, std::vector<ScheduledWork>& work);
+  DraftTime draft(const SequenceTable& table, std::vector<ScheduledWork>& work);
   Result<void> share(std::vector<ScheduledWork>& work);
 
   Communicator& group_;
   std::int64_t max_rows_;
   std::unique_ptr<DraftModel> model_;  // null: none, or not rank 0
-  std::vector<std::int32_t> told_;     // per item: how many, then the tokens, padded to max_drafts
+  std::vector<std::int32_t> sent_;     // per item: how many, then the tokens, padded to max_drafts
 };
 
 }  // namespace caudal

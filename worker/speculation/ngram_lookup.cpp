@@ -7,11 +7,11 @@ namespace {
 
 // How many tokens before `end` (which is included) equal the last ones of `tokens`.
 std::int32_t match_length(std::span<const TokenId> tokens, std::size_t end, std::int32_t longest) {
-  const std::size_t most = std::min(end + 1, static_cast<std::size_t>(longest));
+  const std::size_t max_length = std::min(end + 1, static_cast<std::size_t>(longest));
   const TokenId* a = tokens.data() + end;
   const TokenId* b = tokens.data() + tokens.size() - 1;
   std::size_t length = 0;
-  while (length < most && *(a - length) == *(b - length)) ++length;
+  while (length < max_length && *(a - length) == *(b - length)) ++length;
   return static_cast<std::int32_t>(length);
 }
 
@@ -30,13 +30,13 @@ std::vector<TokenId> look_up_ngram(std::span<const TokenId> tokens, std::int32_t
     next = end + 1;
     if (length == options.longest) break;
   }
-  std::vector<TokenId> guesses;
-  if (next == tokens.size()) return guesses;
+  std::vector<TokenId> drafts;
+  if (next == tokens.size()) return drafts;
   const std::size_t period = tokens.size() - next;
   for (std::size_t i = 0; i < static_cast<std::size_t>(max_tokens); ++i) {
-    guesses.push_back(i < period ? tokens[next + i] : guesses[i - period]);
+    drafts.push_back(i < period ? tokens[next + i] : drafts[i - period]);
   }
-  return guesses;
+  return drafts;
 }
 
 }  // namespace caudal

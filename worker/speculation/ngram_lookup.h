@@ -1,5 +1,5 @@
-// Guessing by looking back (prompt lookup decoding; LLMA, arXiv 2304.04487): what followed the last time that the
-// sequence's newest tokens stood in it. Pure. One pass over the tokens, from the end.
+// Draft tokens by prompt lookup (LLMA, arXiv 2304.04487): what followed the newest tokens when they last occurred in
+// the same sequence. Pure. One pass over the tokens, from the end.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,14 @@
 namespace caudal {
 
 struct NgramOptions {
-  std::int32_t shortest = 3;     // tokens that must stand there again
-  std::int32_t longest = 8;      // enough of them to stop searching
-  std::int32_t reach = 1 << 14;  // tokens searched at the most
+  std::int32_t shortest = 3;     // tokens that must match
+  std::int32_t longest = 8;      // a match of so many ends the search
+  std::int32_t reach = 1 << 14;  // tokens that are searched at the most
 };
 
-// At most `max_tokens` guesses at what follows `tokens`; none when its end is new. The longest repeated end decides,
-// of equally long ones the latest. A repetition that runs into the end goes on in itself: after "a b a b a" comes "b
-// a".
+// At most `max_tokens` draft tokens for what follows `tokens`; none when no earlier tokens match its end. The longest
+// match decides, of equally long ones the latest. A match that reaches the end repeats itself: after "a b a b a" comes
+// "b a".
 std::vector<TokenId> look_up_ngram(std::span<const TokenId> tokens, std::int32_t max_tokens,
                                    const NgramOptions& options = {});
 
