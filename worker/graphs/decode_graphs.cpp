@@ -10,8 +10,8 @@
 namespace caudal {
 namespace {
 
-// More tokens than this are computed for so long that queueing op by op keeps up.
-constexpr std::int64_t kLargest = 512;
+// Larger batches compute for so long that queueing op by op keeps up.
+constexpr std::int64_t kMaxTokens = 512;
 
 // Adds rows that belong to no sequence, and sequences without rows.
 void pad(Batch& batch, std::int64_t num_tokens, std::int64_t num_sequences) {
@@ -26,17 +26,17 @@ void pad(Batch& batch, std::int64_t num_tokens, std::int64_t num_sequences) {
     batch.logit_rows.push_back(row);
 }
 
-std::int64_t most_new_tokens(const Batch& batch) {
-  std::int32_t most = 0;
+std::int64_t max_new_tokens(const Batch& batch) {
+  std::int32_t max = 0;
   for (std::size_t s = 0; s + 1 < batch.query_start.size(); ++s)
-    most = std::max(most, batch.query_start[s + 1] - batch.query_start[s]);
-  return most;
+    max = std::max(max, batch.query_start[s + 1] - batch.query_start[s]);
+  return max;
 }
 
 }  // namespace
 
 std::vector<std::int64_t> DecodeGraphs::sizes(std::int64_t max_tokens) {
-  const std::int64_t largest = std::min(max_tokens, kLargest);
+  const std::int64_t largest = std::min(max_tokens, kMaxTokens);
   std::vector<std::int64_t> sizes;
   if (largest == 0) return sizes;
   for (std::int64_t size = 1; size < largest; size *= 2) {
@@ -73,7 +73,7 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
     });
     if (Result<void> healthy = backend.health(); !healthy) return healthy.error();
     if (!recording) why = recording.error().message;
-    // A step must be padded alike on every rank.
+    // A step must be padded alike on every rank, so all have this graph or none.
     const std::int32_t mine = recording.ok() ? 1 : 0;
     const Result<std::span<const std::int32_t>> all = group.host().gather({&mine, 1});
     if (!all) return all.error();
@@ -99,9 +99,9 @@ void DecodeGraphs::log(const char* name, double seconds) const {
            static_cast<double>(bytes) / static_cast<double>(1 << 20));
 }
 
-// The smallest that holds the batch, or null.
+// The smallest graph that is large enough for the batch, or null.
 const DecodeGraphs::Graph* DecodeGraphs::find(const Batch& batch) const {
-  if (std::ssize(batch.logit_rows) != batch.num_tokens() || most_new_tokens(batch) > new_tokens_) return nullptr;
+  if (std::ssize(batch.logit_rows) != batch.num_tokens() || max_new_tokens(batch) > new_tokens_) return nullptr;
   const auto fits = [&](const Graph& graph) {
     return graph.num_tokens >= batch.num_tokens() && graph.num_sequences >= batch.num_sequences();
   };

@@ -1,7 +1,7 @@
-// DecodeGraphs: a model's pass over a batch of one new token per sequence, or of one and the guesses behind it,
-// recorded at start for a few sizes of batch and queued with one call instead of hundreds. A batch is padded to the
-// next size. Where the device or the ranks' way to talk cannot be recorded there are none, and every pass is queued op
-// by op. Of the runner for the model, of the draft model for itself; used by the step thread.
+// DecodeGraphs: passes of a model over batches of one new token per sequence, or of one and its draft tokens. They are
+// recorded at start for a few sizes of batch, and then queued with one call instead of hundreds; a batch is padded to
+// the next size. Where the device or the communicator cannot be recorded there are no graphs, and every pass is queued
+// op by op. The runner owns those of the target, the draft model owns its own. Used by the step thread.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@
 
 namespace caudal {
 
-// What a pass runs on. What is referred to stays where it is while there are graphs.
+// What a pass runs on. All of it must stay where it is as long as the graphs live.
 struct PassParts {
   Model& model;
   BatchUploader& uploader;
@@ -22,17 +22,17 @@ struct PassParts {
   Tensor drawn;  // i32 [max_rows]: tokens that the step before draws
 };
 
-// Which batches are to be held: each token has its row of logits.
+// The batches that graphs are to be recorded for. Each token has a row of logits.
 struct PassBounds {
   std::int64_t max_tokens = 0;     // of a batch; 0 = none
   std::int64_t max_sequences = 0;  // of a batch
   std::int64_t new_tokens = 1;     // of a sequence
-  const char* name = "";           // of such passes, for people
+  const char* name = "";           // of such passes, for the log
 };
 
 class DecodeGraphs {
  public:
-  // Numbers of tokens that are recorded: 1 2 4 8 16 32 48 64 96 128 ..., the last of them max_tokens.
+  // The numbers of tokens that are recorded: 1 2 4 8 16 32 48 64 96 128 ..., up to max_tokens.
   static std::vector<std::int64_t> sizes(std::int64_t max_tokens);
   static bool wanted(Backend& backend, const Communicator& group) {
     return backend.recorder() != nullptr && group.queues();
@@ -44,11 +44,11 @@ class DecodeGraphs {
     return std::ssize(sizes(bounds.max_tokens)) * (kTakenTokens + plan.num_ops);
   }
 
-  // All ranks of the group call it, and have the same graphs after it. Logs what was recorded, or why nothing was.
+  // All ranks of the group call it, and all then have the same graphs. Logs what was recorded, or why nothing was.
   static Result<DecodeGraphs> record(Backend& backend, Communicator& group, const PassParts& parts,
                                      const PassBounds& bounds);
 
-  // The logits of a batch, f32 [num_rows, padded vocabulary]. Nothing when no graph holds it.
+  // The logits of a batch, f32 [num_rows, padded vocabulary]. Nothing when no graph is large enough for it.
   std::optional<Tensor> run(const Batch& batch) const;
 
  private:

@@ -10,7 +10,7 @@
 namespace caudal {
 namespace {
 
-// Tokens that it catches up with in one step, beside one per sequence: enough to follow, too few to be felt.
+// Tokens that it catches up with in one step, beside one per sequence. Enough to keep up, and too few to slow a step.
 constexpr std::int64_t kCatchUpTokens = 256;
 
 }  // namespace
@@ -83,69 +83,69 @@ DraftTime DraftModel::propose(std::span<DraftTask> tasks) {
   };
   DraftTime time;
   const Clock::time_point begin = Clock::now();
-  std::vector<DraftTask*> drawing = catch_up(tasks);
-  for (std::size_t round = 1; !drawing.empty(); ++round) {
-    std::erase_if(drawing, [&](const DraftTask* task) {
+  std::vector<DraftTask*> active = catch_up(tasks);
+  for (std::size_t round = 1; !active.empty(); ++round) {
+    std::erase_if(active, [&](const DraftTask* task) {
       return std::ssize(*task->drafts) >= task->max_tokens ||
              task->sequence->num_tokens() + static_cast<std::int64_t>(round) > max_context_;
     });
     std::vector<BatchItem> items;
-    for (const DraftTask* task : drawing) {
+    for (const DraftTask* task : active) {
       const std::int32_t begin = task->sequence->num_tokens() + static_cast<std::int32_t>(round) - 1;
       items.push_back({task->sequence, begin, 1, 1, *task->drafts});
     }
     const Clock::time_point pass = Clock::now();
-    draw(items, drawing);
+    add_draft_tokens(items, active);
     if (!items.empty()) time.pass_us = us_since(pass);
   }
-  for (const DraftTask& task : tasks) followed_[task.slot].guessed = *task.drafts;
+  for (const DraftTask& task : tasks) followed_[task.slot].proposed = *task.drafts;
   time.total_us = us_since(begin);
   return time;
 }
 
-// Of what it believed to follow, the part that came true has its KV already; of the last guess nothing is computed.
+// The draft tokens of the last time that were right have their KV already. The last of them was never computed.
 std::int32_t DraftModel::num_followed(const DraftTask& task) {
   Followed& followed = followed_[task.slot];
   const std::vector<TokenId>& tokens = task.sequence->tokens;
-  for (std::size_t i = 0; i + 1 < followed.guessed.size(); ++i) {
+  for (std::size_t i = 0; i + 1 < followed.proposed.size(); ++i) {
     const auto position = static_cast<std::size_t>(followed.num_computed);
-    if (position >= tokens.size() || tokens[position] != followed.guessed[i]) break;
+    if (position >= tokens.size() || tokens[position] != followed.proposed[i]) break;
     ++followed.num_computed;
   }
-  followed.guessed.clear();
+  followed.proposed.clear();
   return followed.num_computed;
 }
 
-// First pass: the tokens of each sequence that it has not seen, as far as they fit. Who is caught up with gets its
-// first guess, and is returned.
+// First pass: the tokens of each sequence that it has not seen, as far as they fit. Returns the tasks that it has
+// caught up with; each has got its first draft token.
 std::vector<DraftTask*> DraftModel::catch_up(std::span<DraftTask> tasks) {
   std::vector<BatchItem> items;
-  std::vector<DraftTask*> drawing;
+  std::vector<DraftTask*> caught_up;
   std::int64_t left = max_tokens_ - std::ssize(tasks);
   for (DraftTask& task : tasks) {
     const std::int32_t begin = num_followed(task);
-    const std::int64_t lag = std::min<std::int64_t>(task.sequence->num_tokens(), max_context_) - begin;
-    const auto now = static_cast<std::int32_t>(std::min(lag, left + 1));
+    const std::int64_t missing = std::min<std::int64_t>(task.sequence->num_tokens(), max_context_) - begin;
+    const auto now = static_cast<std::int32_t>(std::min(missing, left + 1));
     if (now <= 0) continue;
     left -= now - 1;
-    const bool draws = begin + now == task.sequence->num_tokens();
-    items.push_back({task.sequence, begin, now, draws ? 1 : 0});
-    if (draws) drawing.push_back(&task);
+    const bool is_whole = begin + now == task.sequence->num_tokens();
+    items.push_back({task.sequence, begin, now, is_whole ? 1 : 0});
+    if (is_whole) caught_up.push_back(&task);
     followed_[task.slot].num_computed = begin + now;
   }
-  draw(items, drawing);
-  return drawing;
+  add_draft_tokens(items, caught_up);
+  return caught_up;
 }
 
-// One pass; the row of logits that each of `drawing` has gives its next guess.
-void DraftModel::draw(std::vector<BatchItem>& items, std::span<DraftTask* const> drawing) {
+// One pass. Each of `tasks` has a row of logits, from which its next draft token is sampled.
+void DraftModel::add_draft_tokens(std::vector<BatchItem>& items, std::span<DraftTask* const> tasks) {
   if (items.empty()) return;
   const Tensor logits = logits_of(make_batch(items));
-  if (drawing.empty()) return backend_.synchronize();
+  if (tasks.empty()) return backend_.synchronize();
   std::vector<Draw> draws;
-  for (const DraftTask* task : drawing) draws.push_back({task->sequence, *task->drafts});
+  for (const DraftTask* task : tasks) draws.push_back({task->sequence, *task->drafts});
   const std::vector<SamplingOutput> drawn = sampler_->sample(logits, draws);
-  for (std::size_t i = 0; i < drawing.size(); ++i) drawing[i]->drafts->push_back(drawn[i].token);
+  for (std::size_t i = 0; i < tasks.size(); ++i) tasks[i]->drafts->push_back(drawn[i].token);
 }
 
 // f32 [num_rows, padded vocabulary], empty when no row is wanted.

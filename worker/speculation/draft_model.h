@@ -1,7 +1,8 @@
-// DraftModel: a smaller model of the same vocabulary that guesses for sequences of the large one. It runs whole on
-// one rank. Its K and V lie in blocks of its own under the large model's block ids, so nobody hands out blocks twice
-// and its share stands in the memory plan. It may lag: a sequence that it has not followed is caught up with in
-// pieces when it is asked to guess. Owned by the drafter, used by the step thread.
+// DraftModel: a smaller model of the same vocabulary that proposes draft tokens for sequences of the target, the large
+// model. It runs whole on one rank. Its K and V have memory of their own under the target's block ids, so blocks are
+// handed out once for both, and the memory plan counts them. It may lag behind: when draft tokens are asked for, it
+// first computes the tokens of the sequence that it has not seen, a limited number per step. Owned by the drafter, used
+// by the step thread.
 #pragma once
 
 #include <filesystem>
@@ -31,7 +32,7 @@ struct DraftStartup {
   std::int64_t max_sequences = 0;
   std::int64_t max_blocks_per_sequence = 0;
 
-  // The passes that are recorded: a draft token of each sequence, and nothing more.
+  // The passes that are recorded: those that only add a draft token to each sequence.
   PassBounds passes() const {
     return {.max_tokens = max_sequences, .max_sequences = max_sequences, .new_tokens = 1, .name = "draft tokens"};
   }
@@ -46,13 +47,13 @@ struct DraftTask {
   SlotId slot = 0;
   const SequenceRow* sequence = nullptr;
   std::int32_t max_tokens = 0;
-  std::vector<TokenId>* drafts = nullptr;  // gets at most max_tokens; none while the model still lags behind
+  std::vector<TokenId>* drafts = nullptr;  // gets at most max_tokens; none while the draft model lags behind
 };
 
 // Microseconds.
 struct DraftTime {
   std::int64_t total_us = 0;
-  std::int64_t pass_us = 0;  // one pass that guessed a token and nothing more; 0 = there was none
+  std::int64_t pass_us = 0;  // the last pass that only added a draft token to each sequence; 0 = there was none
 };
 
 class DraftModel {
@@ -60,7 +61,7 @@ class DraftModel {
   static Result<std::unique_ptr<DraftModel>> create(Backend& backend, const DraftStartup& start,
                                                     std::int64_t num_blocks);
 
-  // Draws as the large model will: the same parameters, counts and random numbers, over its own logits.
+  // Samples as the target will, with the same parameters, counts and random numbers, but from its own logits.
   DraftTime propose(std::span<DraftTask> tasks);
 
   void forget(SlotId slot) { followed_.erase(slot); }
@@ -70,13 +71,13 @@ class DraftModel {
   // How far it has followed the sequence of a slot.
   struct Followed {
     std::int32_t num_computed = 0;  // tokens of the sequence whose KV it has
-    std::vector<TokenId> guessed;   // and of these that it believed to follow
+    std::vector<TokenId> proposed;  // the draft tokens after them; it has the KV of all but the last
   };
 
   DraftModel(Backend& backend, const DraftStartup& start);
   std::int32_t num_followed(const DraftTask& task);
   std::vector<DraftTask*> catch_up(std::span<DraftTask> tasks);
-  void draw(std::vector<BatchItem>& items, std::span<DraftTask* const> drawing);
+  void add_draft_tokens(std::vector<BatchItem>& items, std::span<DraftTask* const> tasks);
   Tensor logits_of(const Batch& batch);
 
   Backend& backend_;
