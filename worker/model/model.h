@@ -28,8 +28,8 @@ struct StepLimits {
   std::int64_t max_context = 0;  // positions of a sequence
 };
 
-// Owned by the runner or the draft model and called by the step thread. Results are views of the model's workspace and
-// hold until its next call.
+// Owned by the runner or the draft model and called by the step thread. Results are views of the model's workspace:
+// hidden states hold until the next forward(), logits until the next call of either.
 class Model {
  public:
   virtual ~Model() = default;

@@ -14,34 +14,35 @@ using testing::IsEmpty;
 
 constexpr NgramOptions kPairs{.shortest = 2, .longest = 4};
 
-std::vector<TokenId> guess(std::vector<TokenId> tokens, std::int32_t max_tokens, const NgramOptions& options = kPairs) {
+std::vector<TokenId> look_up(std::vector<TokenId> tokens, std::int32_t max_tokens,
+                             const NgramOptions& options = kPairs) {
   return look_up_ngram(tokens, max_tokens, options);
 }
 
 TEST(NgramLookup, SaysWhatFollowedLastTime) {
-  EXPECT_THAT(guess({1, 2, 3, 4, 5, 9, 1, 2}, 3), ElementsAre(3, 4, 5));
-  EXPECT_THAT(guess({1, 2, 3, 4, 5, 9, 1, 2}, 1), ElementsAre(3));
-  EXPECT_THAT(guess({1, 2, 3, 1, 2, 4, 1, 2}, 1), ElementsAre(4)) << "of equals the latest";
-  EXPECT_THAT(guess({7, 1, 2, 3, 8, 1, 2, 4, 7, 1, 2}, 1), ElementsAre(3)) << "the longest";
+  EXPECT_THAT(look_up({1, 2, 3, 4, 5, 9, 1, 2}, 3), ElementsAre(3, 4, 5));
+  EXPECT_THAT(look_up({1, 2, 3, 4, 5, 9, 1, 2}, 1), ElementsAre(3));
+  EXPECT_THAT(look_up({1, 2, 3, 1, 2, 4, 1, 2}, 1), ElementsAre(4)) << "of equals the latest";
+  EXPECT_THAT(look_up({7, 1, 2, 3, 8, 1, 2, 4, 7, 1, 2}, 1), ElementsAre(3)) << "the longest";
 }
 
 TEST(NgramLookup, NewEndsHaveNoGuess) {
-  EXPECT_THAT(guess({}, 4), IsEmpty());
-  EXPECT_THAT(guess({1}, 4), IsEmpty());
-  EXPECT_THAT(guess({1, 2, 3, 4}, 4), IsEmpty());
-  EXPECT_THAT(guess({1, 5, 2, 5}, 4), IsEmpty()) << "one token is not enough";
-  EXPECT_THAT(guess({1, 2, 3, 1, 2}, 0), IsEmpty());
+  EXPECT_THAT(look_up({}, 4), IsEmpty());
+  EXPECT_THAT(look_up({1}, 4), IsEmpty());
+  EXPECT_THAT(look_up({1, 2, 3, 4}, 4), IsEmpty());
+  EXPECT_THAT(look_up({1, 5, 2, 5}, 4), IsEmpty()) << "one token is not enough";
+  EXPECT_THAT(look_up({1, 2, 3, 1, 2}, 0), IsEmpty());
 }
 
 TEST(NgramLookup, RepetitionsGoOnInThemselves) {
-  EXPECT_THAT(guess({4, 4, 4}, 5), ElementsAre(4, 4, 4, 4, 4));
-  EXPECT_THAT(guess({1, 2, 1, 2, 1}, 4), ElementsAre(2, 1, 2, 1));
+  EXPECT_THAT(look_up({4, 4, 4}, 5), ElementsAre(4, 4, 4, 4, 4));
+  EXPECT_THAT(look_up({1, 2, 1, 2, 1}, 4), ElementsAre(2, 1, 2, 1));
 }
 
 TEST(NgramLookup, LooksNoFartherThanItsReach) {
   const NgramOptions near{.shortest = 2, .longest = 4, .reach = 6};
-  EXPECT_THAT(guess({1, 2, 3, 4, 5, 1, 2}, 1, near), IsEmpty());
-  EXPECT_THAT(guess({9, 1, 2, 3, 4, 1, 2}, 1, near), ElementsAre(3));
+  EXPECT_THAT(look_up({1, 2, 3, 4, 5, 1, 2}, 1, near), IsEmpty());
+  EXPECT_THAT(look_up({9, 1, 2, 3, 4, 1, 2}, 1, near), ElementsAre(3));
 }
 
 // Against the definition, on random tokens of a small alphabet.
@@ -58,13 +59,13 @@ TEST(NgramLookup, FindsTheLongestAndLatestRepetition) {
           next = begin + length;
       }
     }
-    const std::vector<TokenId> found = guess(tokens, 1);
+    const std::vector<TokenId> found = look_up(tokens, 1);
     ASSERT_EQ(found.empty(), next == 0);
     ASSERT_TRUE(found.empty() || found[0] == tokens[next]);
   }
 }
 
-// A long prompt made to be slow: every place matches almost to the end.
+// A long prompt made to be slow: every position matches almost to the end.
 TEST(NgramLookup, TakesLinearTime) {
   std::vector<TokenId> tokens(1 << 20, 1);
   tokens[tokens.size() - 8] = 2;

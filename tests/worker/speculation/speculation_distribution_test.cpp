@@ -1,5 +1,5 @@
-// What speculation with sampling draws is distributed as the model says: chi-squared over a million runs of two tokens
-// behind guesses, for several temperatures, filters, penalties, biases and bans, against float64.
+// With speculation, sampled tokens are distributed as the model says: chi-squared over a million runs of two tokens
+// behind draft tokens, for several temperatures, filters, penalties, biases and bans, against float64.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -74,7 +74,7 @@ SequenceRow sequence_with(const SamplingParams& params, const StopParams& stop, 
 
 struct Counts {
   std::vector<double> kept = std::vector<double>(kVocab * kVocab);       // of pairs, by the rule of the runner
-  std::vector<double> credulous = std::vector<double>(kVocab * kVocab);  // were every guess believed
+  std::vector<double> credulous = std::vector<double>(kVocab * kVocab);  // if every draft token were kept
   double num_accepted = 0;
 };
 
@@ -91,7 +91,7 @@ void run_chunk(Drawing& drawing, const ToyLogits& model, std::vector<SequenceRow
     draws.push_back({&sequences[i], {&drafts[i], 1}});
   }
   const std::vector<TokenId> verified = drawing.draw(rows, draws);
-  // The next step of all, needed by those whose guess was wrong.
+  // The next step of all, needed by those whose draft token was wrong.
   rows.clear();
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     sequences[i].tokens.push_back(verified[2 * i]);
@@ -103,7 +103,7 @@ void run_chunk(Drawing& drawing, const ToyLogits& model, std::vector<SequenceRow
     const TokenId first = verified[2 * i];
     const bool accepted = first == drafts[i];
     const TokenId second = accepted ? verified[2 * i + 1] : next[i];
-    EXPECT_EQ(second, next[i]) << "plain decoding draws the same";
+    EXPECT_EQ(second, next[i]) << "plain decoding samples the same";
     counts.num_accepted += accepted ? 1 : 0;
     counts.kept[static_cast<std::size_t>(first) * kVocab + static_cast<std::size_t>(second)] += 1;
     counts.credulous[static_cast<std::size_t>(drafts[i]) * kVocab + static_cast<std::size_t>(verified[2 * i + 1])] += 1;
@@ -172,7 +172,7 @@ const Case kCases[] = {
      [](SamplingParams&, StopParams& s) {
        s.min_tokens = 2, s.stop_token_ids = {0, 3};
      }},
-    {"bad_words",  // the second behind the output so far, the others behind a guess
+    {"bad_words",  // the second behind the output so far, the others behind a draft token
      [](SamplingParams& p, StopParams&) {
        p.bad_words = {{5}, {2, 0}, {3, 1}, {1, 4}};
      }},
@@ -201,7 +201,8 @@ TEST(SpeculationDistribution, IsTheModels) {
     }
     const std::vector<double> shares = expected_shares(model, params, stop);
     EXPECT_LT(surprise(counts.kept, shares), 4.0) << one.name;
-    EXPECT_GT(surprise(counts.credulous, shares), 8.0) << one.name << ": the test sees wrong guesses that are kept";
+    EXPECT_GT(surprise(counts.credulous, shares), 8.0)
+        << one.name << ": the test sees wrong draft tokens that are kept";
     EXPECT_GT(counts.num_accepted, kRuns / 10) << one.name;
     EXPECT_LT(counts.num_accepted, kRuns) << one.name;
   }

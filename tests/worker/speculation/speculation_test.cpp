@@ -1,5 +1,6 @@
-// Speculation changes no token: whatever guesses, and however well, comes out what plain decoding gives. Both kinds
-// of guesses, every kind of sampling, stop rules inside accepted runs, preemption, chunks, tensor parallelism.
+// Speculation changes no token: wherever draft tokens come from, and however good they are, the answers are those of
+// plain decoding. Both kinds of drafts, every kind of sampling, stop rules inside accepted runs, preemption, chunks,
+// tensor parallelism.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,7 +25,7 @@ RunnerOptions small_options() {
   return options;
 }
 
-// The model guesses for itself: nearly every guess is right.
+// The model drafts for itself: nearly every draft token is right.
 RunnerOptions with_draft(const std::filesystem::path& draft) {
   RunnerOptions options = small_options();
   options.draft_model_dir = draft;
@@ -158,7 +159,7 @@ TEST(Speculation, GoldenTokensOfEveryFamily) {
     const ToyRun run = generate(replica, requests, {.num_draft_tokens = 5});
     for (std::size_t i = 0; i < fixture.cases.size(); ++i)
       EXPECT_EQ(run.answers[i].tokens, fixture.cases[i].greedy_f32) << name << " case " << i;
-    EXPECT_GT(run.num_accepted, run.num_drafted / 2) << name << ": it guesses for itself";
+    EXPECT_GT(run.num_accepted, run.num_drafted / 2) << name << ": it drafts for itself";
   }
 }
 
