@@ -27,10 +27,10 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
 Result<Runner::Parts> Runner::make_parts(Backend& backend, Communicator& group, const Startup& start) {
   Parts parts;
   std::optional<Error> error;
-  // Moves a result to its place. After an error nothing more is made.
-  const auto put = [&error](auto& place, auto result) {
+  // Moves a part to where it belongs, or keeps the error.
+  const auto put = [&error](auto& part, auto result) {
     if (!result) return error = result.error(), false;
-    place = std::move(result).value();
+    part = std::move(result).value();
     return true;
   };
   const StepLimits& limits = start.plan.limits;
@@ -91,7 +91,7 @@ Result<void> Runner::submit(const StepPlan& plan) {
   step.result.draft_us = drafting.value().total_us;
   step.result.draft_pass_us = drafting.value().pass_us;
   if (!step.work.empty()) compute(step);
-  promise(step.work);
+  advance_table(step.work);
   steps_.push_back(std::move(step));
   return {};
 }
@@ -99,22 +99,22 @@ Result<void> Runner::submit(const StepPlan& plan) {
 bool Runner::may_overlap(const StepPlan& plan) const {
   if (!backend_.traits().queues) return false;
   const Step& ahead = steps_.front();
-  const auto guessed = [](const ScheduledWork& item) { return !item.drafts.empty(); };
+  const auto has_drafts = [](const ScheduledWork& item) { return !item.drafts.empty(); };
   const auto computing = [&](SlotId slot) {
     const SequenceRow* sequence = table_.find(slot);
     return sequence != nullptr && !sequence->finished() && sequence->last_scheduled == ahead.result.step_id;
   };
-  const auto waits = [&](const ScheduledSequence& scheduled) {
+  const auto needs_tokens = [&](const ScheduledSequence& scheduled) {
     const SequenceRow* sequence = table_.find(scheduled.slot);
     return scheduled.num_draft_tokens > 0 ||
            (sequence != nullptr && sequence->in_flight() && sequence->looks_at_tokens());
   };
-  return std::ranges::none_of(ahead.work, guessed) && std::ranges::none_of(plan.released, computing) &&
-         std::ranges::none_of(plan.scheduled, waits);
+  return std::ranges::none_of(ahead.work, has_drafts) && std::ranges::none_of(plan.released, computing) &&
+         std::ranges::none_of(plan.scheduled, needs_tokens);
 }
 
-// In the order of the work, one drawn token per entry that samples and one more per draft of it: draw i is the token
-// that follows if the drafts before it are right.
+// Samples in the order of the work: one token per entry that samples, and one more per draft token of it. The token
+// after i draft tokens counts if all of them are right.
 void Runner::compute(Step& step) {
   std::vector<BatchItem> items;
   std::vector<Draw> draws;
@@ -126,8 +126,8 @@ void Runner::compute(Step& step) {
         {&sequence, sequence.num_computed, item.num_tokens + num_drafts, item.samples ? 1 + num_drafts : 0, drafts});
     for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) draws.push_back({&sequence, drafts.first(i)});
   }
-  step.num_draws = draws.size();
-  step.draws = parts_.sampler->draw(logits_of(make_batch(items)), draws);
+  step.num_samples = draws.size();
+  step.samples = parts_.sampler->draw(logits_of(make_batch(items)), draws);
 }
 
 // f32 [num_rows, padded vocabulary], empty when no row is wanted.
@@ -142,8 +142,8 @@ Tensor Runner::logits_of(const Batch& batch) {
   return batch.logit_rows.empty() ? Tensor() : parts_.model->logits(hidden, device.logit_rows);
 }
 
-// From here on the table is as after the step, but for tokens that only the device knows.
-void Runner::promise(std::vector<ScheduledWork>& work) {
+// From here on the table is as it will be after the step, except for tokens that only the device knows.
+void Runner::advance_table(std::vector<ScheduledWork>& work) {
   std::size_t row = 0;
   for (ScheduledWork& item : work) {
     table_.advance(item.slot, item.num_tokens);
@@ -158,11 +158,11 @@ Result<StepResult> Runner::collect() {
   CHECK(!steps_.empty());
   Step step = std::move(steps_.front());
   steps_.pop_front();
-  std::vector<SamplingOutput> drawn(step.num_draws);
-  if (step.draws) step.draws->wait(drawn);
+  std::vector<SamplingOutput> sampled(step.num_samples);
+  if (step.samples) step.samples->wait(sampled);
   if (Result<void> healthy = backend_.health(); !healthy) return healthy.error();
   StepResult result = std::move(step.result);
-  tell(step, drawn, result);
+  add_results(step, sampled, result);
   const Clock::time_point now = Clock::now();
   const auto elapsed = now - std::max(step.begin, last_done_);
   last_done_ = now;
@@ -170,11 +170,11 @@ Result<StepResult> Runner::collect() {
   return result;
 }
 
-void Runner::tell(const Step& step, std::span<const SamplingOutput> drawn, StepResult& result) {
+void Runner::add_results(const Step& step, std::span<const SamplingOutput> sampled, StepResult& result) {
   for (const ScheduledWork& item : step.work) {
-    const std::size_t num_draws = item.samples ? 1 + item.drafts.size() : 0;
-    const std::span<const SamplingOutput> mine = drawn.first(num_draws);
-    drawn = drawn.subspan(num_draws);
+    const std::size_t num_samples = item.samples ? 1 + item.drafts.size() : 0;
+    const std::span<const SamplingOutput> mine = sampled.first(num_samples);
+    sampled = sampled.subspan(num_samples);
     if (item.dropped) continue;
     SequenceResult& out = result.sequences.emplace_back();
     out.slot = item.slot;
@@ -187,25 +187,25 @@ void Runner::tell(const Step& step, std::span<const SamplingOutput> drawn, StepR
   }
 }
 
-// A step in flight computes a position of a sequence that has ended: nobody wants it.
+// A later step in flight may compute a position of a sequence that has just ended. Its result is not used.
 void Runner::drop_later_work(SlotId slot) {
   for (Step& later : steps_)
     for (ScheduledWork& item : later.work) item.dropped |= item.slot == slot;
 }
 
-// A draft is kept when it is the very token that was drawn in its place. For a guess that is one fixed token this is
-// the rule of speculative sampling (Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318): kept with the
-// probability that the model gives it, else replaced by a token of what remains. And since the draw at a
-// position depends on seed and position alone, the tokens are those of plain decoding, one by one.
-void Runner::accept(const ScheduledWork& item, std::span<const SamplingOutput> drawn, SequenceResult& out) {
+// A draft token is kept when it equals the token that was sampled at its position. A draft token is one fixed token, so
+// this is the rule of speculative sampling (Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318): it is
+// kept with the probability that the model gives it, else replaced by a token of what remains. A sampled token depends
+// on seed and position alone, so the tokens are those of plain decoding, one by one.
+void Runner::accept(const ScheduledWork& item, std::span<const SamplingOutput> sampled, SequenceResult& out) {
   if (item.samples && table_.at(item.slot).is_beam) {
-    if (!drawn.front().valid) return table_.append(item.slot, std::nullopt);
-    out.candidates = candidates_of(table_.at(item.slot), drawn.front());
+    if (!sampled.front().valid) return table_.append(item.slot, std::nullopt);
+    out.candidates = candidates_of(table_.at(item.slot), sampled.front());
     return;
   }
   out.num_drafted = static_cast<std::int32_t>(item.drafts.size());
-  for (std::size_t i = 0; i < drawn.size(); ++i) {
-    const SamplingOutput& output = drawn[i];
+  for (std::size_t i = 0; i < sampled.size(); ++i) {
+    const SamplingOutput& output = sampled[i];
     const std::optional<TokenId> token = output.valid ? std::optional(output.token) : std::nullopt;
     i == 0 ? table_.fulfil(item.slot, item.end, token) : table_.append(item.slot, token);
     if (!token) return;
@@ -236,8 +236,8 @@ std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::i
     backend_.copy_to_host(logits, host.data());
     backend_.synchronize();
     for (std::int64_t row = 0; row < now; ++row) {
-      const auto place = static_cast<std::size_t>(sequence.num_computed + row) * vocab;
-      std::copy_n(host.begin() + row * logits.dim(1), vocab, all.begin() + static_cast<std::ptrdiff_t>(place));
+      const auto begin = static_cast<std::size_t>(sequence.num_computed + row) * vocab;
+      std::copy_n(host.begin() + row * logits.dim(1), vocab, all.begin() + static_cast<std::ptrdiff_t>(begin));
     }
     sequence.num_computed += now;
   }

@@ -1,7 +1,7 @@
-// Runner: one rank of a replica. plan -> sequence table -> drafts -> batch -> model -> sampler -> result. Where ops are
-// queued, a second plan can be submitted while the device is still at the first: tokens of the first that the host does
-// not know are taken on the device. Used by one thread; all ranks of a group submit the same plans in the same order.
-// Also driven in-process, by benchmarks and tests, without the network.
+// Runner: one rank of a replica. plan -> sequence table -> draft tokens -> batch -> model -> sampler -> result. Where a
+// device queues ops, a second plan can be submitted while the device computes the first: tokens of the first that the
+// host does not know yet are put into the second batch on the device. Used by one thread; all ranks of a group submit
+// the same plans in the same order. Benchmarks and tests drive it in-process, without the network.
 #pragma once
 
 #include <chrono>
@@ -34,13 +34,13 @@ class Runner {
 
   ReplicaInfo info() const { return info_; }
 
-  // Queues one step. An Error when the plan breaks its contract: the replica cannot go on. Only when nothing is in
-  // flight, or one step is and may_overlap(plan).
+  // Queues one step. May be called when no step is in flight, or when one is and may_overlap(plan). An Error when the
+  // plan breaks its contract: the replica cannot go on.
   Result<void> submit(const StepPlan& plan);
 
   // Waits for the oldest step in flight. NaN logits are not an error but end their sequence with FinishReason::kError.
-  // No rank waits for another to call it, so each may call it in its own time. compute_us goes from submit(), or from
-  // when the step before was done, to having the tokens.
+  // Ranks need not call it at the same time: none waits here for another. compute_us is the time from submit(), or from
+  // the end of the step before, until the tokens are known.
   Result<StepResult> collect();
 
   // submit() and collect().
@@ -48,9 +48,10 @@ class Runner {
 
   std::size_t num_in_flight() const { return steps_.size(); }
   // Whether collect() would not wait.
-  bool done() const { return steps_.empty() || !steps_.front().draws || steps_.front().draws->ready(); }
-  // Whether the plan can be submitted before the step in flight has told its tokens; the same on all ranks. Not when a
-  // guess is or will be made, a draw looks at tokens, or a sequence is to leave that is still being computed.
+  bool done() const { return steps_.empty() || !steps_.front().samples || steps_.front().samples->ready(); }
+  // Whether the plan can be submitted before the tokens of the step in flight are known; the same on all ranks. It
+  // cannot when that step has draft tokens or the plan asks for some, when sampling reads the earlier tokens, or when
+  // the plan releases a sequence that is still being computed.
   bool may_overlap(const StepPlan& plan) const;
 
   // Forgets all sequences and steps: a new epoch begins.
@@ -76,10 +77,10 @@ class Runner {
   using Clock = std::chrono::steady_clock;
 
   struct Step {
-    StepResult result;  // of which submit() knows the beginning
+    StepResult result;  // submit() fills in the first fields, collect() the rest
     std::vector<ScheduledWork> work;
-    std::unique_ptr<PendingSamples> draws;  // null when there is no work
-    std::size_t num_draws = 0;
+    std::unique_ptr<PendingSamples> samples;  // null when there is no work
+    std::size_t num_samples = 0;
     Clock::time_point begin;
   };
 
@@ -87,9 +88,9 @@ class Runner {
   Runner(Backend& backend, Parts parts, const ReplicaInfo& info);
   void compute(Step& step);
   Tensor logits_of(const Batch& batch);
-  void promise(std::vector<ScheduledWork>& work);
-  void tell(const Step& step, std::span<const SamplingOutput> drawn, StepResult& result);
-  void accept(const ScheduledWork& item, std::span<const SamplingOutput> drawn, SequenceResult& out);
+  void advance_table(std::vector<ScheduledWork>& work);
+  void add_results(const Step& step, std::span<const SamplingOutput> sampled, StepResult& result);
+  void accept(const ScheduledWork& item, std::span<const SamplingOutput> sampled, SequenceResult& out);
   void drop_later_work(SlotId slot);
 
   Backend& backend_;
