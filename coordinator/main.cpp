@@ -15,7 +15,9 @@
 
 #include "coordinator/cluster/launcher.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/gateway/chat/model_context.h"
 #include "coordinator/gateway/gateway.h"
+#include "coordinator/metrics/metrics.h"
 #include "coordinator/options.h"
 
 namespace caudal {

@@ -6,6 +6,7 @@
 #include "common/command_line.h"
 #include "common/installation.h"
 #include "common/socket.h"
+#include "coordinator/request/speculative_modes.h"
 
 namespace caudal {
 namespace {
@@ -95,11 +96,7 @@ void add_scheduling(CommandLine& line, Options& options) {
       .within(0, 1 << 20);
   line.add_switch("!--no-prefix-caching", scheduler.prefix_caching, "Compute every prompt from its first token");
   line.add_choice<SpeculativeMode>(
-      "--speculative", scheduler.speculative,
-      {{"off", SpeculativeMode::kOff},
-       {"ngram", SpeculativeMode::kNgram},
-       {"draft", SpeculativeMode::kDraft},
-       {"auto", SpeculativeMode::kAuto}},
+      "--speculative", scheduler.speculative, {std::begin(kSpeculativeModes), std::end(kSpeculativeModes)},
       "Who guesses tokens ahead, unless a request says otherwise: off, ngram, draft or auto");
   line.add_switch("!--no-chunked-prefill", scheduler.chunked_prefill, "Compute each prompt in one step");
 }

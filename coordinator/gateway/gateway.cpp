@@ -1,6 +1,9 @@
 #include "coordinator/gateway/gateway.h"
 
+#include "coordinator/gateway/chat/model_context.h"
 #include "coordinator/gateway/chat/prompt_encoder.h"
+#include "coordinator/gateway/generation/generation.h"
+#include "coordinator/gateway/generation/token_bytes.h"
 #include "coordinator/gateway/generation/work_pool.h"
 
 namespace caudal {
@@ -9,11 +12,13 @@ struct Gateway::Parts {
   Parts(const GatewayConfig& config, ModelContext model_context, RequestService& service, Metrics& metrics)
       : model(std::move(model_context)),
         encoder(model),
-        context{model, encoder, service, metrics},
+        token_bytes(*model.tokenizer),
+        context{model, encoder, token_bytes, service, metrics},
         pool(config.num_work_threads, config.max_waiting_work) {}
 
   const ModelContext model;
   const PromptEncoder encoder;
+  const TokenBytes token_bytes;
   const GenerationContext context;
   WorkPool pool;
   std::unique_ptr<HttpServer> http;

@@ -5,13 +5,14 @@
 #include <string>
 
 #include "common/result.h"
-#include "coordinator/gateway/chat/model_context.h"
 #include "coordinator/gateway/http/http_server.h"
 #include "coordinator/gateway/zmq/zmq_gateway.h"
-#include "coordinator/metrics/metrics.h"
-#include "coordinator/request/request_service.h"
 
 namespace caudal {
+
+class Metrics;
+class RequestService;
+struct ModelContext;
 
 struct GatewayConfig {
   HttpConfig http;

@@ -1,6 +1,6 @@
 #include "coordinator/gateway/api/api_error.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "common/json/strict_json.h"
 

@@ -23,9 +23,9 @@ ApiError invalid_request(const Error& error);  // 400
 ApiError model_not_found();                    // 404
 ApiError body_too_large(std::size_t limit);    // 413
 ApiError unknown_tag();                        // 404: nothing to cancel
-ApiError overloaded();
-ApiError internal_error();  // 503
-ApiError slow_client();     // 408
+ApiError overloaded();                         // 503
+ApiError internal_error();                     // 500
+ApiError slow_client();                        // 408
 // Why the engine ended a sequence with FinishReason::kError.
 ApiError rejected(RejectReason reason);
 

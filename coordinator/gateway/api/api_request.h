@@ -2,10 +2,8 @@
 // or tokenized. Made by openai_api, read by generation. Plain data.
 #pragma once
 
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
-
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -20,20 +18,17 @@ enum class Endpoint : std::uint8_t { kCompletions, kChat };
 
 using Prompt = std::variant<std::string, std::vector<TokenId>>;
 
-// What the chat template sees. JSON, because templates reach into it freely; its shape has been checked.
-struct ChatInput {
-  boost::json::array messages;  // not empty; `content` is a string or null, tool arguments are objects
-  boost::json::array tools;
-  boost::json::object template_kwargs;
-  bool add_generation_prompt = true;
-  bool continue_final_message = false;
-};
+struct ChatInput;
 
 struct ApiRequest {
+  ApiRequest();
+  ApiRequest(ApiRequest&&) noexcept;
+  ~ApiRequest();
+
   Endpoint endpoint = Endpoint::kCompletions;
-  std::string model;            // empty: the served one
-  std::vector<Prompt> prompts;  // completions: 1 or more; chat: none
-  ChatInput chat;
+  std::string model;                // empty: the served one
+  std::vector<Prompt> prompts;      // completions: 1 or more; chat: none
+  std::unique_ptr<ChatInput> chat;  // completions: none
 
   SamplingParams sampling;  // without a seed of its own, see below
   std::optional<std::uint64_t> seed;

@@ -1,25 +1,29 @@
 #include "coordinator/gateway/api/openai_api.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
 #include <charconv>
 #include <cmath>
 #include <limits>
 #include <set>
 
 #include "common/json/strict_json.h"
+#include "coordinator/gateway/api/chat_input.h"
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_beam.h"
 #include "coordinator/gateway/api/openai_chat.h"
+#include "coordinator/gateway/api/parameters.h"
 #include "coordinator/gateway/api/present.h"
+#include "coordinator/request/speculative_modes.h"
 
 namespace caudal {
 namespace {
 
 namespace json = boost::json;
 
-// --- Scalars: the table of limits.h ---
+// --- Scalars: the table of parameters.h ---
 
 std::string type_problem(const Parameter& parameter) {
   switch (parameter.type) {
@@ -347,6 +351,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, const json::value& body,
   const json::object& object = body.get_object();
   ApiRequest request;
   request.endpoint = endpoint;
+  if (endpoint == Endpoint::kChat) request.chat = std::make_unique<ChatInput>();
   request.sampling = context.default_sampling;
   if (const auto done = parse_model(object, request); !done) return done.error();
   if (const auto done = parse_cache_salt(object, request); !done) return done.error();
@@ -354,7 +359,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, const json::value& body,
   if (const auto done = refuse_unsupported(object, endpoint); !done) return done.error();
   if (const auto done = parse_scalars(object, request); !done) return done.error();
   if (endpoint == Endpoint::kChat) {
-    if (const auto done = parse_chat_input(object, request.chat); !done) return done.error();
+    if (const auto done = parse_chat_input(object, *request.chat); !done) return done.error();
   } else {
     if (const auto done = parse_prompts(object, context.vocab_size, request); !done) return done.error();
   }

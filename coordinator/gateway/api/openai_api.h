@@ -2,7 +2,7 @@
 // ZeroMQ gateway turns its typed messages into the same JSON first (proto_json). Pure, any thread.
 #pragma once
 
-#include <boost/json/value.hpp>
+#include <boost/json/fwd.hpp>
 #include <string_view>
 
 #include "common/result.h"
@@ -20,7 +20,7 @@ struct ApiContext {
 Result<boost::json::value> parse_body(std::string_view text);
 
 // Every Error names the field, with its path ("messages[1].content"), and never repeats what the client sent.
-// Fields this server knows but cannot honour are refused (limits.h), unknown ones are ignored; null means absent.
+// Fields this server knows but cannot honour are refused (parameters.h), unknown ones are ignored; null means absent.
 // Whether `model` is served, and whether the prompt fits the context, are the caller's questions.
 Result<ApiRequest> parse_api_request(Endpoint endpoint, const boost::json::value& body, const ApiContext& context);
 

@@ -1,6 +1,6 @@
 #include "coordinator/gateway/api/openai_beam.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <string_view>

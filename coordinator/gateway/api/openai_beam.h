@@ -2,7 +2,7 @@
 // Hugging Face transformers. Called by openai_api.
 #pragma once
 
-#include <boost/json/object.hpp>
+#include <boost/json/fwd.hpp>
 
 #include "common/result.h"
 #include "coordinator/gateway/api/api_request.h"

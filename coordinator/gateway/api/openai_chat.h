@@ -4,7 +4,7 @@
 #include <boost/json/object.hpp>
 
 #include "common/result.h"
-#include "coordinator/gateway/api/api_request.h"
+#include "coordinator/gateway/api/chat_input.h"
 
 namespace caudal {
 

@@ -3,7 +3,7 @@
 // runs. Afterwards the text is cut at the control tokens that have no guard, and the guards are taken out.
 #include "coordinator/gateway/chat/prompt_encoder.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <boost/json/array.hpp>

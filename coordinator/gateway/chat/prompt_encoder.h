@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "common/result.h"
-#include "coordinator/gateway/api/api_request.h"
+#include "coordinator/gateway/api/chat_input.h"
 #include "coordinator/gateway/chat/model_context.h"
 
 namespace caudal {

@@ -1,6 +1,7 @@
 #include "coordinator/gateway/generation/best_of.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 
 namespace caudal {
@@ -24,7 +25,7 @@ BestOf::BestOf(std::size_t num_prompts, std::int32_t num_candidates, std::int32_
 void BestOf::add(ChoiceDelta delta) {
   ChoiceDelta& candidate = candidates_[static_cast<std::size_t>(delta.choice)];
   candidate.text += delta.text;
-  std::ranges::move(delta.logprobs, std::back_inserter(candidate.logprobs));
+  std::move(delta.logprobs.begin(), delta.logprobs.end(), std::back_inserter(candidate.logprobs));
   candidate.finish_reason = delta.finish_reason;
   candidate.stop_string = std::move(delta.stop_string);
   candidate.stop_token = delta.stop_token;
@@ -34,7 +35,8 @@ std::vector<ChoiceDelta> BestOf::take() {
   std::vector<ChoiceDelta> kept;
   for (auto first = candidates_.begin(); first != candidates_.end();) {
     const auto last = first + static_cast<std::ptrdiff_t>(num_candidates_);
-    std::ranges::stable_sort(first, last, std::greater(), mean_logprob);
+    std::stable_sort(first, last,
+                     [](const ChoiceDelta& a, const ChoiceDelta& b) { return mean_logprob(a) > mean_logprob(b); });
     for (std::size_t i = 0; i < num_kept_; ++i) {
       ChoiceDelta& best = kept.emplace_back(std::move(first[static_cast<std::ptrdiff_t>(i)]));
       best.choice = static_cast<std::int32_t>(kept.size()) - 1;

@@ -1,8 +1,9 @@
 #include "coordinator/gateway/generation/generation.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
+#include <boost/json/value.hpp>
 #include <cmath>
 #include <exception>
 #include <random>
@@ -10,7 +11,12 @@
 #include "common/log.h"
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_api.h"
+#include "coordinator/gateway/chat/model_context.h"
+#include "coordinator/gateway/chat/prompt_encoder.h"
+#include "coordinator/gateway/generation/token_stream.h"
+#include "coordinator/metrics/metrics.h"
 #include "coordinator/policy/beam_search.h"
+#include "coordinator/request/request_service.h"
 
 namespace caudal {
 namespace {
@@ -87,7 +93,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.last_token.resize(part.num_choices);
   std::string echo;
   if (request_.endpoint == Endpoint::kChat) {
-    Result<std::vector<TokenId>> tokens = context_.encoder.encode_chat(request_.chat);
+    Result<std::vector<TokenId>> tokens = context_.encoder.encode_chat(*request_.chat);
     if (!tokens) return invalid_request(tokens.error());
     part.request.prompt = std::move(tokens).value();
   } else if (const std::string* text = std::get_if<std::string>(&request_.prompts[index])) {

@@ -2,8 +2,7 @@
 // that asked owns it; destroying it cancels what still runs, which is all a vanished client needs.
 #pragma once
 
-#include <boost/json/value.hpp>
-
+#include <boost/json/fwd.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -11,15 +10,17 @@
 #include <vector>
 
 #include "coordinator/gateway/api/api_error.h"
-#include "coordinator/gateway/chat/model_context.h"
-#include "coordinator/gateway/chat/prompt_encoder.h"
 #include "coordinator/gateway/generation/best_of.h"
 #include "coordinator/gateway/generation/choice.h"
-#include "coordinator/gateway/generation/token_stream.h"
-#include "coordinator/metrics/metrics.h"
-#include "coordinator/request/request_service.h"
 
 namespace caudal {
+
+class Metrics;
+class PromptEncoder;
+class RequestService;
+class TokenBytes;
+class TokenStream;
+struct ModelContext;
 
 struct Usage {
   std::int64_t num_prompt_tokens = 0;
@@ -34,6 +35,7 @@ struct Usage {
 struct GenerationContext {
   const ModelContext& model;
   const PromptEncoder& encoder;
+  const TokenBytes& token_bytes;
   RequestService& service;
   Metrics& metrics;
 };

@@ -1,6 +1,5 @@
 // The part of a connection that waits for tokens. It has three sources of news, which all do the same, cancel the
 // waiter_ on the strand: the engine (through TokenStream), the work pool, and the client's end of the socket.
-#include <fmt/format.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -9,29 +8,19 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/json/value.hpp>
 #include <ctime>
 
 #include "coordinator/gateway/api/openai_api.h"
 #include "coordinator/gateway/http/http_session.h"
 #include "coordinator/gateway/http/openai_response.h"
+#include "coordinator/metrics/metrics.h"
 
 namespace caudal {
 namespace {
 
 constexpr std::chrono::hours kNoDeadline{24};
 constexpr std::chrono::milliseconds kPipelinePoll{500};
-
-// Counts as long as it lives.
-class Counted {
- public:
-  explicit Counted(std::atomic<std::size_t>& count) : count_(count) { ++count_; }
-  ~Counted() { --count_; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-
- private:
-  std::atomic<std::size_t>& count_;
-};
 
 bool is_json(std::string_view content_type) {
   const std::string_view type = content_type.substr(0, content_type.find(';'));
@@ -64,14 +53,8 @@ asio::awaitable<bool> HttpSession::serve_generation(Exchange& exchange, Endpoint
   co_return go_on && !given_up();
 }
 
-// The job owns what it reads and writes: the connection may be gone before it is done.
 asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, Endpoint endpoint) {
-  struct Job {
-    std::string body;
-    Intake intake;
-    std::atomic<bool> done = false;
-  };
-  auto job = std::make_shared<Job>();
+  auto job = std::make_shared<Preparation>();
   job->body = std::move(exchange.body);
   const bool accepted = shared_.pool.try_submit(
       [job, endpoint, wake = waker(), arrival = exchange.arrival, &context = shared_.generation] {
@@ -86,7 +69,7 @@ asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, Endpoint e
 }
 
 asio::awaitable<bool> HttpSession::whole_answer(const Exchange& exchange, Generation& generation) {
-  OpenAiResponse response(generation.request(), shared_.generation.model, exchange.request_id, std::time(nullptr));
+  OpenAiResponse response(generation.request(), shared_.generation, exchange.request_id, std::time(nullptr));
   while (!generation.finished()) {
     Generation::Progress progress = co_await next_progress(generation);
     if (given_up()) co_return false;
@@ -98,7 +81,7 @@ asio::awaitable<bool> HttpSession::whole_answer(const Exchange& exchange, Genera
 
 // The head goes out with the first token: until then a refusal still gets its status.
 asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Generation& generation) {
-  OpenAiResponse response(generation.request(), shared_.generation.model, exchange.request_id, std::time(nullptr));
+  OpenAiResponse response(generation.request(), shared_.generation, exchange.request_id, std::time(nullptr));
   ResponseHead head;
   head.content_type = "text/event-stream; charset=utf-8";
   head.chunked = exchange.http_1_1;

@@ -1,6 +1,6 @@
 #include "coordinator/gateway/http/http_server.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 

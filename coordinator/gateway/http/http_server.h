@@ -8,10 +8,11 @@
 
 #include "common/result.h"
 #include "coordinator/gateway/api/limits.h"
-#include "coordinator/gateway/generation/generation.h"
-#include "coordinator/gateway/generation/work_pool.h"
 
 namespace caudal {
+
+class WorkPool;
+struct GenerationContext;
 
 struct HttpConfig {
   std::string host = "127.0.0.1";  // an address, not a name

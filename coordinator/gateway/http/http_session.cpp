@@ -1,6 +1,6 @@
 #include "coordinator/gateway/http/http_session.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
@@ -9,8 +9,10 @@
 #include <boost/beast/core/string.hpp>
 #include <random>
 
-#include "coordinator/gateway/http/load_report_json.h"
-#include "coordinator/gateway/http/openai_response.h"
+#include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/http/http_head.h"
+#include "coordinator/gateway/http/http_routes.h"
+#include "coordinator/metrics/metrics.h"
 
 namespace caudal {
 namespace {
@@ -212,42 +214,17 @@ bool HttpSession::account_body(std::size_t num_bytes) {
 
 asio::awaitable<bool> HttpSession::dispatch(Exchange& exchange) {
   const RouteMatch match = find_route(exchange.method, exchange.target);
-  if (match.route == nullptr && match.allow.empty()) {
-    co_return co_await answer_error(exchange, refuse(404, "There is nothing at this path."));
-  }
-  if (match.route == nullptr) {
-    co_return co_await answer_error(exchange, refuse(405, "This method is not allowed here."), match.allow);
-  }
+  if (match.error) co_return co_await answer_error(exchange, *match.error, match.allow);
   exchange.handler = match.route->path;
-  const GenerationContext& context = shared_.generation;
-  switch (match.route->id) {
-    case RouteId::kChat:
-      co_return co_await serve_generation(exchange, Endpoint::kChat);
-    case RouteId::kCompletions:
-      co_return co_await serve_generation(exchange, Endpoint::kCompletions);
-    case RouteId::kModels:
-      co_return co_await answer(exchange, {}, models_json(context.model, served_context_tokens(context)));
-    case RouteId::kModel:
-      if (match.name != context.model.served_name) co_return co_await answer_error(exchange, model_not_found());
-      co_return co_await answer(exchange, {}, model_json(context.model, served_context_tokens(context)));
-    case RouteId::kLive:
-      co_return co_await answer(exchange, {}, R"({"status":"live"})");
-    case RouteId::kVersion:
-      co_return co_await answer(exchange, {}, R"({"version":")" CAUDAL_VERSION R"("})");
-    case RouteId::kLoad:
-      co_return co_await answer(exchange, {}, load_json(*context.service.load()));
-    case RouteId::kMetrics: {
-      ResponseHead head;
-      head.content_type = "text/plain; version=0.0.4; charset=utf-8";
-      co_return co_await answer(exchange, head, context.metrics.text());
-    }
-    case RouteId::kHealth:
-      break;
+  if (const Endpoint* endpoint = std::get_if<Endpoint>(&match.route->handler)) {
+    co_return co_await serve_generation(exchange, *endpoint);
   }
-  const bool ready = context.service.status().ready && !shared_.draining;
+  RouteAnswer found = std::get<0>(match.route->handler)({shared_.generation, match.name, shared_.draining});
+  if (found.error) co_return co_await answer_error(exchange, *found.error);
   ResponseHead head;
-  head.status = ready ? 200 : 503;
-  co_return co_await answer(exchange, head, ready ? R"({"status":"ready"})" : R"({"status":"unavailable"})");
+  head.status = found.status;
+  head.content_type = found.content_type;
+  co_return co_await answer(exchange, head, std::move(found.body));
 }
 
 asio::awaitable<bool> HttpSession::answer(const Exchange& exchange, ResponseHead head, std::string body) {

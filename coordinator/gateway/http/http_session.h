@@ -1,5 +1,6 @@
-// One HTTP connection: a coroutine on its own strand that reads a request, answers it, and starts over. Seen by
-// http_server only, because it drags Asio in.
+// One HTTP connection: a coroutine on its own strand that reads a request, answers it, and starts over. Only
+// http_server and the two files of this class include it: they are compiled together, and no other file reads Asio and
+// Beast.
 #pragma once
 
 #include <atomic>
@@ -15,8 +16,10 @@
 #include <functional>
 #include <memory>
 
+#include "coordinator/gateway/generation/generation.h"
+#include "coordinator/gateway/generation/work_pool.h"
+#include "coordinator/gateway/http/http_response.h"
 #include "coordinator/gateway/http/http_server.h"
-#include "coordinator/gateway/http/http_text.h"
 
 namespace caudal {
 
@@ -34,6 +37,18 @@ struct HttpShared {
   std::atomic<std::size_t> buffered_bytes = 0;
   std::atomic<std::size_t> num_answering = 0;  // requests whose generation is not answered to the end
   std::atomic<bool> draining = false;
+};
+
+// Counts as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<std::size_t>& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<std::size_t>& count_;
 };
 
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
@@ -61,6 +76,13 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     bool http_1_1 = true;
     Clock::time_point arrival;
     std::string_view handler = "none";  // path of the route, for the metrics
+  };
+
+  // A request on the work pool, which owns it together with the connection: either may be gone before the other.
+  struct Preparation {
+    std::string body;
+    Intake intake;
+    std::atomic<bool> done = false;
   };
 
   // Reading (http_session.cpp). An error is to be answered, after which the connection closes; when closing_ is

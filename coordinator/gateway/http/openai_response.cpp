@@ -1,12 +1,13 @@
 #include "coordinator/gateway/http/openai_response.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "common/json/strict_json.h"
-#include "coordinator/gateway/generation/token_text.h"
+#include "coordinator/gateway/chat/model_context.h"
+#include "coordinator/gateway/generation/token_bytes.h"
 
 namespace caudal {
 namespace {
@@ -37,8 +38,8 @@ void append_bytes(const std::string& bytes, std::string& out) {
 }
 
 // {"token":...,"logprob":...,"bytes":[...] without the closing brace.
-void append_chat_token(const Tokenizer& tokenizer, const TokenLogprob& entry, std::string& out) {
-  const std::string bytes = token_bytes(tokenizer, entry.token);
+void append_chat_token(const TokenBytes& token_bytes, const TokenLogprob& entry, std::string& out) {
+  const std::string& bytes = token_bytes.of(entry.token);
   out += R"({"token":)";
   append_json_string(out, token_name(bytes));
   out += fmt::format(R"(,"logprob":{},"bytes":)", finite(entry.logprob));
@@ -68,14 +69,14 @@ std::string_view finish_reason_name(FinishReason reason) {
   return "";
 }
 
-OpenAiResponse::OpenAiResponse(const ApiRequest& request, const ModelContext& model, std::string unique,
+OpenAiResponse::OpenAiResponse(const ApiRequest& request, const GenerationContext& context, std::string unique,
                                std::int64_t created)
     : request_(request),
-      model_(model),
+      token_bytes_(context.token_bytes),
       chat_(request.endpoint == Endpoint::kChat),
       id_((chat_ ? "chatcmpl-" : "cmpl-") + std::move(unique)),
       tail_of_head_(fmt::format(R"(","created":{},"model":)", created)) {
-  append_json_string(tail_of_head_, model.served_name);
+  append_json_string(tail_of_head_, context.model.served_name);
 }
 
 OpenAiResponse::Collected& OpenAiResponse::choice(std::int32_t index) {
@@ -198,11 +199,11 @@ std::string OpenAiResponse::chat_logprobs(const ChoiceDelta& delta) const {
     const auto& entries = delta.logprobs[i];
     if (entries.empty()) continue;
     if (i > 0) out += ',';
-    append_chat_token(*model_.tokenizer, entries.front(), out);
+    append_chat_token(token_bytes_, entries.front(), out);
     out += R"(,"top_logprobs":[)";
     for (std::size_t top = 1; top < entries.size(); ++top) {
       if (top > 1) out += ',';
-      append_chat_token(*model_.tokenizer, entries[top], out);
+      append_chat_token(token_bytes_, entries[top], out);
       out += '}';
     }
     out += "]}";
@@ -218,7 +219,7 @@ std::string OpenAiResponse::completion_logprobs(const ChoiceDelta& delta, std::s
   for (const auto& entries : delta.logprobs) {
     if (entries.empty()) continue;
     const char* comma = tokens.empty() ? "" : ",";
-    const std::string name = token_name(token_bytes(*model_.tokenizer, entries.front().token));
+    const std::string name = token_name(token_bytes_.of(entries.front().token));
     tokens += comma;
     append_json_string(tokens, name);
     scores += fmt::format("{}{}", comma, finite(entries.front().logprob));
@@ -228,7 +229,7 @@ std::string OpenAiResponse::completion_logprobs(const ChoiceDelta& delta, std::s
     tops += '{';
     for (std::size_t top = 1; top < entries.size(); ++top) {
       if (top > 1) tops += ',';
-      append_json_string(tops, token_name(token_bytes(*model_.tokenizer, entries[top].token)));
+      append_json_string(tops, token_name(token_bytes_.of(entries[top].token)));
       tops += fmt::format(":{}", finite(entries[top].logprob));
     }
     tops += '}';

@@ -1,5 +1,5 @@
 // Answers in OpenAI's formats: one JSON object, or server-sent events. Text building only, no sockets; belongs to
-// one request. Per token it appends to a string and looks nothing up.
+// one request. Per token it appends to a string.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,9 @@ std::string_view finish_reason_name(FinishReason reason);
 
 class OpenAiResponse {
  public:
-  // `request` and `model` outlive it. `unique` makes the id: "chatcmpl-<unique>"; `created` in Unix seconds.
-  OpenAiResponse(const ApiRequest& request, const ModelContext& model, std::string unique, std::int64_t created);
+  // `request` and what `context` names outlive it. `unique` makes the id: "chatcmpl-<unique>"; `created` in Unix
+  // seconds.
+  OpenAiResponse(const ApiRequest& request, const GenerationContext& context, std::string unique, std::int64_t created);
 
   // Streaming: appends the events for one delta: `data: {...}\n\n`, preceded by the role for a new chat choice, and a
   // last one that holds the finish reason alone. `usage` is what was used so far.
@@ -48,7 +49,7 @@ class OpenAiResponse {
   std::string completion_logprobs(const ChoiceDelta& delta, std::size_t& text_offset) const;
 
   const ApiRequest& request_;
-  const ModelContext& model_;
+  const TokenBytes& token_bytes_;
   const bool chat_;
   const std::string id_;
   std::string tail_of_head_;  // ,"created":...,"model":"..." as JSON

@@ -2,8 +2,8 @@
 // the same code. Generic over the message's fields: what gateway.proto gains, this carries. Pure, any thread.
 #pragma once
 
-#include <boost/json/value.hpp>
-
+#include <boost/json/fwd.hpp>
+#include <cstdint>
 #include <string_view>
 
 #include "common/result.h"

@@ -1,8 +1,9 @@
 #include "coordinator/gateway/zmq/zmq_events.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include "coordinator/gateway/generation/token_text.h"
+#include "coordinator/gateway/chat/model_context.h"
+#include "coordinator/gateway/generation/token_bytes.h"
 #include "coordinator/gateway/http/openai_response.h"
 #include "proto/gateway.pb.h"
 
@@ -11,19 +12,19 @@ namespace {
 
 using TokenScores = std::vector<TokenLogprob>;
 
-void write_score(const Tokenizer& tokenizer, const TokenLogprob& entry, gateway::TokenLogprob& out) {
+void write_score(const TokenBytes& token_bytes, const TokenLogprob& entry, gateway::TokenLogprob& out) {
   out.set_token(entry.token);
-  out.set_bytes(token_bytes(tokenizer, entry.token));
+  out.set_bytes(token_bytes.of(entry.token));
   out.set_logprob(entry.logprob);
 }
 
 template <typename Target>
-void write_scores(const Tokenizer& tokenizer, const std::vector<TokenScores>& tokens, Target& out) {
+void write_scores(const TokenBytes& token_bytes, const std::vector<TokenScores>& tokens, Target& out) {
   for (const TokenScores& entries : tokens) {
     if (entries.empty()) continue;
     gateway::TokenLogprobs& one = *out.add_logprobs();
-    write_score(tokenizer, entries.front(), *one.mutable_sampled());
-    for (std::size_t i = 1; i < entries.size(); ++i) write_score(tokenizer, entries[i], *one.add_top());
+    write_score(token_bytes, entries.front(), *one.mutable_sampled());
+    for (std::size_t i = 1; i < entries.size(); ++i) write_score(token_bytes, entries[i], *one.add_top());
   }
 }
 
@@ -57,10 +58,10 @@ std::string status_event(std::uint64_t tag, bool ready, const GenerationContext&
   return event.SerializeAsString();
 }
 
-EventWriter::EventWriter(std::uint64_t tag, const ApiRequest& request, const ModelContext& model)
+EventWriter::EventWriter(std::uint64_t tag, const ApiRequest& request, const GenerationContext& context)
     : tag_(tag),
       request_(request),
-      model_(model),
+      context_(context),
       id_(fmt::format("{}-{}", request.endpoint == Endpoint::kChat ? "chatcmpl" : "cmpl", tag)) {
   const std::size_t num_prompts = request.endpoint == Endpoint::kChat ? 1 : request.prompts.size();
   choices_.resize(num_prompts * static_cast<std::size_t>(request.num_sequences));
@@ -70,7 +71,7 @@ std::string EventWriter::accepted() const {
   gateway::GatewayEvent event;
   event.set_tag(tag_);
   event.mutable_accepted()->set_id(id_);
-  event.mutable_accepted()->set_model(model_.served_name);
+  event.mutable_accepted()->set_model(context_.model.served_name);
   return event.SerializeAsString();
 }
 
@@ -89,7 +90,7 @@ std::vector<std::string> EventWriter::delta(const ChoiceDelta& delta) {
   event.set_tag(tag_);
   event.mutable_delta()->set_choice(static_cast<std::uint32_t>(delta.choice));
   event.mutable_delta()->set_text(delta.text);
-  write_scores(*model_.tokenizer, delta.logprobs, *event.mutable_delta());
+  write_scores(context_.token_bytes, delta.logprobs, *event.mutable_delta());
   return {event.SerializeAsString()};
 }
 
@@ -98,7 +99,7 @@ std::string EventWriter::finished(const Usage& usage) {
   event.set_tag(tag_);
   gateway::Finished& out = *event.mutable_finished();
   out.set_id(id_);
-  out.set_model(model_.served_name);
+  out.set_model(context_.model.served_name);
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     const ChoiceDelta& choice = choices_[i];
     const bool cut = choice.finish_reason == FinishReason::kNone;
@@ -108,7 +109,7 @@ std::string EventWriter::finished(const Usage& usage) {
     one.set_finish_reason(std::string(finish_reason_name(cut ? FinishReason::kAbort : choice.finish_reason)));
     one.set_stop_string(choice.stop_string);
     if (choice.stop_token) one.set_stop_token(*choice.stop_token);
-    write_scores(*model_.tokenizer, choice.logprobs, one);
+    write_scores(context_.token_bytes, choice.logprobs, one);
   }
   out.mutable_usage()->set_prompt_tokens(usage.num_prompt_tokens);
   out.mutable_usage()->set_completion_tokens(usage.num_generated_tokens);

@@ -2,14 +2,18 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/json/value.hpp>
 #include <deque>
 #include <map>
 #include <thread>
 #include <utility>
 
+#include "coordinator/gateway/generation/generation.h"
+#include "coordinator/gateway/generation/work_pool.h"
 #include "coordinator/gateway/http/load_report_json.h"
 #include "coordinator/gateway/zmq/proto_json.h"
 #include "coordinator/gateway/zmq/zmq_events.h"
+#include "coordinator/request/request_service.h"
 #include "proto/gateway.pb.h"
 
 namespace caudal {
@@ -278,7 +282,7 @@ void ZmqGateway::Loop::start_generation(FlightId id, Flight& flight) {
     return;
   }
   flight.generation = std::move(intake.generation);
-  flight.writer = std::make_unique<EventWriter>(flight.tag, flight.generation->request(), context_.model);
+  flight.writer = std::make_unique<EventWriter>(flight.tag, flight.generation->request(), context_);
   if (flight.generation->request().stream) send(flight, flight.writer->accepted());
 }
 

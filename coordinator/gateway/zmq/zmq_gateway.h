@@ -10,10 +10,11 @@
 #include "common/result.h"
 #include "common/socket.h"
 #include "coordinator/gateway/api/limits.h"
-#include "coordinator/gateway/generation/generation.h"
-#include "coordinator/gateway/generation/work_pool.h"
 
 namespace caudal {
+
+class WorkPool;
+struct GenerationContext;
 
 struct ZmqConfig {
   std::string endpoint = "tcp://127.0.0.1:8001";  // tcp or ipc; off loopback only with keys

@@ -11,7 +11,11 @@
 #include <thread>
 #include <vector>
 
+#include "coordinator/gateway/chat/model_context.h"
+#include "coordinator/gateway/chat/prompt_encoder.h"
 #include "coordinator/gateway/generation/generation.h"
+#include "coordinator/gateway/generation/token_bytes.h"
+#include "coordinator/metrics/metrics.h"
 #include "coordinator/request/load_report.h"
 #include "coordinator/request/request_service.h"
 #include "tests/coordinator/gateway/byte_tokenizer.h"

@@ -11,7 +11,9 @@
 #include <tuple>
 
 #include "common/json/strict_json.h"
+#include "coordinator/gateway/api/chat_input.h"
 #include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/api/parameters.h"
 #include "coordinator/gateway/zmq/proto_json.h"
 #include "proto/gateway.pb.h"
 #include "tests/coordinator/gateway/leaks.h"
@@ -88,7 +90,7 @@ TEST(OpenAiApi, ChatMessagesTakeTheirTemplateForm) {
       "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
       "logprobs":true,"top_logprobs":2,"max_completion_tokens":9,"chat_template_kwargs":{"k":1}})");
   ASSERT_TRUE(request.ok()) << request.error().field;
-  const ChatInput& chat = request.value().chat;
+  const ChatInput& chat = *request.value().chat;
   EXPECT_EQ(chat.messages[0].at("content").as_string(), "a\nb");
   EXPECT_EQ(chat.messages[1].at("tool_calls").at(0).at("function").at("arguments").at("x").as_int64(), 1);
   EXPECT_EQ(chat.tools.size(), 1U);

@@ -8,7 +8,8 @@
 #include <random>
 
 #include "common/json/strict_json.h"
-#include "coordinator/gateway/generation/token_text.h"
+#include "coordinator/gateway/generation/token_bytes.h"
+#include "coordinator/gateway/generation/token_stream.h"
 #include "coordinator/gateway/http/openai_response.h"
 #include "tests/coordinator/gateway/scripted_service.h"
 
@@ -112,14 +113,6 @@ TEST(Choice, TextDoesNotDependOnTheCut) {
   }
 }
 
-TEST(TokenText, IsExact) {
-  const ByteTokenizer tokenizer;
-  EXPECT_EQ(token_bytes(tokenizer, 'a'), "a");
-  EXPECT_EQ(token_bytes(tokenizer, 0xC3), "\xC3");
-  EXPECT_EQ(token_name("\xC3"), "bytes:\\xc3");
-  EXPECT_EQ(token_bytes(tokenizer, ByteTokenizer::kEnd), "<|end|>");
-}
-
 class GenerationTest : public testing::Test {
  protected:
   Intake take(Endpoint endpoint, std::string_view body) {
@@ -145,7 +138,8 @@ class GenerationTest : public testing::Test {
   Metrics metrics_{"byte-model"};
   ModelContext model_ = byte_model();
   PromptEncoder encoder_{model_};
-  GenerationContext context_{model_, encoder_, service_, metrics_};
+  TokenBytes token_bytes_{*model_.tokenizer};
+  GenerationContext context_{model_, encoder_, token_bytes_, service_, metrics_};
 };
 
 TEST_F(GenerationTest, FillsTheEnginesRequest) {
@@ -285,7 +279,7 @@ class SilentService final : public RequestService {
 
 TEST_F(GenerationTest, AStopStringEndsOnlyItsOwnSequence) {
   SilentService service;
-  const GenerationContext context{model_, encoder_, service, metrics_};
+  const GenerationContext context{model_, encoder_, token_bytes_, service, metrics_};
   Intake intake =
       take_request(context, Endpoint::kCompletions,
                    parse_strict_json(R"({"prompt":"a","n":2,"stop":"STOP","max_tokens":9})"), Generation::Clock::now());

@@ -1,8 +1,9 @@
-#include "coordinator/gateway/generation/token_text.h"
+#include "coordinator/gateway/generation/token_bytes.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <charconv>
+#include <memory>
 #include <optional>
 
 #include "common/text/unicode.h"
@@ -31,9 +32,7 @@ std::optional<std::string> raw_bytes(std::string_view spelled) {
   return bytes;
 }
 
-}  // namespace
-
-std::string token_bytes(const Tokenizer& tokenizer, TokenId id) {
+std::string find_bytes(const Tokenizer& tokenizer, TokenId id) {
   // The second of two: decoders treat the first token of a text differently.
   IncrementalDetokenizer detokenizer(tokenizer, false);
   std::string first;
@@ -44,6 +43,26 @@ std::string token_bytes(const Tokenizer& tokenizer, TokenId id) {
   if (text.find(kReplacement) == std::string::npos) return text;
   const std::optional<std::string_view> spelled = tokenizer.id_to_token(id);
   return spelled ? raw_bytes(*spelled).value_or(text) : text;
+}
+
+}  // namespace
+
+TokenBytes::TokenBytes(const Tokenizer& tokenizer)
+    : tokenizer_(tokenizer), known_(static_cast<std::size_t>(tokenizer.vocab_size())) {}
+
+TokenBytes::~TokenBytes() {
+  for (const auto& bytes : known_) delete bytes.load();
+}
+
+const std::string& TokenBytes::of(TokenId id) const {
+  static const std::string kNothing;
+  const auto index = static_cast<std::size_t>(id);
+  if (index >= known_.size()) return kNothing;
+  if (const std::string* bytes = known_[index].load()) return *bytes;
+  auto found = std::make_unique<const std::string>(find_bytes(tokenizer_, id));
+  const std::string* before = nullptr;
+  if (!known_[index].compare_exchange_strong(before, found.get())) return *before;  // another thread was first
+  return *found.release();
 }
 
 std::string token_name(const std::string& bytes) {

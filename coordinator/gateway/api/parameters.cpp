@@ -1,8 +1,9 @@
-// The table itself. A row is all there is to a scalar parameter: adding one adds it to both gateways and to the
-// generated tests.
-#include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/api/parameters.h"
 
 #include <limits>
+
+#include "coordinator/gateway/api/chat_input.h"
+#include "coordinator/gateway/api/limits.h"
 
 namespace caudal {
 namespace {
@@ -57,7 +58,7 @@ constexpr Parameter kParameters[] = {
      [](ApiRequest& request, Value value) { request.sampling.frequency_penalty = real(value); }},
     {"repetition_penalty", Type::kNumber, On::kBoth, 0, 100, true, "the model's, else 1",
      [](ApiRequest& request, Value value) { request.sampling.repetition_penalty = real(value); }},
-    {"seed", Type::kInteger, On::kBoth, kMinInt64, kMaxInt64, false, "drawn",
+    {"seed", Type::kInteger, On::kBoth, kMinInt64, kMaxInt64, false, "random",
      [](ApiRequest& request, Value value) { request.seed = static_cast<std::uint64_t>(value.integer); }},
     {"priority", Type::kInteger, On::kBoth, kMinInt32, kMaxInt32, false, "0",
      [](ApiRequest& request, Value value) { request.priority = narrow(value); }},
@@ -84,9 +85,9 @@ constexpr Parameter kParameters[] = {
     {"stream", Type::kBoolean, On::kBoth, 0, 1, false, "false",
      [](ApiRequest& request, Value value) { request.stream = value.integer != 0; }},
     {"add_generation_prompt", Type::kBoolean, On::kChat, 0, 1, false, "true",
-     [](ApiRequest& request, Value value) { request.chat.add_generation_prompt = value.integer != 0; }},
+     [](ApiRequest& request, Value value) { request.chat->add_generation_prompt = value.integer != 0; }},
     {"continue_final_message", Type::kBoolean, On::kChat, 0, 1, false, "false",
-     [](ApiRequest& request, Value value) { request.chat.continue_final_message = value.integer != 0; }},
+     [](ApiRequest& request, Value value) { request.chat->continue_final_message = value.integer != 0; }},
 };
 
 // Ignoring one of these would silently answer another question than the one asked.

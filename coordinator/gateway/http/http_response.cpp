@@ -1,0 +1,61 @@
+#include "coordinator/gateway/http/http_response.h"
+
+#include <fmt/core.h>
+
+namespace caudal {
+
+std::string_view status_text(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return "Error";
+  }
+}
+
+std::string response_head(const ResponseHead& head) {
+  std::string out = fmt::format("HTTP/1.1 {} {}\r\nServer: caudal\r\nContent-Type: {}\r\n", head.status,
+                                status_text(head.status), head.content_type);
+  if (head.content_length) out += fmt::format("Content-Length: {}\r\n", *head.content_length);
+  if (head.chunked) out += "Transfer-Encoding: chunked\r\n";
+  if (!head.content_length) out += "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+  if (!head.request_id.empty()) out += fmt::format("X-Request-Id: {}\r\n", head.request_id);
+  if (!head.allow.empty()) out += fmt::format("Allow: {}\r\n", head.allow);
+  if (head.retry) out += "Retry-After: 1\r\n";
+  out += head.keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
+  return out;
+}
+
+void append_http_chunk(std::string_view data, std::string& out) {
+  out += fmt::format("{:x}\r\n", data.size());
+  out += data;
+  out += "\r\n";
+}
+
+}  // namespace caudal

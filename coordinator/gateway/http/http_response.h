@@ -1,0 +1,31 @@
+// Answers as text: the head, and the chunks of a chunked body (RFC 9112). Pure functions; the sockets are
+// http_session's.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace caudal {
+
+std::string_view status_text(int status);
+
+// The head of an answer, with the empty line. No content_length: the body is chunked (or ends with the connection).
+struct ResponseHead {
+  int status = 200;
+  std::string_view content_type = "application/json";
+  std::optional<std::size_t> content_length;
+  bool keep_alive = true;
+  bool chunked = false;
+  std::string_view request_id;  // echoed as X-Request-Id; already checked
+  std::string_view allow;       // for 405
+  bool retry = false;           // Retry-After: 1
+};
+std::string response_head(const ResponseHead& head);
+
+// Appends `data` as one chunk of a chunked body; `data` is not empty.
+void append_http_chunk(std::string_view data, std::string& out);
+inline constexpr std::string_view kLastHttpChunk = "0\r\n\r\n";
+
+}  // namespace caudal

@@ -1,0 +1,97 @@
+#include "coordinator/gateway/http/http_routes.h"
+
+#include <charconv>
+
+#include "coordinator/gateway/chat/model_context.h"
+#include "coordinator/gateway/http/load_report_json.h"
+#include "coordinator/gateway/http/openai_response.h"
+#include "coordinator/metrics/metrics.h"
+#include "coordinator/request/request_service.h"
+
+namespace caudal {
+namespace {
+
+RouteAnswer list_models(const RouteCall& call) {
+  return {.body = models_json(call.context.model, served_context_tokens(call.context))};
+}
+
+RouteAnswer show_model(const RouteCall& call) {
+  if (call.name != call.context.model.served_name) return {.error = model_not_found()};
+  return {.body = model_json(call.context.model, served_context_tokens(call.context))};
+}
+
+RouteAnswer show_health(const RouteCall& call) {
+  const bool ready = call.context.service.status().ready && !call.draining;
+  return {.body = ready ? R"({"status":"ready"})" : R"({"status":"unavailable"})", .status = ready ? 200 : 503};
+}
+
+RouteAnswer show_live(const RouteCall&) { return {.body = R"({"status":"live"})"}; }
+
+RouteAnswer show_version(const RouteCall&) { return {.body = R"({"version":")" CAUDAL_VERSION R"("})"}; }
+
+RouteAnswer show_metrics(const RouteCall& call) {
+  return {.body = call.context.metrics.text(), .content_type = "text/plain; version=0.0.4; charset=utf-8"};
+}
+
+RouteAnswer show_load(const RouteCall& call) { return {.body = load_json(*call.context.service.load())}; }
+
+constexpr Route kRoutes[] = {
+    {"POST", "/v1/chat/completions", Endpoint::kChat},
+    {"POST", "/v1/completions", Endpoint::kCompletions},
+    {"GET", "/v1/models", list_models},
+    {"GET", "/v1/models/", show_model},
+    {"GET", "/health", show_health},
+    {"GET", "/live", show_live},
+    {"GET", "/version", show_version},
+    {"GET", "/metrics", show_metrics},
+    {"GET", "/load", show_load},
+};
+
+bool leads_to(const Route& route, std::string_view path) {
+  if (!route.path.ends_with('/')) return path == route.path;
+  return path.starts_with(route.path) && path.size() > route.path.size();
+}
+
+// What is not a valid escape stays as it is: it names nothing.
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    unsigned char byte = 0;
+    const char* const digits = text.data() + 1;
+    if (text.size() >= 3 && text[0] == '%' && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+      out += static_cast<char>(byte);
+      text.remove_prefix(3);
+    } else {
+      out += text[0];
+      text.remove_prefix(1);
+    }
+  }
+  return out;
+}
+
+ApiError refuse(int status, const char* message) {
+  ApiError error = invalid_request({message, ""});
+  error.status = status;
+  return error;
+}
+
+}  // namespace
+
+RouteMatch find_route(std::string_view method, std::string_view target) {
+  const std::string_view path = target.substr(0, target.find('?'));
+  RouteMatch match;
+  for (const Route& route : kRoutes) {
+    if (!leads_to(route, path)) continue;
+    if (route.method == method || (method == "HEAD" && route.method == "GET")) {
+      match.route = &route;
+      if (route.path.ends_with('/')) match.name = percent_decoded(path.substr(route.path.size()));
+      return match;
+    }
+    match.allow = route.method == "GET" ? "GET, HEAD" : std::string(route.method);
+  }
+  match.error = match.allow.empty() ? refuse(404, "There is nothing at this path.")
+                                    : refuse(405, "This method is not allowed here.");
+  return match;
+}
+
+}  // namespace caudal
