@@ -43,6 +43,8 @@ struct HeadSizes {
   std::int64_t num_heads = 0;
   std::int64_t num_kv_heads = 0;
   std::int64_t head_dim = 0;
+
+  bool operator==(const HeadSizes&) const = default;
 };
 
 // The largest step that a backend is to run, and the models' sizes on this rank.

@@ -107,6 +107,16 @@ TEST_F(DecodeGraphsTest, StayWithinTheMemoryPlan) {
   EXPECT_EQ(fake::counters().device_bytes, before);
 }
 
+// The plan counts the messages between ranks, too: all graphs have room when each op takes what is planned for it.
+TEST_F(DecodeGraphsTest, HaveRoomForMessagesInTheMemoryPlan) {
+  long small = 0, large = 0;
+  const ToyRun answers = run(2, DTypeChoice::kF32, over_nccl, small);
+  fake::settings().graph_node_bytes = 16 << 10;
+  expect_same(run(2, DTypeChoice::kF32, over_nccl, large), answers);
+  EXPECT_GT(small, 0);
+  EXPECT_EQ(large, small);
+}
+
 class DraftGraphsTest : public DecodeGraphsTest {
  protected:
   // The model guesses for itself: nearly every guess is right, when it is computed right.

@@ -9,12 +9,6 @@ namespace {
 // Launches of one attention on a GPU: the rows of prefills, those of decodes, and the merging of their parts.
 constexpr std::int64_t kAttentionLaunches = 3;
 
-// Attention over a batch asks for no others.
-bool equal(const HeadSizes& a, const HeadSizes& b) {
-  return a.dtype == b.dtype && a.kv_dtype == b.kv_dtype && a.num_heads == b.num_heads &&
-         a.num_kv_heads == b.num_kv_heads && a.head_dim == b.head_dim;
-}
-
 std::size_t row_bytes(const Tensor& tensor) {
   return static_cast<std::size_t>(tensor.row_elements()) * dtype_bytes(tensor.dtype());
 }
@@ -70,8 +64,7 @@ void CountingBackend::note(const op::PagedAttention& o) {
                         .num_heads = o.q.dim(1),
                         .num_kv_heads = o.k_cache.dim(2),
                         .head_dim = o.q.dim(2)};
-  if (std::ranges::none_of(heads_, [&](const HeadSizes& known) { return equal(known, sizes); }))
-    heads_.push_back(sizes);
+  if (std::ranges::find(heads_, sizes) == heads_.end()) heads_.push_back(sizes);
 }
 
 std::unique_ptr<PendingSamples> CountingBackend::sample(const Tensor&, std::int64_t, std::span<const SamplingRow>,
