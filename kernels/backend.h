@@ -59,9 +59,13 @@ class Backend : public Ops {
   virtual void zero(const Tensor& destination) = 0;
   virtual void synchronize() = 0;
 
-  // weight [out_features, in_features], bias [out_features] or empty. What is owned is kept or freed as the device
-  // likes; views may be freed after synchronize().
-  virtual Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) = 0;
+  // Whether weights may be stored like that, and the most device memory that such a weight takes with its bias, once
+  // packed.
+  virtual bool takes(StoredFormat format) const = 0;
+  virtual std::size_t packed_bytes(const LinearShape& shape) const = 0;
+
+  // Packs a weight of formats that it takes. The source may be freed after the call.
+  virtual Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) = 0;
 
   // Samples one token per row of logits f32 [num_rows, >= vocab_size] (columns past vocab_size are padding), and leaves
   // the logits as they were. Order: bias and bans, penalties, temperature, top-k, top-p, min-p; then one uniform number

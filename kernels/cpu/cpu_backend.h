@@ -33,7 +33,10 @@ class CpuBackend final : public Backend {
   void zero(const Tensor& destination) override;
   void synchronize() override {}
 
-  Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
+  // Every format: packing converts to the dtype of x.
+  bool takes(StoredFormat) const override { return true; }
+  std::size_t packed_bytes(const LinearShape& shape) const override;
+  Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) override;
   std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
                                          std::span<const SamplingRow> rows, const Tensor& tokens) override;
   std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) override;

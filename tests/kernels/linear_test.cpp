@@ -10,7 +10,7 @@ namespace {
 class LinearTest : public OpTest {
  protected:
   static std::unique_ptr<Linear> pack(Backend& backend, const OwnedMatrix& weight, const Tensor& bias) {
-    Result<std::unique_ptr<Linear>> packed = backend.pack_linear(weight.tensor(), bias);
+    Result<std::unique_ptr<Linear>> packed = backend.pack_linear(source_of(weight.tensor(), bias));
     CHECK(packed.ok());
     return std::move(packed).value();
   }
@@ -64,6 +64,32 @@ TEST_P(LinearTest, WithoutBias) {
   const OwnedMatrix out(dtype(), 3, 40);
   backend_->linear(x.tensor(), *pack(*backend_, weight, {}), out.tensor());
   expect_product(x, weight, zero, out);
+}
+
+// A weight that is stored in another dtype, in two parts: the same as one of converted values. It takes no more memory
+// than the plan is told.
+TEST_P(LinearTest, PacksWhatIsStoredOtherwise) {
+  const DType other = dtype() == DType::kF32 ? DType::kBF16 : DType::kF32;
+  const OwnedMatrix above = OwnedMatrix(other, 30, 70, 2).fill_normal(2),
+                    below = OwnedMatrix(other, 25, 70).fill_normal(4);
+  OwnedMatrix weight(dtype(), 55, 70);
+  for (std::int64_t r = 0; r < 55; ++r)
+    for (std::int64_t c = 0; c < 70; ++c) weight.set(r, c, r < 30 ? above.at(r, c) : below.at(r - 30, c));
+  const OwnedMatrix bias = OwnedMatrix(dtype(), 1, 55).fill_normal(3), x = OwnedMatrix(dtype(), 5, 70).fill_normal(1);
+  LinearSource source = source_of(weight.tensor(), bias.vector());
+  const std::unique_ptr<Linear> plain = std::move(backend_->pack_linear(source)).value();
+  source.weight.clear();
+  source.weight.push_back(stored(above.tensor()));
+  source.weight.push_back(stored(below.tensor()));
+  ASSERT_TRUE(backend_->takes(source.weight.front().format));
+  const std::unique_ptr<Linear> converted = std::move(backend_->pack_linear(source)).value();
+  const OwnedMatrix expected(dtype(), 5, 55), out(dtype(), 5, 55);
+  backend_->linear(x.tensor(), *plain, expected.tensor());
+  backend_->linear(x.tensor(), *converted, out.tensor());
+  EXPECT_TRUE(same_bits(out.tensor(), expected.tensor()));
+  const LinearShape shape{.format = plain_format(other), .dtype = dtype(), .out_features = 55, .in_features = 70};
+  EXPECT_LE(converted->bytes(), backend_->packed_bytes(shape));
+  EXPECT_GE(converted->bytes(), 55U * 70 * dtype_bytes(dtype()));
 }
 
 TEST_P(LinearTest, WritesNothingOutsideItsRows) {

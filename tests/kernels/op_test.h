@@ -113,6 +113,27 @@ inline void expect_close(const OwnedMatrix& actual, const std::vector<std::vecto
   }
 }
 
+// A matrix or vector in host memory, as if a checkpoint had stored it.
+inline StoredPart stored(const Tensor& host) {
+  const StoredFormat format = plain_format(host.dtype());
+  const std::int64_t columns = host.rank() == 1 ? 1 : host.dim(1);
+  return {.format = format,
+          .data = host.as<const std::byte>(),
+          .row_bytes = stored_bytes(format, host.rank() == 1 ? 1 : host.stride0()),
+          .rows = host.dim(0),
+          .columns = columns,
+          .stored_rows = host.dim(0),
+          .stored_columns = columns};
+}
+
+inline LinearSource source_of(const Tensor& weight, const Tensor& bias) {
+  LinearSource source;
+  source.dtype = weight.dtype();
+  source.weight.push_back(stored(weight));
+  if (!bias.empty()) source.bias.push_back(stored(bias));
+  return source;
+}
+
 // `target` is a cap on the CPU's instruction sets ("" = its best), or the device of the build's other backend.
 inline std::unique_ptr<Backend> make_test_backend(const std::string& target, int num_threads,
                                                   bool deterministic = false) {

@@ -46,8 +46,10 @@ class WaitingBackend final : public Backend {
     inner_->zero(destination);
     synchronize();
   }
-  Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override {
-    Result<std::unique_ptr<Linear>> packed = inner_->pack_linear(std::move(weight), std::move(bias));
+  bool takes(StoredFormat format) const override { return inner_->takes(format); }
+  std::size_t packed_bytes(const LinearShape& shape) const override { return inner_->packed_bytes(shape); }
+  Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) override {
+    Result<std::unique_ptr<Linear>> packed = inner_->pack_linear(source);
     synchronize();
     return packed;
   }

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "worker/model/safetensors.h"
+#include "worker/model/weights/safetensors.h"
 
 namespace caudal {
 namespace {

@@ -1,12 +1,6 @@
 #include "worker/model/parameters.h"
 
 namespace caudal {
-namespace {
-
-std::int64_t round_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
-
-}  // namespace
-
 WeightPart cut_rows(std::string name, std::int64_t rows, std::int64_t columns, Range range) {
   return {std::move(name), rows, columns, range, {0, columns}};
 }
@@ -42,21 +36,6 @@ std::vector<const WeightPart*> all_parts(std::span<const Parameter> parameters) 
   for (const Parameter& parameter : parameters)
     for (const WeightPart& part : parameter.parts) parts.push_back(&part);
   return parts;
-}
-
-std::size_t device_bytes(std::span<const Parameter> parameters, DType dtype) {
-  // Packed matrices are padded to tiles, 64 covers those of every backend in both directions, and may carry
-  // a bias in f32 whether the model has one or not.
-  constexpr std::int64_t kTile = 64;
-  std::size_t bytes = 0;
-  for (const Parameter& parameter : parameters) {
-    if (!parameter.held()) continue;
-    const std::int64_t rows = round_up(parameter.rows(), kTile);
-    bytes += static_cast<std::size_t>(rows) * sizeof(float);
-    if (parameter.columns() > 1)
-      bytes += static_cast<std::size_t>(rows * round_up(parameter.columns(), kTile)) * dtype_bytes(dtype);
-  }
-  return bytes;
 }
 
 bool is_redundant(const ModelConfig& config, const std::string& name) {

@@ -47,9 +47,6 @@ Range scaled(Range range, std::int64_t by);
 
 std::vector<const WeightPart*> all_parts(std::span<const Parameter> parameters);
 
-// An upper bound of what a rank's weights take on a device, in bytes.
-std::size_t device_bytes(std::span<const Parameter> parameters, DType dtype);
-
 inline constexpr const char* kHeadName = "lm_head.weight";
 inline constexpr const char* kEmbeddingName = "model.embed_tokens.weight";
 

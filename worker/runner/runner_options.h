@@ -9,7 +9,7 @@
 #include "worker/cache/memory_plan.h"
 #include "worker/cache/swap.h"
 #include "worker/model/families/registry.h"
-#include "worker/model/weights.h"
+#include "worker/model/weights/weights.h"
 
 namespace caudal {
 

@@ -190,7 +190,7 @@ Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::f
   if (!model) return model.error();
   start.model = std::move(model).value();
   const ModelConfig& config = start.model.spec.config;
-  start.plan = plan_model(start.model, choose_limits(options, config));
+  start.plan = plan_model(start.model, choose_limits(options, config), backend);
   if (!options.draft_model_dir.empty()) {
     choice.dir = options.draft_model_dir;
     Result<DraftStartup> draft =

@@ -40,7 +40,8 @@ Result<DraftStartup> plan_draft_model(const ModelChoice& choice, const Backend& 
   start.plan = plan_model(start.model,
                           {.max_tokens = needs.max_sequences + kCatchUpTokens,
                            .max_rows = needs.max_sequences,
-                           .max_context = std::min(needs.max_context, start.model.spec.config.rope.longest_context())});
+                           .max_context = std::min(needs.max_context, start.model.spec.config.rope.longest_context())},
+                          backend);
   return start;
 }
 

@@ -3,18 +3,16 @@
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/expect.h"
 
 namespace caudal {
 
-Result<std::unique_ptr<Linear>> CpuBackend::pack_linear(OwnedTensor owned_weight, OwnedTensor owned_bias) {
-  const Tensor &weight = owned_weight.tensor, &bias = owned_bias.tensor;
-  Dim out_features("out_features"), in_features("in_features");
-  Expect expect("pack_linear");
-  expect.shape("weight", weight, {out_features, in_features});
-  expect.that(computes_in(weight.dtype()), "this device does not compute in the dtype of the weight");
-  if (!bias.empty()) expect.shape("bias", bias, {out_features}).dtype("bias", bias, weight.dtype());
-  return CpuLinear::pack(weight, bias);
+std::size_t CpuBackend::packed_bytes(const LinearShape& shape) const {
+  return CpuLinear(shape.dtype, shape.out_features, shape.in_features).packed_bytes();
+}
+
+Result<std::unique_ptr<Linear>> CpuBackend::pack_linear(const LinearSource& source) {
+  CHECK(computes_in(source.dtype));
+  return CpuLinear::pack(source);
 }
 
 void compute(CpuContext& context, const op::Matmul& o) {

@@ -25,7 +25,12 @@ inline constexpr std::int64_t kBlockK = 32;
 
 class CpuLinear final : public Linear {
  public:
-  static Result<std::unique_ptr<Linear>> pack(const Tensor& weight, const Tensor& bias);
+  // Of that shape, not packed.
+  CpuLinear(DType dtype, std::int64_t out_features, std::int64_t in_features)
+      : dtype_(dtype), in_(in_features), out_(out_features) {}
+  static Result<std::unique_ptr<Linear>> pack(const LinearSource& source);
+
+  std::size_t packed_bytes() const { return weight_bytes() + bias_bytes(); }
 
   std::int64_t in_features() const override { return in_; }
   std::int64_t out_features() const override { return out_; }
@@ -42,13 +47,16 @@ class CpuLinear final : public Linear {
   const float* bias() const { return static_cast<const float*>(bias_.data()); }  // [num_panels * 32], 0 without one
 
  private:
+  std::size_t weight_bytes() const {
+    return static_cast<std::size_t>(num_panels() * panel_elements()) * dtype_bytes(dtype_);
+  }
+  std::size_t bias_bytes() const { return static_cast<std::size_t>(num_panels() * kPanel) * sizeof(float); }
   template <typename T>
-  void pack_weight(const Tensor& weight);
-  void pack_bias(const Tensor& bias);
+  void pack_weight(const LinearSource& source);
+  void pack_bias(const LinearSource& source);
 
-  DType dtype_ = DType::kF32;
-  std::int64_t in_ = 0;
-  std::int64_t out_ = 0;
+  DType dtype_;
+  std::int64_t in_, out_;
   Buffer weight_;
   Buffer bias_;
 };

@@ -1,9 +1,12 @@
-// Packing happens once at load: a transpose into panels of 32 columns (layout in linear.h).
+// Packing happens once at load: conversion to the dtype of x, and a transpose into panels of 32 columns (layout in
+// linear.h).
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "kernels/cpu/matmul/linear.h"
 #include "kernels/cpu/memory.h"
+#include "kernels/half_float.h"
 
 namespace caudal {
 namespace {
@@ -30,38 +33,37 @@ void pack_panel(const T* weight, std::int64_t stride, std::int64_t columns, std:
 }  // namespace
 
 template <typename T>
-void CpuLinear::pack_weight(const Tensor& weight) {
+void CpuLinear::pack_weight(const LinearSource& source) {
   T* packed = static_cast<T*>(weight_.data());
   if (out_ % kPanel != 0 || in_ % kBlockK != 0) std::memset(packed, 0, weight_.bytes());
+  std::vector<T> rows(static_cast<std::size_t>(std::min(kPanel, out_) * in_));
   for (std::int64_t i = 0; i < num_panels(); ++i) {
     const std::int64_t columns = std::min(kPanel, out_ - i * kPanel);
-    pack_panel(weight.as<T>() + i * kPanel * weight.stride0(), weight.stride0(), columns, in_,
-               packed + i * panel_elements());
+    read_rows(source.weight, i * kPanel, columns, dtype_, reinterpret_cast<std::byte*>(rows.data()));
+    pack_panel(rows.data(), in_, columns, in_, packed + i * panel_elements());
   }
 }
 
-void CpuLinear::pack_bias(const Tensor& bias) {
+// A bias is a value of the dtype of x, and added in f32.
+void CpuLinear::pack_bias(const LinearSource& source) {
   auto* packed = static_cast<float*>(bias_.data());
   std::fill_n(packed, num_panels() * kPanel, 0.0F);
-  for (std::int64_t i = 0; !bias.empty() && i < out_; ++i) {
-    packed[i] = dtype_ == DType::kF32 ? bias.as<float>()[i] : to_float(bias.as<BF16>()[i]);
-  }
+  if (total_rows(source.bias) == 0) return;
+  std::vector<std::byte> values(static_cast<std::size_t>(out_) * dtype_bytes(dtype_));
+  read_rows(source.bias, 0, out_, dtype_, values.data());
+  widen(dtype_, values.data(), static_cast<std::size_t>(out_), packed);
 }
 
-Result<std::unique_ptr<Linear>> CpuLinear::pack(const Tensor& weight, const Tensor& bias) {
-  auto linear = std::make_unique<CpuLinear>();
-  linear->dtype_ = weight.dtype();
-  linear->out_ = weight.dim(0);
-  linear->in_ = weight.dim(1);
-  const auto elements = static_cast<std::size_t>(linear->num_panels() * linear->panel_elements());
-  Result<Buffer> packed_weight = allocate_host(elements * dtype_bytes(weight.dtype()));
-  if (!packed_weight) return packed_weight.error();
-  Result<Buffer> packed_bias = allocate_host(static_cast<std::size_t>(linear->num_panels() * kPanel) * sizeof(float));
-  if (!packed_bias) return packed_bias.error();
-  linear->weight_ = std::move(packed_weight).value();
-  linear->bias_ = std::move(packed_bias).value();
-  weight.dtype() == DType::kF32 ? linear->pack_weight<float>(weight) : linear->pack_weight<BF16>(weight);
-  linear->pack_bias(bias);
+Result<std::unique_ptr<Linear>> CpuLinear::pack(const LinearSource& source) {
+  auto linear = std::make_unique<CpuLinear>(source.dtype, total_rows(source.weight), source.weight.front().columns);
+  Result<Buffer> weight = allocate_host(linear->weight_bytes());
+  if (!weight) return weight.error();
+  Result<Buffer> bias = allocate_host(linear->bias_bytes());
+  if (!bias) return bias.error();
+  linear->weight_ = std::move(weight).value();
+  linear->bias_ = std::move(bias).value();
+  source.dtype == DType::kF32 ? linear->pack_weight<float>(source) : linear->pack_weight<BF16>(source);
+  linear->pack_bias(source);
   return std::unique_ptr<Linear>(std::move(linear));
 }
 

@@ -41,7 +41,10 @@ class CudaBackend final : public Backend, public Recorder {
   void synchronize() override { context_->synchronize(); }
   void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
 
-  Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
+  // Every format: packing converts to the dtype of x.
+  bool takes(StoredFormat) const override { return true; }
+  std::size_t packed_bytes(const LinearShape& shape) const override;
+  Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) override;
   std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
                                          std::span<const SamplingRow> rows, const Tensor& tokens) override;
   std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) override;
@@ -79,7 +82,7 @@ class CudaBackend final : public Backend, public Recorder {
   Result<Buffer> allocate_directly(std::size_t bytes);
   // At least `bytes` behind `buffer`; what it held is lost. Grown only by steps larger than prepare() was told.
   bool grow(Buffer& buffer, std::size_t bytes);
-  Result<OwnedTensor> widened(const Tensor& vector);
+  Result<Buffer> upload(std::span<const StoredPart> parts, DType dtype, DType out_dtype);
   AttentionDevice attention_device() const;
   const AttentionGeometry& geometry_of(const AttentionShape& shape);
   std::size_t attention_bytes(const StepSizes& sizes) const;

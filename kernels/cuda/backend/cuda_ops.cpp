@@ -1,17 +1,14 @@
 // The ops of the CUDA device: which kernel or library call each is.
-#include <cuda_fp16.h>
-
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <limits>
 
-#include "kernels/bf16.h"
 #include "kernels/cuda/attention/plain_attention.h"
 #include "kernels/cuda/backend/cuda_backend.h"
 #include "kernels/cuda/emulation/simt/simt.h"
 #include "kernels/cuda/ops/ops.h"
 #include "kernels/expect.h"
+#include "kernels/half_float.h"
 
 namespace caudal::cuda {
 namespace {
@@ -62,61 +59,57 @@ void CudaBackend::run(const std::function<void(cudaStream_t)>& launch) {
   }
 }
 
-Result<std::unique_ptr<Linear>> CudaBackend::pack_linear(OwnedTensor weight, OwnedTensor bias) {
-  Dim out_features("out_features"), in_features("in_features");
-  Expect expect("pack_linear");
-  expect.shape("weight", weight.tensor, {out_features, in_features});
-  std::vector<Buffer> memory;
-  const auto keep = [&](OwnedTensor& part) -> Result<Tensor> {
-    if (part.tensor.empty() || part.buffer.data() != nullptr) {
-      if (!part.tensor.empty()) memory.push_back(std::move(part.buffer));
-      return part.tensor;
-    }
-    const Tensor& from = part.tensor;
-    const std::int64_t rows = from.rank() == 2 ? from.dim(0) : 1, columns = from.elements() / rows;
-    const std::size_t element = dtype_bytes(from.dtype()), width = static_cast<std::size_t>(columns) * element;
-    Result<Buffer> copy = allocate(from.bytes());
-    if (!copy) return copy.error();
-    context_->check(cudaMemcpy2DAsync(copy.value().data(), width, from.data(),
-                                      rows > 1 ? static_cast<std::size_t>(from.stride0()) * element : width, width,
-                                      static_cast<std::size_t>(rows), cudaMemcpyDefault, context_->stream()),
-                    "copying a weight");
-    memory.push_back(std::move(copy).value());
-    return Tensor(memory.back().data(), from.dtype(), {rows, columns});
-  };
-  const Result<Tensor> matrix = keep(weight);
-  if (!matrix) return matrix.error();
-  Result<Tensor> vector = keep(bias);
-  if (!vector) return vector.error();
-  if (bias.tensor.empty())
-    return std::unique_ptr<Linear>(std::make_unique<CudaLinear>(matrix.value(), Tensor(), Tensor(), std::move(memory)));
-  expect.that(bias.tensor.elements() == *out_features && bias.tensor.dtype() == weight.tensor.dtype(), "bias");
-  Result<OwnedTensor> wide = widened(vector.value().reshaped({*out_features}));
-  if (!wide) return wide.error();
-  const Tensor bias_f32 = wide.value().tensor;
-  memory.push_back(std::move(wide.value().buffer));
-  return std::unique_ptr<Linear>(std::make_unique<CudaLinear>(matrix.value(), vector.value().reshaped({*out_features}),
-                                                              bias_f32, std::move(memory)));
+std::size_t CudaBackend::packed_bytes(const LinearShape& shape) const {
+  const auto rows = static_cast<std::size_t>(shape.out_features), columns = static_cast<std::size_t>(shape.in_features);
+  const std::size_t element = dtype_bytes(shape.dtype);
+  return Arena::rounded(rows * columns * element) + Arena::rounded(rows * element) +
+         Arena::rounded(rows * sizeof(float));
 }
 
-// For results in f32, cuBLASLt wants the bias in f32. Through the host: it happens once per weight at start.
-Result<OwnedTensor> CudaBackend::widened(const Tensor& vector) {
-  const std::int64_t n = vector.dim(0);
-  std::vector<std::uint16_t> narrow(vector.bytes() / 2);
-  std::vector<float> wide(static_cast<std::size_t>(n));
-  Result<Buffer> memory = allocate(wide.size() * sizeof(float));
-  if (!memory) return memory.error();
-  const Tensor result(memory.value().data(), DType::kF32, {n});
-  copy_to_host(vector, narrow.data());
-  synchronize();
-  if (vector.dtype() == DType::kF32) std::memcpy(wide.data(), narrow.data(), vector.bytes());
-  for (std::size_t i = 0; i < wide.size() && vector.dtype() != DType::kF32; ++i) {
-    const bool bf16 = vector.dtype() == DType::kBF16;
-    wide[i] = bf16 ? to_float(BF16{narrow[i]}) : __half2float(std::bit_cast<__half>(narrow[i]));
+// The parts as values of `dtype` that were rounded to it, then to `out_dtype`. A few rows at a time, through the ring.
+Result<Buffer> CudaBackend::upload(std::span<const StoredPart> parts, DType dtype, DType out_dtype) {
+  constexpr std::size_t kBytesAtOnce = std::size_t{4} << 20;
+  const std::int64_t rows = total_rows(parts), columns = parts.front().columns;
+  const auto row_values = static_cast<std::size_t>(columns);
+  const std::int64_t at_once =
+      std::clamp<std::int64_t>(static_cast<std::int64_t>(kBytesAtOnce / (row_values * sizeof(float))), 1, rows);
+  Result<Buffer> memory = allocate(static_cast<std::size_t>(rows) * row_values * dtype_bytes(out_dtype));
+  if (!memory) return memory;
+  const Tensor whole = memory.value().tensor(out_dtype, {rows, columns});
+  std::vector<std::byte> read(static_cast<std::size_t>(at_once) * row_values * dtype_bytes(dtype)), converted;
+  for (std::int64_t first = 0; first < rows; first += at_once) {
+    const std::int64_t count = std::min(at_once, rows - first);
+    read_rows(parts, first, count, dtype, read.data());
+    if (dtype != out_dtype) {
+      converted.resize(static_cast<std::size_t>(at_once) * row_values * dtype_bytes(out_dtype));
+      convert(dtype, read.data(), static_cast<std::size_t>(count) * row_values, out_dtype, converted.data());
+    }
+    copy_to_device(dtype == out_dtype ? read.data() : converted.data(), whole.rows(first, count));
   }
-  copy_to_device(wide.data(), result);
-  synchronize();
-  return OwnedTensor(std::move(memory).value(), result);
+  return memory;
+}
+
+// cuBLASLt wants a bias in the dtype of the result: that of x, or f32.
+Result<std::unique_ptr<Linear>> CudaBackend::pack_linear(const LinearSource& source) {
+  const std::int64_t rows = total_rows(source.weight);
+  std::vector<Buffer> memory;
+  const auto add = [&](std::span<const StoredPart> parts, DType out_dtype) -> Result<void> {
+    Result<Buffer> buffer = upload(parts, source.dtype, out_dtype);
+    if (!buffer) return buffer.error();
+    memory.push_back(std::move(buffer).value());
+    return {};
+  };
+  if (Result<void> added = add(source.weight, source.dtype); !added) return added.error();
+  const Tensor weight = memory[0].tensor(source.dtype, {rows, source.weight.front().columns});
+  Tensor bias, bias_f32;
+  if (total_rows(source.bias) > 0) {
+    CHECK(total_rows(source.bias) == rows);
+    for (const DType dtype : {source.dtype, DType::kF32})
+      if (Result<void> added = add(source.bias, dtype); !added) return added.error();
+    bias = memory[1].tensor(source.dtype, {rows});
+    bias_f32 = memory[2].tensor(DType::kF32, {rows});
+  }
+  return std::unique_ptr<Linear>(std::make_unique<CudaLinear>(weight, bias, bias_f32, std::move(memory)));
 }
 
 void CudaBackend::compute(const Op& op) {

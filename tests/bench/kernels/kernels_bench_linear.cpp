@@ -22,7 +22,16 @@ constexpr int kTurns = 20;  // of op and yardstick
 
 std::unique_ptr<Linear> make_linear(DType dtype, const Shape& shape) {
   const BenchTensor weight(dtype, shape.out, shape.in);
-  Result<std::unique_ptr<Linear>> packed = cpu_device().pack_linear(weight.tensor, {});
+  LinearSource source;
+  source.dtype = dtype;
+  source.weight.push_back({.format = plain_format(dtype),
+                           .data = weight.tensor.as<const std::byte>(),
+                           .row_bytes = stored_bytes(plain_format(dtype), shape.in),
+                           .rows = shape.out,
+                           .columns = shape.in,
+                           .stored_rows = shape.out,
+                           .stored_columns = shape.in});
+  Result<std::unique_ptr<Linear>> packed = cpu_device().pack_linear(source);
   CHECK(packed.ok());
   return std::move(packed).value();
 }

@@ -12,9 +12,10 @@
 #include "kernels/factory/make_backend.h"
 #include "tests/sanitized.h"
 #include "tests/worker/fixture.h"
-#include "tests/worker/model/safetensors_file.h"
+#include "tests/worker/model/weights/safetensors_file.h"
 #include "tests/worker/toy_scheduler.h"
 #include "worker/comm/local.h"
+#include "worker/model/weights/safetensors.h"
 
 #ifndef CAUDAL_TEST_DEVICE
 #define CAUDAL_TEST_DEVICE "cpu"
@@ -188,7 +189,7 @@ TEST(Runner, NaNLogitsEndOnlyTheirSequence) {
   const SafetensorsFile stored = SafetensorsFile::open(fixture.model_dir / "model.safetensors").value();
   std::map<std::string, TestTensor> tensors;
   for (const auto& [name, tensor] : stored.tensors())
-    tensors[name] = {tensor.stored_dtype, tensor.shape,
+    tensors[name] = {tensor.format, tensor.shape,
                      std::string(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size())};
   TestTensor& embedding = tensors.at("model.embed_tokens.weight");
   ASSERT_EQ(embedding.dtype, "F32");

@@ -9,7 +9,7 @@
 
 #include "kernels/factory/make_backend.h"
 #include "tests/worker/fixture.h"
-#include "tests/worker/model/safetensors_file.h"
+#include "tests/worker/model/weights/safetensors_file.h"
 #include "tests/worker/toy_scheduler.h"
 #include "worker/comm/local.h"
 

@@ -43,8 +43,8 @@ Result<Buffer> CountingBackend::allocate(std::size_t bytes) {
   return Buffer(&nothing_, bytes, [](void*) {});
 }
 
-Result<std::unique_ptr<Linear>> CountingBackend::pack_linear(OwnedTensor weight, OwnedTensor) {
-  return shaped_linear(weight.tensor.dim(1), weight.tensor.dim(0), weight.tensor.dtype());
+Result<std::unique_ptr<Linear>> CountingBackend::pack_linear(const LinearSource& source) {
+  return shaped_linear(source.weight.front().columns, total_rows(source.weight), source.dtype);
 }
 
 void CountingBackend::compute(const Op& op) {

@@ -39,7 +39,9 @@ class CountingBackend final : public Backend {
   void copy_blocks(std::span<const BlockCopy>, const Tensor&, const Tensor&) override { count(1); }
   void zero(const Tensor&) override {}
   void synchronize() override {}
-  Result<std::unique_ptr<Linear>> pack_linear(OwnedTensor weight, OwnedTensor bias) override;
+  bool takes(StoredFormat) const override { return true; }
+  std::size_t packed_bytes(const LinearShape&) const override { return 0; }
+  Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) override;
   // No part of a model.
   std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
                                          std::span<const SamplingRow> rows, const Tensor& tokens) override;

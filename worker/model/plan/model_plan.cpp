@@ -73,10 +73,14 @@ KvShape kv_shape(const ModelConfig& config, const Partition& part, DType dtype) 
           .dtype = dtype};
 }
 
-Result<std::unique_ptr<WeightSource>> find_weights(const ModelChoice& choice, const ModelSpec& spec,
-                                                   const Partition& part) {
-  if (choice.load_format == LoadFormat::kDummy) return dummy_weights(spec.config);
-  return open_weights(choice.dir, spec.config, list_parameters(spec, part));
+Result<std::unique_ptr<Checkpoint>> find_weights(const ModelChoice& choice, const ModelSpec& spec,
+                                                 std::span<const Parameter> parameters, const Backend& backend) {
+  if (choice.load_format == LoadFormat::kDummy) return dummy_checkpoint(parameters);
+  Result<std::unique_ptr<Checkpoint>> checkpoint = open_checkpoint(choice.dir);
+  if (!checkpoint) return checkpoint;
+  if (Result<void> fits = check_weights(*checkpoint.value(), spec.config, parameters, backend); !fits)
+    return fits.error();
+  return checkpoint;
 }
 
 }  // namespace
@@ -94,10 +98,13 @@ Result<OpenedModel> open_model(ModelSpec spec, const ModelChoice& choice, int ra
   Result<Partition> part = make_partition(model.spec.config, rank, size);
   if (!part) return part.error();
   model.part = part.value();
-  Result<std::unique_ptr<WeightSource>> weights = find_weights(choice, model.spec, model.part);
+  const std::vector<Parameter> parameters = list_parameters(model.spec, model.part);
+  Result<std::unique_ptr<Checkpoint>> weights = find_weights(choice, model.spec, parameters, backend);
   if (!weights) return weights.error();
   model.weights = std::move(weights).value();
-  Result<DType> dtype = choose_dtype(choice.dtype, model.weights->stored_dtype(), backend);
+  const std::optional<DType> stored =
+      choice.load_format == LoadFormat::kDummy ? model.spec.config.dtype : stored_dtype(*model.weights, parameters);
+  Result<DType> dtype = choose_dtype(choice.dtype, stored, backend);
   if (!dtype) return dtype.error();
   model.dtype = dtype.value();
   return model;
@@ -109,7 +116,7 @@ std::vector<Parameter> list_parameters(const ModelSpec& spec, const Partition& p
   return counted.recorder.take();
 }
 
-ModelPlan plan_model(const OpenedModel& model, const StepLimits& limits) {
+ModelPlan plan_model(const OpenedModel& model, const StepLimits& limits, const Backend& device) {
   ModelPlan plan;
   plan.limits = limits;
   plan.kv_groups = make_kv_groups(model.spec.config.sliding_window);
@@ -117,7 +124,7 @@ ModelPlan plan_model(const OpenedModel& model, const StepLimits& limits) {
   CountedModel counted(model.spec, model.part, model.dtype, limits);
   CountingBackend& backend = counted.backend;
   plan.parameters = counted.recorder.take();
-  plan.weights_bytes = device_bytes(plan.parameters, model.dtype);
+  plan.weights_bytes = weights_bytes(device, *model.weights, plan.parameters, model.dtype);
   const std::size_t tables_bytes = backend.allocated_bytes() - kUnbounded;
 
   const KvCache cache = std::move(KvCache::create(backend, plan.kv, 1)).value();

@@ -13,7 +13,7 @@
 #include "worker/comm/communicator.h"
 #include "worker/model/model.h"
 #include "worker/model/partition.h"
-#include "worker/model/weights.h"
+#include "worker/model/weights/weights.h"
 
 namespace caudal {
 
@@ -28,7 +28,7 @@ struct ModelChoice {
 struct OpenedModel {
   ModelSpec spec;
   Partition part;
-  std::unique_ptr<WeightSource> weights;
+  std::unique_ptr<Checkpoint> weights;
   DType dtype = DType::kF32;
 };
 
@@ -58,8 +58,9 @@ Result<OpenedModel> open_model(ModelSpec spec, const ModelChoice& choice, int ra
 // Every parameter of the model with its names and this rank's cuts, in the order in which they are loaded.
 std::vector<Parameter> list_parameters(const ModelSpec& spec, const Partition& part);
 
-// Builds the model and runs one step of the largest size on a device that only counts.
-ModelPlan plan_model(const OpenedModel& model, const StepLimits& limits);
+// Builds the model and runs one step of the largest size on a device that only counts. `device` is the one that the
+// weights are for.
+ModelPlan plan_model(const OpenedModel& model, const StepLimits& limits, const Backend& device);
 
 // Takes plan.workspace_bytes and at most plan.weights_bytes of the backend's memory. Errors are those of the device.
 Result<std::unique_ptr<Model>> load_model(const OpenedModel& model, const ModelPlan& plan, Backend& backend,

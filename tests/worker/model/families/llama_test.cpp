@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "tests/worker/model/families/reference_decoder.h"
-#include "tests/worker/model/safetensors_file.h"
+#include "tests/worker/model/weights/safetensors_file.h"
 #include "tests/worker/replica.h"
 
 namespace caudal {
@@ -36,7 +36,7 @@ TEST_P(Llama, AgreesWithFloat64ForAnyTensorParallelism) {
   const TemporaryDir dir;
   dir.write("config.json", GetParam().config);
   const ModelConfig config = load_model_spec(dir.path(), known_families()).value().config;
-  const std::unique_ptr<WeightSource> weights = dummy_weights(config);
+  const std::unique_ptr<Checkpoint> weights = dummy_checkpoint({});
   std::vector<TokenId> tokens;
   for (TokenId i = 0; i < 37; ++i) tokens.push_back((i * 31 + 7) % static_cast<TokenId>(config.vocab_size));
   const std::vector<ReferenceDecoder::Vector> expected = ReferenceDecoder(config, *weights).logits(tokens);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "worker/model/rope.h"
-#include "worker/model/weights.h"
+#include "worker/model/weights/weights.h"
 
 namespace caudal {
 
@@ -16,7 +16,8 @@ class ReferenceDecoder {
  public:
   using Vector = std::vector<double>;
 
-  ReferenceDecoder(const ModelConfig& config, const WeightSource& source) : config_(config), source_(source) {}
+  ReferenceDecoder(const ModelConfig& config, const Checkpoint& checkpoint)
+      : config_(config), checkpoint_(checkpoint) {}
   virtual ~ReferenceDecoder() = default;
 
   // Logits of every position: [tokens.size()][vocab_size].
@@ -41,7 +42,8 @@ class ReferenceDecoder {
   Vector load(const std::string& name, std::int64_t rows, std::int64_t columns = 0) const {
     const WeightPart part{name, rows, columns, {0, rows}, {0, columns == 0 ? 1 : columns}};
     std::vector<float> values(static_cast<std::size_t>(part.rows.count * part.columns.count));
-    source_.read(part, DType::kF32, reinterpret_cast<std::byte*>(values.data()));
+    const StoredPart stored = checkpoint_.read(part);
+    read_rows({&stored, 1}, 0, stored.rows, DType::kF32, reinterpret_cast<std::byte*>(values.data()));
     return {values.begin(), values.end()};
   }
   // Nothing where the model has no such vector.
@@ -156,7 +158,7 @@ class ReferenceDecoder {
   ModelConfig config_;
 
  private:
-  const WeightSource& source_;
+  const Checkpoint& checkpoint_;
 };
 
 }  // namespace caudal

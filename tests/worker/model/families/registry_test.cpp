@@ -11,7 +11,7 @@
 
 #include "kernels/factory/make_backend.h"
 #include "tests/worker/model/families/reference_decoder.h"
-#include "tests/worker/model/safetensors_file.h"
+#include "tests/worker/model/weights/safetensors_file.h"
 #include "tests/worker/replica.h"
 #include "tests/worker/toy_scheduler.h"
 #include "worker/model/blocks/attention.h"
@@ -131,7 +131,7 @@ class RegisteredFamily : public testing::Test {
 
 TEST_F(RegisteredFamily, IsServedWithAnyTensorParallelism) {
   const ModelConfig config = load_model_spec(dir_.path(), kTestFamilies).value().config;
-  const std::unique_ptr<WeightSource> weights = dummy_weights(config);
+  const std::unique_ptr<Checkpoint> weights = dummy_checkpoint({});
   std::vector<TokenId> tokens;
   for (TokenId i = 0; i < 43; ++i) tokens.push_back((i * 29 + 11) % 101);
   const auto expected = ParallelReference(config, *weights).logits(tokens);
@@ -149,7 +149,7 @@ TEST_F(RegisteredFamily, IsServedWithAnyTensorParallelism) {
 
 TEST_F(RegisteredFamily, DecodesTheMostLikelyTokens) {
   const ModelConfig config = load_model_spec(dir_.path(), kTestFamilies).value().config;
-  const std::unique_ptr<WeightSource> weights = dummy_weights(config);
+  const std::unique_ptr<Checkpoint> weights = dummy_checkpoint({});
   TestReplica replica(dir_.path(), 1, options_);
   ASSERT_TRUE(replica.valid());
   const std::vector<TokenId> prompt = {3, 14, 15, 92, 65, 35, 89, 79};
@@ -168,7 +168,7 @@ TEST_F(RegisteredFamily, HasAGroupForItsGlobalLayer) {
   const ModelChoice choice{dir_.path(), LoadFormat::kDummy, DTypeChoice::kF32, kTestFamilies};
   const OpenedModel model =
       std::move(open_model(load_model_spec(dir_.path(), kTestFamilies).value(), choice, 0, 1, *cpu)).value();
-  const ModelPlan plan = plan_model(model, {.max_tokens = 16, .max_rows = 8, .max_context = 128});
+  const ModelPlan plan = plan_model(model, {.max_tokens = 16, .max_rows = 8, .max_context = 128}, *cpu);
   EXPECT_EQ(plan.kv_groups, (std::vector<KvGroup>{{0, {2}}, {6, {0}}, {6, {1}}, {6, {3}}}));
 }
 

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/factory/make_backend.h"
-#include "tests/worker/model/safetensors_file.h"
+#include "tests/worker/model/weights/safetensors_file.h"
 #include "worker/batch/sequence_table.h"
 #include "worker/comm/local.h"
 #include "worker/model/families/registry.h"
@@ -36,16 +36,16 @@ class ModelPlans : public testing::Test {
 
 // Of a layer: 2 norms, 4 matmuls, rotation, attention in 3 launches, activation. Once: the embedding, the last norm,
 // rows, the head's matmul.
-TEST_F(ModelPlans, CountOps) { EXPECT_EQ(plan_model(open(0, 1), kLimits).num_ops, 11 * 3 + 4); }
+TEST_F(ModelPlans, CountOps) { EXPECT_EQ(plan_model(open(0, 1), kLimits, *cpu_).num_ops, 11 * 3 + 4); }
 
 // Ranks add 2 sums a layer, the embedding's sum, and the logits' parts gathered and set side by side.
 TEST_F(ModelPlans, CountMessagesBetweenRanks) {
-  EXPECT_EQ(plan_model(open(1, 2), kLimits).num_ops, 13 * 3 + 4 + 1 + 1 + 2);
-  EXPECT_EQ(plan_model(open(3, 4), kLimits).num_ops, 13 * 3 + 4 + 1 + 1 + 4);
+  EXPECT_EQ(plan_model(open(1, 2), kLimits, *cpu_).num_ops, 13 * 3 + 4 + 1 + 1 + 2);
+  EXPECT_EQ(plan_model(open(3, 4), kLimits, *cpu_).num_ops, 13 * 3 + 4 + 1 + 1 + 4);
 }
 
 TEST_F(ModelPlans, KnowTheShapesOfAStep) {
-  const ModelPlan whole = plan_model(open(0, 1, DTypeChoice::kBF16), kLimits);
+  const ModelPlan whole = plan_model(open(0, 1, DTypeChoice::kBF16), kLimits, *cpu_);
   EXPECT_EQ(whole.num_logits, 99);
   EXPECT_EQ(whole.row_in_bytes, 160U * 2) << "the MLP's inner values";
   EXPECT_EQ(whole.row_out_bytes, 320U * 2) << "gate and up; logits are 99 values in f32";
@@ -54,7 +54,7 @@ TEST_F(ModelPlans, KnowTheShapesOfAStep) {
   EXPECT_EQ(whole.heads.front().num_kv_heads, 4);
   EXPECT_EQ(whole.heads.front().head_dim, 16);
   EXPECT_EQ(whole.heads.front().dtype, DType::kBF16);
-  const ModelPlan half = plan_model(open(1, 2), kLimits);
+  const ModelPlan half = plan_model(open(1, 2), kLimits, *cpu_);
   EXPECT_EQ(half.num_logits, 100) << "two halves of 50";
   EXPECT_EQ(half.row_in_bytes, 96U * 4) << "hidden states, which are whole";
   EXPECT_EQ(half.row_out_bytes, 160U * 4);
@@ -63,35 +63,35 @@ TEST_F(ModelPlans, KnowTheShapesOfAStep) {
 
 TEST_F(ModelPlans, MakeOneStepSizeOfSeveralModels) {
   StepSizes sizes;
-  plan_model(open(0, 1), kLimits).widen(sizes);
+  plan_model(open(0, 1), kLimits, *cpu_).widen(sizes);
   EXPECT_EQ(sizes.vocab_size, 99);
   sizes.vocab_size = 1000;
   sizes.row_in_bytes = 1;
-  plan_model(open(0, 1), kLimits).widen(sizes);
+  plan_model(open(0, 1), kLimits, *cpu_).widen(sizes);
   EXPECT_EQ(sizes.vocab_size, 1000);
   EXPECT_EQ(sizes.row_in_bytes, 160U * 4);
   EXPECT_EQ(sizes.heads.size(), 2U);
 }
 
 TEST_F(ModelPlans, GroupLayersByTheirWindow) {
-  const ModelPlan plan = plan_model(open(0, 1), kLimits);
+  const ModelPlan plan = plan_model(open(0, 1), kLimits, *cpu_);
   EXPECT_EQ(plan.kv_groups, (std::vector<KvGroup>{{0, {0}}, {5, {1}}, {5, {2}}}));
 }
 
 // All that lives at a time, in pieces of 256 bytes: x and the residual stream, and the MLP's gate and up beside its
 // inner values. The table of the rotary embedding stays.
 TEST_F(ModelPlans, KnowTheWorkspace) {
-  const ModelPlan plan = plan_model(open(0, 1), kLimits);
+  const ModelPlan plan = plan_model(open(0, 1), kLimits, *cpu_);
   EXPECT_EQ(plan.temporary_bytes, 40U * 4 * (96 + 96 + 320 + 160));
   EXPECT_EQ(plan.workspace_bytes, plan.temporary_bytes + 64 * 16 * 4);
   // With many rows of logits those are more: x, the rows, and their logits.
   const StepLimits rows{.max_tokens = 40, .max_rows = 400, .max_context = 64};
   const std::size_t logits_bytes = (400U * 99 * 4 + 255) / 256 * 256;
-  EXPECT_EQ(plan_model(open(0, 1), rows).temporary_bytes, 40U * 4 * 96 + 400 * 4 * 96 + logits_bytes);
+  EXPECT_EQ(plan_model(open(0, 1), rows, *cpu_).temporary_bytes, 40U * 4 * 96 + 400 * 4 * 96 + logits_bytes);
 }
 
 TEST_F(ModelPlans, NameEveryParameter) {
-  const ModelPlan plan = plan_model(open(0, 1), kLimits);
+  const ModelPlan plan = plan_model(open(0, 1), kLimits, *cpu_);
   std::vector<std::string> names;
   for (const WeightPart* part : all_parts(plan.parameters)) names.push_back(part->name);
   EXPECT_EQ(names.size(), 3U + 3 * 12);  // of a layer: 2 norms, q k v with biases, o, gate, up, down
@@ -121,7 +121,7 @@ void compute_largest_step(const OpenedModel& model, ModelPlan plan, Backend& bac
 
 TEST_F(ModelPlans, AreExactlyWhatTheLargestStepTakes) {
   const OpenedModel model = open(0, 1);
-  const ModelPlan plan = plan_model(model, kLimits);
+  const ModelPlan plan = plan_model(model, kLimits, *cpu_);
   compute_largest_step(model, plan, *cpu_, 0);
   EXPECT_DEATH(compute_largest_step(model, plan, *cpu_, 1), "more workspace than planned");
 }

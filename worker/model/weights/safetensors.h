@@ -14,21 +14,17 @@
 #include <vector>
 
 #include "common/result.h"
-#include "kernels/tensor.h"
 
 namespace caudal {
 
 // One tensor as stored. `data` points into the mapping and may be unaligned.
 struct StoredTensor {
-  std::string stored_dtype;  // as the file says it: "BF16"
+  std::string format;  // as the file says it: "BF16"
   std::vector<std::int64_t> shape;
   std::span<const std::byte> data;
 };
 
 using StoredTensors = std::map<std::string, StoredTensor, std::less<>>;
-
-// "F32", "BF16", "F16"; empty for what weights are not made of.
-std::optional<DType> weight_dtype(std::string_view stored_dtype);
 
 // Checks a whole file image. `file_name` is for messages. The tensors point into `image`.
 Result<StoredTensors> parse_safetensors(std::span<const std::byte> image, const std::string& file_name);

@@ -1,7 +1,8 @@
-#include "worker/model/checkpoint.h"
+#include "worker/model/weights/safetensors_checkpoint.h"
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
@@ -47,11 +48,11 @@ Result<std::map<std::string, std::string>> read_index(const std::filesystem::pat
 
 }  // namespace
 
-Result<Checkpoint> Checkpoint::open(const std::filesystem::path& model_dir) {
-  Checkpoint checkpoint;
+Result<std::unique_ptr<SafetensorsCheckpoint>> SafetensorsCheckpoint::open(const std::filesystem::path& model_dir) {
+  auto checkpoint = std::make_unique<SafetensorsCheckpoint>();
   std::error_code ignored;
   if (std::filesystem::exists(model_dir / kSingleFile, ignored)) {
-    if (Result<void> added = checkpoint.add(model_dir / kSingleFile); !added) return added.error();
+    if (Result<void> added = checkpoint->add(model_dir / kSingleFile); !added) return added.error();
     return checkpoint;
   }
   if (!std::filesystem::exists(model_dir / kIndexFile, ignored)) {
@@ -65,18 +66,19 @@ Result<Checkpoint> Checkpoint::open(const std::filesystem::path& model_dir) {
   for (const std::string& file : file_names) {
     if (!std::filesystem::exists(model_dir / file, ignored))
       return refuse_index(fmt::format("names {}, which is not in the model directory", file));
-    if (Result<void> added = checkpoint.add(model_dir / file); !added) return added.error();
+    if (Result<void> added = checkpoint->add(model_dir / file); !added) return added.error();
   }
   for (const auto& [tensor, file] : places.value())
-    if (checkpoint.find(tensor) == nullptr)
+    if (!checkpoint->infos_.contains(tensor))
       return refuse_index(fmt::format("tensor \"{}\" is not in {}", tensor, file));
   return checkpoint;
 }
 
-Result<void> Checkpoint::add(const std::filesystem::path& path) {
+Result<void> SafetensorsCheckpoint::add(const std::filesystem::path& path) {
   Result<SafetensorsFile> file = SafetensorsFile::open(path);
   if (!file) return file.error();
   for (const auto& [name, tensor] : file.value().tensors()) {
+    infos_.emplace(name, TensorInfo{tensor.format, tensor.shape});
     if (!tensors_.emplace(name, &tensor).second) {
       const std::string file_name = path.filename().string();
       return Error{fmt::format("{}: tensor \"{}\" is in another file too", file_name, name), file_name};
@@ -86,15 +88,15 @@ Result<void> Checkpoint::add(const std::filesystem::path& path) {
   return {};
 }
 
-const StoredTensor* Checkpoint::find(std::string_view name) const {
-  const auto found = tensors_.find(name);
-  return found == tensors_.end() ? nullptr : found->second;
-}
-
-std::vector<std::string> Checkpoint::names() const {
-  std::vector<std::string> names;
-  for (const auto& [name, tensor] : tensors_) names.push_back(name);
-  return names;
+StoredPart SafetensorsCheckpoint::read(const WeightPart& part) const {
+  const StoredTensor& tensor = *tensors_.find(part.name)->second;
+  const StoredFormat format = *find_format(tensor.format);
+  const std::int64_t total_columns = std::max<std::int64_t>(part.total_columns, 1);
+  StoredPart out = stored_part(part, format);
+  out.row_bytes = stored_bytes(format, total_columns);
+  out.data = tensor.data.data() + static_cast<std::size_t>(part.rows.begin) * out.row_bytes +
+             stored_bytes(format, part.columns.begin);
+  return out;
 }
 
 }  // namespace caudal

@@ -1,5 +1,5 @@
-// Where weights come from (a checkpoint, or a hash for benchmarks), and the loader that turns a Parameter
-// into device memory. Only used at start, by the step thread.
+// What of a checkpoint a model takes: whether it fits, in which dtype to compute, how much memory it needs, and the
+// loader that turns a Parameter into device memory. Used at start, by the step thread.
 #pragma once
 
 #include <memory>
@@ -8,35 +8,26 @@
 
 #include "common/result.h"
 #include "kernels/backend.h"
-#include "worker/model/checkpoint.h"
 #include "worker/model/model_config.h"
 #include "worker/model/parameter_loader.h"
+#include "worker/model/weights/checkpoint.h"
 
 namespace caudal {
 
-enum class LoadFormat { kSafetensors, kDummy };
+enum class LoadFormat { kSafetensors, kDummy };  // real weights, or dummy_checkpoint()
 enum class DTypeChoice { kAuto, kBF16, kF16, kF32 };
 
-// Host values of parts of parameters.
-class WeightSource {
- public:
-  virtual ~WeightSource() = default;
+// Checks all parts against the checkpoint and lists at once what is missing, left over, of another shape, or stored in
+// a format that the backend does not take.
+Result<void> check_weights(const Checkpoint& checkpoint, const ModelConfig& config,
+                           std::span<const Parameter> parameters, const Backend& backend);
 
-  // The one dtype of all stored weights; nothing when they differ.
-  virtual std::optional<DType> stored_dtype() const = 0;
+// The one dtype of all stored values; nothing when they differ.
+std::optional<DType> stored_dtype(const Checkpoint& checkpoint, std::span<const Parameter> parameters);
 
-  // The part's [rows.count, columns.count] elements, converted to `dtype`, to `out`. The part must have
-  // passed the check of open_weights.
-  virtual void read(const WeightPart& part, DType dtype, std::byte* out) const = 0;
-};
-
-// Checks all parts against the checkpoint and lists at once what is missing, left over, or of another shape.
-Result<std::unique_ptr<WeightSource>> open_weights(const std::filesystem::path& model_dir, const ModelConfig& config,
-                                                   std::span<const Parameter> parameters);
-
-// Values from a hash of name and place: uniform with standard deviation 0.02, norms 1. The same model for
-// every partition and every start.
-std::unique_ptr<WeightSource> dummy_weights(const ModelConfig& config);
+// Device memory for these parameters, to compute in `dtype`: an upper bound.
+std::size_t weights_bytes(const Backend& backend, const Checkpoint& checkpoint, std::span<const Parameter> parameters,
+                          DType dtype);
 
 // The dtype to compute in. Auto takes the stored one when the backend computes in it; else, and for mixed
 // weights, it takes an explicit choice, since any answer changes what the user has.
@@ -44,8 +35,8 @@ Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored, cons
 
 class WeightLoader final : public ParameterLoader {
  public:
-  WeightLoader(Backend& backend, const WeightSource& source, DType dtype)
-      : backend_(backend), source_(source), dtype_(dtype) {}
+  WeightLoader(Backend& backend, const Checkpoint& checkpoint, DType dtype)
+      : backend_(backend), checkpoint_(checkpoint), dtype_(dtype) {}
 
   Weight matrix(const Parameter& parameter) override;
   Weight vector(const Parameter& parameter) override;
@@ -61,7 +52,7 @@ class WeightLoader final : public ParameterLoader {
   Weight load(const Parameter& parameter);
 
   Backend& backend_;
-  const WeightSource& source_;
+  const Checkpoint& checkpoint_;
   DType dtype_;
   std::vector<std::byte> host_;  // one parameter before it goes to the device
   std::size_t loaded_bytes_ = 0;

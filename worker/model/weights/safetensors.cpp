@@ -1,4 +1,4 @@
-#include "worker/model/safetensors.h"
+#include "worker/model/weights/safetensors.h"
 
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -18,8 +18,8 @@
 namespace caudal {
 namespace {
 
-constexpr std::uint64_t kMostHeaderBytes = 100'000'000;  // the format's own limit
-constexpr std::size_t kMostRank = 8;
+constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
+constexpr std::size_t kMaxRank = 8;
 
 struct StoredDType {
   std::string_view name;
@@ -47,11 +47,11 @@ std::int64_t natural(const boost::json::value& value) {
 const char* parse_shape(const boost::json::object& entry, StoredTensor& tensor, std::uint64_t& bytes) {
   const boost::json::value* dtype = entry.if_contains("dtype");
   if (dtype == nullptr || !dtype->is_string()) return "has no dtype";
-  tensor.stored_dtype = std::string(dtype->get_string());
-  bytes = stored_bytes(tensor.stored_dtype);
+  tensor.format = std::string(dtype->get_string());
+  bytes = stored_bytes(tensor.format);
   if (bytes == 0) return "has an unknown dtype";
   const boost::json::value* shape = entry.if_contains("shape");
-  if (shape == nullptr || !shape->is_array() || shape->get_array().size() > kMostRank) return "has no proper shape";
+  if (shape == nullptr || !shape->is_array() || shape->get_array().size() > kMaxRank) return "has no proper shape";
   for (const boost::json::value& dim : shape->get_array()) {
     const std::int64_t n = natural(dim);
     if (n < 0) return "has no proper shape";
@@ -103,20 +103,13 @@ std::uint64_t little_endian_u64(const std::byte* bytes) {
 
 }  // namespace
 
-std::optional<DType> weight_dtype(std::string_view stored_dtype) {
-  if (stored_dtype == "F32") return DType::kF32;
-  if (stored_dtype == "BF16") return DType::kBF16;
-  if (stored_dtype == "F16") return DType::kF16;
-  return std::nullopt;
-}
-
 Result<StoredTensors> parse_safetensors(std::span<const std::byte> image, const std::string& file_name) {
   const auto refuse = [&](const std::string& what) { return Error{fmt::format("{}: {}", file_name, what), file_name}; };
   if (image.size() < 8) return refuse("is too short to be a safetensors file");
   const std::uint64_t header_bytes = little_endian_u64(image.data());
   if (header_bytes > image.size() - 8)
     return refuse(fmt::format("its header, of {} bytes, ends past the end of the file", header_bytes));
-  if (header_bytes > kMostHeaderBytes) return refuse("its header is longer than 100 MB");
+  if (header_bytes > kMaxHeaderBytes) return refuse("its header is longer than 100 MB");
   const std::string_view text(reinterpret_cast<const char*>(image.data()) + 8, header_bytes);
   const std::span<const std::byte> data = image.subspan(8 + header_bytes);
 

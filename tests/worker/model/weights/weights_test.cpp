@@ -1,5 +1,5 @@
 // Shards cut from a checkpoint put together again are the checkpoint; misfits are listed at once.
-#include "worker/model/weights.h"
+#include "worker/model/weights/weights.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 
 #include "kernels/factory/make_backend.h"
 #include "tests/worker/model/llama_parameters.h"
-#include "tests/worker/model/safetensors_file.h"
+#include "tests/worker/model/weights/safetensors_file.h"
 
 namespace caudal {
 namespace {
@@ -42,14 +42,23 @@ std::map<std::string, TestTensor> matching_tensors(const ModelConfig& config) {
   return tensors;
 }
 
-std::unique_ptr<WeightSource> open(const TemporaryDir& dir, const ModelConfig& config, int rank, int size) {
-  const std::vector<Parameter> all = llama_parameters(config, rank, size);
-  return std::move(open_weights(dir.path(), config, all)).value();
+std::unique_ptr<Backend> cpu() { return std::move(make_backend({.num_threads = 1, .max_isa = ""})).value(); }
+
+// That fits the model.
+std::unique_ptr<Checkpoint> open(const TemporaryDir& dir, const ModelConfig& config, int rank, int size) {
+  std::unique_ptr<Checkpoint> checkpoint = std::move(open_checkpoint(dir.path())).value();
+  CHECK(check_weights(*checkpoint, config, llama_parameters(config, rank, size), *cpu()).ok());
+  return checkpoint;
 }
 
-std::vector<float> read(const WeightSource& source, const WeightPart& part) {
+std::optional<DType> dtype_in(const TemporaryDir& dir, const ModelConfig& config) {
+  return stored_dtype(*open(dir, config, 0, 1), llama_parameters(config, 0, 1));
+}
+
+std::vector<float> read(const Checkpoint& checkpoint, const WeightPart& part) {
   std::vector<float> values(static_cast<std::size_t>(part.rows.count * part.columns.count), -1.0F);
-  source.read(part, DType::kF32, reinterpret_cast<std::byte*>(values.data()));
+  const StoredPart stored = checkpoint.read(part);
+  read_rows({&stored, 1}, 0, stored.rows, DType::kF32, reinterpret_cast<std::byte*>(values.data()));
   return values;
 }
 
@@ -60,7 +69,7 @@ TEST(Weights, PartsHoldTheirElementsAndZerosBeyond) {
   for (int size : {1, 2, 4}) {
     for (int rank = 0; rank < size; ++rank) {
       const std::vector<Parameter> all = llama_parameters(config, rank, size);
-      const std::unique_ptr<WeightSource> source = open(dir, config, rank, size);
+      const std::unique_ptr<Checkpoint> source = open(dir, config, rank, size);
       for (const WeightPart* part : all_parts(all)) {
         const std::vector<float> values = read(*source, *part);
         const std::int64_t total_columns = std::max<std::int64_t>(part->total_columns, 1);
@@ -89,9 +98,9 @@ TEST(Weights, MissingWrongAndLeftOverAreListedAtOnce) {
   const TemporaryDir dir;
   dir.write("model.safetensors", safetensors_image(tensors));
   const std::vector<Parameter> all = llama_parameters(config, 0, 1);
-  const Result<std::unique_ptr<WeightSource>> source = open_weights(dir.path(), config, all);
-  ASSERT_FALSE(source.ok());
-  const std::string& message = source.error().message;
+  const Result<void> fits = check_weights(*open_checkpoint(dir.path()).value(), config, all, *cpu());
+  ASSERT_FALSE(fits.ok());
+  const std::string& message = fits.error().message;
   EXPECT_THAT(message, HasSubstr("Missing tensors: model.layers.0.mlp.up_proj.weight, model.norm.weight."));
   EXPECT_THAT(message, HasSubstr("model.embed_tokens.weight (is [2, 3], must be [11, 6])"));
   EXPECT_THAT(message, HasSubstr("lm_head.weight (is I32; may be BF16, F16, F32)"));
@@ -104,23 +113,23 @@ TEST(Weights, StoredDTypeOnlyWhenAllAgree) {
   std::map<std::string, TestTensor> tensors = matching_tensors(config);
   const TemporaryDir same, mixed;
   same.write("model.safetensors", safetensors_image(tensors));
-  EXPECT_EQ(open(same, config, 0, 1)->stored_dtype(), DType::kF32);
+  EXPECT_EQ(dtype_in(same, config), DType::kF32);
   TestTensor& norm = tensors["model.norm.weight"];
   norm.dtype = "BF16";
   norm.data.resize(norm.data.size() / 2);
   mixed.write("model.safetensors", safetensors_image(tensors));
-  EXPECT_FALSE(open(mixed, config, 0, 1)->stored_dtype().has_value());
+  EXPECT_FALSE(dtype_in(mixed, config).has_value());
 }
 
 TEST(Weights, NoSilentChangeOfPrecision) {
-  const std::unique_ptr<Backend> cpu = std::move(make_backend({.num_threads = 1, .max_isa = ""})).value();
-  EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, DType::kBF16, *cpu).value(), DType::kBF16);
-  EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, DType::kF32, *cpu).value(), DType::kF32);
-  EXPECT_EQ(choose_dtype(DTypeChoice::kF32, DType::kF16, *cpu).value(), DType::kF32);
-  EXPECT_EQ(choose_dtype(DTypeChoice::kBF16, DType::kF16, *cpu).value(), DType::kBF16);
-  EXPECT_EQ(choose_dtype(DTypeChoice::kF16, DType::kF16, *cpu).error().field, "dtype");
+  const std::unique_ptr<Backend> backend = cpu();
+  EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, DType::kBF16, *backend).value(), DType::kBF16);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, DType::kF32, *backend).value(), DType::kF32);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kF32, DType::kF16, *backend).value(), DType::kF32);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kBF16, DType::kF16, *backend).value(), DType::kBF16);
+  EXPECT_EQ(choose_dtype(DTypeChoice::kF16, DType::kF16, *backend).error().field, "dtype");
   for (std::optional<DType> stored : {std::optional(DType::kF16), std::optional<DType>()}) {
-    const Result<DType> automatic = choose_dtype(DTypeChoice::kAuto, stored, *cpu);
+    const Result<DType> automatic = choose_dtype(DTypeChoice::kAuto, stored, *backend);
     ASSERT_FALSE(automatic.ok());
     EXPECT_EQ(automatic.error().field, "dtype");
     EXPECT_THAT(automatic.error().message, HasSubstr("--dtype f32"));
@@ -129,7 +138,7 @@ TEST(Weights, NoSilentChangeOfPrecision) {
 
 TEST(Weights, DummyIsTheSameModelForEveryPartition) {
   const ModelConfig config = tiny_config();
-  const std::unique_ptr<WeightSource> source = dummy_weights(config);
+  const std::unique_ptr<Checkpoint> source = dummy_checkpoint(llama_parameters(config, 0, 1));
   const auto head = [&](int rank, int size) {
     return find_parameter(llama_parameters(config, rank, size), "lm_head.weight").parts.front();
   };

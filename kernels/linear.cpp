@@ -1,0 +1,60 @@
+#include "kernels/linear.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "kernels/half_float.h"
+
+namespace caudal {
+namespace {
+
+// `columns` values of one row from its first block on.
+void read_values(const FormatInfo& format, const std::byte* blocks, std::size_t columns, DType dtype, std::byte* out) {
+  if (format.dtype) return convert(*format.dtype, blocks, columns, dtype, out);
+  constexpr std::size_t kAtOnce = 1024;
+  std::array<float, kAtOnce> wide;
+  const auto block_values = static_cast<std::size_t>(format.block_values);
+  const std::size_t step = kAtOnce / block_values * block_values;
+  for (std::size_t begin = 0; begin < columns; begin += step) {
+    const std::size_t count = std::min(step, columns - begin);
+    const std::size_t num_blocks = (count + block_values - 1) / block_values;
+    format.widen(blocks + begin / block_values * format.block_bytes, num_blocks * block_values, wide.data());
+    narrow(dtype, wide.data(), count, out + begin * dtype_bytes(dtype));
+  }
+}
+
+void read_row(const StoredPart& part, std::int64_t row, DType dtype, std::byte* out) {
+  const std::size_t bytes = static_cast<std::size_t>(part.columns) * dtype_bytes(dtype);
+  const auto stored = static_cast<std::size_t>(row < part.stored_rows ? part.stored_columns : 0);
+  const std::byte* blocks = part.data + static_cast<std::size_t>(row) * part.row_bytes;
+  if (stored > 0) read_values(info_of(part.format), blocks, stored, dtype, out);
+  std::memset(out + stored * dtype_bytes(dtype), 0, bytes - stored * dtype_bytes(dtype));
+}
+
+}  // namespace
+
+std::int64_t total_rows(std::span<const StoredPart> parts) {
+  std::int64_t rows = 0;
+  for (const StoredPart& part : parts) rows += part.rows;
+  return rows;
+}
+
+void read_rows(std::span<const StoredPart> parts, std::int64_t first, std::int64_t count, DType dtype, std::byte* out) {
+  CHECK(first >= 0 && count >= 0 && first + count <= total_rows(parts));
+  for (const StoredPart& part : parts) {
+    const std::int64_t begin = std::max<std::int64_t>(first, 0), end = std::min(first + count, part.rows);
+    for (std::int64_t row = begin; row < end; ++row) {
+      read_row(part, row, dtype, out);
+      out += static_cast<std::size_t>(part.columns) * dtype_bytes(dtype);
+    }
+    first -= part.rows;
+  }
+}
+
+StoredFormat packed_format(std::span<const StoredFormat> parts, DType dtype) {
+  const auto differs = [&](StoredFormat format) { return format != parts.front(); };
+  return parts.empty() || std::ranges::any_of(parts, differs) ? plain_format(dtype) : parts.front();
+}
+
+}  // namespace caudal

@@ -1,0 +1,47 @@
+// Checkpoint: the stored weights of a model as a set of named tensors, whatever the files. It lives while weights load,
+// on the step thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "kernels/linear.h"
+#include "worker/model/parameters.h"
+
+namespace caudal {
+
+struct TensorInfo {
+  std::string format;  // as the checkpoint names it: "BF16"; find_format() knows those that weights may have
+  std::vector<std::int64_t> shape;
+};
+using TensorInfos = std::map<std::string, TensorInfo, std::less<>>;
+
+class Checkpoint {
+ public:
+  virtual ~Checkpoint() = default;
+
+  virtual const TensorInfos& tensors() const = 0;
+
+  // What a rank takes of a tensor, as it is stored. `part` has passed check_weights(). The result may point into the
+  // checkpoint.
+  virtual StoredPart read(const WeightPart& part) const = 0;
+};
+
+// `part` without its data.
+StoredPart stored_part(const WeightPart& part, StoredFormat format);
+
+// The checkpoint in a model's directory: safetensors files. Errors name the file.
+Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::filesystem::path& model_dir);
+
+// A checkpoint of f32 with the tensors of these parameters. Values come from a hash of name and index: uniform with
+// standard deviation 0.02, norms 1. So it is the same model for every partition and every start.
+std::unique_ptr<Checkpoint> dummy_checkpoint(std::span<const Parameter> parameters);
+
+}  // namespace caudal

@@ -1,0 +1,183 @@
+#include "worker/model/weights/weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+namespace caudal {
+namespace {
+
+// What is wrong with a checkpoint, by kind; each list is shown in full.
+struct Mismatch {
+  std::set<std::string> missing, wrong, left_over;
+
+  std::optional<Error> error() const {
+    if (missing.empty() && wrong.empty() && left_over.empty()) return std::nullopt;
+    std::string message = "the checkpoint does not fit config.json.";
+    if (!missing.empty()) message += fmt::format(" Missing tensors: {}.", fmt::join(missing, ", "));
+    if (!wrong.empty()) message += fmt::format(" Wrong tensors: {}.", fmt::join(wrong, ", "));
+    if (!left_over.empty()) message += fmt::format(" Tensors nothing reads: {}.", fmt::join(left_over, ", "));
+    return Error{message, "model.safetensors"};
+  }
+};
+
+std::string names_of_formats(const Backend& backend) {
+  std::vector<std::string_view> names;
+  for (const StoredFormat format : all_formats())
+    if (backend.takes(format)) names.push_back(info_of(format).name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// A cut must not go through a block.
+bool cuts_between_blocks(const WeightPart& part, StoredFormat format) {
+  const std::int64_t block = info_of(format).block_values, end = part.columns.begin + part.columns.count;
+  return part.columns.begin % block == 0 && (end % block == 0 || end >= part.total_columns);
+}
+
+void check_part(const WeightPart& part, const Checkpoint& checkpoint, const Backend& backend, Mismatch& mismatch) {
+  const auto found = checkpoint.tensors().find(part.name);
+  if (found == checkpoint.tensors().end()) {
+    mismatch.missing.insert(part.name);
+    return;
+  }
+  const TensorInfo& tensor = found->second;
+  const std::optional<StoredFormat> format = find_format(tensor.format);
+  if (!format || !backend.takes(*format)) {
+    mismatch.wrong.insert(fmt::format("{} (is {}; may be {})", part.name, tensor.format, names_of_formats(backend)));
+  } else if (tensor.shape != part.stored_shape()) {
+    mismatch.wrong.insert(fmt::format("{} (is [{}], must be [{}])", part.name, fmt::join(tensor.shape, ", "),
+                                      fmt::join(part.stored_shape(), ", ")));
+  } else if (!cuts_between_blocks(part, *format)) {
+    mismatch.wrong.insert(fmt::format("{} (is {}, whose blocks of {} values cannot be divided among so many ranks)",
+                                      part.name, tensor.format, info_of(*format).block_values));
+  }
+}
+
+StoredFormat format_of(const WeightPart& part, const Checkpoint& checkpoint) {
+  return *find_format(checkpoint.tensors().find(part.name)->second.format);
+}
+
+std::vector<StoredPart> read_parts(const Parameter& parameter, const Checkpoint& checkpoint) {
+  std::vector<StoredPart> parts;
+  for (const WeightPart& part : parameter.parts) parts.push_back(checkpoint.read(part));
+  return parts;
+}
+
+}  // namespace
+
+Result<void> check_weights(const Checkpoint& checkpoint, const ModelConfig& config,
+                           std::span<const Parameter> parameters, const Backend& backend) {
+  Mismatch mismatch;
+  std::set<std::string_view> known;
+  for (const WeightPart* part : all_parts(parameters)) {
+    known.insert(part->name);
+    check_part(*part, checkpoint, backend, mismatch);
+  }
+  for (const auto& [name, tensor] : checkpoint.tensors())
+    if (!known.contains(name) && !is_redundant(config, name)) mismatch.left_over.insert(name);
+  if (std::optional<Error> error = mismatch.error()) return *error;
+  return {};
+}
+
+std::optional<DType> stored_dtype(const Checkpoint& checkpoint, std::span<const Parameter> parameters) {
+  std::optional<DType> common;
+  for (const WeightPart* part : all_parts(parameters)) {
+    const std::optional<DType> dtype = info_of(format_of(*part, checkpoint)).dtype;
+    if (!dtype || (common && dtype != common)) return std::nullopt;
+    common = dtype;
+  }
+  return common;
+}
+
+std::size_t weights_bytes(const Backend& backend, const Checkpoint& checkpoint, std::span<const Parameter> parameters,
+                          DType dtype) {
+  const std::size_t unit = backend.traits().allocation_unit;
+  std::size_t bytes = 0;
+  for (const Parameter& parameter : parameters) {
+    if (!parameter.held()) continue;
+    std::vector<StoredFormat> formats;
+    for (const WeightPart& part : parameter.parts) formats.push_back(format_of(part, checkpoint));
+    const auto values = static_cast<std::size_t>(parameter.rows() * parameter.columns());
+    const std::size_t plain = (values * dtype_bytes(dtype) + unit - 1) / unit * unit;
+    const std::size_t packed = backend.packed_bytes({.format = packed_format(formats, dtype),
+                                                     .dtype = dtype,
+                                                     .out_features = parameter.rows(),
+                                                     .in_features = parameter.columns()});
+    bytes += parameter.columns() > 1 ? std::max(plain, packed) : plain;
+  }
+  return bytes;
+}
+
+Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored, const Backend& backend) {
+  if (choice == DTypeChoice::kBF16) return DType::kBF16;
+  if (choice == DTypeChoice::kF32) return DType::kF32;
+  if (choice == DTypeChoice::kF16) {
+    if (backend.computes_in(DType::kF16)) return DType::kF16;
+    return Error{"this device does not compute in f16; choose --dtype f32 (exact) or --dtype bf16 (rounds)", "dtype"};
+  }
+  if (stored && backend.computes_in(*stored)) return *stored;
+  const char* what = stored == DType::kF16 ? "f16, in which this backend does not compute" : "of no single dtype";
+  return Error{fmt::format("weights are {}; choose --dtype f32 (exact) or --dtype bf16 (rounds)", what), "dtype"};
+}
+
+Weight WeightLoader::load(const Parameter& parameter) {
+  Weight weight;
+  if (error_ || !parameter.held()) return weight;
+  const std::int64_t rows = parameter.rows(), columns = parameter.columns();
+  host_.resize(static_cast<std::size_t>(rows * columns) * dtype_bytes(dtype_));
+  read_rows(read_parts(parameter, checkpoint_), 0, rows, dtype_, host_.data());
+  Result<Buffer> buffer = backend_.allocate(host_.size());
+  if (!buffer) {
+    error_ = buffer.error();
+    return weight;
+  }
+  weight.buffer = std::move(buffer).value();
+  weight.tensor = weight.buffer.tensor(dtype_, {rows, columns});
+  backend_.copy_to_device(host_.data(), weight.tensor);
+  backend_.synchronize();  // host_ is filled anew by the next parameter
+  return weight;
+}
+
+Weight WeightLoader::matrix(const Parameter& parameter) {
+  Weight weight = load(parameter);
+  loaded_bytes_ += weight.buffer.bytes();
+  return weight;
+}
+
+Weight WeightLoader::vector(const Parameter& parameter) {
+  Weight weight = matrix(parameter);
+  if (!weight.tensor.empty()) weight.tensor = weight.tensor.reshaped({weight.tensor.dim(0)});
+  return weight;
+}
+
+Weight WeightLoader::table(std::initializer_list<std::int64_t> shape,
+                           const std::function<std::vector<float>()>& values) {
+  Weight table;
+  if (error_) return table;
+  Result<Buffer> buffer = backend_.allocate(Tensor(nullptr, DType::kF32, shape).bytes());
+  if (!buffer) {
+    error_ = buffer.error();
+    return table;
+  }
+  table.buffer = std::move(buffer).value();
+  table.tensor = table.buffer.tensor(DType::kF32, shape);
+  const std::vector<float> host = values();
+  CHECK(std::ssize(host) == table.tensor.elements());
+  backend_.copy_to_device(host.data(), table.tensor);
+  return table;
+}
+
+std::unique_ptr<Linear> WeightLoader::linear(const Parameter& weight, const Parameter& bias) {
+  if (error_) return nullptr;
+  Result<std::unique_ptr<Linear>> packed = backend_.pack_linear(
+      {.weight = read_parts(weight, checkpoint_), .bias = read_parts(bias, checkpoint_), .dtype = dtype_});
+  if (!packed) {
+    error_ = packed.error();
+    return nullptr;
+  }
+  loaded_bytes_ += packed.value()->bytes();
+  return std::move(packed).value();
+}
+
+}  // namespace caudal
