@@ -14,7 +14,10 @@
 namespace caudal {
 
 using TokenId = std::int32_t;
-using BlockId = std::int32_t;     // index into a replica's KV pool; the same on all ranks
+// Index into a replica's KV pool; the same on all ranks. A model's layers form KV groups with equal windows, which take
+// their blocks from the one pool. Block tables have the same number of blocks for each group: with G groups,
+// blocks[i * G + g] holds tokens [16 i, 16 i + 16) in the layers of group g.
+using BlockId = std::int32_t;
 using SlotId = std::int32_t;      // index into a worker's sequence table, 0 .. max_num_sequences - 1
 using RequestId = std::uint64_t;  // unique within one start of a coordinator
 using SequenceId = std::uint64_t;
@@ -23,6 +26,7 @@ using StepId = std::uint64_t;  // rises by one per plan of a replica epoch, from
 using Epoch = std::uint64_t;   // issued by the coordinator when a replica joins; never reused
 
 inline constexpr int kMaxDraftTokens = 8;  // guesses for one sequence in one step, at the most
+inline constexpr int kMaxKvGroups = 256;   // of a model
 inline constexpr int kMaxCandidates = 64;  // next tokens of a beam that a worker tells, at the most
 
 // How the next token of a sequence is chosen. Ranges are checked in coordinator/gateway/limits.
@@ -79,7 +83,7 @@ struct NewSequence {
   std::vector<TokenId> tokens;         // prompt, then what was generated before
   std::int32_t num_prompt_tokens = 0;  // tokens[0, num_prompt_tokens) is the prompt
   std::int32_t num_computed = 0;       // tokens whose KV is already in `blocks` (cached prefix)
-  std::vector<BlockId> blocks;         // the block table so far: block i holds tokens [16 i, 16 i + 16)
+  std::vector<BlockId> blocks;         // the block table so far: see BlockId
   SamplingParams sampling;
   StopParams stop;
   SpeculativeMode speculative = SpeculativeMode::kOff;
@@ -157,12 +161,16 @@ struct ReplicaInfo {
   std::int32_t max_context_tokens = 0;   // longest prompt + output
   std::int32_t vocab_size = 0;
   std::int32_t tensor_parallel_size = 1;
-  std::int32_t attention_window = 0;  // a query at p reads no key up to p - window in any layer; 0: it reads all
+  // By KV group, at least one, the first sees the furthest: a query at p reads no key up to p - window in the group's
+  // layers. 0: it reads all.
+  std::vector<std::int32_t> kv_windows{0};
   std::string model_digest;           // of the model's config: a replica of another model is refused
   std::int32_t max_draft_tokens = 0;  // per sequence and step; 0 = does not speculate
   bool has_draft_model = false;
   std::int32_t num_host_blocks = 0;  // in host memory, for the KV of preempted sequences
   std::int64_t swap_block_ns = 0;    // measured: one block to the host pool and back; 0 = not
+
+  std::int32_t num_kv_groups() const { return static_cast<std::int32_t>(kv_windows.size()); }
 };
 
 }  // namespace caudal

@@ -37,7 +37,7 @@ void to_proto(const ReplicaInfo& info, control::ReplicaInfo* out) {
   out->set_max_context_tokens(info.max_context_tokens);
   out->set_vocab_size(info.vocab_size);
   out->set_tensor_parallel_size(info.tensor_parallel_size);
-  out->set_attention_window(info.attention_window);
+  fill(out->mutable_kv_windows(), info.kv_windows);
   out->set_model_digest(info.model_digest);
   out->set_max_draft_tokens(info.max_draft_tokens);
   out->set_has_draft_model(info.has_draft_model);
@@ -52,7 +52,7 @@ ReplicaInfo from_proto(const control::ReplicaInfo& in) {
           .max_context_tokens = in.max_context_tokens(),
           .vocab_size = in.vocab_size(),
           .tensor_parallel_size = in.tensor_parallel_size(),
-          .attention_window = in.attention_window(),
+          .kv_windows = take<std::int32_t>(in.kv_windows()),
           .model_digest = in.model_digest(),
           .max_draft_tokens = in.max_draft_tokens(),
           .has_draft_model = in.has_draft_model(),
@@ -333,7 +333,8 @@ Result<void> check(const Register& message) {
       message.rank >= message.tensor_parallel_size) {
     return Error{"rank outside the group", "rank"};
   }
-  if (info.attention_window < 0) return Error{"negative", "info.attention_window"};
+  if (info.kv_windows.empty() || info.kv_windows.size() > kMaxKvGroups || !all_non_negative(info.kv_windows))
+    return Error{"none, too many, or a negative one", "info.kv_windows"};
   if (info.num_blocks < 1 || info.max_num_sequences < 1 || info.max_tokens_per_step < 1 ||
       info.max_context_tokens < 1 || info.vocab_size < 1 || info.max_draft_tokens < 0 || info.num_host_blocks < 0 ||
       info.swap_block_ns < 0) {

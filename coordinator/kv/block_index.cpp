@@ -7,14 +7,21 @@
 
 namespace caudal {
 
+namespace {
+
+// The keyed hash spreads contents, and an odd factor its groups.
+std::size_t spread(const BlockContent& content) { return content.hash + content.group * 0x9e3779b97f4a7c15ULL; }
+
+}  // namespace
+
 std::unique_ptr<BlockIndex::Entry>* BlockIndex::link(const BlockContent& content) {
-  std::unique_ptr<Entry>* link = &buckets_[content.hash & (buckets_.size() - 1)];
+  std::unique_ptr<Entry>* link = &buckets_[spread(content) & (buckets_.size() - 1)];
   while (*link != nullptr && !((*link)->content == content)) link = &(*link)->next;
   return link;
 }
 
 const BlockIndex::Entry* BlockIndex::find_entry(const BlockContent& content) const {
-  const Entry* entry = buckets_[content.hash & (buckets_.size() - 1)].get();
+  const Entry* entry = buckets_[spread(content) & (buckets_.size() - 1)].get();
   while (entry != nullptr && !(entry->content == content)) entry = entry->next.get();
   return entry;
 }
@@ -26,7 +33,7 @@ void BlockIndex::grow() {
   for (std::unique_ptr<Entry>& bucket : before) {
     while (bucket != nullptr) {
       std::unique_ptr<Entry> entry = std::exchange(bucket, std::move(bucket->next));
-      std::unique_ptr<Entry>& head = buckets_[entry->content.hash & (buckets_.size() - 1)];
+      std::unique_ptr<Entry>& head = buckets_[spread(entry->content) & (buckets_.size() - 1)];
       entry->next = std::exchange(head, nullptr);
       head = std::move(entry);
     }
@@ -69,15 +76,11 @@ std::optional<BlockId> BlockIndex::find(const BlockContent& content, PoolId pool
 
 std::vector<PrefixHolder> BlockIndex::find_holders(const Prefix& prefix, std::size_t max_holders,
                                                    std::uint64_t turn) const {
-  std::vector<const Locations*> found;  // by block of the prefix
-  for (std::size_t block = 0; block < prefix.num_findable(); ++block) {
-    const Entry* entry = find_entry(prefix.content(block));
-    if (entry == nullptr) break;
-    found.push_back(&entry->locations);
-  }
   std::vector<PrefixHolder> holders;
-  for (std::size_t num_blocks = found.size(); num_blocks > 0 && holders.size() < max_holders; --num_blocks) {
-    const Locations& locations = *found[num_blocks - 1];
+  for (std::size_t num_blocks = prefix.num_findable(); num_blocks > 0 && holders.size() < max_holders; --num_blocks) {
+    const Entry* entry = find_entry(prefix.content(num_blocks - 1));
+    if (entry == nullptr) continue;
+    const Locations& locations = entry->locations;
     // Each turn of the loop meets a new replica or one of the few known ones, so it is short.
     for (std::size_t i = 0; i < locations.size() && holders.size() < max_holders; ++i) {
       const ReplicaId replica = locations[(turn + i) % locations.size()].pool.replica;

@@ -55,7 +55,8 @@ class BlockIndex {
   // The block of the pool with this content. Parent and tokens are compared, not only the hash.
   std::optional<BlockId> find(const BlockContent& content, PoolId pool) const;
 
-  // Up to `max_holders` replicas with the longest beginnings of the prefix, the longest first. Which of equal ones come
+  // Up to `max_holders` replicas with the longest beginnings of the prefix, the longest first, by the blocks of the
+  // first KV group: its layers see the furthest. Which of equal ones come
   // first depends on `turn`, so that different turns spread over all of them. O(blocks of the prefix + holders found):
   // it never walks all replicas.
   std::vector<PrefixHolder> find_holders(const Prefix& prefix, std::size_t max_holders, std::uint64_t turn) const;

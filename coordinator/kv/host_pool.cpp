@@ -7,25 +7,25 @@
 
 namespace caudal {
 
-HostPool::HostPool(ReplicaId replica, std::int32_t num_blocks) : replica_(replica), num_blocks_(num_blocks) {
+HostPool::HostPool(ReplicaId replica, std::int32_t num_blocks, std::int32_t num_groups)
+    : replica_(replica), num_blocks_(num_blocks), num_groups_(num_groups) {
   for (BlockId block = num_blocks - 1; block >= 0; --block) free_.push_back(block);
 }
 
 bool HostPool::store(const BlockTable& table, std::int32_t num_tokens, HostCopy& copy) {
   const std::int32_t num_in_use = MUTANT(part_block_stays, blocks_for(num_tokens), num_tokens / kBlockSize);
-  const std::int32_t num_needed = num_in_use - table.num_dropped;
+  const std::vector<BlockId> sources(table.blocks.begin(), table.blocks.begin() + num_in_use * num_groups_);
+  const std::int64_t num_needed = std::ssize(sources) - std::ranges::count(sources, kNoBlock);
   if (num_needed > num_blocks_) return false;
   while (num_needed > num_free()) drop(*copies_.begin()->second);
-  copy = {.replica = replica_,
-          .num_tokens = num_tokens,
-          .num_dropped = table.num_dropped,
-          .blocks = {},
-          .age = ++last_age_};
-  copy.blocks.assign(static_cast<std::size_t>(table.num_dropped), kNoBlock);
-  for (std::int32_t i = table.num_dropped; i < num_in_use; ++i) {
-    copy.blocks.push_back(free_.back());
+  copy = {
+      .replica = replica_, .num_tokens = num_tokens, .num_passed = table.num_passed, .blocks = {}, .age = ++last_age_};
+  for (const BlockId source : sources) {
+    copy.blocks.push_back(kNoBlock);
+    if (source == kNoBlock) continue;
+    copy.blocks.back() = free_.back();
     free_.pop_back();
-    due_.push_back({.source = table.blocks[static_cast<std::size_t>(i)], .destination = copy.blocks.back()});
+    due_.push_back({.source = source, .destination = copy.blocks.back()});
   }
   copies_.emplace(copy.age, &copy);
   return true;
@@ -33,8 +33,8 @@ bool HostPool::store(const BlockTable& table, std::int32_t num_tokens, HostCopy&
 
 std::vector<BlockCopy> HostPool::restore(HostCopy& copy, const BlockTable& table, std::int32_t num_present) {
   std::vector<BlockCopy> back;
-  for (auto i = static_cast<std::size_t>(std::max(num_present, copy.num_dropped)); i < copy.blocks.size(); ++i) {
-    back.push_back({.source = copy.blocks[i], .destination = table.blocks[i]});
+  for (auto i = static_cast<std::size_t>(num_present * num_groups_); i < copy.blocks.size(); ++i) {
+    if (copy.blocks[i] != kNoBlock) back.push_back({.source = copy.blocks[i], .destination = table.blocks[i]});
   }
   forget(copy);
   return back;
@@ -65,7 +65,7 @@ void HostPool::check_integrity() const {
   std::vector<bool> is_stored(num_holders.size(), false);
   for (const auto& [age, copy] : copies_) {
     CHECK(copy->exists() && copy->replica == replica_ && copy->age == age);
-    CHECK(std::ssize(copy->blocks) == blocks_for(copy->num_tokens));
+    CHECK(std::ssize(copy->blocks) == blocks_for(copy->num_tokens) * num_groups_);
     for (const BlockId block : copy->blocks) {
       if (block == kNoBlock) continue;
       ++num_holders.at(static_cast<std::size_t>(block));

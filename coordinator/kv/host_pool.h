@@ -17,17 +17,17 @@ namespace caudal {
 // only through its HostPool.
 struct HostCopy {
   ReplicaId replica = 0;
-  std::int32_t num_tokens = 0;   // leading ones, computed; 0: there is no copy
-  std::int32_t num_dropped = 0;  // leading blocks that nothing reads any more; their entries are kNoBlock
-  std::vector<BlockId> blocks;   // host block i holds tokens [16 i, 16 i + 16)
-  std::uint64_t age = 0;         // smaller is older
+  std::int32_t num_tokens = 0;  // leading ones, computed; 0: there is no copy
+  std::int32_t num_passed = 0;  // of the table that was copied
+  std::vector<BlockId> blocks;  // of the host, in the order of the table; kNoBlock where nothing reads them any more
+  std::uint64_t age = 0;        // smaller is older
 
   bool exists() const { return num_tokens > 0; }
 };
 
 class HostPool {
  public:
-  HostPool(ReplicaId replica, std::int32_t num_blocks);
+  HostPool(ReplicaId replica, std::int32_t num_blocks, std::int32_t num_groups);
 
   std::int32_t num_blocks() const { return num_blocks_; }
   std::int32_t num_free() const { return static_cast<std::int32_t>(free_.size()); }
@@ -36,8 +36,8 @@ class HostPool {
   // Copies the blocks of the first `num_tokens` tokens out. False: larger than the whole pool, nothing changed.
   bool store(const BlockTable& table, std::int32_t num_tokens, HostCopy& copy);
 
-  // Brings the copy back into a table that holds its first `num_present` blocks already: the copies to be made, host
-  // block to KV block. The copy is gone then.
+  // Brings the copy back into a table that holds its first `num_present` blocks of each group already: the copies to be
+  // made, host block to KV block. The copy is gone then.
   std::vector<BlockCopy> restore(HostCopy& copy, const BlockTable& table, std::int32_t num_present);
 
   void drop(HostCopy& copy);
@@ -53,6 +53,7 @@ class HostPool {
 
   const ReplicaId replica_;
   const std::int32_t num_blocks_;
+  const std::int32_t num_groups_;
   std::vector<BlockId> free_;                  // the last one goes first
   std::map<std::uint64_t, HostCopy*> copies_;  // by age
   std::vector<BlockCopy> due_;

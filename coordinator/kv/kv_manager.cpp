@@ -8,92 +8,126 @@
 
 namespace caudal {
 
-namespace {
-
-std::span<const BlockId> held(const BlockTable& table) {
-  return std::span(table.blocks).subspan(static_cast<std::size_t>(table.num_dropped));
-}
-
-}  // namespace
-
-std::optional<BlockId> KvManager::find(const Prefix& prefix, std::size_t block) const {
-  const std::size_t num_findable =
-      MUTANT(prefix_is_whole_prompt, prefix.num_findable(), prefix.tokens.size() / kBlockSize);
-  if (block >= num_findable) return std::nullopt;
-  return pool_.lookup(prefix.content(block));
+// The longest prefix of which every group has the blocks that a query behind it reads.
+std::int32_t KvManager::num_matching(const Prefix& prefix) const {
+  const auto num_findable = static_cast<std::int32_t>(
+      MUTANT(prefix_is_whole_prompt, prefix.num_findable(), prefix.tokens.size() / kBlockSize));
+  std::int32_t num_matching = 0;
+  std::vector<std::int32_t> num_in_a_row(windows_.size(), 0);  // found without a gap, by group
+  for (std::int32_t end = 1; end <= num_findable; ++end) {
+    bool is_whole = true;
+    for (std::size_t group = 0; group < windows_.size(); ++group) {
+      const bool is_found = pool_.lookup(prefix.content(static_cast<std::size_t>(end) - 1, group)).has_value();
+      num_in_a_row[group] = is_found ? num_in_a_row[group] + 1 : 0;
+      if (!is_found && windows_[group] == 0) return num_matching;
+      is_whole &= num_in_a_row[group] >= end - hidden_blocks(windows_[group], end * kBlockSize);
+    }
+    if (is_whole) num_matching = end;
+  }
+  return num_matching;
 }
 
 CachedPrefix KvManager::probe(const Prefix& prefix) const {
-  CachedPrefix cached;
-  while (const auto block = find(prefix, static_cast<std::size_t>(cached.num_blocks))) {
-    ++cached.num_blocks;
-    cached.num_tokens += kBlockSize;
-    cached.num_free += pool_.num_references(*block) == 0 ? 1 : 0;
+  CachedPrefix cached{.num_blocks = num_matching(prefix)};
+  cached.num_tokens = cached.num_blocks * kBlockSize;
+  for (std::size_t group = 0; group < windows_.size(); ++group) {
+    for (std::int32_t i = hidden_blocks(windows_[group], cached.num_tokens); i < cached.num_blocks; ++i) {
+      const BlockId block = *pool_.lookup(prefix.content(static_cast<std::size_t>(i), group));
+      cached.num_free += pool_.num_references(block) == 0 ? 1 : 0;
+    }
   }
   return cached;
 }
 
 BlockTable KvManager::match(const Prefix& prefix) {
   BlockTable table;
-  while (const auto block = find(prefix, table.blocks.size())) {
-    pool_.retain(*block);
-    table.blocks.push_back(*block);
-    ++table.num_published;
+  table.num_published = num_matching(prefix);
+  table.num_passed = table.num_published * kBlockSize;
+  for (std::int32_t i = 0; i < table.num_published; ++i) {
+    for (std::size_t group = 0; group < windows_.size(); ++group) {
+      BlockId block = kNoBlock;
+      if (i >= num_dropped(table, group)) {
+        block = *pool_.lookup(prefix.content(static_cast<std::size_t>(i), group));
+        pool_.retain(block);
+      }
+      table.blocks.push_back(block);
+    }
   }
   return table;
 }
 
 bool KvManager::grow(BlockTable& table, std::int32_t num_tokens) {
-  const std::int32_t num_missing = MUTANT(part_block_uncounted, blocks_for(num_tokens), num_tokens / kBlockSize) -
-                                   static_cast<std::int32_t>(table.blocks.size());
-  if (MUTANT(last_block_unused, num_missing > pool_.num_free(), num_missing >= pool_.num_free())) return false;
-  for (std::int32_t i = 0; i < num_missing; ++i) table.blocks.push_back(pool_.allocate());
+  const std::int32_t missing =
+      num_missing(table, MUTANT(part_block_uncounted, num_tokens, num_tokens / kBlockSize * kBlockSize));
+  if (MUTANT(last_block_unused, missing > pool_.num_free(), missing > 0 && missing >= pool_.num_free())) return false;
+  for (std::int32_t i = 0; i < missing; ++i) table.blocks.push_back(pool_.allocate());
   return true;
 }
 
+bool KvManager::can_fork(const BlockTable& parent, std::int32_t num_tokens) const {
+  const auto has_all = [&](std::int32_t window) {
+    return hidden_blocks(window, parent.num_passed) <= hidden_blocks(window, num_tokens);
+  };
+  return num_tokens <= capacity(parent) && std::ranges::all_of(windows_, has_all);
+}
+
 std::optional<Fork> KvManager::fork(const BlockTable& parent, std::int32_t num_tokens) {
+  CHECK(can_fork(parent, num_tokens));
   const std::int32_t num_full = num_tokens / kBlockSize;
-  const bool has_partial = num_tokens % kBlockSize != 0;
-  CHECK(blocks_for(num_tokens) <= static_cast<std::int32_t>(parent.blocks.size()));
-  if (has_partial && pool_.num_free() == 0) return std::nullopt;
-  Fork fork{.table = {.blocks = {parent.blocks.begin(), parent.blocks.begin() + num_full},
-                      .num_dropped = std::min(parent.num_dropped, num_full),
+  const std::int32_t num_copied = num_tokens % kBlockSize != 0 ? num_groups() : 0;
+  if (num_copied > pool_.num_free()) return std::nullopt;
+  const auto partial = parent.blocks.begin() + num_full * num_groups();
+  Fork fork{.table = {.blocks = {parent.blocks.begin(), partial},
+                      .num_passed = std::min(parent.num_passed, num_tokens),
                       .num_published = std::min(parent.num_published, num_full)},
-            .copy = std::nullopt};
-  for (const BlockId block : held(fork.table)) pool_.retain(block);
-  if (has_partial) {
-    fork.copy = BlockCopy{.source = parent.blocks[num_full], .destination = pool_.allocate()};
-    fork.table.blocks.push_back(fork.copy->destination);
+            .copies = {}};
+  for (const BlockId block : fork.table.blocks) {
+    if (block != kNoBlock) pool_.retain(block);
+  }
+  for (std::int32_t group = 0; group < num_copied; ++group) {
+    const BlockId copy = pool_.allocate();
+    fork.copies.push_back({.source = partial[group], .destination = copy});
+    fork.table.blocks.push_back(copy);
   }
   return fork;
 }
 
 void KvManager::publish(BlockTable& table, const Prefix& prefix, std::int32_t num_computed) {
   for (; (table.num_published + 1) * kBlockSize <= num_computed; ++table.num_published) {
-    const auto block = static_cast<std::size_t>(table.num_published);
-    pool_.publish(table.blocks[block], prefix.content(block));
+    const auto i = static_cast<std::size_t>(table.num_published);
+    for (std::size_t group = 0; group < windows_.size(); ++group) {
+      const BlockId block = table.blocks[i * windows_.size() + group];
+      if (block != kNoBlock) pool_.publish(block, prefix.content(i, group));
+    }
   }
 }
 
 void KvManager::disown(const BlockTable& table) {
-  for (const BlockId block : held(table)) pool_.unpublish(block);
-}
-
-void KvManager::drop(BlockTable& table, std::int32_t num_blocks) {
-  for (; table.num_dropped < num_blocks; ++table.num_dropped) {
-    pool_.release(std::exchange(table.blocks[static_cast<std::size_t>(table.num_dropped)], kNoBlock));
+  for (const BlockId block : table.blocks) {
+    if (block != kNoBlock) pool_.unpublish(block);
   }
 }
 
 std::int32_t KvManager::num_exclusive(const BlockTable& table) const {
-  const auto is_exclusive = [&](BlockId block) { return pool_.num_references(block) == 1; };
-  return static_cast<std::int32_t>(std::ranges::count_if(held(table), is_exclusive));
+  const auto is_exclusive = [&](BlockId block) { return block != kNoBlock && pool_.num_references(block) == 1; };
+  return static_cast<std::int32_t>(std::ranges::count_if(table.blocks, is_exclusive));
+}
+
+void KvManager::drop_hidden(BlockTable& table, std::int32_t num_computed) {
+  for (std::size_t group = 0; group < windows_.size(); ++group) {
+    for (std::int32_t i = num_dropped(table, group); i < hidden_blocks(windows_[group], num_computed); ++i) {
+      BlockId& entry = table.blocks[static_cast<std::size_t>(i) * windows_.size() + group];
+      pool_.release(std::exchange(entry, kNoBlock));
+    }
+  }
+  table.num_passed = std::max(table.num_passed, num_computed);
 }
 
 void KvManager::release(BlockTable& table) {
-  const std::span<const BlockId> blocks = held(table);
-  for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) pool_.release(*block);
-  MUTANT_ADDS(block_freed_twice, if (blocks.size() == 3) pool_.release(blocks.front()));
+  for (auto block = table.blocks.rbegin(); block != table.blocks.rend(); ++block) {
+    if (*block != kNoBlock) pool_.release(*block);
+  }
+  MUTANT_ADDS(block_freed_twice, if (table.num_held() == 3) pool_.release(table.blocks.back()));
   table = {};
 }
 

@@ -1,10 +1,13 @@
 // KvManager: the block tables of a replica's sequences over its BlockPool: match, grow, fork, publish,
 // release. Everything is all or nothing: what fails has changed nothing. A BlockTable lives in its
 // sequence and changes only through here; KvManager lives in the scheduler, engine thread only.
+//
+// All KV groups of the model take blocks from the one pool, and a sequence has equally many blocks in each. A group
+// with a window gives those back that no later query reads, whatever the other groups do.
 #pragma once
 
+#include <algorithm>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "coordinator/kv/block_pool.h"
@@ -19,53 +22,78 @@ constexpr std::int32_t blocks_for(std::int32_t num_tokens) {
 
 inline constexpr BlockId kNoBlock = -1;
 
-// Leading blocks that nothing reads any more once `num_computed` tokens are computed, with a sliding window
-// (ReplicaInfo::attention_window; 0 = none).
+// Leading blocks of a group that nothing reads any more once `num_computed` tokens are computed, with its window
+// (ReplicaInfo::kv_windows; 0 = none).
 constexpr std::int32_t hidden_blocks(std::int32_t window, std::int32_t num_computed) {
   return window == 0 || num_computed < window ? 0 : (num_computed - window + 1) / kBlockSize;
 }
 
-// blocks[i] holds the KV of tokens [16 i, 16 i + 16). Copying one copies no references: see fork().
+// With G groups, blocks[i * G + g] holds tokens [16 i, 16 i + 16) in the layers of group g. Copying a table copies no
+// references: see fork().
 struct BlockTable {
-  std::vector<BlockId> blocks;
-  std::int32_t num_dropped = 0;    // leading blocks given back early; their entries are kNoBlock
-  std::int32_t num_published = 0;  // leading blocks that have been offered to the hash index
+  std::vector<BlockId> blocks;     // kNoBlock: given back early, because no query past num_passed reads it
+  std::int32_t num_passed = 0;     // computed tokens when blocks were given back last
+  std::int32_t num_published = 0;  // leading blocks of each group that have been offered to the index
 
-  std::int32_t num_held() const { return static_cast<std::int32_t>(blocks.size()) - num_dropped; }
+  std::int32_t num_held() const {
+    return static_cast<std::int32_t>(std::ssize(blocks) - std::ranges::count(blocks, kNoBlock));
+  }
 };
 
 // How much of a sequence a replica has already.
 struct CachedPrefix {
   std::int32_t num_tokens = 0;  // that need not be computed
-  std::int32_t num_blocks = 0;  // that are shared; more tokens than these hold are copied
-  std::int32_t num_free = 0;    // of these: held by nobody. Whoever takes one takes it from the free ones.
+  std::int32_t num_blocks = 0;  // of each group that are shared; more tokens than these hold are copied
+  std::int32_t num_free = 0;    // of all groups: held by nobody. Whoever takes one takes it from the free ones.
 };
 
 struct Fork {
   BlockTable table;
-  std::optional<BlockCopy> copy;  // of the last, partly filled block; to be in the child's first plan
+  std::vector<BlockCopy> copies;  // of the last, partly filled block of each group; to be in the child's first plan
 };
 
 class KvManager {
  public:
   // `index` outlives it.
-  KvManager(BlockIndex& index, ReplicaId replica, std::int32_t num_blocks)
-      : pool_(index, {replica, Tier::kDevice}, num_blocks) {}
+  KvManager(BlockIndex& index, ReplicaId replica, std::int32_t num_blocks, std::vector<std::int32_t> windows)
+      : pool_(index, {replica, Tier::kDevice}, num_blocks), windows_(std::move(windows)) {}
 
   const BlockPool& pool() const { return pool_; }
+  std::int32_t num_groups() const { return static_cast<std::int32_t>(windows_.size()); }
+
+  // Tokens that the table has room for.
+  std::int32_t capacity(const BlockTable& table) const {
+    return static_cast<std::int32_t>(table.blocks.size()) / num_groups() * kBlockSize;
+  }
+  // Blocks of all groups that the table lacks for `num_tokens` tokens in all.
+  std::int32_t num_missing(const BlockTable& table, std::int32_t num_tokens) const {
+    return std::max(blocks_for(num_tokens) * num_groups() - static_cast<std::int32_t>(table.blocks.size()), 0);
+  }
+  // Blocks of all groups in which the first `num_tokens` tokens lie, without those given back.
+  std::int32_t num_held(const BlockTable& table, std::int32_t num_tokens) const {
+    const auto end = table.blocks.begin() + blocks_for(num_tokens) * num_groups();
+    return static_cast<std::int32_t>(end - table.blocks.begin() - std::count(table.blocks.begin(), end, kNoBlock));
+  }
+  // Leading blocks of the group that have been given back early.
+  std::int32_t num_dropped(const BlockTable& table, std::size_t group) const {
+    return hidden_blocks(windows_[group], table.num_passed);
+  }
 
   // What match() would find.
   CachedPrefix probe(const Prefix& prefix) const;
 
-  // A table with the longest published prefix. It stops short of the last token, which has to be computed
-  // for the next one to be sampled.
+  // A table with the longest published prefix: of each group those of its blocks that a query behind it reads. It stops
+  // short of the last token, which has to be computed for the next one to be sampled.
   BlockTable match(const Prefix& prefix);
 
   // Makes room for `num_tokens` tokens in all. False: not enough free blocks, nothing changed.
   bool grow(BlockTable& table, std::int32_t num_tokens);
 
+  // Whether fork() finds all blocks that a query behind `num_tokens` tokens reads.
+  bool can_fork(const BlockTable& parent, std::int32_t num_tokens) const;
+
   // A second table over the same `num_tokens` computed tokens: full blocks are shared, a partly filled
-  // last one is copied, because both sides will write to it. Empty: no free block, nothing changed.
+  // last one is copied, because both sides will write to it. Empty: too few free blocks, nothing changed.
   std::optional<Fork> fork(const BlockTable& parent, std::int32_t num_tokens);
 
   // Offers the full blocks among the first `num_computed` tokens to later match() calls.
@@ -81,8 +109,9 @@ class KvManager {
   void keep(BlockId block) { pool_.retain(block); }
   void let_go(BlockId block) { pool_.release(block); }
 
-  // Gives the first `num_blocks` blocks back. What has been published in them can still be found.
-  void drop(BlockTable& table, std::int32_t num_blocks);
+  // Gives the blocks back that nothing reads any more once `num_computed` tokens are computed. What has been published
+  // in them can still be found.
+  void drop_hidden(BlockTable& table, std::int32_t num_computed);
 
   // Blocks of the table that nobody else holds: so many become free with release().
   std::int32_t num_exclusive(const BlockTable& table) const;
@@ -91,9 +120,10 @@ class KvManager {
   void release(BlockTable& table);
 
  private:
-  std::optional<BlockId> find(const Prefix& prefix, std::size_t block) const;
+  std::int32_t num_matching(const Prefix& prefix) const;
 
   BlockPool pool_;
+  const std::vector<std::int32_t> windows_;  // by group
 };
 
 }  // namespace caudal

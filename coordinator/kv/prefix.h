@@ -13,13 +13,15 @@
 
 namespace caudal {
 
-// What a full block holds: its tokens, behind everything that `parent` covers.
+// What a full block holds: the KV of its tokens, behind everything that `parent` covers, in the layers of a group.
 struct BlockContent {
   BlockHash parent = 0;
   BlockHash hash = 0;  // covers parent and tokens
   std::array<TokenId, kBlockSize> tokens{};
+  std::size_t group = 0;
 
-  BlockContent(BlockHash parent_, BlockHash hash_, BlockTokens tokens_) : parent(parent_), hash(hash_) {
+  BlockContent(BlockHash parent_, BlockHash hash_, BlockTokens tokens_, std::size_t group_ = 0)
+      : parent(parent_), hash(hash_), group(group_) {
     std::ranges::copy(tokens_, tokens.begin());
   }
   bool operator==(const BlockContent&) const = default;
@@ -33,7 +35,9 @@ struct Prefix {
 
   BlockHash parent(std::size_t block) const { return block == 0 ? root : hashes[block - 1]; }
   BlockTokens block_tokens(std::size_t block) const { return tokens.subspan(block * kBlockSize).first<kBlockSize>(); }
-  BlockContent content(std::size_t block) const { return {parent(block), hashes[block], block_tokens(block)}; }
+  BlockContent content(std::size_t block, std::size_t group = 0) const {
+    return {parent(block), hashes[block], block_tokens(block), group};
+  }
 
   // Full blocks short of the last token. That one has to be computed, for the next one to be sampled.
   std::size_t num_findable() const { return tokens.empty() ? 0 : (tokens.size() - 1) / kBlockSize; }

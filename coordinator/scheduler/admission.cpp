@@ -32,8 +32,9 @@ std::int32_t further_blocks(const Demand& demand, std::int32_t num_tokens) {
 
 std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand) {
   const std::int32_t num_tokens = demand.never_preempted ? token_limit(info, demand) : demand.num_tokens + 1;
-  return blocks_for(entry_tokens(info, demand)) - demand.cached.num_blocks + demand.cached.num_free +
-         (demand.num_together - 1) * further_blocks(demand, num_tokens);
+  const std::int32_t num_new = blocks_for(entry_tokens(info, demand)) - demand.cached.num_blocks +
+                               (demand.num_together - 1) * further_blocks(demand, num_tokens);
+  return num_new * info.num_kv_groups() + demand.cached.num_free;
 }
 
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand) {
@@ -41,7 +42,7 @@ bool can_ever_fit(const ReplicaInfo& info, const Demand& demand) {
   const std::int64_t num_blocks =
       blocks_for(limit) + std::int64_t{demand.num_together - 1} * further_blocks(demand, limit);
   return demand.num_tokens < info.max_context_tokens && info.max_num_sequences >= demand.num_together &&
-         info.max_tokens_per_step > 0 && num_blocks <= info.num_blocks;
+         info.max_tokens_per_step > 0 && num_blocks * info.num_kv_groups() <= info.num_blocks;
 }
 
 bool can_ever_fit(const SchedulerConfig& config, const ReplicaInfo& info, const Demand& demand) {
@@ -55,7 +56,7 @@ Admission::Admission(const SchedulerConfig& config, const ReplicaInfo& info, con
       num_tokens_(occupancy.num_tokens_left),
       num_sequences_(config.batch_sequences(info) - occupancy.num_running),
       num_blocks_(occupancy.num_free_blocks),
-      reserve_(occupancy.num_running) {}
+      reserve_(occupancy.num_running * info.num_kv_groups()) {}
 
 std::int32_t Admission::chunk(std::int32_t num_wanted) const {
   if (num_wanted <= num_tokens_ + MUTANT(chunk_over_budget, 0, 1)) return num_wanted;
@@ -83,7 +84,7 @@ void Admission::limit_tokens(std::int32_t num_tokens) {
 void Admission::take_room(const Demand& demand) {
   num_sequences_ -= demand.num_together;
   num_blocks_ -= entry_blocks(*info_, demand);
-  reserve_ += demand.num_together;
+  reserve_ += demand.num_together * info_->num_kv_groups();
 }
 
 }  // namespace caudal

@@ -28,11 +28,12 @@ struct Demand {
 Demand demand_of(const SchedulerConfig& config, const Sequence& sequence);
 // The longest the sequence can get on this replica.
 std::int32_t token_limit(const ReplicaInfo& info, const Demand& demand);
-// Tokens it gets blocks for when it is admitted, and the free blocks that go: new ones, and cached ones that nobody
-// holds yet.
+// Tokens it gets blocks for when it is admitted, and the free blocks of all KV groups that go: new ones, and cached
+// ones that nobody holds yet.
 std::int32_t entry_tokens(const ReplicaInfo& info, const Demand& demand);
 std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand);
-// Blocks of `num_tokens` tokens of a further one of those that enter together: not the prompt's, which the first has.
+// Blocks of each KV group for `num_tokens` tokens of a further one of those that enter together: not the prompt's, which
+// the first has.
 std::int32_t further_blocks(const Demand& demand, std::int32_t num_tokens);
 // Whether the replica could run the sequence to its end if it were alone there.
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand);
@@ -72,7 +73,7 @@ class Admission {
   std::int32_t num_tokens_;
   std::int32_t num_sequences_;
   std::int32_t num_blocks_;
-  // Free blocks that must remain: one per running sequence. So each of them gets at least 16 more tokens
+  // Free blocks that must remain: one per running sequence and KV group. So each of them gets at least 16 more tokens
   // before somebody has to be preempted again, and a preempted sequence does not come back too early.
   std::int32_t reserve_;
 };

@@ -152,14 +152,14 @@ bool Beams::enter(PlanBuilder& plan, Sequence& beam, std::int32_t max_tokens) {
   if (num_missing > max_tokens || num_tokens <= 0) return false;
   const std::int32_t num_known = entry_tokens(replica.info(), demand_of(config_, beam));
   const std::int32_t num_new = blocks_for(num_known) - source.num_tokens / kBlockSize;
-  if (!plan.free_blocks(beam, num_new - kv.num_exclusive(residence.table))) return false;
+  if (!plan.free_blocks(beam, num_new * kv.num_groups() - kv.num_exclusive(residence.table))) return false;
 
   MUTANT_ADDS(beam_blocks_leak, residence.table = {});
   kv.release(residence.table);
   std::optional<Fork> fork = kv.fork(source.sibling->residence.table, source.num_tokens);
   CHECK(fork.has_value());
   residence.table = std::move(fork->table);
-  if (fork->copy) MUTANT_OMITS(beam_not_copied, plan.copy_block(*fork->copy));
+  for (const BlockCopy& copy : fork->copies) MUTANT_OMITS(beam_not_copied, plan.copy_block(copy));
   CHECK(kv.grow(residence.table, num_known));
   replica.change(beam, [&] { residence.num_computed = source.num_tokens; });
   move_of(beam) = {};
@@ -219,8 +219,7 @@ void Beams::move_beams(ReplicaState& replica, const std::vector<std::int32_t>& p
     if (from == beam.index) {
       replica.change(beam, [&] { beam.tokens.push_back(generated.back()); });
       MUTANT_OMITS(beam_token_unsent, move_of(beam).has_token = true);
-      const std::int32_t num_hidden = hidden_blocks(replica.info().attention_window, residence.num_computed);
-      if (!keep_blocks()) replica.kv().drop(residence.table, num_hidden);
+      if (!keep_blocks()) replica.kv().drop_hidden(residence.table, residence.num_computed);
     } else if (from != BeamSearch::kNone) {
       const Sequence& parent = request_.sequences[static_cast<std::size_t>(from)];
       const std::vector<TokenId>& parents_own = search_.beams()[at(parent)].tokens;  // one of its beams stays there

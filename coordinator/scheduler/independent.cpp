@@ -40,7 +40,7 @@ class Independent final : public SequenceGroup {
 void Independent::take(Lifecycle& life, ReplicaState& replica, Sequence& sequence, SequenceResult& result) {
   Residence& residence = sequence.residence;
   if (sequence.is_running())
-    replica.kv().drop(residence.table, hidden_blocks(replica.info().attention_window, residence.num_computed));
+    replica.kv().drop_hidden(residence.table, residence.num_computed);
   FinishReason finish_reason = result.finish_reason;
   if (finish_reason == FinishReason::kNone && sequence.num_tokens() >= residence.token_limit) {
     finish_reason = FinishReason::kLength;  // both sides know this bound: nothing can follow

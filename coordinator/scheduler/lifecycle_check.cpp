@@ -54,7 +54,8 @@ void Lifecycle::check_sequence(const Sequence& sequence) const {
       CHECK_MSG(sequence.max_known() <= residence.token_limit, "planned past the end");
       CHECK_MSG(sequence.max_computed() <= std::min(sequence.max_known(), residence.token_limit - 1),
                 "planned a token that cannot be known");
-      CHECK_MSG(blocks_for(sequence.max_computed()) <= num_blocks, "plans in flight lack a block");
+      CHECK_MSG(sequence.max_computed() <= replicas_.at(residence.replica).kv().capacity(residence.table),
+                "plans in flight lack a block");
       break;
     case SequenceState::kLeaving:
       CHECK(residence.slot == -1 && residence.num_plans_in_flight > 0);

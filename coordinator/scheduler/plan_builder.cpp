@@ -109,7 +109,7 @@ void PlanBuilder::schedule(Sequence& sequence, std::int32_t num_tokens, std::int
 bool PlanBuilder::make_room(Sequence& sequence, std::int32_t num_tokens) {
   BlockTable& table = sequence.residence.table;
   const std::int32_t num_needed = sequence.max_computed() + num_tokens;
-  return free_blocks(sequence, blocks_for(num_needed) - static_cast<std::int32_t>(table.blocks.size())) &&
+  return free_blocks(sequence, replica_.kv().num_missing(table, num_needed)) &&
          replica_.kv().grow(table, num_needed);
 }
 
@@ -166,7 +166,7 @@ void PlanBuilder::admit_waiting() {
 }
 
 void PlanBuilder::admit(Sequence& sequence, const Demand& demand) {
-  if (const auto copy = prefix_cache_.enter(sequence, replica_)) copy_block(*copy);
+  for (const BlockCopy& copy : prefix_cache_.enter(sequence, replica_)) copy_block(copy);
   // All of what is known at once: a prompt that has begun never waits for blocks.
   CHECK(replica_.kv().grow(sequence.residence.table, entry_tokens(replica_.info(), demand)));
   bring_back(sequence);

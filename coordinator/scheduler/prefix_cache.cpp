@@ -30,7 +30,7 @@ const Sequence* find_parent(const Sequence& sequence, const ReplicaState& replic
   for (const Sequence& sibling : sequence.request->sequences) {
     const Residence& residence = sibling.residence;
     const bool has_it = residence.num_computed >= MUTANT(fork_takes_more, num_shared, num_shared - 1) &&
-                        residence.table.num_dropped <= hidden_blocks(replica.info().attention_window, num_shared);
+                        replica.kv().can_fork(residence.table, num_shared);
     if (sibling.is_running() && residence.replica == replica.id() && has_it) return &sibling;
   }
   return nullptr;
@@ -68,21 +68,21 @@ std::vector<PrefixHolder> PrefixCache::find_holders(Sequence& sequence, const st
   return index_.find_holders(prefix(sequence, model_digest), max_holders, sequence.id);
 }
 
-std::optional<BlockCopy> PrefixCache::enter(Sequence& sequence, ReplicaState& replica) const {
+std::vector<BlockCopy> PrefixCache::enter(Sequence& sequence, ReplicaState& replica) const {
   Residence& residence = sequence.residence;
   if (const Sequence* parent = find_parent(sequence, replica)) {
     residence.num_computed = sequence.num_tokens() - 1;
     std::optional<Fork> fork = replica.kv().fork(parent->residence.table, residence.num_computed);
     CHECK_MSG(fork.has_value(), "admitted without a block for the copy");
     residence.table = std::move(fork->table);
-    return fork->copy;
+    return std::move(fork->copies);
   }
-  if (!enabled_) return std::nullopt;
+  if (!enabled_) return {};
   residence.table = replica.kv().match(prefix(sequence, replica.info().model_digest));
-  residence.num_computed = static_cast<std::int32_t>(residence.table.blocks.size()) * kBlockSize;
+  residence.num_computed = replica.kv().capacity(residence.table);
   replica.counters().num_prefix_tokens_queried += sequence.num_tokens();
   replica.counters().num_prefix_tokens_hit += residence.num_computed;
-  return std::nullopt;
+  return {};
 }
 
 void PrefixCache::publish(Sequence& sequence, ReplicaState& replica) const {

@@ -23,9 +23,9 @@ class PrefixCache {
   std::vector<PrefixHolder> find_holders(Sequence& sequence, const std::string& model_digest,
                                          std::size_t max_holders) const;
 
-  // Gives an entering sequence the blocks that are there; it goes on behind them. A fork's partly filled last
-  // block is a copy, to be made in its first plan.
-  std::optional<BlockCopy> enter(Sequence& sequence, ReplicaState& replica) const;
+  // Gives an entering sequence the blocks that are there; it goes on behind them. Of a fork the partly filled last
+  // blocks are copies, to be made in its first plan.
+  std::vector<BlockCopy> enter(Sequence& sequence, ReplicaState& replica) const;
 
   // Whether a sibling is computing the blocks that the sequence would have to compute as well.
   static bool is_under_way(const Sequence& sequence);

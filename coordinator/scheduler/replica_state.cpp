@@ -12,8 +12,8 @@ ReplicaState::ReplicaState(BlockIndex& index, ReplicaId id, Epoch epoch, const R
     : id_(id),
       epoch_(epoch),
       info_(info),
-      kv_(index, id, info.num_blocks),
-      host_(id, info.num_host_blocks),
+      kv_(index, id, info.num_blocks, info.kv_windows),
+      host_(id, info.num_host_blocks, info.num_kv_groups()),
       draft_length_(info) {
   for (SlotId slot = info.max_num_sequences - 1; slot >= 0; --slot) free_slots_.push_back(slot);
 }

@@ -184,7 +184,7 @@ ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
                      .prompt_token_ns = replica.step_budget().prompt_token_ns()};
   for (const Sequence* sequence : replica.running()) {
     const Residence& residence = sequence->residence;
-    stats.num_kv_tokens += residence.num_computed - residence.table.num_dropped * kBlockSize;
+    stats.num_kv_tokens += residence.num_computed - replica.kv().num_dropped(residence.table, 0) * kBlockSize;
   }
   return stats;
 }

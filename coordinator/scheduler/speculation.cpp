@@ -28,9 +28,10 @@ std::int32_t StepSpeculation::num_draft_tokens(Sequence& sequence, std::int32_t 
   const bool with_model = mode != SpeculativeMode::kNgram && replica_.info().has_draft_model;
   if (mode == SpeculativeMode::kOff || (mode == SpeculativeMode::kDraft && !with_model)) return 0;
   const Residence& residence = sequence.residence;
-  const auto num_blocks = static_cast<std::int32_t>(residence.table.blocks.size()) + replica_.kv().pool().num_free();
+  const KvManager& kv = replica_.kv();
+  const std::int32_t capacity = kv.capacity(residence.table) + kv.pool().num_free() / kv.num_groups() * kBlockSize;
   const std::int32_t room = std::min({num_tokens_left - 1, residence.token_limit - sequence.max_known() - 1,
-                                      num_blocks * kBlockSize - sequence.max_computed() - 1});
+                                      capacity - sequence.max_computed() - 1});
   return room <= 0 ? 0 : std::min(room, lengths_.choose(sequence.drafts, with_model));
 }
 

@@ -138,7 +138,7 @@ TEST(Wire, RegisterRoundTrip) {
                                   .max_context_tokens = 128,
                                   .vocab_size = 100,
                                   .tensor_parallel_size = 2,
-                                  .attention_window = 48,
+                                  .kv_windows = {0, 48},
                                   .model_digest = "d",
                                   .max_draft_tokens = 8,
                                   .has_draft_model = true,
@@ -151,7 +151,7 @@ TEST(Wire, RegisterRoundTrip) {
   EXPECT_EQ(back.replica_key, "a");
   EXPECT_EQ(back.rank, 1U);
   EXPECT_EQ(back.info.max_context_tokens, 128);
-  EXPECT_EQ(back.info.attention_window, 48);
+  EXPECT_EQ(back.info.kv_windows, (std::vector<std::int32_t>{0, 48}));
   EXPECT_EQ(back.info.model_digest, "d");
   EXPECT_EQ(back.info.max_draft_tokens, 8);
   EXPECT_TRUE(back.info.has_draft_model);

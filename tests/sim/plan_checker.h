@@ -134,18 +134,19 @@ class PlanChecker {
     };
     const std::int32_t num_full = sequence.num_computed / kBlockSize;
     if (sequence.num_computed % kBlockSize != 0) {
-      const BlockId partial = sequence.blocks.at(num_full);
-      CHECK(is_copied(plan.block_copies, partial) != is_copied(plan.swapped_in, partial));
+      for (std::int32_t group = 0; group < info_.num_kv_groups(); ++group) {
+        const BlockId partial = sequence.blocks.at(num_full * info_.num_kv_groups() + group);
+        CHECK(is_copied(plan.block_copies, partial) != is_copied(plan.swapped_in, partial));
+      }
     }
     const auto [entry, is_new] = tables_.emplace(sequence.slot, Table{sequence.sequence_id, {}, sequence.num_computed});
     CHECK(is_new);
     Table& table = entry->second;
-    const std::int32_t num_hidden = hidden_blocks(info_.attention_window, sequence.num_computed);
-    for (std::int32_t i = 0; i < std::ssize(sequence.blocks); ++i) {
+    for (std::size_t i = 0; i < sequence.blocks.size(); ++i) {
       const BlockId block = sequence.blocks[i];
-      if (i < num_hidden) {
+      if (is_hidden(i, sequence.num_computed)) {
         table.blocks.push_back(kNoBlock);
-      } else if (i < num_full || is_copied(plan.swapped_in, block)) {
+      } else if (row_of(i) < num_full || is_copied(plan.swapped_in, block)) {
         table.blocks.push_back(block);
         for (const Unanswered& before : unanswered_) {
           CHECK_MSG(!before.written.contains(block), "a block is found while an unanswered plan writes it");
@@ -156,10 +157,17 @@ class PlanChecker {
     }
   }
 
+  // Entries of block tables: those of a row hold the same tokens, each in the layers of another group.
+  std::int32_t row_of(std::size_t entry) const { return static_cast<std::int32_t>(entry) / info_.num_kv_groups(); }
+  bool is_hidden(std::size_t entry, std::int32_t num_computed) const {
+    return row_of(entry) < hidden_blocks(info_.kv_windows[entry % info_.kv_windows.size()], num_computed);
+  }
+
   // What no later query sees is no longer in the table.
   std::vector<BlockId> hide(Table& table) const {
     std::vector<BlockId> hidden;
-    for (std::int32_t i = 0; i < hidden_blocks(info_.attention_window, table.num_computed); ++i) {
+    for (std::size_t i = 0; i < table.blocks.size(); ++i) {
+      if (!is_hidden(i, table.num_computed)) continue;
       const BlockId block = std::exchange(table.blocks.at(i), kNoBlock);
       if (block != kNoBlock) hidden.push_back(block);
     }
@@ -179,13 +187,16 @@ class PlanChecker {
 
   void write(Table& table, const ScheduledSequence& scheduled, Unanswered& plan) {
     const std::int32_t start = table.num_computed + table.min_in_flight;
-    plan.named.insert(table.blocks.begin() + hidden_blocks(info_.attention_window, start), table.blocks.end());
+    for (std::size_t i = 0; i < table.blocks.size(); ++i) {
+      if (!is_hidden(i, start)) plan.named.insert(table.blocks[i]);
+    }
     const Work work{table.sequence_id, scheduled.num_tokens, scheduled.num_tokens + scheduled.num_draft_tokens};
-    const std::int32_t first = start / kBlockSize;
+    const std::int32_t first = start / kBlockSize * info_.num_kv_groups();
     table.min_in_flight += work.min_tokens;
     table.max_in_flight += work.max_tokens;
     plan.work.emplace(scheduled.slot, work);
-    for (std::int32_t i = first; i < blocks_for(table.num_computed + table.max_in_flight); ++i) {
+    const std::int32_t end = blocks_for(table.num_computed + table.max_in_flight) * info_.num_kv_groups();
+    for (std::int32_t i = first; i < end; ++i) {
       const BlockId block = table.blocks.at(i);
       std::int64_t num_tables = 0;
       for (const auto& [slot, other] : tables_) num_tables += std::ranges::count(other.blocks, block);

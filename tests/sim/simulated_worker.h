@@ -26,12 +26,15 @@ class SimulatedWorker {
   StepResult run(const StepPlan& plan) {
     for (const SlotId slot : plan.released) {
       CHECK_MSG(table_.at(slot).has_value(), "an empty slot was released");
-      hide(*table_[slot], std::ssize(table_[slot]->sequence.blocks));
+      for (std::size_t group = 0; group < num_groups(); ++group) {
+        hide(*table_[slot], group, table_[slot]->sequence.blocks.size() / num_groups());
+      }
       table_[slot].reset();
     }
     for (const NewSequence& sequence : plan.new_sequences) {
       CHECK_MSG(!table_.at(sequence.slot).has_value(), "a slot was given out twice");
-      table_[sequence.slot] = Row{sequence};
+      table_[sequence.slot] = Row{.sequence = sequence, .num_hidden = std::vector<std::size_t>(num_groups())};
+      CHECK_MSG(sequence.blocks.size() % num_groups() == 0, "groups have different numbers of blocks");
       for (const BlockId block : sequence.blocks) ++num_tables_.at(block);
       hide(*table_[sequence.slot]);
     }
@@ -46,6 +49,7 @@ class SimulatedWorker {
     for (const ScheduledSequence& scheduled : plan.scheduled) {
       CHECK_MSG(table_.at(scheduled.slot).has_value(), "an empty slot was scheduled");
       Row& row = *table_[scheduled.slot];
+      CHECK_MSG(scheduled.new_blocks.size() % num_groups() == 0, "groups have different numbers of blocks");
       row.sequence.blocks.insert(row.sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
       for (const BlockId block : scheduled.new_blocks) ++num_tables_.at(block);
       if (!row.has_finished) result.sequences.push_back(compute(row, scheduled));
@@ -61,7 +65,7 @@ class SimulatedWorker {
   struct Row {
     NewSequence sequence;  // its tokens, counters and blocks go on from here
     bool has_finished = false;
-    std::int64_t num_hidden = 0;  // leading blocks that it never reads again
+    std::vector<std::size_t> num_hidden;  // by group: leading blocks that it never reads again
   };
 
   using Blocks = std::vector<std::uint64_t>;  // [number of blocks, 16]
@@ -72,26 +76,39 @@ class SimulatedWorker {
     std::copy_n(from.begin() + copy.source * kBlockSize, kBlockSize, to.begin() + copy.destination * kBlockSize);
   }
 
-  void hide(Row& row, std::int64_t num_blocks) {
-    for (; row.num_hidden < num_blocks; ++row.num_hidden) --num_tables_.at(row.sequence.blocks[row.num_hidden]);
+  std::size_t num_groups() const { return info_.kv_windows.size(); }
+  BlockId block_of(const Row& row, std::size_t group, std::size_t position) const {
+    const std::size_t i = position / kBlockSize * num_groups() + group;
+    CHECK_MSG(i < row.sequence.blocks.size(), "the block table is too short");
+    return row.sequence.blocks[i];
   }
-  void hide(Row& row) { hide(row, hidden_blocks(info_.attention_window, row.sequence.num_computed)); }
 
-  std::uint64_t& kv_at(const Row& row, std::int32_t position) {
-    const std::size_t block = position / kBlockSize;
-    CHECK_MSG(block < row.sequence.blocks.size(), "the block table is too short");
-    return kv_.at(row.sequence.blocks[block] * kBlockSize + position % kBlockSize);
+  void hide(Row& row, std::size_t group, std::size_t num_blocks) {
+    for (std::size_t& i = row.num_hidden[group]; i < num_blocks; ++i) {
+      --num_tables_.at(block_of(row, group, i * kBlockSize));
+    }
+  }
+  void hide(Row& row) {
+    for (std::size_t group = 0; group < num_groups(); ++group) {
+      hide(row, group, hidden_blocks(info_.kv_windows[group], row.sequence.num_computed));
+    }
+  }
+
+  std::uint64_t& kv_at(const Row& row, std::size_t group, std::int32_t position) {
+    return kv_.at(block_of(row, group, position) * kBlockSize + position % kBlockSize);
   }
 
   // What a sequence finds, cached or copied, is what it would have computed itself, as far as it sees.
   void check_cached(const Row& row) {
-    const std::size_t first = first_visible(info_.attention_window, row.sequence.num_computed);
     CHECK(row.sequence.num_computed < std::ssize(row.sequence.tokens));
-    std::uint64_t kv = 0;
-    for (std::int32_t position = 0; position < row.sequence.num_computed; ++position) {
-      kv = ToyModel::kv(kv, row.sequence.tokens[position]);
-      if (static_cast<std::size_t>(position) < first) continue;
-      CHECK_MSG(kv_at(row, position) == kv, "a cached block holds something else");
+    for (std::size_t group = 0; group < num_groups(); ++group) {
+      const std::size_t first = first_visible(info_.kv_windows[group], row.sequence.num_computed);
+      std::uint64_t kv = group;
+      for (std::int32_t position = 0; position < row.sequence.num_computed; ++position) {
+        kv = ToyModel::kv(kv, row.sequence.tokens[position]);
+        if (static_cast<std::size_t>(position) < first) continue;
+        CHECK_MSG(kv_at(row, group, position) == kv, "a cached block holds something else");
+      }
     }
   }
 
@@ -128,17 +145,21 @@ class SimulatedWorker {
   void compute_next(Row& row) {
     NewSequence& sequence = row.sequence;
     const std::int32_t position = sequence.num_computed++;
-    const std::uint64_t previous = position == 0 ? 0 : kv_at(row, position - 1);
-    CHECK_MSG(num_tables_[row.sequence.blocks[position / kBlockSize]] == 1, "a shared block is written");
-    kv_at(row, position) = ToyModel::kv(previous, sequence.tokens[position]);
+    for (std::size_t group = 0; group < num_groups(); ++group) {
+      const std::uint64_t previous = position == 0 ? group : kv_at(row, group, position - 1);
+      CHECK_MSG(num_tables_[block_of(row, group, position)] == 1, "a shared block is written");
+      kv_at(row, group, position) = ToyModel::kv(previous, sequence.tokens[position]);
+    }
     ++num_rows_;
   }
 
   std::uint64_t attend(const Row& row) {
     const auto num_tokens = static_cast<std::int32_t>(row.sequence.tokens.size());
     std::uint64_t state = 0;
-    auto i = static_cast<std::int32_t>(first_visible(info_.attention_window, row.sequence.tokens.size() - 1));
-    for (; i < num_tokens; ++i) state = ToyModel::attend(state, kv_at(row, i));
+    for (std::size_t group = 0; group < num_groups(); ++group) {
+      auto i = static_cast<std::int32_t>(first_visible(info_.kv_windows[group], row.sequence.tokens.size() - 1));
+      for (; i < num_tokens; ++i) state = ToyModel::attend(state, kv_at(row, group, i));
+    }
     return state;
   }
 
@@ -183,7 +204,9 @@ class SimulatedWorker {
       ++result.num_accepted;
     }
     result.num_computed = sequence.num_computed;
-    for (std::int32_t position = sequence.num_computed; position < end; ++position) kv_at(row, position) = luck;
+    for (std::int32_t position = sequence.num_computed; position < end; ++position) {
+      for (std::size_t group = 0; group < num_groups(); ++group) kv_at(row, group, position) = luck;
+    }
   }
 
   ReplicaInfo info_;

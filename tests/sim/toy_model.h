@@ -22,7 +22,7 @@ constexpr std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
 struct ToyModel {
   static constexpr std::int32_t kVocabulary = 32;
 
-  // The KV of a position, from the one before.
+  // The KV of a position, from the one before; before the first it is the number of the KV group.
   static std::uint64_t kv(std::uint64_t previous, TokenId token) { return mix(previous, token); }
   // Attention: folds the KV of one more position.
   static std::uint64_t attend(std::uint64_t state, std::uint64_t kv) { return mix(state, kv) + state; }
@@ -74,21 +74,29 @@ inline std::size_t first_visible(std::int32_t window, std::size_t position) {
   return reach == 0 || position < reach ? 0 : position + 1 - reach;
 }
 
+// What the last of the tokens attends to: in each KV group, one after the other, to the last `window` ones; 0 = to all.
+inline std::uint64_t attended(const std::vector<TokenId>& tokens, const std::vector<std::int32_t>& windows) {
+  std::uint64_t state = 0;
+  for (std::size_t group = 0; group < windows.size(); ++group) {
+    std::uint64_t kv = group;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      kv = ToyModel::kv(kv, tokens[i]);
+      if (i >= first_visible(windows[group], tokens.size() - 1)) state = ToyModel::attend(state, kv);
+    }
+  }
+  return state;
+}
+
 // What sequence `index` of the request has to be answered. num_sequences and placement do not matter.
-// With a window, a position attends to the last `window` ones; 0 = to all.
 inline Output expected_output(const Request& request, std::int32_t index, std::int32_t max_context,
-                              std::int32_t window = 0) {
+                              const std::vector<std::int32_t>& windows = {0}) {
   Output output;
   std::vector<TokenId> tokens = request.prompt;
   const auto num_prompt = static_cast<std::int32_t>(tokens.size());
-  std::vector<std::uint64_t> kv;
-  for (std::size_t position = 0; output.finish_reason == FinishReason::kNone; ++position) {
-    kv.push_back(ToyModel::kv(kv.empty() ? 0 : kv.back(), tokens[position]));
-    if (position + 1 < tokens.size()) continue;
-    std::uint64_t state = 0;
-    for (std::size_t i = first_visible(window, position); i < kv.size(); ++i) state = ToyModel::attend(state, kv[i]);
-    const auto sample = ToyModel::sample(state, sequence_seed(request.sampling.seed, index), request.stop, num_prompt,
-                                         static_cast<std::int32_t>(tokens.size()), max_context);
+  while (output.finish_reason == FinishReason::kNone) {
+    const auto sample =
+        ToyModel::sample(attended(tokens, windows), sequence_seed(request.sampling.seed, index), request.stop,
+                         num_prompt, static_cast<std::int32_t>(tokens.size()), max_context);
     output.finish_reason = sample.finish_reason;
     if (sample.finish_reason == FinishReason::kError) break;
     tokens.push_back(sample.token);
@@ -98,20 +106,15 @@ inline Output expected_output(const Request& request, std::int32_t index, std::i
 }
 
 // What the choices of a beam search have to be answered. A NaN in any beam fails all.
-inline std::vector<Output> expected_choices(const Request& request, std::int32_t max_context, std::int32_t window = 0) {
+inline std::vector<Output> expected_choices(const Request& request, std::int32_t max_context,
+                                            const std::vector<std::int32_t>& windows = {0}) {
   const auto num_prompt = static_cast<std::int32_t>(request.prompt.size());
   bool failed = false;
   const auto model = [&](const std::vector<TokenId>& generated) {
     std::vector<TokenId> tokens = request.prompt;
     tokens.insert(tokens.end(), generated.begin(), generated.end());
-    std::uint64_t kv = 0, state = 0;
-    const std::size_t first = first_visible(window, tokens.size() - 1);
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      kv = ToyModel::kv(kv, tokens[i]);
-      if (i >= first) state = ToyModel::attend(state, kv);
-    }
-    std::vector<float> logprobs =
-        ToyModel::logprobs(state, request.stop, num_prompt, static_cast<std::int32_t>(tokens.size()));
+    std::vector<float> logprobs = ToyModel::logprobs(attended(tokens, windows), request.stop, num_prompt,
+                                                     static_cast<std::int32_t>(tokens.size()));
     failed |= logprobs.empty();
     return failed ? std::vector<float>() : logprobs;
   };
@@ -126,11 +129,12 @@ inline std::vector<Output> expected_choices(const Request& request, std::int32_t
 }
 
 // By choice or sequence.
-inline std::vector<Output> expected_outputs(const Request& request, std::int32_t max_context, std::int32_t window = 0) {
-  if (request.beam) return expected_choices(request, max_context, window);
+inline std::vector<Output> expected_outputs(const Request& request, std::int32_t max_context,
+                                            const std::vector<std::int32_t>& windows = {0}) {
+  if (request.beam) return expected_choices(request, max_context, windows);
   std::vector<Output> outputs;
   for (std::int32_t index = 0; index < request.num_sequences; ++index) {
-    outputs.push_back(expected_output(request, index, max_context, window));
+    outputs.push_back(expected_output(request, index, max_context, windows));
   }
   return outputs;
 }

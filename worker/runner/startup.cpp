@@ -169,7 +169,7 @@ ReplicaInfo describe(const Startup& start, const DeviceTraits& device, const Run
   info.vocab_size = static_cast<std::int32_t>(start.model.spec.config.vocab_size);
   info.tensor_parallel_size = ranks;
   // A draft model of its own keeps its KV under the same block ids and may see further.
-  info.attention_window = start.draft ? 0 : attention_window(start.plan.kv_groups, device);
+  info.kv_windows = {start.draft ? 0 : attention_window(start.plan.kv_groups, device)};
   info.model_digest = start.model.spec.config.digest;
   info.max_draft_tokens = options.max_draft_tokens;
   info.has_draft_model = start.draft.has_value();

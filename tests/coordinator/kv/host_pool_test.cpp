@@ -14,7 +14,7 @@ class HostPoolTest : public testing::Test {
 
   static BlockTable table(std::vector<BlockId> blocks, std::int32_t num_dropped = 0) {
     for (std::int32_t i = 0; i < num_dropped; ++i) blocks[static_cast<std::size_t>(i)] = kNoBlock;
-    return {.blocks = std::move(blocks), .num_dropped = num_dropped};
+    return {.blocks = std::move(blocks), .num_passed = 16 * num_dropped};
   }
   static std::vector<std::pair<BlockId, BlockId>> pairs(const std::vector<BlockCopy>& copies) {
     std::vector<std::pair<BlockId, BlockId>> all;
@@ -24,7 +24,7 @@ class HostPoolTest : public testing::Test {
   using Pairs = std::vector<std::pair<BlockId, BlockId>>;
 
   HostCopy first_, second_, third_, large_;  // outlive the pool's check
-  HostPool pool_{1, 6};
+  HostPool pool_{1, 6, 1};
 };
 
 TEST_F(HostPoolTest, ABlockGoesOutOnceAndComesBack) {

@@ -27,7 +27,7 @@ class Asked {
 
 TEST(KvManager, GrowsByWholeBlocksOrNotAtAll) {
   BlockIndex index;
-  KvManager kv(index, 0, 3);
+  KvManager kv(index, 0, 3, {0});
   BlockTable a;
   EXPECT_TRUE(kv.grow(a, 17));
   EXPECT_EQ(a.blocks.size(), 2U);
@@ -44,7 +44,7 @@ TEST(KvManager, GrowsByWholeBlocksOrNotAtAll) {
 
 TEST(KvManager, FindsThePublishedPrefixShortOfTheLastToken) {
   BlockIndex index;
-  KvManager kv(index, 0, 8);
+  KvManager kv(index, 0, 8, {0});
   const auto text = tokens(40);
   BlockTable a = kv.match(Asked(7, text));
   EXPECT_TRUE(a.blocks.empty());
@@ -67,7 +67,7 @@ TEST(KvManager, FindsThePublishedPrefixShortOfTheLastToken) {
 
 TEST(KvManager, LosesTheEndOfACachedPrefixFirst) {
   BlockIndex index;
-  KvManager kv(index, 0, 3);
+  KvManager kv(index, 0, 3, {0});
   const auto text = tokens(49);
   BlockTable a = kv.match(Asked(0, text));
   ASSERT_TRUE(kv.grow(a, 48));
@@ -84,17 +84,19 @@ TEST(KvManager, DroppedBlocksAreFreeAndStillFound) {
   EXPECT_EQ(hidden_blocks(32, 46), 0) << "the query at 46 sees the key at 15";
   EXPECT_EQ(hidden_blocks(32, 47), 1);
   BlockIndex index;
-  KvManager kv(index, 0, 5);
+  KvManager kv(index, 0, 5, {32});
   const auto text = tokens(70);
   BlockTable a;
   ASSERT_TRUE(kv.grow(a, 64));
   kv.publish(a, Asked(0, text), 64);
-  kv.drop(a, 2);
-  kv.drop(a, 2);
+  kv.drop_hidden(a, 64);
+  kv.drop_hidden(a, 64);
   EXPECT_EQ(a.num_held(), 2);
   EXPECT_EQ(kv.pool().num_free(), 3);
-  EXPECT_EQ(kv.probe(Asked(0, text)).num_free, 2);
-  const auto fork = kv.fork(a, 60);
+  EXPECT_EQ(kv.pool().num_cached(), 2);
+  EXPECT_EQ(kv.probe(Asked(0, std::span(text).first(33))).num_free, 2);
+  EXPECT_FALSE(kv.can_fork(a, 60)) << "the query at 60 sees the second block";
+  const auto fork = kv.fork(a, 63);
   ASSERT_TRUE(fork);
   EXPECT_EQ(fork->table.num_held(), 2);
   BlockTable child = fork->table;
@@ -104,9 +106,47 @@ TEST(KvManager, DroppedBlocksAreFreeAndStillFound) {
   kv.pool().check_integrity();
 }
 
+// Layers that see everything beside layers that see 32 tokens: only these give blocks back, and of these only what is
+// in sight has to be found.
+TEST(KvManager, GroupsFreeAndFindBlocksByTheirOwnWindow) {
+  BlockIndex index;
+  KvManager kv(index, 0, 10, {0, 32});
+  const auto text = tokens(70);
+  BlockTable a;
+  EXPECT_EQ(kv.num_missing(a, 64), 8);
+  ASSERT_TRUE(kv.grow(a, 64));
+  EXPECT_EQ(a.blocks, (std::vector<BlockId>{0, 1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(kv.capacity(a), 64);
+  EXPECT_EQ(kv.num_missing(a, 65), 2);
+  kv.publish(a, Asked(0, text), 64);
+  kv.drop_hidden(a, 64);
+  EXPECT_EQ(a.blocks, (std::vector<BlockId>{0, kNoBlock, 2, kNoBlock, 4, 5, 6, 7}));
+  EXPECT_EQ(kv.num_held(a, 40), 4);
+  EXPECT_EQ(kv.pool().num_free(), 4);
+  BlockTable other;  // overwrites what the windowed layers have lost
+  ASSERT_TRUE(kv.grow(other, 32));
+  EXPECT_EQ(kv.pool().num_cached(), 0);
+
+  BlockTable b = kv.match(Asked(0, text));
+  EXPECT_EQ(b.blocks, a.blocks);
+  EXPECT_EQ(b.num_held(), 6);
+  EXPECT_EQ(kv.probe(Asked(0, std::span(text).first(49))).num_blocks, 0) << "behind 48 tokens the second block is seen";
+  kv.release(other);
+  const auto fork = kv.fork(a, 63);
+  ASSERT_TRUE(fork);
+  ASSERT_EQ(fork->copies.size(), 2U) << "one of each group";
+  EXPECT_EQ(fork->copies[0].source, 6);
+  EXPECT_EQ(fork->copies[1].source, 7);
+  BlockTable child = fork->table;
+  EXPECT_EQ(child.num_held(), 6);
+  for (BlockTable* table : {&a, &b, &child}) kv.release(*table);
+  EXPECT_EQ(kv.pool().num_free(), 10);
+  EXPECT_EQ(kv.pool().check_integrity(), index.num_locations());
+}
+
 TEST(KvManager, DisownedBlocksAreNotFound) {
   BlockIndex index;
-  KvManager kv(index, 0, 4);
+  KvManager kv(index, 0, 4, {0});
   const auto text = tokens(40);
   BlockTable a;
   ASSERT_TRUE(kv.grow(a, 40));
@@ -121,15 +161,15 @@ TEST(KvManager, DisownedBlocksAreNotFound) {
 
 TEST(KvManager, ForksShareFullBlocksAndCopyTheLast) {
   BlockIndex index;
-  KvManager kv(index, 0, 4);
+  KvManager kv(index, 0, 4, {0});
   BlockTable a;
   ASSERT_TRUE(kv.grow(a, 40));
   auto fork = kv.fork(a, 40);
-  ASSERT_TRUE(fork && fork->copy);
+  ASSERT_TRUE(fork && fork->copies.size() == 1);
   EXPECT_EQ(fork->table.blocks[1], a.blocks[1]);
   EXPECT_NE(fork->table.blocks[2], a.blocks[2]);
-  EXPECT_EQ(fork->copy->source, a.blocks[2]);
-  EXPECT_EQ(fork->copy->destination, fork->table.blocks[2]);
+  EXPECT_EQ(fork->copies[0].source, a.blocks[2]);
+  EXPECT_EQ(fork->copies[0].destination, fork->table.blocks[2]);
   EXPECT_FALSE(kv.fork(a, 40)) << "no block for the copy";
   EXPECT_EQ(kv.pool().num_references(a.blocks[0]), 2) << "the failed fork changed nothing";
   kv.publish(a, Asked(0, tokens(40)), 40);
@@ -138,7 +178,7 @@ TEST(KvManager, ForksShareFullBlocksAndCopyTheLast) {
   EXPECT_EQ(shorter->table.num_published, 1) << "what it does not share it has not published";
   const auto whole = kv.fork(a, 32);
   ASSERT_TRUE(whole);
-  EXPECT_FALSE(whole->copy);
+  EXPECT_TRUE(whole->copies.empty());
 }
 
 // Random sequences over a tiny alphabet. A map remembers what every block was filled with, so a match that
@@ -146,7 +186,7 @@ TEST(KvManager, ForksShareFullBlocksAndCopyTheLast) {
 class RandomTables {
  public:
   explicit RandomTables(std::uint64_t seed)
-      : random_(seed), num_blocks_(draw(1, 12)), kv_(index_, 0, num_blocks_), filled_(num_blocks_) {}
+      : random_(seed), num_blocks_(draw(1, 12)), kv_(index_, 0, num_blocks_, {0}), filled_(num_blocks_) {}
 
   void step() {
     const std::int32_t operation = draw(0, 5);
@@ -249,7 +289,7 @@ class RandomTables {
       EXPECT_EQ(kv_.pool().num_free(), num_free);
       return;
     }
-    if (fork->copy) filled_[fork->copy->destination] = filled_[fork->copy->source];
+    for (const BlockCopy& copy : fork->copies) filled_[copy.destination] = filled_[copy.source];
     rows_.push_back({row.root, row.tokens, std::move(fork->table)});
   }
 

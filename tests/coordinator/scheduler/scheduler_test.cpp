@@ -474,7 +474,7 @@ TEST_F(SchedulerTest, ReservesForWhatGuessesMayGrow) {
 
 TEST_F(SchedulerTest, AWindowBoundsTheBlocksOfALongAnswer) {
   ReplicaInfo info = replica();
-  info.attention_window = 40;
+  info.kv_windows = {40};
   join(1, info);
   submit(request(1, 20, 300));
   StepPlan step = plan();

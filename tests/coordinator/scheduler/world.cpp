@@ -29,11 +29,15 @@ std::uint64_t salt_digest(const Request& request) {
 World::World(std::uint64_t seed) : random_(seed), config_(draw_config(random_)), scheduler_(config_) {
   nodes_.resize(draw(1, 3));
   const std::int32_t max_context = draw(8, 160);  // of the model, so of all replicas
-  const std::int32_t window = chance(30) ? draw(2, 60) : 0;
+  std::vector<std::int32_t> windows{chance(30) ? draw(2, 60) : 0};
+  if (chance(15)) windows.push_back(draw(2, 60));  // layers that see less than others
+  if (chance(5)) windows.push_back(draw(2, 60));
+  const auto reach = [](std::int32_t window) { return window == 0 ? std::numeric_limits<std::int32_t>::max() : window; };
+  std::ranges::sort(windows, std::greater(), reach);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     nodes_[i].id = static_cast<ReplicaId>(i);
     nodes_[i].info.max_context_tokens = max_context;
-    nodes_[i].info.attention_window = window;
+    nodes_[i].info.kv_windows = windows;
   }
   if (chance(80)) join(nodes_[0]);
 }
@@ -148,7 +152,7 @@ void World::submit() {
   }
   num_submitted_ += client.request.num_running();
   const ReplicaInfo& info = nodes_[0].info;
-  for (Output& expected : expected_outputs(client.request, info.max_context_tokens, info.attention_window)) {
+  for (Output& expected : expected_outputs(client.request, info.max_context_tokens, info.kv_windows)) {
     client.streams.push_back({std::move(expected), {}, false, false, {}});
     if (client.request.beam && client.streams.size() > 1) client.streams.back().num_cached = 0;  // told with the first
   }
@@ -175,12 +179,12 @@ void World::join(Node& node) {
   for (const StepResult& result : node.results) outdated_.push_back(result);
   node.results.clear();
   node.plans.clear();
-  node.info.num_blocks = draw(1, 14);
+  node.info.num_blocks = draw(1, 14) * node.info.num_kv_groups();
   node.info.max_num_sequences = draw(1, 8);
   node.info.max_tokens_per_step = draw(1, 80);
   node.info.max_draft_tokens = chance(70) ? draw(0, 8) : 0;
   node.info.has_draft_model = chance(50);
-  node.info.num_host_blocks = chance(75) ? draw(1, 14) : 0;
+  node.info.num_host_blocks = chance(75) ? draw(1, 14) * node.info.num_kv_groups() : 0;
   node.info.swap_block_ns = chance(75) ? 1 : draw(0, 4'000'000);  // else dearer than computing again, or unknown
   node.epoch = ++last_epoch_;
   node.computed.clear();

@@ -162,7 +162,7 @@ TEST(Runner, BlocksBehindTheWindowMayHoldAnything) {
   for (const bool reused : {false, true}) {
     TestReplica replica(fixture.model_dir, 1, small_options(), kDevice);
     ASSERT_TRUE(replica.valid());
-    const std::int32_t num_hidden = (200 - replica.info().attention_window + 1) / kBlockSize;
+    const std::int32_t num_hidden = (200 - replica.info().kv_windows.front() + 1) / kBlockSize;
     const bool on_host = kDevice == "cpu";
     ASSERT_EQ(num_hidden, on_host ? 6 : 2) << "of a window of 32, and the tile of 64 or 128 keys that it may begin in";
     StepPlan step;
@@ -246,7 +246,7 @@ TEST(Runner, SaysWhatItCanHold) {
   EXPECT_EQ(replica.info().num_blocks, 4);
   EXPECT_EQ(replica.info().max_context_tokens, 64);  // what four blocks hold
   EXPECT_EQ(replica.info().tensor_parallel_size, 2);
-  EXPECT_EQ(replica.info().attention_window, 0);
+  EXPECT_EQ(replica.info().kv_windows, std::vector<std::int32_t>{0});
   EXPECT_EQ(replica.info().vocab_size, 320);
   EXPECT_EQ(replica.info().model_digest.size(), 64U);
 }
