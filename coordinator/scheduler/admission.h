@@ -32,8 +32,8 @@ std::int32_t token_limit(const ReplicaInfo& info, const Demand& demand);
 // ones that nobody holds yet.
 std::int32_t entry_tokens(const ReplicaInfo& info, const Demand& demand);
 std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand);
-// Blocks of each KV group for `num_tokens` tokens of a further one of those that enter together: not the prompt's, which
-// the first has.
+// Blocks of each KV group for `num_tokens` tokens of a further one of those that enter together: not the prompt's,
+// which the first has.
 std::int32_t further_blocks(const Demand& demand, std::int32_t num_tokens);
 // Whether the replica could run the sequence to its end if it were alone there.
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand);

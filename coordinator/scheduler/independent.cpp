@@ -39,8 +39,7 @@ class Independent final : public SequenceGroup {
 // Blocks that no layer reads any more go back; the tokens go to the client.
 void Independent::take(Lifecycle& life, ReplicaState& replica, Sequence& sequence, SequenceResult& result) {
   Residence& residence = sequence.residence;
-  if (sequence.is_running())
-    replica.kv().drop_hidden(residence.table, residence.num_computed);
+  if (sequence.is_running()) replica.kv().drop_hidden(residence.table, residence.num_computed);
   FinishReason finish_reason = result.finish_reason;
   if (finish_reason == FinishReason::kNone && sequence.num_tokens() >= residence.token_limit) {
     finish_reason = FinishReason::kLength;  // both sides know this bound: nothing can follow

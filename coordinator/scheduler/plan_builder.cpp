@@ -109,8 +109,7 @@ void PlanBuilder::schedule(Sequence& sequence, std::int32_t num_tokens, std::int
 bool PlanBuilder::make_room(Sequence& sequence, std::int32_t num_tokens) {
   BlockTable& table = sequence.residence.table;
   const std::int32_t num_needed = sequence.max_computed() + num_tokens;
-  return free_blocks(sequence, replica_.kv().num_missing(table, num_needed)) &&
-         replica_.kv().grow(table, num_needed);
+  return free_blocks(sequence, replica_.kv().num_missing(table, num_needed)) && replica_.kv().grow(table, num_needed);
 }
 
 bool PlanBuilder::free_blocks(Sequence& needy, std::int32_t num_blocks) {

@@ -30,8 +30,8 @@ std::int32_t StepSpeculation::num_draft_tokens(Sequence& sequence, std::int32_t 
   const Residence& residence = sequence.residence;
   const KvManager& kv = replica_.kv();
   const std::int32_t capacity = kv.capacity(residence.table) + kv.pool().num_free() / kv.num_groups() * kBlockSize;
-  const std::int32_t room = std::min({num_tokens_left - 1, residence.token_limit - sequence.max_known() - 1,
-                                      capacity - sequence.max_computed() - 1});
+  const std::int32_t room = std::min(
+      {num_tokens_left - 1, residence.token_limit - sequence.max_known() - 1, capacity - sequence.max_computed() - 1});
   return room <= 0 ? 0 : std::min(room, lengths_.choose(sequence.drafts, with_model));
 }
 

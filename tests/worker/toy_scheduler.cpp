@@ -180,8 +180,9 @@ class ToyScheduler {
     }
   }
 
-  static std::size_t blocks_for(std::int32_t tokens) {
-    return (static_cast<std::size_t>(tokens) + kBlockSize - 1) / kBlockSize;
+  // Of all KV groups.
+  std::size_t blocks_for(std::int32_t tokens) const {
+    return (static_cast<std::size_t>(tokens) + kBlockSize - 1) / kBlockSize * replica_.info().kv_windows.size();
   }
   std::int32_t total_tokens(std::size_t request) const {
     return static_cast<std::int32_t>(requests_[request].prompt.size() + run_.answers[request].tokens.size());

@@ -15,7 +15,10 @@ void append_item(const BatchItem& item, Batch& batch) {
     const bool is_known = i < sequence.tokens.size();
     batch.token_ids.push_back(is_known ? sequence.tokens[i] : item.drafts[i - sequence.tokens.size()]);
     batch.positions.push_back(position);
-    batch.cache_slot.push_back(sequence.blocks[i / kBlockSize] * kBlockSize + position % kBlockSize);
+    for (std::size_t group = 0; group < batch.kv.size(); ++group) {
+      const BlockId block = sequence.blocks[i / kBlockSize * batch.kv.size() + group];
+      batch.kv[group].cache_slot.push_back(block * kBlockSize + position % kBlockSize);
+    }
     if (position >= end - item.num_logit_rows)
       batch.logit_rows.push_back(static_cast<std::int32_t>(batch.token_ids.size()) - 1);
   }
@@ -31,56 +34,72 @@ std::int64_t aligned(std::int64_t elements) { return (elements + kAlignment - 1)
 
 }  // namespace
 
-Batch make_batch(const std::vector<BatchItem>& items) {
+Batch make_batch(const std::vector<BatchItem>& items, std::size_t num_kv_groups) {
   Batch batch;
+  batch.kv.resize(num_kv_groups);
   batch.query_start.push_back(0);
   for (const BatchItem& item : items) append_item(item, batch);
   for (std::int32_t context : batch.context_length) batch.max_blocks = std::max(batch.max_blocks, blocks_for(context));
   const auto width = static_cast<std::size_t>(batch.max_blocks);
-  batch.block_table.resize(items.size() * width, 0);
-  for (std::size_t s = 0; s < items.size(); ++s) {
-    const std::vector<BlockId>& blocks = items[s].sequence->blocks;
-    std::copy_n(blocks.begin(), blocks_for(batch.context_length[s]), batch.block_table.begin() + s * width);
+  for (std::size_t group = 0; group < num_kv_groups; ++group) {
+    std::vector<std::int32_t>& table = batch.kv[group].block_table;
+    table.resize(items.size() * width, 0);
+    for (std::size_t s = 0; s < items.size(); ++s) {
+      const auto num_blocks = static_cast<std::size_t>(blocks_for(batch.context_length[s]));
+      for (std::size_t i = 0; i < num_blocks; ++i)
+        table[s * width + i] = items[s].sequence->blocks[i * num_kv_groups + group];
+    }
   }
   return batch;
 }
 
-std::size_t BatchUploader::device_bytes(std::int64_t max_tokens, std::int64_t max_sequences, std::int64_t max_blocks) {
-  // block_table; token_ids, positions, cache_slot, logit_rows; query_start, context_length
-  const std::int64_t elements = aligned(max_sequences * max_blocks) + 4 * aligned(max_tokens) +
+std::size_t BatchUploader::device_bytes(std::int64_t max_tokens, std::int64_t max_sequences, std::int64_t max_blocks,
+                                        std::size_t num_kv_groups) {
+  // Of each group block_table and cache_slot; token_ids, positions, logit_rows; query_start, context_length.
+  const auto groups = static_cast<std::int64_t>(num_kv_groups);
+  const std::int64_t elements = groups * aligned(max_sequences * max_blocks) + (3 + groups) * aligned(max_tokens) +
                                 aligned(max_sequences + 1) + aligned(max_sequences);
   return static_cast<std::size_t>(elements) * sizeof(std::int32_t);
 }
 
 Result<std::unique_ptr<BatchUploader>> BatchUploader::create(Backend& backend, std::int64_t max_tokens,
-                                                             std::int64_t max_sequences, std::int64_t max_blocks) {
-  Result<Buffer> memory = backend.allocate(device_bytes(max_tokens, max_sequences, max_blocks));
+                                                             std::int64_t max_sequences, std::int64_t max_blocks,
+                                                             std::size_t num_kv_groups) {
+  Result<Buffer> memory = backend.allocate(device_bytes(max_tokens, max_sequences, max_blocks, num_kv_groups));
   if (!memory) return memory.error();
-  const Tensor block_table = memory.value().tensor(DType::kI32, {max_sequences, max_blocks});
-  return std::unique_ptr<BatchUploader>(new BatchUploader(backend, std::move(memory).value(), block_table));
+  std::vector<Tensor> tables;
+  auto* begin = static_cast<std::int32_t*>(memory.value().data());
+  for (std::size_t group = 0; group < num_kv_groups; ++group, begin += aligned(max_sequences * max_blocks))
+    tables.emplace_back(begin, DType::kI32, std::initializer_list<std::int64_t>{max_sequences, max_blocks});
+  return std::unique_ptr<BatchUploader>(new BatchUploader(backend, std::move(memory).value(), std::move(tables)));
 }
 
 DeviceBatch BatchUploader::upload(const Batch& batch) {
+  CHECK(batch.kv.size() == block_tables_.size());
   image_.clear();
   DeviceBatch device;
   device.token_ids = put(batch.token_ids);
   device.positions = put(batch.positions);
-  device.cache_slot = put(batch.cache_slot);
+  for (const KvBatch& kv : batch.kv) device.kv.push_back({.cache_slot = put(kv.cache_slot), .attention = {}});
   device.logit_rows = put(batch.logit_rows);
-  device.attention.query_start = put(batch.query_start);
-  device.attention.context_length = put(batch.context_length);
+  AttentionBatch attention;
+  attention.query_start = put(batch.query_start);
+  attention.context_length = put(batch.context_length);
+  attention.query_start_host = batch.query_start;
+  attention.context_length_host = batch.context_length;
   const auto size = static_cast<std::int64_t>(image_.size());
   backend_.copy_to_device(image_.data(), Tensor(device.token_ids.data(), DType::kI32, {size}));
-  device.attention.block_table = block_table_.rows(0, batch.num_sequences());
-  if (batch.max_blocks > 0)
-    backend_.copy_to_device(batch.block_table.data(), device.attention.block_table.columns(0, batch.max_blocks));
-  device.attention.query_start_host = batch.query_start;
-  device.attention.context_length_host = batch.context_length;
+  for (std::size_t group = 0; group < batch.kv.size(); ++group) {
+    attention.block_table = block_tables_[group].rows(0, batch.num_sequences());
+    if (batch.max_blocks > 0)
+      backend_.copy_to_device(batch.kv[group].block_table.data(), attention.block_table.columns(0, batch.max_blocks));
+    device.kv[group].attention = attention;
+  }
   return device;
 }
 
 Tensor BatchUploader::put(const std::vector<std::int32_t>& values) {
-  const std::int64_t begin = aligned(block_table_.elements()) + static_cast<std::int64_t>(image_.size());
+  const std::int64_t begin = std::ssize(block_tables_) * aligned(block_tables_.front().elements()) + std::ssize(image_);
   const auto n = static_cast<std::int64_t>(values.size());
   CHECK(static_cast<std::size_t>(begin + n) * sizeof(std::int32_t) <= memory_.bytes());
   image_.insert(image_.end(), values.begin(), values.end());

@@ -12,6 +12,7 @@
 //   block_table        7 0 0                   3 9 0        4 6 1      padded to the widest
 //   logit_rows                                 5            6          A is not done with its prompt
 //
+// Here the model has one KV group. With more, each has a cache_slot and a block_table of its own, in Batch::kv.
 // A token id below zero is -1 - row of a token that the step before draws: the device has it, the host not yet.
 //
 // Were x and y guessed to follow b17, B would compute b17 x y at 17 18 19 and have a row of logits for each.
@@ -37,50 +38,63 @@ struct BatchItem {
   std::span<const TokenId> drafts = {};  // guesses at what follows the sequence's tokens
 };
 
+// Where the K and V of a batch lie in the layers of one KV group.
+struct KvBatch {
+  std::vector<std::int32_t> cache_slot;   // [num_tokens]
+  std::vector<std::int32_t> block_table;  // [num_sequences, max_blocks]
+};
+
 struct Batch {
   std::vector<std::int32_t> token_ids;       // [num_tokens]
   std::vector<std::int32_t> positions;       // [num_tokens]
-  std::vector<std::int32_t> cache_slot;      // [num_tokens]
   std::vector<std::int32_t> query_start;     // [num_sequences + 1]
   std::vector<std::int32_t> context_length;  // [num_sequences]
-  std::vector<std::int32_t> block_table;     // [num_sequences, max_blocks]
   std::vector<std::int32_t> logit_rows;      // [num_rows], rows of token_ids
+  std::vector<KvBatch> kv;                   // by KV group
   std::int64_t max_blocks = 0;
 
   std::int64_t num_tokens() const { return static_cast<std::int64_t>(token_ids.size()); }
   std::int64_t num_sequences() const { return static_cast<std::int64_t>(context_length.size()); }
 };
 
-Batch make_batch(const std::vector<BatchItem>& items);
+Batch make_batch(const std::vector<BatchItem>& items, std::size_t num_kv_groups = 1);
 
 // Views of the uploader's memory, and of the Batch for what is planned on the host: both must live through
 // the step.
-struct DeviceBatch {
-  Tensor token_ids, positions, cache_slot;  // i32 [num_tokens]
+struct DeviceKvBatch {
+  Tensor cache_slot;  // i32 [num_tokens]
   AttentionBatch attention;
-  Tensor logit_rows;  // i32 [num_rows]
 };
 
-// Device memory for the largest batch, filled anew each step by two copies: the block table, whose rows lie as far
-// apart as the longest sequence needs, and all the rest.
+struct DeviceBatch {
+  Tensor token_ids, positions;    // i32 [num_tokens]
+  Tensor logit_rows;              // i32 [num_rows]
+  std::vector<DeviceKvBatch> kv;  // by KV group: see LayerCache::group
+};
+
+// Device memory for the largest batch, filled anew each step by one copy for each KV group's block table, whose rows
+// lie as far apart as the longest sequence needs, and one for all the rest.
 class BatchUploader {
  public:
-  static std::size_t device_bytes(std::int64_t max_tokens, std::int64_t max_sequences, std::int64_t max_blocks);
+  // `max_blocks` of a sequence in each KV group.
+  static std::size_t device_bytes(std::int64_t max_tokens, std::int64_t max_sequences, std::int64_t max_blocks,
+                                  std::size_t num_kv_groups = 1);
   static Result<std::unique_ptr<BatchUploader>> create(Backend& backend, std::int64_t max_tokens,
-                                                       std::int64_t max_sequences, std::int64_t max_blocks);
+                                                       std::int64_t max_sequences, std::int64_t max_blocks,
+                                                       std::size_t num_kv_groups = 1);
 
   // Batches with the same numbers of tokens, sequences and rows get the same places.
   DeviceBatch upload(const Batch& batch);
 
  private:
-  BatchUploader(Backend& backend, Buffer memory, Tensor block_table)
-      : backend_(backend), memory_(std::move(memory)), block_table_(block_table) {}
+  BatchUploader(Backend& backend, Buffer memory, std::vector<Tensor> block_tables)
+      : backend_(backend), memory_(std::move(memory)), block_tables_(std::move(block_tables)) {}
   Tensor put(const std::vector<std::int32_t>& values);
 
   Backend& backend_;
   Buffer memory_;
-  Tensor block_table_;               // i32 [max_sequences, max_blocks], at the start of the memory
-  std::vector<std::int32_t> image_;  // of what follows it
+  std::vector<Tensor> block_tables_;  // by KV group, at the start of the memory: i32 [max_sequences, max_blocks]
+  std::vector<std::int32_t> image_;   // of what follows it
 };
 
 }  // namespace caudal

@@ -123,6 +123,7 @@ Result<void> SequenceTable::enter(const NewSequence& entering) {
   for (TokenId token : entering.tokens)
     if (token < 0 || token >= limits_.vocab_size) return broken("slot {} enters with token {}", slot, token);
   if (!blocks_exist(entering.blocks)) return broken("slot {} enters with an unknown block", slot);
+  if (!are_of_all_groups(entering.blocks)) return broken("slot {} enters with more blocks of some KV groups", slot);
 
   SequenceRow& sequence = slots_[static_cast<std::size_t>(slot)].emplace();
   sequence.id = entering.sequence_id;
@@ -163,6 +164,7 @@ Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequ
   if (scheduled.num_draft_tokens < 0 || scheduled.num_draft_tokens > limits_.max_draft_tokens)
     return broken("slot {} is to guess {} tokens", slot, scheduled.num_draft_tokens);
   if (!blocks_exist(scheduled.new_blocks)) return broken("slot {} gets an unknown block", slot);
+  if (!are_of_all_groups(scheduled.new_blocks)) return broken("slot {} gets more blocks of some KV groups", slot);
   sequence.blocks.insert(sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
   const bool ends = sequence.in_flight() && is_full(sequence, sequence.num_tokens(), limits_.max_context_tokens);
   if (sequence.finished() || ends) return std::optional<ScheduledWork>();
@@ -174,7 +176,7 @@ Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequ
   work.samples = sequence.num_computed + work.num_tokens == sequence.num_tokens();
   if (work.samples) work.max_drafts = std::min(scheduled.num_draft_tokens, most_drafts(sequence));
   const std::int64_t end = sequence.num_computed + work.num_tokens + work.max_drafts;
-  if (static_cast<std::int64_t>(sequence.blocks.size()) * kBlockSize < end)
+  if (std::ssize(sequence.blocks) / limits_.num_kv_groups * kBlockSize < end)
     return broken("slot {} has {} blocks for {} tokens", slot, sequence.blocks.size(), end);
   return std::optional(work);
 }
@@ -195,6 +197,10 @@ std::int32_t SequenceTable::most_drafts(const SequenceRow& sequence) const {
   const std::int32_t left = std::min(sequence.stop.max_tokens - sequence.num_output_tokens(),
                                      limits_.max_context_tokens - sequence.num_tokens());
   return std::max(left - 1, 0);
+}
+
+bool SequenceTable::are_of_all_groups(const std::vector<BlockId>& blocks) const {
+  return std::ssize(blocks) % limits_.num_kv_groups == 0;
 }
 
 bool SequenceTable::blocks_exist(const std::vector<BlockId>& blocks) const {

@@ -35,7 +35,7 @@ struct SequenceRow {
   std::vector<TokenId> tokens;  // prompt, then output; the last may be in flight
   std::int32_t num_prompt_tokens = 0;
   std::int32_t num_computed = 0;  // tokens whose KV is in the cache; < tokens.size() while running, but of a beam
-  std::vector<BlockId> blocks;    // block i holds tokens [16 i, 16 i + 16)
+  std::vector<BlockId> blocks;    // of all KV groups: see BlockId
   SamplingParams sampling;
   StopParams stop;
   SpeculativeMode speculative = SpeculativeMode::kOff;
@@ -61,6 +61,7 @@ struct TableLimits {
   std::int32_t vocab_size = 0;
   std::int32_t max_draft_tokens = 0;
   std::int32_t num_host_blocks = 0;
+  std::int32_t num_kv_groups = 1;
 };
 
 // One scheduled sequence after the plan was applied: compute `num_tokens` from its num_computed on.
@@ -109,6 +110,7 @@ class SequenceTable {
   Result<void> take_next_token(const ScheduledSequence& scheduled, SequenceRow& sequence) const;
   std::int32_t most_drafts(const SequenceRow& sequence) const;
   bool blocks_exist(const std::vector<BlockId>& blocks) const;
+  bool are_of_all_groups(const std::vector<BlockId>& blocks) const;
 
   TableLimits limits_;
   std::vector<std::optional<SequenceRow>> slots_;  // [max_num_sequences]

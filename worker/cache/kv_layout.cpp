@@ -41,6 +41,13 @@ std::vector<KvGroup> make_kv_groups(std::span<const std::int32_t> windows) {
   return groups;
 }
 
+std::vector<KvGroup> merge_kv_groups(std::span<const KvGroup> groups) {
+  KvGroup all;
+  for (const KvGroup& group : groups) all.layers.insert(all.layers.end(), group.layers.begin(), group.layers.end());
+  std::ranges::sort(all.layers);
+  return {all};
+}
+
 std::size_t layers_per_group(std::span<const KvGroup> groups) {
   std::size_t most = 0;
   for (const KvGroup& group : groups) most = std::max(most, group.layers.size());

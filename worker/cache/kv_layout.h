@@ -27,6 +27,9 @@ struct KvGroup {
 // the groups are as large as the most frequent window's instead. The group that sees the furthest comes first.
 std::vector<KvGroup> make_kv_groups(std::span<const std::int32_t> windows);
 
+// All layers in one group that keeps everything: where another model keeps its K and V under the same block ids.
+std::vector<KvGroup> merge_kv_groups(std::span<const KvGroup> groups);
+
 // Layers that a block has room for: those of the largest group.
 std::size_t layers_per_group(std::span<const KvGroup> groups);
 

@@ -18,10 +18,12 @@ void pad(Batch& batch, std::int64_t num_tokens, std::int64_t num_sequences) {
   const auto rows = static_cast<std::size_t>(num_tokens), sequences = static_cast<std::size_t>(num_sequences);
   batch.token_ids.resize(rows, 0);
   batch.positions.resize(rows, 0);
-  batch.cache_slot.resize(rows, -1);
   batch.query_start.resize(sequences + 1, batch.query_start.back());
   batch.context_length.resize(sequences, 0);
-  batch.block_table.resize(sequences * static_cast<std::size_t>(batch.max_blocks), 0);
+  for (KvBatch& kv : batch.kv) {
+    kv.cache_slot.resize(rows, -1);
+    kv.block_table.resize(sequences * static_cast<std::size_t>(batch.max_blocks), 0);
+  }
   for (auto row = static_cast<std::int32_t>(batch.logit_rows.size()); row < num_tokens; ++row)
     batch.logit_rows.push_back(row);
 }
@@ -62,8 +64,7 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
   std::string why;
   for (const std::int64_t size : sizes(bounds.max_tokens)) {
     const std::int64_t num_sequences = std::min(size, bounds.max_sequences);
-    Batch batch;
-    batch.query_start = {0};
+    Batch batch = make_batch({}, parts.cache.num_groups());
     pad(batch, size, num_sequences);
     const DeviceBatch device = parts.uploader.upload(batch);
     Tensor logits;
@@ -114,7 +115,7 @@ std::optional<Tensor> DecodeGraphs::run(const Batch& batch) const {
   if (graph == nullptr) return std::nullopt;
   Batch padded = batch;
   pad(padded, graph->num_tokens, graph->num_sequences);
-  graph->recording->run(uploader_->upload(padded).attention);
+  graph->recording->run(uploader_->upload(padded).kv.front().attention);
   return graph->logits.rows(0, batch.num_tokens());
 }
 

@@ -37,7 +37,7 @@ Result<Runner::Parts> Runner::make_parts(Backend& backend, Communicator& group, 
   const bool made =
       put(parts.model, load_model(start.model, start.plan, backend, group)) &&
       put(parts.uploader, BatchUploader::create(backend, limits.max_tokens, start.info.max_num_sequences,
-                                                start.max_blocks_per_sequence)) &&
+                                                start.max_blocks_per_sequence, start.plan.kv.groups.size())) &&
       put(parts.sampler, Sampler::create(backend, group, start.info.vocab_size, limits.max_rows)) &&
       put(parts.cache, KvCache::create(backend, start.plan.kv, start.memory.num_blocks)) &&
       put(parts.host_cache, KvCache::create_on_host(backend, parts.cache, start.memory.num_host_blocks)) &&
@@ -60,7 +60,8 @@ Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
               .num_blocks = info.num_blocks,
               .vocab_size = info.vocab_size,
               .max_draft_tokens = info.max_draft_tokens,
-              .num_host_blocks = info.num_host_blocks}) {}
+              .num_host_blocks = info.num_host_blocks,
+              .num_kv_groups = info.num_kv_groups()}) {}
 
 void Runner::clear() {
   steps_.clear();
@@ -127,7 +128,7 @@ void Runner::compute(Step& step) {
     for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) draws.push_back({&sequence, drafts.first(i)});
   }
   step.num_samples = draws.size();
-  step.samples = parts_.sampler->draw(logits_of(make_batch(items)), draws);
+  step.samples = parts_.sampler->draw(logits_of(make_batch(items, parts_.cache.num_groups())), draws);
 }
 
 // f32 [num_rows, padded vocabulary], empty when no row is wanted.
@@ -224,12 +225,13 @@ std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::i
   SequenceRow sequence;
   sequence.tokens.assign(tokens.begin(), tokens.end());
   CHECK(sequence.num_tokens() <= info_.max_context_tokens && chunk >= 1);
-  for (BlockId b = 0; b * kBlockSize < sequence.num_tokens(); ++b) sequence.blocks.push_back(b);
+  const std::int32_t num_blocks = (sequence.num_tokens() + kBlockSize - 1) / kBlockSize * info_.num_kv_groups();
+  for (BlockId block = 0; block < num_blocks; ++block) sequence.blocks.push_back(block);
   chunk = std::min({chunk, info_.max_num_sequences, info_.max_tokens_per_step});  // a row of logits per token
   std::vector<float> all(tokens.size() * vocab);
   while (sequence.num_computed < sequence.num_tokens()) {
     const std::int32_t now = std::min(chunk, sequence.num_tokens() - sequence.num_computed);
-    const Batch batch = make_batch({{&sequence, sequence.num_computed, now, now}});
+    const Batch batch = make_batch({{&sequence, sequence.num_computed, now, now}}, parts_.cache.num_groups());
     const DeviceBatch device = parts_.uploader->upload(batch);
     const Tensor logits = parts_.model->logits(parts_.model->forward(device, parts_.cache), device.logit_rows);
     std::vector<float> host(static_cast<std::size_t>(logits.elements()));

@@ -92,10 +92,11 @@ MemoryNeeds memory_needs(const Backend& backend, const RunnerOptions& options, b
   MemoryNeeds needs{
       .weights_bytes = start.plan.weights_bytes,
       .workspace_bytes = start.plan.workspace_bytes +
-                         BatchUploader::device_bytes(limits.max_tokens, sequences, start.max_blocks_per_sequence) +
+                         BatchUploader::device_bytes(limits.max_tokens, sequences, start.max_blocks_per_sequence,
+                                                     start.plan.kv.groups.size()) +
                          Sampler::device_bytes(limits.max_rows) + backend.workspace_bytes(start.sizes),
       .block_bytes = start.plan.kv.block_bytes(),
-      .most_useful_blocks = start.max_blocks_per_sequence * sequences};
+      .most_useful_blocks = start.max_blocks_per_sequence * sequences * std::ssize(start.plan.kv.groups)};
   if (drafts) {
     needs.weights_bytes += start.draft->plan.weights_bytes;
     needs.workspace_bytes += start.draft->workspace_bytes();
@@ -139,24 +140,24 @@ Result<void> plan_host_pool(Backend& backend, Communicator& group, const RunnerO
 
 // A sequence cannot outgrow the whole cache. A length that was asked for is served or refused.
 Result<std::int32_t> served_context(const RunnerOptions& options, const Startup& start) {
-  const std::int64_t capacity = start.memory.num_blocks * kBlockSize;
+  const std::int64_t num_groups = std::ssize(start.plan.kv.groups);
+  const std::int64_t capacity = start.memory.num_blocks / num_groups * kBlockSize;
   if (options.max_context_tokens > capacity) {
     return Error{
         fmt::format("--max-context-tokens of {} needs {} KV blocks, there is memory for {}", options.max_context_tokens,
-                    blocks_for(options.max_context_tokens), start.memory.num_blocks),
+                    blocks_for(options.max_context_tokens) * num_groups, start.memory.num_blocks),
         "max-context-tokens"};
   }
   return static_cast<std::int32_t>(std::min(start.plan.limits.max_context, capacity));
 }
 
-// What no layer reads any more may be freed: kernels read some keys before a window, too, and mask them.
-std::int32_t attention_window(std::span<const KvGroup> groups, const DeviceTraits& device) {
-  std::int32_t widest = 0;
-  for (const KvGroup& group : groups) {
-    if (group.window == 0) return 0;
-    widest = std::max(widest, group.window);
-  }
-  return widest + device.keys_before_window;
+// By group, so that the coordinator frees what no layer of it reads any more. Kernels read some keys before a window,
+// too, and mask them.
+std::vector<std::int32_t> kv_windows(std::span<const KvGroup> groups, const DeviceTraits& device) {
+  std::vector<std::int32_t> windows;
+  for (const KvGroup& group : groups)
+    windows.push_back(group.window == 0 ? 0 : group.window + device.keys_before_window);
+  return windows;
 }
 
 ReplicaInfo describe(const Startup& start, const DeviceTraits& device, const RunnerOptions& options, int ranks,
@@ -168,8 +169,7 @@ ReplicaInfo describe(const Startup& start, const DeviceTraits& device, const Run
   info.max_context_tokens = context;
   info.vocab_size = static_cast<std::int32_t>(start.model.spec.config.vocab_size);
   info.tensor_parallel_size = ranks;
-  // A draft model of its own keeps its KV under the same block ids and may see further.
-  info.kv_windows = {start.draft ? 0 : attention_window(start.plan.kv_groups, device)};
+  info.kv_windows = kv_windows(start.plan.kv.groups, device);
   info.model_digest = start.model.spec.config.digest;
   info.max_draft_tokens = options.max_draft_tokens;
   info.has_draft_model = start.draft.has_value();
@@ -198,6 +198,8 @@ Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::f
                          {.max_sequences = options.max_num_sequences, .max_context = start.plan.limits.max_context});
     if (!draft) return draft.error();
     start.draft = std::move(draft).value();
+    // It keeps its K and V under the same block ids and may see further.
+    start.plan.kv.groups = merge_kv_groups(start.plan.kv.groups);
   }
   start.max_blocks_per_sequence = blocks_for(start.plan.limits.max_context);
   if (Result<void> planned = plan_kv(backend, group, options, start); !planned) return planned.error();

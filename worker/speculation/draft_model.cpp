@@ -42,6 +42,7 @@ Result<DraftStartup> plan_draft_model(const ModelChoice& choice, const Backend& 
                            .max_rows = needs.max_sequences,
                            .max_context = std::min(needs.max_context, start.model.spec.config.rope.longest_context())},
                           backend);
+  start.plan.kv.groups = merge_kv_groups(start.plan.kv.groups);
   return start;
 }
 

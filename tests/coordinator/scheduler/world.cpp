@@ -32,7 +32,9 @@ World::World(std::uint64_t seed) : random_(seed), config_(draw_config(random_)),
   std::vector<std::int32_t> windows{chance(30) ? draw(2, 60) : 0};
   if (chance(15)) windows.push_back(draw(2, 60));  // layers that see less than others
   if (chance(5)) windows.push_back(draw(2, 60));
-  const auto reach = [](std::int32_t window) { return window == 0 ? std::numeric_limits<std::int32_t>::max() : window; };
+  const auto reach = [](std::int32_t window) {
+    return window == 0 ? std::numeric_limits<std::int32_t>::max() : window;
+  };
   std::ranges::sort(windows, std::greater(), reach);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     nodes_[i].id = static_cast<ReplicaId>(i);

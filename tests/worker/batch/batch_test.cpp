@@ -28,10 +28,10 @@ TEST(Batch, WorkedExample) {
   const Batch batch = make_batch({{&a, 0, 5, 0}, {&b, 17, 1}, {&c, 32, 1}});
   EXPECT_THAT(batch.token_ids, ElementsAre(100, 101, 102, 103, 104, 217, 332));
   EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 3, 4, 17, 32));
-  EXPECT_THAT(batch.cache_slot, ElementsAre(112, 113, 114, 115, 116, 145, 16));
+  EXPECT_THAT(batch.kv.at(0).cache_slot, ElementsAre(112, 113, 114, 115, 116, 145, 16));
   EXPECT_THAT(batch.query_start, ElementsAre(0, 5, 6, 7));
   EXPECT_THAT(batch.context_length, ElementsAre(5, 18, 33));
-  EXPECT_THAT(batch.block_table, ElementsAre(7, 0, 0, 3, 9, 0, 4, 6, 1));
+  EXPECT_THAT(batch.kv.at(0).block_table, ElementsAre(7, 0, 0, 3, 9, 0, 4, 6, 1));
   EXPECT_THAT(batch.logit_rows, ElementsAre(5, 6));
 }
 
@@ -41,7 +41,7 @@ TEST(Batch, DraftsFollowTheKnownTokens) {
   const Batch batch = make_batch({{&b, 17, 3, 3, drafts}});
   EXPECT_THAT(batch.token_ids, ElementsAre(217, 7, 8));
   EXPECT_THAT(batch.positions, ElementsAre(17, 18, 19));
-  EXPECT_THAT(batch.cache_slot, ElementsAre(145, 146, 147));
+  EXPECT_THAT(batch.kv.at(0).cache_slot, ElementsAre(145, 146, 147));
   EXPECT_THAT(batch.context_length, ElementsAre(20));
   EXPECT_THAT(batch.logit_rows, ElementsAre(0, 1, 2));
 }
@@ -50,7 +50,29 @@ TEST(Batch, AllRowsAndReservedBlocks) {
   const SequenceRow a = sequence_of(4, 1, 0, {2, 5, 8});  // blocks past the context are not shown
   const Batch batch = make_batch({{&a, 1, 3, 3}});
   EXPECT_THAT(batch.logit_rows, ElementsAre(0, 1, 2));
-  EXPECT_THAT(batch.block_table, ElementsAre(2));
+  EXPECT_THAT(batch.kv.at(0).block_table, ElementsAre(2));
+}
+
+TEST(Batch, EachKvGroupHasItsOwnBlocks) {
+  const SequenceRow b = sequence_of(18, 16, 200, {3, 5, 9, 1}), c = sequence_of(2, 1, 300, {4, 6});
+  const Batch batch = make_batch({{&b, 16, 2}, {&c, 1, 1}}, 2);
+  ASSERT_EQ(batch.kv.size(), 2U);
+  EXPECT_THAT(batch.kv[0].cache_slot, ElementsAre(144, 145, 65));
+  EXPECT_THAT(batch.kv[1].cache_slot, ElementsAre(16, 17, 97));
+  EXPECT_THAT(batch.kv[0].block_table, ElementsAre(3, 9, 4, 0));
+  EXPECT_THAT(batch.kv[1].block_table, ElementsAre(5, 1, 6, 0));
+
+  const std::unique_ptr<Backend> backend = std::move(make_backend({.num_threads = 1, .max_isa = ""})).value();
+  const auto uploader = std::move(BatchUploader::create(*backend, 3, 2, 2, 2)).value();
+  const DeviceBatch device = uploader->upload(batch);
+  ASSERT_EQ(device.kv.size(), 2U);
+  for (std::size_t group = 0; group < 2; ++group) {
+    std::vector<std::int32_t> table(4), slots(3);
+    backend->copy_to_host(device.kv[group].attention.block_table, table.data());
+    backend->copy_to_host(device.kv[group].cache_slot, slots.data());
+    EXPECT_EQ(table, batch.kv[group].block_table);
+    EXPECT_EQ(slots, batch.kv[group].cache_slot);
+  }
 }
 
 TEST(Batch, UploadHoldsTheLargest) {
@@ -60,7 +82,7 @@ TEST(Batch, UploadHoldsTheLargest) {
   const Batch batch = make_batch({{&a, 36, 4, 4}, {&b, 32, 1, 1}});
   const DeviceBatch device = uploader->upload(batch);
   std::vector<std::int32_t> table(6);
-  backend->copy_to_host(device.attention.block_table, table.data());
+  backend->copy_to_host(device.kv.at(0).attention.block_table, table.data());
   EXPECT_THAT(table, ElementsAre(2, 5, 8, 1, 3, 4));
   EXPECT_EQ(device.logit_rows.dim(0), 5);
 }

@@ -196,6 +196,25 @@ TEST_F(Table, RefusesBrokenPlans) {
   }
 }
 
+TEST(KvGroups, HaveEquallyManyBlocks) {
+  TableLimits limits = kLimits;
+  limits.num_kv_groups = 3;
+  const auto is_accepted = [&](std::vector<BlockId> blocks, std::vector<BlockId> new_blocks) {
+    NewSequence sequence = entering(0, 20);
+    sequence.blocks = std::move(blocks);
+    StepPlan plan;
+    plan.step_id = 1;
+    plan.new_sequences = {sequence};
+    plan.scheduled = {{0, 20, std::move(new_blocks)}};
+    return SequenceTable(limits).apply(plan).ok();
+  };
+  EXPECT_TRUE(is_accepted({0, 1, 2, 3, 4, 5}, {}));
+  EXPECT_TRUE(is_accepted({0, 1, 2}, {3, 4, 5}));
+  EXPECT_FALSE(is_accepted({0, 1, 2}, {})) << "20 tokens lie in two blocks of each group";
+  EXPECT_FALSE(is_accepted({0, 1, 2, 3}, {4, 5}));
+  EXPECT_FALSE(is_accepted({0, 1, 2}, {3, 4, 5, 6}));
+}
+
 NewSequence entering_beam(std::int32_t num_prompt_tokens) {
   NewSequence beam = entering(0, num_prompt_tokens);
   beam.is_beam = true;

@@ -67,13 +67,14 @@ Attention::Attention(ModelBuilder& builder, const std::string& prefix, std::int3
 void Attention::forward(const Tensor& x, const DeviceBatch& batch, const LayerCache& cache, const Tensor& cos_sin,
                         const Tensor& out) const {
   const Workspace::Scope scope(*workspace_);
+  const DeviceKvBatch& kv = batch.kv[cache.group];
   const std::int64_t num_tokens = x.dim(0);
   const Tensor qkv = workspace_->take(dtype_, {num_tokens, (num_heads_ + 2 * num_kv_heads_) * head_dim_});
   const Tensor attended = workspace_->take(dtype_, {num_tokens, num_heads_ * head_dim_});
   qkv_.forward(x, qkv);
   backend_->rope_and_cache({.qkv = qkv,
                             .positions = batch.positions,
-                            .cache_slot = batch.cache_slot,
+                            .cache_slot = kv.cache_slot,
                             .cos_sin = cos_sin,
                             .q_norm = q_norm_.tensor,
                             .k_norm = k_norm_.tensor,
@@ -83,7 +84,7 @@ void Attention::forward(const Tensor& x, const DeviceBatch& batch, const LayerCa
   const Tensor q = qkv.columns(0, num_heads_ * head_dim_).split_columns(head_dim_);
   const AttentionParams params{.scale = 1.0F / std::sqrt(static_cast<float>(head_dim_)),
                                .sliding_window = sliding_window_};
-  backend_->paged_attention(q, cache.k, cache.v, batch.attention, params, attended.split_columns(head_dim_));
+  backend_->paged_attention(q, cache.k, cache.v, kv.attention, params, attended.split_columns(head_dim_));
   output_.forward(attended, out);
 }
 

@@ -67,7 +67,7 @@ struct CountedModel {
 };
 
 KvShape kv_shape(const ModelConfig& config, const Partition& part, DType dtype) {
-  return {.num_layers = config.num_layers,
+  return {.groups = make_kv_groups(config.sliding_window),
           .num_kv_heads = part.kv_heads.count,
           .head_dim = config.head_dim,
           .dtype = dtype};
@@ -119,7 +119,6 @@ std::vector<Parameter> list_parameters(const ModelSpec& spec, const Partition& p
 ModelPlan plan_model(const OpenedModel& model, const StepLimits& limits, const Backend& device) {
   ModelPlan plan;
   plan.limits = limits;
-  plan.kv_groups = make_kv_groups(model.spec.config.sliding_window);
   plan.kv = kv_shape(model.spec.config, model.part, model.dtype);
   CountedModel counted(model.spec, model.part, model.dtype, limits);
   CountingBackend& backend = counted.backend;
@@ -129,8 +128,9 @@ ModelPlan plan_model(const OpenedModel& model, const StepLimits& limits, const B
 
   const KvCache cache = std::move(KvCache::create(backend, plan.kv, 1)).value();
   DeviceBatch batch;
-  batch.token_ids = batch.positions = batch.cache_slot = backend.tensor(DType::kI32, {limits.max_tokens});
-  batch.attention.block_table = backend.tensor(DType::kI32, {1, 1});
+  batch.token_ids = batch.positions = backend.tensor(DType::kI32, {limits.max_tokens});
+  batch.kv.resize(plan.kv.groups.size(), {.cache_slot = batch.positions, .attention = {}});
+  for (DeviceKvBatch& kv : batch.kv) kv.attention.block_table = backend.tensor(DType::kI32, {1, 1});
   const Tensor rows = backend.tensor(DType::kI32, {limits.max_rows});
   const Tensor logits = counted.model->logits(counted.model->forward(batch, cache), rows);
   plan.temporary_bytes = counted.workspace->peak_bytes();

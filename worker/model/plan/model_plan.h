@@ -36,8 +36,7 @@ struct OpenedModel {
 struct ModelPlan {
   StepLimits limits;
   std::vector<Parameter> parameters;
-  std::vector<KvGroup> kv_groups;
-  KvShape kv;                       // of a block of all layers
+  KvShape kv;
   std::size_t weights_bytes = 0;    // an upper bound
   std::size_t workspace_bytes = 0;  // device memory besides weights, K and V; exact
   std::size_t temporary_bytes = 0;  // of which the intermediate values of a step take so much

@@ -169,7 +169,7 @@ TEST_F(RegisteredFamily, HasAGroupForItsGlobalLayer) {
   const OpenedModel model =
       std::move(open_model(load_model_spec(dir_.path(), kTestFamilies).value(), choice, 0, 1, *cpu)).value();
   const ModelPlan plan = plan_model(model, {.max_tokens = 16, .max_rows = 8, .max_context = 128}, *cpu);
-  EXPECT_EQ(plan.kv_groups, (std::vector<KvGroup>{{0, {2}}, {6, {0}}, {6, {1}}, {6, {3}}}));
+  EXPECT_EQ(plan.kv.groups, (std::vector<KvGroup>{{0, {2}}, {6, {0}}, {6, {1}}, {6, {3}}}));
 }
 
 TEST_F(RegisteredFamily, IsNotKnownToTheBuild) {

@@ -75,7 +75,7 @@ TEST_F(ModelPlans, MakeOneStepSizeOfSeveralModels) {
 
 TEST_F(ModelPlans, GroupLayersByTheirWindow) {
   const ModelPlan plan = plan_model(open(0, 1), kLimits, *cpu_);
-  EXPECT_EQ(plan.kv_groups, (std::vector<KvGroup>{{0, {0}}, {5, {1}}, {5, {2}}}));
+  EXPECT_EQ(plan.kv.groups, (std::vector<KvGroup>{{0, {0}}, {5, {1}}, {5, {2}}}));
 }
 
 // All that lives at a time, in pieces of 256 bytes: x and the residual stream, and the MLP's gate and up beside its
@@ -106,13 +106,15 @@ void compute_largest_step(const OpenedModel& model, ModelPlan plan, Backend& bac
   const std::unique_ptr<Communicator> alone = std::move(make_local_group(1).front());
   const std::unique_ptr<Model> loaded = std::move(load_model(model, plan, backend, *alone)).value();
   const std::int64_t num_blocks = (kLimits.max_tokens + kBlockSize - 1) / kBlockSize;
-  const KvCache cache = std::move(KvCache::create(backend, plan.kv, num_blocks)).value();
+  const KvCache cache = std::move(KvCache::create(backend, plan.kv, num_blocks * std::ssize(plan.kv.groups))).value();
   SequenceRow sequence;
   sequence.tokens.assign(static_cast<std::size_t>(kLimits.max_tokens), 7);
-  for (BlockId block = 0; block < num_blocks; ++block) sequence.blocks.push_back(block);
+  for (BlockId block = 0; block < num_blocks * std::ssize(plan.kv.groups); ++block) sequence.blocks.push_back(block);
   const auto num_tokens = static_cast<std::int32_t>(kLimits.max_tokens);
-  const Batch batch = make_batch({{&sequence, 0, num_tokens, static_cast<std::int32_t>(kLimits.max_rows)}});
-  const auto uploader = std::move(BatchUploader::create(backend, kLimits.max_tokens, 1, num_blocks)).value();
+  const Batch batch =
+      make_batch({{&sequence, 0, num_tokens, static_cast<std::int32_t>(kLimits.max_rows)}}, plan.kv.groups.size());
+  const auto uploader =
+      std::move(BatchUploader::create(backend, kLimits.max_tokens, 1, num_blocks, plan.kv.groups.size())).value();
   const DeviceBatch device = uploader->upload(batch);
   const Tensor logits = loaded->logits(loaded->forward(device, cache), device.logit_rows);
   ASSERT_EQ(logits.dim(0), kLimits.max_rows);
