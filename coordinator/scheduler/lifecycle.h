@@ -14,7 +14,7 @@
 #include "coordinator/request/scheduler_stats.h"
 #include "coordinator/scheduler/placement.h"
 #include "coordinator/scheduler/replica_state.h"
-#include "coordinator/sequence/sequence_table.h"
+#include "coordinator/sequence/sequence_map.h"
 #include "coordinator/sequence/waiting_queue.h"
 
 namespace caudal {
@@ -88,7 +88,7 @@ class Lifecycle {
 
   const SchedulerConfig& config_;
   std::map<RequestId, RequestState> requests_;
-  SequenceTable sequences_;
+  SequenceMap sequences_;
   Tenants tenants_;
   WaitingQueue waiting_;
   std::map<ReplicaId, ReplicaState> replicas_;

@@ -24,7 +24,7 @@
 
 #include "coordinator/scheduler/admission.h"
 #include "coordinator/scheduler/prefix_cache.h"
-#include "coordinator/sequence/sequence_table.h"
+#include "coordinator/sequence/sequence_map.h"
 #include "coordinator/sequence/waiting_queue.h"
 
 namespace caudal {
@@ -37,7 +37,7 @@ class Placement {
   static constexpr std::size_t kMaxHolders = 16;
 
   // All of them outlive it.
-  Placement(const SchedulerConfig& config, const PrefixCache& cache, const SequenceTable& sequences,
+  Placement(const SchedulerConfig& config, const PrefixCache& cache, const SequenceMap& sequences,
             WaitingQueue& waiting)
       : config_(config), cache_(cache), sequences_(sequences), waiting_(waiting) {}
 
@@ -105,7 +105,7 @@ class Placement {
 
   const SchedulerConfig& config_;
   const PrefixCache& cache_;
-  const SequenceTable& sequences_;
+  const SequenceMap& sequences_;
   WaitingQueue& waiting_;
   std::map<ReplicaId, Candidate> candidates_;                         // replicas that are up
   std::map<std::pair<std::int64_t, ReplicaId>, Candidate*> by_load_;  // those with tokens and slots left

@@ -13,14 +13,14 @@
 #include <vector>
 
 #include "coordinator/sequence/sequence.h"
-#include "coordinator/sequence/sequence_table.h"
+#include "coordinator/sequence/sequence_map.h"
 
 namespace caudal {
 
 class WaitingQueue {
  public:
   // `oldest_every` = n above; 0: never. The table holds every sequence of the queue; it and the tenants outlive it.
-  WaitingQueue(const SequenceTable& sequences, Tenants& tenants, std::int32_t oldest_every)
+  WaitingQueue(const SequenceMap& sequences, Tenants& tenants, std::int32_t oldest_every)
       : sequences_(sequences), tenants_(tenants), oldest_every_(oldest_every) {}
 
   std::int32_t size() const { return static_cast<std::int32_t>(by_age_.size()); }
@@ -56,7 +56,7 @@ class WaitingQueue {
   void unlink(Sequence& sequence);
   Sequence& front();  // whose turn it is; the queue is not empty
 
-  const SequenceTable& sequences_;
+  const SequenceMap& sequences_;
   Tenants& tenants_;
   const std::int32_t oldest_every_;
   std::int32_t turns_to_oldest_ = 0;

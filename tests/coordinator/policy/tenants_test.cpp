@@ -47,7 +47,7 @@ class Turns {
   }
 
   Tenants tenants;
-  SequenceTable sequences;
+  SequenceMap sequences;
   WaitingQueue queue;
 
  private:

@@ -99,7 +99,7 @@ class PlacementTest : public testing::Test {
   BlockIndex index_;
   const PrefixCache cache_{config_, index_};
   Tenants tenants_{{}};
-  SequenceTable sequences_;
+  SequenceMap sequences_;
   WaitingQueue waiting_{sequences_, tenants_, 3};
   Placement placement_{config_, cache_, sequences_, waiting_};
   std::deque<ReplicaState> replicas_;

@@ -1,4 +1,4 @@
-// WaitingQueue and SequenceTable: who is next, and who is who.
+// WaitingQueue and SequenceMap: who is next, and who is who.
 #include "coordinator/sequence/waiting_queue.h"
 
 #include <gtest/gtest.h>
@@ -34,7 +34,7 @@ TEST(WaitingQueue, OnlyWhatNeverStartedExpires) {
     request.sequences[i].id = request.sequences[i].key.sequence_id = i + 1;
   }
   request.sequences[0].started = true;
-  SequenceTable sequences;
+  SequenceMap sequences;
   for (Sequence& sequence : request.sequences) sequences.insert(sequence);
   WaitingQueue queue(sequences, tenants, 3);
   for (Sequence& sequence : request.sequences) queue.insert(sequence);
@@ -45,10 +45,10 @@ TEST(WaitingQueue, OnlyWhatNeverStartedExpires) {
   EXPECT_EQ(queue.size(), 1);
 }
 
-TEST(SequenceTable, FindsWhoIsThereHoweverIdsComeAndGo) {
+TEST(SequenceMap, FindsWhoIsThereHoweverIdsComeAndGo) {
   std::mt19937_64 random(1);
   std::deque<Sequence> live;
-  SequenceTable table;
+  SequenceMap table;
   SequenceId last_id = 0;
   for (int i = 0; i < 20'000; ++i) {
     const bool grows = random() % 1000 < (i < 10'000 ? 520U : 480U);

@@ -1,4 +1,4 @@
-// SequenceTable: finds a sequence by its id, in constant time. Ids are given out in order, so the low bits of an id are
+// SequenceMap: finds a sequence by its id, in constant time. Ids are given out in order, so the low bits of an id are
 // its place nearly always; who finds it taken takes the next free one. Owns nothing; engine thread.
 #pragma once
 
@@ -10,9 +10,9 @@
 
 namespace caudal {
 
-class SequenceTable {
+class SequenceMap {
  public:
-  SequenceTable() : rows_(64) {}
+  SequenceMap() : rows_(64) {}
 
   Sequence& operator[](SequenceId id) const {
     Sequence* sequence = rows_[find(id)];
