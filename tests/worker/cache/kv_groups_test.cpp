@@ -10,7 +10,7 @@
 
 #include "coordinator/scheduler/scheduler.h"
 #include "tests/worker/fixture.h"
-#include "tests/worker/model/safetensors_file.h"
+#include "tests/worker/model/weights/safetensors_file.h"
 #include "tests/worker/replica.h"
 
 namespace caudal {

@@ -48,7 +48,7 @@ TEST_P(Llama, AgreesWithFloat64ForAnyTensorParallelism) {
   options.dtype = DTypeChoice::kF32;
   options.max_num_sequences = 8;
   options.max_tokens_per_step = 16;
-  options.kv.num_blocks = 8;
+  options.kv.num_blocks = 16;  // for as many tokens in each KV group
   for (int ranks : {1, 2, 4}) {
     TestReplica replica(dir.path(), ranks, options);
     ASSERT_TRUE(replica.valid());
