@@ -45,7 +45,7 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
              .progress_at = now};
   }
   group.ranks[message.rank] = peer;
-  ranks_[peer] = {.replica_key = message.replica_key, .rank = message.rank, .last_heard = now};
+  ranks_[peer] = {.replica_key = message.replica_key, .group = &group, .rank = message.rank, .last_heard = now};
   MUTANT_OMITS(lease_not_watched, look_by(now + std::min(config_.lease_us, config_.registration_us)));
   // What one rank cannot hold the replica cannot hold.
   group.info.num_blocks = std::min(group.info.num_blocks, message.info.num_blocks);
@@ -114,7 +114,7 @@ Cluster::Actions Cluster::on_beat(const Peer& peer, const Beat& message, Time no
     actions.sends.push_back({{peer}, RegisterAgain{}});
     return actions;
   }
-  const Group& group = groups_.at(rank->second.replica_key);
+  const Group& group = *rank->second.group;
   const bool counts = MUTANT(beats_ignored, message.epoch == group.epoch, false);
   if (!group.id || MUTANT(past_beats_count, counts, true)) rank->second.last_heard = now;
   return actions;
@@ -192,7 +192,7 @@ Cluster::Actions Cluster::on_tick(Time now) {
 std::optional<ReplicaId> Cluster::replica_for_result(const Peer& peer, Epoch epoch) const {
   auto rank = ranks_.find(peer);
   if (rank == ranks_.end() || MUTANT(any_rank_answers, rank->second.rank != 0, false)) return std::nullopt;
-  const Group& group = groups_.at(rank->second.replica_key);
+  const Group& group = *rank->second.group;
   return MUTANT(past_epoch_applied, group.epoch == epoch, epoch > 0) ? group.id : std::nullopt;
 }
 

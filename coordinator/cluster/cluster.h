@@ -76,8 +76,10 @@ class Cluster {
   Actions shut_down(std::string_view reason);
 
  private:
+  struct Group;
   struct Rank {
     std::string replica_key;
+    const Group* group = nullptr;  // under this key
     std::uint32_t rank = 0;
     Time last_heard = 0;
   };

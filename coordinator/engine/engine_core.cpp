@@ -88,7 +88,7 @@ void EngineCore::finish_turn(Time now) {
   forget_lost_replicas(now);
   MUTANT_OMITS(replica_awaited_forever, give_up_without_replica(now));
   send_plans(now);
-  for (TokenEvent& event : scheduler_.take_events()) hand_out(std::move(event));
+  hand_out_all(scheduler_.take_events());
 #ifndef NDEBUG
   scheduler_.check_integrity();
 #endif
@@ -122,16 +122,27 @@ void EngineCore::send_plans(Time now) {
   }
 }
 
+// There are more clients than a cache holds: those of this turn come in together, not one by one.
+void EngineCore::hand_out_all(std::vector<TokenEvent> events) {
+  for (const TokenEvent& event : events) {
+    const auto client = clients_.find(event.request_id);
+    if (client != clients_.end()) __builtin_prefetch(client->second.sink.get());
+  }
+  for (TokenEvent& event : events) hand_out(std::move(event));
+}
+
 void EngineCore::hand_out(TokenEvent event) {
   const auto client = clients_.find(event.request_id);
-  if (client == clients_.end() ||
-      MUTANT(events_after_cancel, client->second.finished[static_cast<std::size_t>(event.sequence_index)], false)) {
-    return;  // cancelled meanwhile
-  }
+  if (client == clients_.end()) return;  // cancelled meanwhile
+  const std::vector<bool>& finished = client->second.finished;
+  // The client of a single sequence is gone with it.
+  const bool is_over = finished.size() > 1 && finished[static_cast<std::size_t>(event.sequence_index)];
+  if (MUTANT(events_after_cancel, is_over, false)) return;
   if (event.queue_us > 0) outlet_.on_first_plan(event.replica, event.queue_us);
   if (event.reject != RejectReason::kNone) outlet_.on_refused(event.reject);
+  if (event.finish_reason == FinishReason::kNone) return client->second.sink->on_event(std::move(event));
   const std::shared_ptr<TokenSink> sink = client->second.sink;
-  if (event.finish_reason != FinishReason::kNone) finish(client, event.sequence_index);
+  finish(client, event.sequence_index);
   sink->on_event(std::move(event));
 }
 

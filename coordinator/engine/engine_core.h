@@ -71,6 +71,7 @@ class EngineCore {
   void forget_lost_replicas(Time now);
   void give_up_without_replica(Time now);
   void send_plans(Time now);
+  void hand_out_all(std::vector<TokenEvent> events);
   void hand_out(TokenEvent event);
   void abort_clients();
   void finish(Clients::iterator client, std::int32_t sequence_index);

@@ -10,59 +10,77 @@ namespace caudal {
 namespace {
 
 // The keyed hash spreads contents, and an odd factor its groups.
-std::size_t spread(const BlockContent& content) { return content.hash + content.group * 0x9e3779b97f4a7c15ULL; }
+std::size_t spread(BlockHash hash, std::size_t group) { return hash + group * 0x9e3779b97f4a7c15ULL; }
 
 }  // namespace
 
-std::unique_ptr<BlockIndex::Entry>* BlockIndex::link(const BlockContent& content) {
-  std::unique_ptr<Entry>* link = &buckets_[spread(content) & (buckets_.size() - 1)];
+std::size_t BlockIndex::bucket_of(const BlockContent& content) const {
+  return spread(content.hash, content.group) & (buckets_.size() - 1);
+}
+
+BlockIndex::Entry** BlockIndex::link(const BlockContent& content) {
+  Entry** link = &buckets_[bucket_of(content)];
   while (*link != nullptr && !((*link)->content == content)) link = &(*link)->next;
   return link;
 }
 
 const BlockIndex::Entry* BlockIndex::find_entry(const BlockContent& content) const {
-  const Entry* entry = buckets_[spread(content) & (buckets_.size() - 1)].get();
-  while (entry != nullptr && !(entry->content == content)) entry = entry->next.get();
+  const Entry* entry = buckets_[bucket_of(content)];
+  while (entry != nullptr && !(entry->content == content)) entry = entry->next;
+  return entry;
+}
+
+void BlockIndex::fetch(std::span<const BlockHash> hashes, std::size_t group) const {
+  const std::size_t mask = buckets_.size() - 1;
+  for (const BlockHash hash : hashes) __builtin_prefetch(&buckets_[spread(hash, group) & mask]);
+  for (const BlockHash hash : hashes) __builtin_prefetch(buckets_[spread(hash, group) & mask]);
+}
+
+BlockIndex::Entry* BlockIndex::make_entry(const BlockContent& content) {
+  if (unused_ == nullptr) return &entries_.emplace_back(Entry{.content = content});
+  Entry* entry = std::exchange(unused_, unused_->next);
+  entry->content = content;
+  entry->next = nullptr;
   return entry;
 }
 
 // Doubles the buckets, so that a chain has about one entry.
 void BlockIndex::grow() {
-  std::vector<std::unique_ptr<Entry>> before(2 * buckets_.size());
+  std::vector<Entry*> before(2 * buckets_.size());
   std::swap(before, buckets_);
-  for (std::unique_ptr<Entry>& bucket : before) {
-    while (bucket != nullptr) {
-      std::unique_ptr<Entry> entry = std::exchange(bucket, std::move(bucket->next));
-      std::unique_ptr<Entry>& head = buckets_[spread(entry->content) & (buckets_.size() - 1)];
-      entry->next = std::exchange(head, nullptr);
-      head = std::move(entry);
+  for (Entry* entry : before) {
+    while (entry != nullptr) {
+      Entry*& head = buckets_[bucket_of(entry->content)];
+      Entry* const next = std::exchange(entry->next, head);
+      head = std::exchange(entry, next);
     }
   }
 }
 
 BlockIndex::Entry* BlockIndex::insert(const BlockContent& content, const BlockLocation& location) {
   if (num_entries_ == buckets_.size()) grow();
-  std::unique_ptr<Entry>& entry = *link(content);
+  Entry*& entry = *link(content);
   if (entry == nullptr) {
-    entry = std::make_unique<Entry>(Entry{.content = content});
+    entry = make_entry(content);
     ++num_entries_;
   }
   Locations& locations = entry->locations;
   const auto position = std::ranges::lower_bound(locations, location.pool, {}, &BlockLocation::pool);
   if (position != locations.end() && position->pool == location.pool) return nullptr;
   locations.insert(position, location);
-  return entry.get();
+  return entry;
 }
 
 void BlockIndex::erase(const Entry& entry, PoolId pool) {
-  std::unique_ptr<Entry>& found = *link(entry.content);
-  CHECK(found.get() == &entry);
+  Entry*& found = *link(entry.content);
+  CHECK(found == &entry);
   Locations& locations = found->locations;
   const auto position = std::ranges::lower_bound(locations, pool, {}, &BlockLocation::pool);
   CHECK(position != locations.end() && position->pool == pool);
   locations.erase(position);
   if (!locations.empty()) return;
-  found = std::exchange(found->next, nullptr);
+  Entry* const last = std::exchange(found, found->next);
+  last->next = std::exchange(unused_, last);
   --num_entries_;
 }
 
@@ -93,9 +111,8 @@ std::vector<PrefixHolder> BlockIndex::find_holders(const Prefix& prefix, std::si
 
 std::size_t BlockIndex::num_locations() const {
   std::size_t num_locations = 0;
-  for (const std::unique_ptr<Entry>& bucket : buckets_) {
-    for (const Entry* entry = bucket.get(); entry != nullptr; entry = entry->next.get())
-      num_locations += entry->locations.size();
+  for (const Entry* bucket : buckets_) {
+    for (const Entry* entry = bucket; entry != nullptr; entry = entry->next) num_locations += entry->locations.size();
   }
   return num_locations;
 }
@@ -103,8 +120,8 @@ std::size_t BlockIndex::num_locations() const {
 void BlockIndex::check_integrity() const {
   const auto is_unordered = [](const BlockLocation& a, const BlockLocation& b) { return a.pool >= b.pool; };
   std::size_t num_entries = 0;
-  for (const std::unique_ptr<Entry>& bucket : buckets_) {
-    for (const Entry* entry = bucket.get(); entry != nullptr; entry = entry->next.get()) {
+  for (const Entry* bucket : buckets_) {
+    for (const Entry* entry = bucket; entry != nullptr; entry = entry->next) {
       ++num_entries;
       CHECK_MSG(find_entry(entry->content) == entry, "an entry cannot be found, or stands twice");
       CHECK_MSG(!entry->locations.empty(), "a content that no block holds");

@@ -5,9 +5,11 @@
 #pragma once
 
 #include <compare>
-#include <memory>
+#include <deque>
 #include <optional>
 #include <vector>
+
+#include <boost/container/small_vector.hpp>
 
 #include "coordinator/kv/prefix.h"
 
@@ -36,21 +38,27 @@ struct PrefixHolder {
 };
 
 class BlockIndex {
-  using Locations = std::vector<BlockLocation>;  // by pool, one of each
+  // By pool, one of each. Most contents are in one place only.
+  using Locations = boost::container::small_vector<BlockLocation, 1>;
 
  public:
   // A published content; lasts until the last block with it is erased.
   struct Entry {
     BlockContent content;
     Locations locations{};
-    std::unique_ptr<Entry> next{};  // in the bucket
+    Entry* next = nullptr;  // in the bucket, or among the unused ones
   };
 
   BlockIndex() : buckets_(1) {}
+  BlockIndex(const BlockIndex&) = delete;
+  BlockIndex& operator=(const BlockIndex&) = delete;
 
   // nullptr: another block of the pool has this content already and stays the one that is found.
   Entry* insert(const BlockContent& content, const BlockLocation& location);
   void erase(const Entry& entry, PoolId pool);
+
+  // Brings the places of these hashes of a KV group into the cache, all together: each alone would be waited for.
+  void fetch(std::span<const BlockHash> hashes, std::size_t group) const;
 
   // The block of the pool with this content. Parent and tokens are compared, not only the hash.
   std::optional<BlockId> find(const BlockContent& content, PoolId pool) const;
@@ -66,13 +74,17 @@ class BlockIndex {
   void check_integrity() const;
 
  private:
+  std::size_t bucket_of(const BlockContent& content) const;
   // The link to the entry with this content, or the end of its bucket's chain.
-  std::unique_ptr<Entry>* link(const BlockContent& content);
+  Entry** link(const BlockContent& content);
   const Entry* find_entry(const BlockContent& content) const;
+  Entry* make_entry(const BlockContent& content);
   void grow();
 
-  std::vector<std::unique_ptr<Entry>> buckets_;  // a power of two of them
-  std::size_t num_entries_ = 0;
+  std::deque<Entry> entries_;    // as many as there ever were at once
+  Entry* unused_ = nullptr;      // of these; they keep the memory of their locations
+  std::vector<Entry*> buckets_;  // a power of two of them
+  std::size_t num_entries_ = 0;  // in buckets
 };
 
 }  // namespace caudal

@@ -35,6 +35,9 @@ class BlockPool {
   // the one that is found.
   void publish(BlockId id, const BlockContent& content);
 
+  // Blocks of these hashes of a KV group are going to be published.
+  void fetch(std::span<const BlockHash> hashes, std::size_t group) const { index_.fetch(hashes, group); }
+
   // Makes a held block unfindable again, if it was published.
   void unpublish(BlockId id);
   // Makes every block unfindable, free ones as well: the memory is gone.

@@ -93,6 +93,10 @@ std::optional<Fork> KvManager::fork(const BlockTable& parent, std::int32_t num_t
 }
 
 void KvManager::publish(BlockTable& table, const Prefix& prefix, std::int32_t num_computed) {
+  const std::size_t num_full = static_cast<std::size_t>(num_computed / kBlockSize);
+  const auto first = static_cast<std::size_t>(table.num_published);
+  for (std::size_t group = 0; first < num_full && group < windows_.size(); ++group)
+    pool_.fetch(prefix.hashes.subspan(first, num_full - first), group);
   for (; (table.num_published + 1) * kBlockSize <= num_computed; ++table.num_published) {
     const auto i = static_cast<std::size_t>(table.num_published);
     for (std::size_t group = 0; group < windows_.size(); ++group) {

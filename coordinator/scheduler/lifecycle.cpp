@@ -82,11 +82,6 @@ void Lifecycle::forget(RequestState& request) {
 
 // --- replicas ---
 
-ReplicaState* Lifecycle::find_alive(ReplicaId id) {
-  const auto found = replicas_.find(id);
-  return found != replicas_.end() && found->second.is_alive() ? &found->second : nullptr;
-}
-
 bool Lifecycle::is_any_alive() const {
   return std::ranges::any_of(replicas_, [](const auto& entry) { return entry.second.is_alive(); });
 }
@@ -94,11 +89,14 @@ bool Lifecycle::is_any_alive() const {
 void Lifecycle::join(BlockIndex& index, ReplicaId id, Epoch epoch, const ReplicaInfo& info) {
   replicas_.erase(id);
   const auto [entry, is_new] = replicas_.try_emplace(id, index, id, epoch, info);
+  if (id >= alive_.size()) alive_.resize(id + 1);
+  alive_[id] = &entry->second;
   placement_.replica_joined(entry->second);
 }
 
 void Lifecycle::lose(ReplicaState& replica) {
   replica.lose();
+  alive_[replica.id()] = nullptr;
   MUTANT_OMITS(placed_on_lost, placement_.replica_lost(replica.id()));
   for (Sequence* sequence : replica.running()) leave(*sequence, SequenceState::kLeaving);
   replica.remove_departed();

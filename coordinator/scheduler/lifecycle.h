@@ -44,7 +44,7 @@ class Lifecycle {
   // --- replicas ---
   std::map<ReplicaId, ReplicaState>& replicas() { return replicas_; }  // lost ones stay, with what they could hold
   const std::map<ReplicaId, ReplicaState>& replicas() const { return replicas_; }
-  ReplicaState* find_alive(ReplicaId id);
+  ReplicaState* find_alive(ReplicaId id) const { return id < alive_.size() ? alive_[id] : nullptr; }
   bool is_any_alive() const;
   void join(BlockIndex& index, ReplicaId id, Epoch epoch, const ReplicaInfo& info);
   // The same way as a preemption: everyone leaves, and every plan counts as answered.
@@ -92,6 +92,7 @@ class Lifecycle {
   Tenants tenants_;
   WaitingQueue waiting_;
   std::map<ReplicaId, ReplicaState> replicas_;
+  std::vector<ReplicaState*> alive_;  // of these, by id; null: there is none, or it is lost
   Placement placement_;
   std::set<ReplicaId> due_;
   std::vector<TokenEvent> events_;

@@ -24,10 +24,10 @@ std::int64_t load_of(const ReplicaState& replica) {
 
 }  // namespace
 
-void Placement::Candidate::take(const Demand& demand) {
+std::int64_t Placement::Candidate::take(const Demand& demand) {
   admission.take(demand);
-  load += demand.num_uncached() + kRunningTokens;
   is_idle = false;
+  return demand.num_uncached() + kRunningTokens;
 }
 
 bool Placement::Candidate::is_home_of(const Sequence& sequence) const {
@@ -38,10 +38,13 @@ bool Placement::Candidate::is_home_of(const Sequence& sequence) const {
 
 void Placement::replica_joined(const ReplicaState& replica) {
   replica_lost(replica.id());
-  const auto [entry, is_new] = candidates_.try_emplace(
-      replica.id(), Candidate{.replica = &replica, .admission = admission_of(config_, replica)});
-  link(entry->second);
-  mark_stale(entry->second);
+  if (replica.id() >= candidates_.size()) candidates_.resize(replica.id() + 1);
+  candidates_[replica.id()] =
+      std::make_unique<Candidate>(Candidate{.replica = &replica, .admission = admission_of(config_, replica)});
+  Candidate& candidate = *candidates_[replica.id()];
+  set_load(candidate, load_of(replica));
+  by_speed_.emplace(candidate.prompt_token_ns, replica.id());
+  mark_stale(candidate);
   invalidate();
 }
 
@@ -60,9 +63,10 @@ void Placement::replica_planned(const ReplicaState& replica) {
 void Placement::replica_lost(ReplicaId id) {
   Candidate* candidate = find(id);
   if (candidate == nullptr) return;
-  unlink(*candidate);
+  if (candidate->is_listed) by_load_.erase({candidate->load, id});
+  by_speed_.erase({candidate->prompt_token_ns, id});
   occupied_.erase(id);
-  candidates_.erase(id);
+  candidates_[id] = nullptr;
   invalidate();
 }
 
@@ -76,21 +80,29 @@ void Placement::sequence_waits(SequenceId id) {
 
 // --- candidates ---
 
-Placement::Candidate* Placement::find(ReplicaId id) {
-  const auto found = candidates_.find(id);
-  return found == candidates_.end() ? nullptr : &found->second;
+// Replicas without tokens or slots left are not listed: where all are full, nobody walks them.
+void Placement::set_load(Candidate& candidate, std::int64_t load) {
+  const ReplicaId id = candidate.replica->id();
+  const bool is_listed = !candidate.admission.exhausted();
+  const std::int64_t before = std::exchange(candidate.load, load);
+  const bool was_listed = std::exchange(candidate.is_listed, is_listed);
+  if (was_listed && is_listed && before == load) return;
+  if (was_listed && is_listed) {  // its node moves, without a new one
+    auto node = by_load_.extract({before, id});
+    node.key().first = load;
+    by_load_.insert(std::move(node));
+  } else if (was_listed) {
+    by_load_.erase({before, id});
+  } else if (is_listed) {
+    by_load_.emplace(std::pair(load, id), &candidate);
+  }
 }
 
-void Placement::link(Candidate& candidate) {
-  const ReplicaId id = candidate.replica->id();
-  if (!candidate.admission.exhausted()) by_load_.emplace(std::pair(candidate.load, id), &candidate);
-  by_speed_.emplace(candidate.prompt_token_ns, id);
-}
-
-void Placement::unlink(Candidate& candidate) {
-  const ReplicaId id = candidate.replica->id();
-  by_load_.erase({candidate.load, id});
-  by_speed_.erase({candidate.prompt_token_ns, id});
+void Placement::set_speed(Candidate& candidate, std::int64_t prompt_token_ns) {
+  const std::int64_t before = std::exchange(candidate.prompt_token_ns, prompt_token_ns);
+  if (before == prompt_token_ns) return;
+  by_speed_.erase({before, candidate.replica->id()});
+  by_speed_.emplace(prompt_token_ns, candidate.replica->id());
 }
 
 void Placement::mark_stale(Candidate& candidate) {
@@ -102,15 +114,14 @@ void Placement::refresh() {
   for (const ReplicaId id : std::exchange(stale_, {})) {
     Candidate* candidate = find(id);
     if (candidate == nullptr || !candidate->is_stale) continue;  // lost; or it is another one by now
-    unlink(*candidate);
     const ReplicaState& replica = *candidate->replica;
     candidate->admission = admission_of(config_, replica);
-    candidate->load = load_of(replica);
     candidate->is_idle = replica.running().empty();
-    candidate->prompt_token_ns = replica.step_budget().prompt_token_ns();
     candidate->is_stale = false;
-    for (const Placed& placed : candidate->placed) candidate->take(placed.demand);
-    link(*candidate);
+    std::int64_t load = load_of(replica);
+    for (const Placed& placed : candidate->placed) load += candidate->take(placed.demand);
+    set_load(*candidate, load);
+    set_speed(*candidate, replica.step_budget().prompt_token_ns());
   }
 }
 
@@ -118,9 +129,9 @@ void Placement::refresh() {
 
 void Placement::clear() {
   for (const ReplicaId id : std::exchange(occupied_, {})) {
-    Candidate& candidate = candidates_.at(id);
-    candidate.placed.clear();
-    mark_stale(candidate);
+    Candidate* candidate = find(id);
+    candidate->placed.clear();
+    mark_stale(*candidate);
   }
   for (const ReplicaId id : std::exchange(closed_, {})) {
     if (Candidate* candidate = find(id)) candidate->is_closed = false;
@@ -171,9 +182,7 @@ Placement::Outcome Placement::place(Sequence& sequence, std::set<ReplicaId>& due
   if (chosen.candidate == nullptr) return Outcome::kNoRoom;
   Candidate& candidate = *chosen.candidate;
   const ReplicaId id = candidate.replica->id();
-  by_load_.erase({candidate.load, id});
-  candidate.take(chosen.demand);
-  if (!candidate.admission.exhausted()) by_load_.emplace(std::pair(candidate.load, id), &candidate);
+  set_load(candidate, candidate.load + candidate.take(chosen.demand));
   candidate.placed.push_back({sequence.id, chosen.demand});
   occupied_.insert(id);
   waiting_.count_turn(sequence);
@@ -183,8 +192,8 @@ Placement::Outcome Placement::place(Sequence& sequence, std::set<ReplicaId>& due
 }
 
 std::vector<PrefixHolder> Placement::find_holders(Sequence& sequence) const {
-  if (candidates_.empty()) return {};
-  const std::string& model_digest = candidates_.begin()->second.replica->info().model_digest;
+  if (by_speed_.empty()) return {};
+  const std::string& model_digest = find(by_speed_.begin()->second)->replica->info().model_digest;
   return cache_.find_holders(sequence, model_digest, kMaxHolders);
 }
 
@@ -245,16 +254,16 @@ bool Placement::close(const Sequence& sequence, const Demand& demand) {
 }
 
 std::optional<SequenceId> Placement::first(ReplicaId id) const {
-  const auto found = candidates_.find(id);
-  if (found == candidates_.end() || found->second.placed.empty()) return std::nullopt;
-  return found->second.placed.front().id;
+  const Candidate* candidate = find(id);
+  if (candidate == nullptr || candidate->placed.empty()) return std::nullopt;
+  return candidate->placed.front().id;
 }
 
 void Placement::take_first(ReplicaId id) {
-  Candidate& candidate = candidates_.at(id);
-  candidate.placed.pop_front();
-  if (candidate.placed.empty()) occupied_.erase(id);
-  mark_stale(candidate);
+  Candidate* candidate = find(id);
+  candidate->placed.pop_front();
+  if (candidate->placed.empty()) occupied_.erase(id);
+  mark_stale(*candidate);
 }
 
 void Placement::leave_rest(ReplicaId id) {
@@ -274,16 +283,17 @@ Time Placement::best_case_us(Sequence& sequence) {
   for (const PrefixHolder& holder : find_holders(sequence)) {
     if (const Candidate* candidate = find(holder.replica)) look_at(*candidate->replica);
   }
-  if (!by_speed_.empty()) look_at(*candidates_.at(by_speed_.begin()->second).replica);
+  if (!by_speed_.empty()) look_at(*find(by_speed_.begin()->second)->replica);
   return best.value_or(0);
 }
 
 void Placement::check_integrity() const {
-  for (const auto& [id, candidate] : candidates_) {
-    CHECK_MSG(candidate.replica->is_alive(), "a place on a replica that is gone");
-    CHECK(candidate.placed.empty() != occupied_.contains(id));
+  for (const std::unique_ptr<Candidate>& candidate : candidates_) {
+    if (candidate == nullptr) continue;
+    CHECK_MSG(candidate->replica->is_alive(), "a place on a replica that is gone");
+    CHECK(candidate->placed.empty() != occupied_.contains(candidate->replica->id()));
     if (!is_valid_) continue;
-    for (const Placed& placed : candidate.placed) {
+    for (const Placed& placed : candidate->placed) {
       CHECK_MSG(sequences_[placed.id].state == SequenceState::kWaiting, "a place for a sequence that does not wait");
     }
   }

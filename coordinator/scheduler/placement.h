@@ -17,6 +17,7 @@
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <utility>
@@ -76,10 +77,12 @@ class Placement {
     bool is_idle = false;
     bool is_closed = false;  // somebody waits for room here: nobody may overtake him
     bool is_stale = false;   // the replica has changed since
+    bool is_listed = false;  // in by_load_
     std::int64_t prompt_token_ns = 0;
     std::deque<Placed> placed{};
 
-    void take(const Demand& demand);
+    // The load that it adds.
+    std::int64_t take(const Demand& demand);
     bool is_home_of(const Sequence& sequence) const;
   };
   // The best of those that were looked at.
@@ -90,9 +93,9 @@ class Placement {
   };
   enum class Outcome { kPlaced, kPassed, kNoRoom };
 
-  Candidate* find(ReplicaId id);
-  void link(Candidate& candidate);
-  void unlink(Candidate& candidate);
+  Candidate* find(ReplicaId id) const { return id < candidates_.size() ? candidates_[id].get() : nullptr; }
+  void set_load(Candidate& candidate, std::int64_t load);
+  void set_speed(Candidate& candidate, std::int64_t prompt_token_ns);
   void mark_stale(Candidate& candidate);
   void refresh();
   void clear();
@@ -107,7 +110,7 @@ class Placement {
   const PrefixCache& cache_;
   const SequenceMap& sequences_;
   WaitingQueue& waiting_;
-  std::map<ReplicaId, Candidate> candidates_;                         // replicas that are up
+  std::vector<std::unique_ptr<Candidate>> candidates_;                // by id; null: the replica is not up
   std::map<std::pair<std::int64_t, ReplicaId>, Candidate*> by_load_;  // those with tokens and slots left
   std::set<std::pair<std::int64_t, ReplicaId>> by_speed_;             // by prompt_token_ns
   std::vector<ReplicaId> stale_;

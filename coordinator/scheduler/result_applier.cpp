@@ -20,6 +20,25 @@ bool is_possible(const Sequence& sequence, const PlannedSequence& planned, const
          sequence.group().is_possible(sequence, result);
 }
 
+// Finds the results of slots. Workers answer in the order of the plan, so the next one is nearly always it.
+class ResultOrder {
+ public:
+  explicit ResultOrder(std::vector<SequenceResult>& results) : results_(results) {}
+
+  // nullptr: there is none.
+  SequenceResult* find(SlotId slot) {
+    for (std::size_t i = 0; i < results_.size(); ++i, ++next_) {
+      if (next_ == results_.size()) next_ = 0;
+      if (results_[next_].slot == slot) return &results_[next_++];
+    }
+    return nullptr;
+  }
+
+ private:
+  std::vector<SequenceResult>& results_;
+  std::size_t next_ = 0;
+};
+
 StepSample sample_of(const StepResult& result) {
   StepSample sample{.compute_us = result.compute_us,
                     .num_sequences = static_cast<std::int32_t>(result.sequences.size())};
@@ -40,20 +59,31 @@ StepSample ResultApplier::apply(StepResult result) {
   const std::uint64_t num_prompt_tokens_before = replica_.counters().num_prompt_tokens_computed;
   const PlanInFlight plan = replica_.take_oldest();
 
-  const std::int32_t num_slots = replica_.info().max_num_sequences;
-  std::vector<SequenceResult*> by_slot(static_cast<std::size_t>(num_slots), nullptr);
-  for (SequenceResult& entry : result.sequences) {
-    if (entry.slot >= 0 && entry.slot < num_slots) by_slot[static_cast<std::size_t>(entry.slot)] = &entry;
-  }
+  fetch(plan);
   observe_speculation(replica_, plan, result);
   if (!result.sequences.empty()) replica_.step_budget().observe(plan.load, result.compute_us - plan.swap_us);
-  for (const PlannedSequence& planned : plan.sequences)
-    deliver(planned, by_slot[static_cast<std::size_t>(planned.slot)]);
+  ResultOrder order(result.sequences);
+  for (const PlannedSequence& planned : plan.sequences) deliver(planned, order.find(planned.slot));
   replica_.remove_departed();
   life_.answered(replica_, plan);
   sample.num_prompt_tokens =
       static_cast<std::int32_t>(replica_.counters().num_prompt_tokens_computed - num_prompt_tokens_before);
   return sample;
+}
+
+// A thousand replicas have more sequences than a cache holds. Those of this plan come in together, not one by one.
+void ResultApplier::fetch(const PlanInFlight& plan) const {
+  constexpr std::size_t kLine = 64;
+  for (const PlannedSequence& planned : plan.sequences) {
+    const char* const begin = reinterpret_cast<const char*>(&life_.sequence(planned.sequence));
+    for (std::size_t line = 0; line < sizeof(Sequence); line += kLine) __builtin_prefetch(begin + line);
+  }
+  for (const PlannedSequence& planned : plan.sequences) {
+    const Sequence& sequence = life_.sequence(planned.sequence);
+    __builtin_prefetch(sequence.request);
+    __builtin_prefetch(&sequence.request->group);
+    __builtin_prefetch(sequence.tokens.data() + sequence.tokens.size());
+  }
 }
 
 // A sequence that is being preempted still takes what its last plans bring. A missing entry is right only

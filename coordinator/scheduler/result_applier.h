@@ -16,6 +16,7 @@ class ResultApplier {
   StepSample apply(StepResult result);
 
  private:
+  void fetch(const PlanInFlight& plan) const;
   void deliver(const PlannedSequence& planned, SequenceResult* result);
   void advance(Sequence& sequence, const SequenceResult& result);
 
