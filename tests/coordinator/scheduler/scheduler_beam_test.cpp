@@ -199,5 +199,40 @@ TEST_F(BeamTest, RoomIsForAllBeamsOrNone) {
   EXPECT_EQ(scheduler_.stats().num_waiting, 4);
 }
 
+// Two beams, of which the second has no tokens until the first has two continuations. By then a long sequence holds
+// the blocks that it needs, and is still at work.
+TEST_F(BeamTest, ABeamThatCannotEnterChangesNothing) {
+  join(1, replica(6));
+  submit(beams(15, 2, 20));
+  const StepPlan prompt = plan();
+  ASSERT_TRUE(apply(prompt, {told(0, 1, 15, candidates({5}))}));
+  submit(request(2, 48, 10));
+  const StepPlan first = plan();
+  ASSERT_EQ(first.scheduled.size(), 2U);
+  const StepPlan second = plan();
+  ASSERT_TRUE(apply(first, {told(0, 1, 16, candidates({5})), line(2, 3, 48, {7})}));
+  const StepPlan third = plan();
+  ASSERT_TRUE(apply(second, {line(2, 3, 49, {7})}));
+  const StepPlan fourth = plan();
+  EXPECT_EQ(num_used(), 6) << "all of them";
+  ASSERT_TRUE(apply(third, {told(0, 1, 17, candidates({5, 6})), line(2, 3, 50, {7})}));
+
+  const StepPlan without = plan();
+  ASSERT_EQ(without.scheduled.size(), 1U) << "the first beam";
+  EXPECT_EQ(without.scheduled[0].slot, 0);
+  EXPECT_TRUE(without.new_sequences.empty());
+  EXPECT_TRUE(without.block_copies.empty());
+  EXPECT_TRUE(without.released == std::vector<SlotId>{2}) << "the long one leaves, the beam keeps its slot";
+  EXPECT_EQ(num_used(), 6);
+
+  ASSERT_TRUE(apply(fourth, {line(2, 3, 51, {7})}));
+  const StepPlan with = plan();
+  ASSERT_EQ(with.new_sequences.size(), 1U);
+  EXPECT_EQ(with.new_sequences[0].slot, 1);
+  EXPECT_EQ(with.new_sequences[0].num_computed, 17);
+  EXPECT_EQ(with.block_copies.size(), 1U);
+  EXPECT_EQ(num_used(), 3);
+}
+
 }  // namespace
 }  // namespace caudal
