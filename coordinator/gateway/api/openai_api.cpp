@@ -9,6 +9,7 @@
 #include <limits>
 #include <set>
 
+#include "common/json/json_node.h"
 #include "common/json/strict_json.h"
 #include "coordinator/gateway/api/chat_input.h"
 #include "coordinator/gateway/api/limits.h"
@@ -318,6 +319,15 @@ Result<void> parse_user(const json::object& body, ApiRequest& request) {
   return {};
 }
 
+Result<void> parse_chat(json::value& body, ChatInput& chat) {
+  try {
+    take_chat_input(body, chat);
+    return {};
+  } catch (const JsonError& error) {
+    return Error{error.message, error.path};
+  }
+}
+
 // What one field alone cannot tell.
 Result<void> check_together(const json::object& body, ApiRequest& request) {
   if (request.endpoint == Endpoint::kChat) {
@@ -346,7 +356,7 @@ Result<json::value> parse_body(std::string_view text) {
   return body;
 }
 
-Result<ApiRequest> parse_api_request(Endpoint endpoint, const json::value& body, const ApiContext& context) {
+Result<ApiRequest> parse_api_request(Endpoint endpoint, json::value body, const ApiContext& context) {
   if (!body.is_object()) return Error{"The body must be a JSON object.", ""};
   const json::object& object = body.get_object();
   ApiRequest request;
@@ -359,7 +369,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, const json::value& body,
   if (const auto done = refuse_unsupported(object, endpoint); !done) return done.error();
   if (const auto done = parse_scalars(object, request); !done) return done.error();
   if (endpoint == Endpoint::kChat) {
-    if (const auto done = parse_chat_input(object, *request.chat); !done) return done.error();
+    if (const auto done = parse_chat(body, *request.chat); !done) return done.error();
   } else {
     if (const auto done = parse_prompts(object, context.vocab_size, request); !done) return done.error();
   }

@@ -264,12 +264,12 @@ void Generation::cancel() {
   num_unfinished_ = 0;
 }
 
-Intake take_request(const GenerationContext& context, Endpoint endpoint, const Result<boost::json::value>& body,
+Intake take_request(const GenerationContext& context, Endpoint endpoint, Result<boost::json::value> body,
                     Generation::Clock::time_point arrival) {
   if (!body) return {nullptr, invalid_request(body.error())};
   const ModelCard& card = context.model.card;
   const ApiContext limits{static_cast<std::int32_t>(card.vocab_size), card.default_sampling};
-  Result<ApiRequest> request = parse_api_request(endpoint, body.value(), limits);
+  Result<ApiRequest> request = parse_api_request(endpoint, std::move(body).value(), limits);
   if (!request) return {nullptr, invalid_request(request.error())};
   if (!request.value().model.empty() && request.value().model != context.model.served_name) {
     return {nullptr, model_not_found()};

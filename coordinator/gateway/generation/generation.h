@@ -104,7 +104,7 @@ struct Intake {
   std::unique_ptr<Generation> generation;
   std::optional<ApiError> error;
 };
-Intake take_request(const GenerationContext& context, Endpoint endpoint, const Result<boost::json::value>& body,
+Intake take_request(const GenerationContext& context, Endpoint endpoint, Result<boost::json::value> body,
                     Generation::Clock::time_point arrival);
 
 // For the jobs of the work pool: an exception of `work`, as when memory runs out, is this request's error, not the

@@ -207,8 +207,8 @@ void ZmqGateway::Loop::begin(const Socket::Message& message, gateway::GatewayReq
     const gateway::GatewayRequest& body = preparation->request;
     const bool chat = preparation->endpoint == Endpoint::kChat;
     preparation->intake = contain([&] {
-      const auto json = chat ? proto_to_json(body.chat()) : proto_to_json(body.completion());
-      return take_request(context, preparation->endpoint, json, arrival);
+      auto json = chat ? proto_to_json(body.chat()) : proto_to_json(body.completion());
+      return take_request(context, preparation->endpoint, std::move(json), arrival);
     });
     preparation->done = true;
     news->tell(id);
