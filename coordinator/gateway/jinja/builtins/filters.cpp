@@ -30,9 +30,9 @@ Value attribute_path(Evaluator& evaluator, const Value& object, const Value& pat
   Value value = object;
   std::string_view rest = *path.text();
   while (true) {
-    const size_t dot = rest.find('.');
+    const std::size_t dot = rest.find('.');
     const std::string_view part = rest.substr(0, dot);
-    int64_t number = 0;
+    std::int64_t number = 0;
     const auto parsed = std::from_chars(part.data(), part.data() + part.size(), number);
     const bool is_number =
         !part.empty() && part[0] != '-' && parsed.ec == std::errc() && parsed.ptr == part.data() + part.size();

@@ -16,15 +16,15 @@ namespace {
 Value absolute(Evaluator&, const Value& input, const Arguments& arguments) {
   const Bound bound(arguments, {});
   if (input.is<double>()) return std::fabs(input.real());
-  const int64_t number = require_integer(input, "the input of abs");
-  return number < 0 ? unary(ast::UnaryOperator::negate, number) : Value(number);
+  const std::int64_t number = require_integer(input, "the input of abs");
+  return number < 0 ? unary(ast::UnaryOperator::kNegate, number) : Value(number);
 }
 
 // int(text) or float(text) of Python: white space around, underscores between digits.
 std::optional<std::string> number_literal(std::string_view text) {
   const std::string_view bare = strip_left(strip_right(text));
   std::string digits;
-  for (size_t i = 0; i < bare.size(); ++i) {
+  for (std::size_t i = 0; i < bare.size(); ++i) {
     const bool between = i > 0 && i + 1 < bare.size() && std::isdigit(static_cast<unsigned char>(bare[i - 1])) &&
                          std::isdigit(static_cast<unsigned char>(bare[i + 1]));
     if (bare[i] == '_' && !between) return std::nullopt;
@@ -37,10 +37,10 @@ std::optional<std::string> number_literal(std::string_view text) {
   return digits;
 }
 
-std::optional<int64_t> parse_integer(std::string_view text, int base) {
+std::optional<std::int64_t> parse_integer(std::string_view text, int base) {
   const auto digits = number_literal(text);
   if (!digits || digits->empty()) return std::nullopt;
-  int64_t number = 0;
+  std::int64_t number = 0;
   const char* end = digits->data() + digits->size();
   const auto parsed = std::from_chars(digits->data(), end, number, base);
   if (parsed.ec == std::errc::result_out_of_range) fail("an integer is too large");
@@ -59,10 +59,10 @@ std::optional<double> parse_real(std::string_view text) {
   return number;
 }
 
-std::optional<int64_t> truncated(double number) {
+std::optional<std::int64_t> truncated(double number) {
   if (!std::isfinite(number)) return std::nullopt;
   if (std::fabs(number) >= 9.2e18) fail("an integer is too large");
-  return static_cast<int64_t>(number);
+  return static_cast<std::int64_t>(number);
 }
 
 Value to_int(Evaluator&, const Value& input, const Arguments& arguments) {
@@ -70,10 +70,10 @@ Value to_int(Evaluator&, const Value& input, const Arguments& arguments) {
   const Value fallback = bound.value(0, 0);
   require_defined(input);
   if (input.is_integral()) return input.integer();
-  std::optional<int64_t> number;
+  std::optional<std::int64_t> number;
   if (input.is<double>()) number = truncated(input.real());
   if (const std::string* text = input.text()) {
-    const int64_t base = bound.integer(1, 10);
+    const std::int64_t base = bound.integer(1, 10);
     if (base < 2 || base > 36) fail("int: the base must be between 2 and 36");
     number = parse_integer(*text, static_cast<int>(base));
     const auto real = number ? std::nullopt : parse_real(*text);
@@ -91,7 +91,7 @@ Value to_float(Evaluator&, const Value& input, const Arguments& arguments) {
 }
 
 // round(x, n) of Python: half to even on the exact binary value, which is what printf rounds by.
-double round_half_even(double number, int64_t precision) {
+double round_half_even(double number, std::int64_t precision) {
   if (!std::isfinite(number) || precision > 300) return number;
   if (precision < -300) return std::copysign(0.0, number);
   if (precision >= 0) {
@@ -104,13 +104,13 @@ double round_half_even(double number, int64_t precision) {
 }
 
 // Python keeps integers integers; only the digits before the point can change.
-int64_t round_integer(int64_t number, int64_t precision) {
+std::int64_t round_integer(std::int64_t number, std::int64_t precision) {
   if (precision >= 0) return number;
   if (precision < -18) return 0;
-  int64_t scale = 1;
-  for (int64_t i = 0; i < -precision; ++i) scale *= 10;
-  int64_t quotient = number / scale;
-  const int64_t rest = std::abs(number % scale);
+  std::int64_t scale = 1;
+  for (std::int64_t i = 0; i < -precision; ++i) scale *= 10;
+  std::int64_t quotient = number / scale;
+  const std::int64_t rest = std::abs(number % scale);
   const bool up = rest > scale - rest || (rest == scale - rest && quotient % 2 != 0);
   if (up) quotient += number < 0 ? -1 : 1;
   if (__builtin_mul_overflow(quotient, scale, &quotient)) fail("an integer is too large");
@@ -119,7 +119,7 @@ int64_t round_integer(int64_t number, int64_t precision) {
 
 Value round(Evaluator&, const Value& input, const Arguments& arguments) {
   const Bound bound(arguments, {"precision", "method"});
-  const int64_t precision = bound.integer(0, 0);
+  const std::int64_t precision = bound.integer(0, 0);
   const Value chosen = bound.value(1, "common");
   const std::string& method = require_text(chosen, "'method'");
   require_defined(input);
@@ -140,7 +140,7 @@ Value sum(Evaluator& evaluator, const Value& input, const Arguments& arguments) 
   const bool by_attribute = bound[0] && !bound[0]->is_none();
   for (const Value& item : iterate(input, evaluator.budget())) {
     const Value value = by_attribute ? attribute_path(evaluator, item, *bound[0]) : item;
-    total = arithmetic(ast::BinaryOperator::add, total, value, evaluator.budget());
+    total = arithmetic(ast::BinaryOperator::kAdd, total, value, evaluator.budget());
   }
   return total;
 }

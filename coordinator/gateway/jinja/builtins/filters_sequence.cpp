@@ -10,7 +10,7 @@
 namespace caudal::jinja {
 namespace {
 
-Value generator(std::vector<Value> items) { return Value::sequence(SequenceKind::generator, std::move(items)); }
+Value generator(std::vector<Value> items) { return Value::sequence(SequenceKind::kGenerator, std::move(items)); }
 
 Value count(Evaluator&, const Value& input, const Arguments& arguments) {
   const Bound bound(arguments, {});
@@ -26,7 +26,7 @@ Value first(Evaluator& evaluator, const Value& input, const Arguments& arguments
 // reversed() of Python: what has an order and is no one-time iterator.
 std::vector<Value> reversed(const Value& input, Budget& budget) {
   const Sequence* sequence = input.as_sequence();
-  if (sequence && sequence->kind == SequenceKind::generator) fail("the input cannot be reversed");
+  if (sequence && sequence->kind == SequenceKind::kGenerator) fail("the input cannot be reversed");
   std::vector<Value> items = iterate(input, budget);
   std::reverse(items.begin(), items.end());
   return items;
@@ -191,7 +191,7 @@ Value select(Evaluator& evaluator, const Value& input, const Arguments& argument
 std::vector<Value> pairs(const Dict& dict) {
   std::vector<Value> result;
   for (const auto& [key, value] : dict.entries) {
-    result.push_back(Value::sequence(SequenceKind::tuple, {key, value}));
+    result.push_back(Value::sequence(SequenceKind::kTuple, {key, value}));
   }
   return result;
 }
@@ -218,17 +218,17 @@ Value dictsort(Evaluator& evaluator, const Value& input, const Arguments& argume
 
 Value batch(Evaluator& evaluator, const Value& input, const Arguments& arguments) {
   const Bound bound(arguments, {"linecount", "fill_with"}, 1);
-  const int64_t size = bound.integer(0, 1);
+  const std::int64_t size = bound.integer(0, 1);
   std::vector<Value> rows;
   std::vector<Value> row;
   for (Value& item : iterate(input, evaluator.budget())) {
-    if (static_cast<int64_t>(row.size()) == size) rows.push_back(Value::list(std::exchange(row, {})));
+    if (static_cast<std::int64_t>(row.size()) == size) rows.push_back(Value::list(std::exchange(row, {})));
     row.push_back(std::move(item));
   }
   if (row.empty()) return generator(std::move(rows));
-  if (bound[1] && !bound[1]->is_none() && size > static_cast<int64_t>(row.size())) {
-    evaluator.budget().allocate(static_cast<size_t>(std::min(size, int64_t{1} << 40)) * sizeof(Value));
-    row.resize(static_cast<size_t>(size), *bound[1]);
+  if (bound[1] && !bound[1]->is_none() && size > static_cast<std::int64_t>(row.size())) {
+    evaluator.budget().allocate(static_cast<std::size_t>(std::min(size, std::int64_t{1} << 40)) * sizeof(Value));
+    row.resize(static_cast<std::size_t>(size), *bound[1]);
   }
   rows.push_back(Value::list(std::move(row)));
   return generator(std::move(rows));

@@ -20,9 +20,9 @@ Value converted(Evaluator& evaluator, const Value& input, const Arguments& argum
 std::string title_words(std::string_view text) {
   static constexpr std::string_view kSeparators = "-({[<";
   std::string out;
-  size_t begin = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t here = at;
+  std::size_t begin = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t here = at;
     const char32_t c = next_code_point(text, at);
     if (!is_space(c) && !(c < 0x80 && kSeparators.find(static_cast<char>(c)) != std::string_view::npos)) continue;
     out += capitalize(text.substr(begin, here - begin));
@@ -39,13 +39,13 @@ Value trim(Evaluator& evaluator, const Value& input, const Arguments& arguments)
 }
 
 // Puts `new` between all characters and at both ends, up to `limit` times: str.replace('', new).
-std::string interleave(const std::string& text, const std::string& insert, int64_t limit) {
+std::string interleave(const std::string& text, const std::string& insert, std::int64_t limit) {
   std::string result;
-  size_t at = 0;
-  for (int64_t i = 0; i < limit || limit < 0; ++i) {
+  std::size_t at = 0;
+  for (std::int64_t i = 0; i < limit || limit < 0; ++i) {
     result += insert;
     if (at == text.size()) return result;
-    const size_t begin = at;
+    const std::size_t begin = at;
     next_code_point(text, at);
     result.append(text, begin, at - begin);
   }
@@ -57,16 +57,16 @@ Value replace(Evaluator& evaluator, const Value& input, const Arguments& argumen
   const std::string text = to_text(input, evaluator.budget());
   const std::string old_part = to_text(*bound[0], evaluator.budget());
   const std::string new_part = to_text(*bound[1], evaluator.budget());
-  const int64_t limit = bound[2] && !bound[2]->is_none() ? bound.integer(2, -1) : -1;
-  const size_t num_found = old_part.empty() ? text.size() + 1 : occurrences(text, old_part);
-  size_t inserted_bytes = 0;
+  const std::int64_t limit = bound[2] && !bound[2]->is_none() ? bound.integer(2, -1) : -1;
+  const std::size_t num_found = old_part.empty() ? text.size() + 1 : occurrences(text, old_part);
+  std::size_t inserted_bytes = 0;
   if (__builtin_mul_overflow(num_found, new_part.size(), &inserted_bytes)) inserted_bytes = SIZE_MAX;
   evaluator.budget().allocate(inserted_bytes);
   if (old_part.empty()) return interleave(text, new_part, limit);
   std::string result;
-  size_t at = 0;
-  for (int64_t i = 0; i < limit || limit < 0; ++i) {
-    const size_t found = find_text(text, old_part, at);
+  std::size_t at = 0;
+  for (std::int64_t i = 0; i < limit || limit < 0; ++i) {
+    const std::size_t found = find_text(text, old_part, at);
     if (found == std::string::npos) break;
     result.append(text, at, found - at);
     result += new_part;
@@ -114,8 +114,8 @@ Value escape(Evaluator& evaluator, const Value& input, const Arguments& argument
 
 std::string spaces(const Value& width) {
   if (width.text()) return *width.text();
-  const int64_t count = require_integer(width, "a width");
-  return std::string(static_cast<size_t>(std::clamp<int64_t>(count, 0, 1000)), ' ');
+  const std::int64_t count = require_integer(width, "a width");
+  return std::string(static_cast<std::size_t>(std::clamp<std::int64_t>(count, 0, 1000)), ' ');
 }
 
 Value indent(Evaluator& evaluator, const Value& input, const Arguments& arguments) {
@@ -154,7 +154,7 @@ Value format(Evaluator& evaluator, const Value& input, const Arguments& argument
   const std::string text = to_text(input, evaluator.budget());
   if (!arguments.positional.empty() && !arguments.named.empty()) fail("format takes arguments of one kind");
   if (arguments.named.empty()) {
-    return percent_format(text, Value::sequence(SequenceKind::tuple, arguments.positional), evaluator.budget());
+    return percent_format(text, Value::sequence(SequenceKind::kTuple, arguments.positional), evaluator.budget());
   }
   std::vector<std::pair<Value, Value>> entries;
   for (const auto& [name, value] : arguments.named) entries.emplace_back(Value(name), value);
@@ -184,9 +184,9 @@ Value tojson(Evaluator& evaluator, const Value& input, const Arguments& argument
 Value wordcount(Evaluator& evaluator, const Value& input, const Arguments& arguments) {
   const Bound bound(arguments, {});
   const std::string text = to_text(input, evaluator.budget());
-  int64_t words = 0;
+  std::int64_t words = 0;
   bool inside = false;
-  for (size_t at = 0; at < text.size();) {
+  for (std::size_t at = 0; at < text.size();) {
     const char32_t c = next_code_point(text, at);
     const bool word = is_letter(c) || is_digit(c) || c == '_';
     words += word && !inside ? 1 : 0;

@@ -8,25 +8,25 @@
 namespace caudal::jinja {
 namespace {
 
-constexpr int64_t kMaxRange = 100'000;  // as in Jinja's sandbox
-constexpr size_t kMaxTimeFormat = 256;  // bytes of a strftime format
+constexpr std::int64_t kMaxRange = 100'000;  // as in Jinja's sandbox
+constexpr std::size_t kMaxTimeFormat = 256;  // bytes of a strftime format
 
 Value range(Evaluator& evaluator, const Value&, const Arguments& arguments) {
   const Bound bound(arguments, {"start", "stop", "step"}, 1);
   const bool only_stop = !bound[1];
-  const int64_t start = only_stop ? 0 : bound.integer(0, 0);
-  const int64_t stop = only_stop ? bound.integer(0, 0) : bound.integer(1, 0);
-  const int64_t step = bound.integer(2, 1);
+  const std::int64_t start = only_stop ? 0 : bound.integer(0, 0);
+  const std::int64_t stop = only_stop ? bound.integer(0, 0) : bound.integer(1, 0);
+  const std::int64_t step = bound.integer(2, 1);
   if (step == 0) fail("range() needs a step other than zero");
   const __int128 span = static_cast<__int128>(stop) - start;
   const __int128 stride = step;
   const __int128 count = span / stride + (span % stride != 0 ? 1 : 0);
-  if ((span > 0) != (step > 0) || span == 0) return Value::sequence(SequenceKind::range, {});
+  if ((span > 0) != (step > 0) || span == 0) return Value::sequence(SequenceKind::kRange, {});
   if (count > kMaxRange) fail("range() has more than 100000 items");
-  evaluator.budget().allocate(static_cast<size_t>(count) * sizeof(Value));
+  evaluator.budget().allocate(static_cast<std::size_t>(count) * sizeof(Value));
   std::vector<Value> items;
-  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) items.emplace_back(start + i * step);
-  return Value::sequence(SequenceKind::range, std::move(items));
+  for (std::int64_t i = 0; i < static_cast<std::int64_t>(count); ++i) items.emplace_back(start + i * step);
+  return Value::sequence(SequenceKind::kRange, std::move(items));
 }
 
 // The entries of an optional mapping, then the named arguments.
@@ -72,7 +72,7 @@ Value strftime_now(Evaluator& evaluator, const Value&, const Arguments& argument
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
   // A width in the format (%999d) can outgrow the buffer; then strftime writes nothing.
-  const size_t size = std::strftime(buffer, sizeof buffer, format.c_str(), &fields);
+  const std::size_t size = std::strftime(buffer, sizeof buffer, format.c_str(), &fields);
 #pragma GCC diagnostic pop
   return std::string(buffer, size);
 }

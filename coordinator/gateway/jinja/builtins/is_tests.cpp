@@ -29,7 +29,7 @@ bool is_none(const Value& value) { return value.is_none(); }
 bool is_string(const Value& value) { return value.text() != nullptr; }
 bool is_mapping(const Value& value) { return value.as_dict() != nullptr; }
 bool is_number(const Value& value) { return value.is_number(); }
-bool is_integer(const Value& value) { return value.is<int64_t>(); }
+bool is_integer(const Value& value) { return value.is<std::int64_t>(); }
 bool is_float(const Value& value) { return value.is<double>(); }
 bool is_boolean(const Value& value) { return value.is<bool>(); }
 bool is_true(const Value& value) { return value.is<bool>() && truthy(value); }
@@ -47,19 +47,19 @@ bool is_sequence(const Value& value) {
 
 bool odd(Evaluator& evaluator, const Value& value, const Arguments& arguments) {
   const Bound bound(arguments, {});
-  const Value rest = arithmetic(ast::BinaryOperator::modulo, value, 2, evaluator.budget());
+  const Value rest = arithmetic(ast::BinaryOperator::kModulo, value, 2, evaluator.budget());
   return equals(rest, 1, evaluator.budget());
 }
 
 bool even(Evaluator& evaluator, const Value& value, const Arguments& arguments) {
   const Bound bound(arguments, {});
-  const Value rest = arithmetic(ast::BinaryOperator::modulo, value, 2, evaluator.budget());
+  const Value rest = arithmetic(ast::BinaryOperator::kModulo, value, 2, evaluator.budget());
   return equals(rest, 0, evaluator.budget());
 }
 
 bool divisible_by(Evaluator& evaluator, const Value& value, const Arguments& arguments) {
   const Bound bound(arguments, {"num"}, 1);
-  const Value rest = arithmetic(ast::BinaryOperator::modulo, value, *bound[0], evaluator.budget());
+  const Value rest = arithmetic(ast::BinaryOperator::kModulo, value, *bound[0], evaluator.budget());
   return equals(rest, 0, evaluator.budget());
 }
 
@@ -112,22 +112,22 @@ const std::unordered_map<std::string_view, Predicate>& table() {
       {"lower", is_cased<false>},
       {"filter", names_filter},
       {"test", names_test},
-      {"in", comparison<in>},
-      {"eq", comparison<equal>},
-      {"equalto", comparison<equal>},
-      {"==", comparison<equal>},
-      {"ne", comparison<not_equal>},
-      {"!=", comparison<not_equal>},
-      {"lt", comparison<ast::CompareOperator::less>},
-      {"lessthan", comparison<ast::CompareOperator::less>},
-      {"<", comparison<ast::CompareOperator::less>},
-      {"le", comparison<less_equal>},
-      {"<=", comparison<less_equal>},
-      {"gt", comparison<greater>},
-      {"greaterthan", comparison<greater>},
-      {">", comparison<greater>},
-      {"ge", comparison<greater_equal>},
-      {">=", comparison<greater_equal>},
+      {"in", comparison<kIn>},
+      {"eq", comparison<kEqual>},
+      {"equalto", comparison<kEqual>},
+      {"==", comparison<kEqual>},
+      {"ne", comparison<kNotEqual>},
+      {"!=", comparison<kNotEqual>},
+      {"lt", comparison<kLess>},
+      {"lessthan", comparison<kLess>},
+      {"<", comparison<kLess>},
+      {"le", comparison<kLessEqual>},
+      {"<=", comparison<kLessEqual>},
+      {"gt", comparison<kGreater>},
+      {"greaterthan", comparison<kGreater>},
+      {">", comparison<kGreater>},
+      {"ge", comparison<kGreaterEqual>},
+      {">=", comparison<kGreaterEqual>},
   };
   return kTests;
 }

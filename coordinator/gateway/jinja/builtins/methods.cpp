@@ -23,10 +23,10 @@ Value view(Evaluator&, const Value& self, const Arguments& arguments) {
   const Bound bound(arguments, {});
   std::vector<Value> items;
   for (const auto& [key, value] : self.as_dict()->entries) {
-    if constexpr (kind == SequenceKind::keys_view) items.push_back(key);
-    if constexpr (kind == SequenceKind::values_view) items.push_back(value);
-    if constexpr (kind == SequenceKind::items_view) {
-      items.push_back(Value::sequence(SequenceKind::tuple, {key, value}));
+    if constexpr (kind == SequenceKind::kKeysView) items.push_back(key);
+    if constexpr (kind == SequenceKind::kValuesView) items.push_back(value);
+    if constexpr (kind == SequenceKind::kItemsView) {
+      items.push_back(Value::sequence(SequenceKind::kTuple, {key, value}));
     }
   }
   return Value::sequence(kind, std::move(items));
@@ -43,7 +43,7 @@ Value copy(Evaluator&, const Value& self, const Arguments&) { return self; }
 Value index(Evaluator& evaluator, const Value& self, const Arguments& arguments) {
   const Bound bound(arguments, {"value"}, 1);
   const auto& items = self.as_sequence()->items;
-  for (size_t i = 0; i < items.size(); ++i) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
     if (equals(items[i], *bound[0], evaluator.budget())) return i;
   }
   fail("index(): the value is not in the list");
@@ -57,9 +57,9 @@ Value count(Evaluator& evaluator, const Value& self, const Arguments& arguments)
 }
 
 constexpr NamedFunction kDictMethods[] = {
-    {"keys", view<SequenceKind::keys_view>},
-    {"values", view<SequenceKind::values_view>},
-    {"items", view<SequenceKind::items_view>},
+    {"keys", view<SequenceKind::kKeysView>},
+    {"values", view<SequenceKind::kValuesView>},
+    {"items", view<SequenceKind::kItemsView>},
     {"get", get},
     {"copy", copy},
 };

@@ -9,11 +9,11 @@
 namespace caudal::jinja {
 namespace {
 
-constexpr size_t kNone = std::string::npos;
+constexpr std::size_t kNone = std::string::npos;
 
 // A search from the right compares up to the whole part at every position.
 void charge_reverse_search(Budget& budget, std::string_view text, std::string_view part) {
-  budget.work(text.size() * std::min<size_t>(part.size(), 4096));
+  budget.work(text.size() * std::min<std::size_t>(part.size(), 4096));
 }
 
 const std::string& text_of(const Value& self) { return *self.text(); }
@@ -22,7 +22,7 @@ bool in_set(std::string_view characters, std::string_view set) { return find_tex
 
 std::string_view strip_set_left(std::string_view text, std::string_view set) {
   while (!text.empty()) {
-    size_t next = 0;
+    std::size_t next = 0;
     next_code_point(text, next);
     if (!in_set(text.substr(0, next), set)) break;
     text.remove_prefix(next);
@@ -32,7 +32,7 @@ std::string_view strip_set_left(std::string_view text, std::string_view set) {
 
 std::string_view strip_set_right(std::string_view text, std::string_view set) {
   while (!text.empty()) {
-    size_t last = text.size() - 1;
+    std::size_t last = text.size() - 1;
     while (last > 0 && (text[last] & 0xC0) == 0x80) --last;
     if (!in_set(text.substr(last), set)) break;
     text = text.substr(0, last);
@@ -50,7 +50,7 @@ Value strip(Evaluator& evaluator, const Value& self, const Arguments& arguments)
     return text;
   }
   const std::string& set = bound.text(0);
-  evaluator.budget().work(std::min(text.size(), size_t{1} << 20) * std::min(set.size(), size_t{1} << 20));
+  evaluator.budget().work(std::min(text.size(), std::size_t{1} << 20) * std::min(set.size(), std::size_t{1} << 20));
   if (left) text = strip_set_left(text, set);
   if (right) text = strip_set_right(text, set);
   return text;
@@ -58,7 +58,7 @@ Value strip(Evaluator& evaluator, const Value& self, const Arguments& arguments)
 
 struct SplitArguments {
   const std::string* separator;  // null: runs of white space
-  int64_t max_splits;            // negative: no limit
+  std::int64_t max_splits;       // negative: no limit
 };
 
 SplitArguments split_arguments(const Arguments& arguments) {
@@ -69,15 +69,15 @@ SplitArguments split_arguments(const Arguments& arguments) {
   return result;
 }
 
-std::vector<Value> split_space(std::string_view text, int64_t max_splits) {
+std::vector<Value> split_space(std::string_view text, std::int64_t max_splits) {
   std::vector<Value> parts;
   for (text = strip_left(text); !text.empty(); text = strip_left(text)) {
-    if (max_splits >= 0 && static_cast<int64_t>(parts.size()) == max_splits) {
+    if (max_splits >= 0 && static_cast<std::int64_t>(parts.size()) == max_splits) {
       parts.emplace_back(strip_right(text));
       break;
     }
-    size_t end = 0;
-    for (size_t next = 0; end < text.size() && !is_space(next_code_point(text, next)); end = next) {
+    std::size_t end = 0;
+    for (std::size_t next = 0; end < text.size() && !is_space(next_code_point(text, next)); end = next) {
     }
     parts.emplace_back(text.substr(0, end));
     text.remove_prefix(end);
@@ -85,18 +85,18 @@ std::vector<Value> split_space(std::string_view text, int64_t max_splits) {
   return parts;
 }
 
-std::vector<Value> split_space_right(std::string_view text, int64_t max_splits) {
+std::vector<Value> split_space_right(std::string_view text, std::int64_t max_splits) {
   std::vector<Value> parts;
   for (text = strip_right(text); !text.empty(); text = strip_right(text)) {
-    if (max_splits >= 0 && static_cast<int64_t>(parts.size()) == max_splits) {
+    if (max_splits >= 0 && static_cast<std::int64_t>(parts.size()) == max_splits) {
       parts.emplace_back(strip_left(text));
       break;
     }
-    size_t begin = text.size();
-    for (size_t last = begin; begin > 0; begin = last) {
+    std::size_t begin = text.size();
+    for (std::size_t last = begin; begin > 0; begin = last) {
       --last;
       while (last > 0 && (text[last] & 0xC0) == 0x80) --last;
-      size_t next = last;
+      std::size_t next = last;
       if (is_space(next_code_point(text, next))) break;
     }
     parts.emplace_back(text.substr(begin));
@@ -112,9 +112,9 @@ Value split(Evaluator& evaluator, const Value& self, const Arguments& arguments)
   evaluator.budget().allocate(text.size());
   if (!separator) return Value::list(split_space(text, max_splits));
   std::vector<Value> parts;
-  size_t begin = 0;
-  while (max_splits < 0 || static_cast<int64_t>(parts.size()) < max_splits) {
-    const size_t end = find_text(text, *separator, begin);
+  std::size_t begin = 0;
+  while (max_splits < 0 || static_cast<std::int64_t>(parts.size()) < max_splits) {
+    const std::size_t end = find_text(text, *separator, begin);
     if (end == kNone) break;
     evaluator.budget().step();
     parts.emplace_back(text.substr(begin, end - begin));
@@ -131,8 +131,8 @@ Value rsplit(Evaluator& evaluator, const Value& self, const Arguments& arguments
   if (!separator) return Value::list(split_space_right(text, max_splits));
   charge_reverse_search(evaluator.budget(), text, *separator);
   std::vector<Value> parts;
-  while (max_splits < 0 || static_cast<int64_t>(parts.size()) < max_splits) {
-    const size_t at = text.rfind(*separator);
+  while (max_splits < 0 || static_cast<std::int64_t>(parts.size()) < max_splits) {
+    const std::size_t at = text.rfind(*separator);
     if (at == kNone) break;
     evaluator.budget().step();
     parts.emplace_back(text.substr(at + separator->size()));
@@ -148,9 +148,9 @@ Value splitlines(Evaluator& evaluator, const Value& self, const Arguments& argum
   const std::string& text = text_of(self);
   evaluator.budget().allocate(text.size());
   std::vector<Value> lines;
-  size_t begin = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = at;
+  std::size_t begin = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = at;
     const char32_t c = next_code_point(text, at);
     const bool line_end =
         (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
@@ -173,7 +173,7 @@ Value has_affix(Evaluator&, const Value& self, const Arguments& arguments) {
     return at_start ? text.starts_with(part) : text.ends_with(part);
   };
   const Sequence* choices = bound[0]->as_sequence();
-  if (!choices || choices->kind != SequenceKind::tuple) return matches(*bound[0]);
+  if (!choices || choices->kind != SequenceKind::kTuple) return matches(*bound[0]);
   return std::any_of(choices->items.begin(), choices->items.end(), matches);
 }
 
@@ -199,29 +199,31 @@ Value join(Evaluator& evaluator, const Value& self, const Arguments& arguments) 
 
 // Where `part` first (or last) occurs, in code points; -1: nowhere.
 template <bool last>
-int64_t position(Evaluator& evaluator, const Value& self, const Arguments& arguments) {
+std::int64_t position(Evaluator& evaluator, const Value& self, const Arguments& arguments) {
   const Bound bound(arguments, {"sub", "start", "end"}, 1);
   const std::string& text = text_of(self);
   const std::string& part = bound.text(0);
-  const auto size = static_cast<int64_t>(code_point_count(text));
-  const auto clamp = [&](int64_t index) { return std::clamp<int64_t>(index < 0 ? index + size : index, 0, size); };
-  const int64_t raw_start = bound.integer(1, 0);
-  const int64_t start = clamp(raw_start);
-  const int64_t stop = clamp(bound[2] && !bound[2]->is_none() ? bound.integer(2, size) : size);
+  const auto size = static_cast<std::int64_t>(code_point_count(text));
+  const auto clamp = [&](std::int64_t index) {
+    return std::clamp<std::int64_t>(index < 0 ? index + size : index, 0, size);
+  };
+  const std::int64_t raw_start = bound.integer(1, 0);
+  const std::int64_t start = clamp(raw_start);
+  const std::int64_t stop = clamp(bound[2] && !bound[2]->is_none() ? bound.integer(2, size) : size);
   if (start > stop || raw_start > size) return -1;
-  const size_t begin = byte_offset(text, static_cast<size_t>(start));
-  const size_t end = byte_offset(text, static_cast<size_t>(stop));
+  const std::size_t begin = byte_offset(text, static_cast<std::size_t>(start));
+  const std::size_t end = byte_offset(text, static_cast<std::size_t>(stop));
   const std::string_view window = std::string_view(text).substr(begin, end - begin);
   evaluator.budget().work(window.size());
   if (last) charge_reverse_search(evaluator.budget(), window, part);
-  const size_t at = last ? window.rfind(part) : find_text(window, part);
+  const std::size_t at = last ? window.rfind(part) : find_text(window, part);
   if (at == kNone) return -1;
-  return start + static_cast<int64_t>(code_point_count(window.substr(0, at)));
+  return start + static_cast<std::int64_t>(code_point_count(window.substr(0, at)));
 }
 
 template <bool last, bool must_exist>
 Value find(Evaluator& evaluator, const Value& self, const Arguments& arguments) {
-  const int64_t at = position<last>(evaluator, self, arguments);
+  const std::int64_t at = position<last>(evaluator, self, arguments);
   if (must_exist && at < 0) fail("index(): the text is not there");
   return at;
 }
@@ -238,7 +240,7 @@ template <bool (*accepts)(char32_t)>
 Value all_of(Evaluator&, const Value& self, const Arguments& arguments) {
   const Bound bound(arguments, {});
   const std::string& text = text_of(self);
-  for (size_t at = 0; at < text.size();) {
+  for (std::size_t at = 0; at < text.size();) {
     if (!accepts(next_code_point(text, at))) return false;
   }
   return !text.empty();
@@ -252,7 +254,7 @@ Value all_cased(Evaluator&, const Value& self, const Arguments& arguments) {
   const Bound bound(arguments, {});
   const std::string& text = text_of(self);
   bool found = false;
-  for (size_t at = 0; at < text.size();) {
+  for (std::size_t at = 0; at < text.size();) {
     const char32_t c = next_code_point(text, at);
     if (unwanted(c)) return false;
     found = found || wanted(c);
@@ -282,10 +284,10 @@ Value partition(Evaluator& evaluator, const Value& self, const Arguments& argume
   if (separator.empty()) fail("partition(): the separator is empty");
   evaluator.budget().work(text.size());
   if (from_right) charge_reverse_search(evaluator.budget(), text, separator);
-  const size_t at = from_right ? text.rfind(separator) : find_text(text, separator);
+  const std::size_t at = from_right ? text.rfind(separator) : find_text(text, separator);
   std::vector<Value> parts = from_right ? std::vector<Value>{"", "", text} : std::vector<Value>{text, "", ""};
   if (at != kNone) parts = {text.substr(0, at), separator, text.substr(at + separator.size())};
-  return Value::sequence(SequenceKind::tuple, std::move(parts));
+  return Value::sequence(SequenceKind::kTuple, std::move(parts));
 }
 
 enum class Side { left, right, both };
@@ -297,30 +299,30 @@ Value justify(Evaluator& evaluator, const Value& self, const Arguments& argument
   const std::string& text = text_of(self);
   const std::string fill = bound[1] ? bound.text(1) : " ";
   if (code_point_count(fill) != 1) fail("a fill character must be one character");
-  const int64_t width = bound.integer(0, 0);
-  const auto size = static_cast<int64_t>(code_point_count(text));
+  const std::int64_t width = bound.integer(0, 0);
+  const auto size = static_cast<std::int64_t>(code_point_count(text));
   if (width <= size) return text;
-  const int64_t missing = width - size;
-  evaluator.budget().allocate(static_cast<size_t>(std::min(missing, int64_t{1} << 40)) * fill.size());
-  int64_t before = text_at == Side::left ? 0 : missing;
+  const std::int64_t missing = width - size;
+  evaluator.budget().allocate(static_cast<std::size_t>(std::min(missing, std::int64_t{1} << 40)) * fill.size());
+  std::int64_t before = text_at == Side::left ? 0 : missing;
   if (text_at == Side::both) before = missing / 2 + (missing & width & 1);
   std::string result;
-  for (int64_t i = 0; i < before; ++i) result += fill;
+  for (std::int64_t i = 0; i < before; ++i) result += fill;
   result += text;
-  for (int64_t i = before; i < missing; ++i) result += fill;
+  for (std::int64_t i = before; i < missing; ++i) result += fill;
   return result;
 }
 
 Value zfill(Evaluator& evaluator, const Value& self, const Arguments& arguments) {
   const Bound bound(arguments, {"width"}, 1);
   const std::string& text = text_of(self);
-  const int64_t width = bound.integer(0, 0);
-  const auto size = static_cast<int64_t>(code_point_count(text));
+  const std::int64_t width = bound.integer(0, 0);
+  const auto size = static_cast<std::int64_t>(code_point_count(text));
   if (width <= size) return text;
-  const int64_t missing = width - size;
-  evaluator.budget().allocate(static_cast<size_t>(missing));
-  const size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
-  return text.substr(0, sign) + std::string(static_cast<size_t>(missing), '0') + text.substr(sign);
+  const std::int64_t missing = width - size;
+  evaluator.budget().allocate(static_cast<std::size_t>(missing));
+  const std::size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
+  return text.substr(0, sign) + std::string(static_cast<std::size_t>(missing), '0') + text.substr(sign);
 }
 
 Value format(Evaluator& evaluator, const Value& self, const Arguments& arguments) {

@@ -10,12 +10,12 @@
 namespace caudal::jinja {
 namespace {
 
-constexpr size_t kMaxWidth = 10'000;
+constexpr std::size_t kMaxWidth = 10'000;
 
 // One `%...` item: flags, width, precision, letter.
 struct Item {
   bool left = false, zero = false, plus = false, space = false;
-  size_t width = 0;
+  std::size_t width = 0;
   int precision = -1;
 };
 
@@ -28,7 +28,7 @@ class PercentFormatter {
 
  private:
   char peek() const { return at_ < format_.size() ? format_[at_] : '\0'; }
-  size_t digits();
+  std::size_t digits();
   Item flags();
   void item();
   std::optional<Value> named_argument();
@@ -40,30 +40,30 @@ class PercentFormatter {
   const Value& arguments_;
   Budget& budget_;
   std::string out_;
-  size_t at_ = 0;
-  size_t used_ = 0;
+  std::size_t at_ = 0;
+  std::size_t used_ = 0;
 };
 
 std::string PercentFormatter::run() {
   while (at_ < format_.size()) {
-    const size_t percent = std::min(format_.find('%', at_), format_.size());
+    const std::size_t percent = std::min(format_.find('%', at_), format_.size());
     out_.append(format_, at_, percent - at_);
     at_ = percent;
     if (at_ < format_.size()) item();
   }
   const Sequence* tuple = arguments_.as_sequence();
-  const bool is_tuple = tuple && tuple->kind == SequenceKind::tuple;
+  const bool is_tuple = tuple && tuple->kind == SequenceKind::kTuple;
   const bool is_mapping =
       arguments_.as_dict() || arguments_.is_undefined() || (tuple && tuple->indexable() && !is_tuple);
-  const size_t given = is_tuple ? tuple->items.size() : 1;
+  const std::size_t given = is_tuple ? tuple->items.size() : 1;
   if (!is_mapping && used_ < given) fail("not all arguments of '%' are used by the format");
   return std::move(out_);
 }
 
-size_t PercentFormatter::digits() {
-  size_t number = 0;
+std::size_t PercentFormatter::digits() {
+  std::size_t number = 0;
   for (; peek() >= '0' && peek() <= '9'; ++at_) {
-    number = number * 10 + static_cast<size_t>(peek() - '0');
+    number = number * 10 + static_cast<std::size_t>(peek() - '0');
     if (number > kMaxWidth) fail("a width in a format is too large");
   }
   return number;
@@ -92,7 +92,7 @@ Item PercentFormatter::flags() {
 
 std::optional<Value> PercentFormatter::named_argument() {
   if (peek() != '(') return std::nullopt;
-  const size_t end = format_.find(')', at_);
+  const std::size_t end = format_.find(')', at_);
   const Dict* dict = arguments_.as_dict();
   if (end == std::string::npos || !dict) fail("a format with names needs a mapping");
   const Value* value = dict->find(std::string_view(format_).substr(at_ + 1, end - at_ - 1));
@@ -103,7 +103,7 @@ std::optional<Value> PercentFormatter::named_argument() {
 
 Value PercentFormatter::next_argument() {
   const Sequence* tuple = arguments_.as_sequence();
-  if (tuple && tuple->kind == SequenceKind::tuple) {
+  if (tuple && tuple->kind == SequenceKind::kTuple) {
     if (used_ >= tuple->items.size()) fail("not enough arguments for a format");
     return tuple->items[used_++];
   }
@@ -126,7 +126,7 @@ void PercentFormatter::item() {
   if (letter != 's' && letter != 'r') return pad(item, number(letter, item, *value), true);
   std::string text;
   letter == 's' ? append_text(text, *value, budget_) : append_repr(text, *value, budget_);
-  if (item.precision >= 0) text.resize(byte_offset(text, static_cast<size_t>(item.precision)));
+  if (item.precision >= 0) text.resize(byte_offset(text, static_cast<std::size_t>(item.precision)));
   pad(item, std::move(text), false);
 }
 
@@ -160,11 +160,11 @@ std::string PercentFormatter::number(char letter, const Item& item, const Value&
 }
 
 void PercentFormatter::pad(const Item& item, std::string text, bool is_number) {
-  const size_t size = code_point_count(text);
-  const size_t missing = item.width > size ? item.width - size : 0;
+  const std::size_t size = code_point_count(text);
+  const std::size_t missing = item.width > size ? item.width - size : 0;
   budget_.allocate(text.size() + missing);
   const bool zeros = is_number && item.zero && !item.left;
-  const size_t sign = zeros && (text[0] == '-' || text[0] == '+' || text[0] == ' ') ? 1 : 0;
+  const std::size_t sign = zeros && (text[0] == '-' || text[0] == '+' || text[0] == ' ') ? 1 : 0;
   if (zeros) text.insert(sign, missing, '0');
   if (!zeros && !item.left) text.insert(0, missing, ' ');
   if (item.left) text.append(missing, ' ');
@@ -172,9 +172,9 @@ void PercentFormatter::pad(const Item& item, std::string text, bool is_number) {
 }
 
 // The argument a `{...}` field names: nothing (the next one), a position, or a name.
-const Value& field_value(std::string_view field, const Arguments& arguments, size_t& next) {
+const Value& field_value(std::string_view field, const Arguments& arguments, std::size_t& next) {
   if (field.find_first_of(".[:!{") != std::string_view::npos) fail("format() takes plain fields only");
-  size_t position = 0;
+  std::size_t position = 0;
   if (field.empty()) {
     position = next++;
   } else if (field.find_first_not_of("0123456789") == std::string_view::npos) {
@@ -197,14 +197,14 @@ Value percent_format(const std::string& format, const Value& arguments, Budget& 
 
 Value brace_format(const std::string& format, const Arguments& arguments, Budget& budget) {
   std::string out;
-  size_t next = 0;
-  for (size_t i = 0; i < format.size(); ++i) {
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < format.size(); ++i) {
     const char c = format[i];
     if ((c == '{' || c == '}') && i + 1 < format.size() && format[i + 1] == c) {
       out += c;
       ++i;
     } else if (c == '{') {
-      const size_t end = format.find('}', i);
+      const std::size_t end = format.find('}', i);
       if (end == std::string::npos) fail("format(): a field is never closed");
       append_text(out, field_value(std::string_view(format).substr(i + 1, end - i - 1), arguments, next), budget);
       i = end;

@@ -112,9 +112,9 @@ Evaluator::Flow Evaluator::run_body(const ast::Body& body) {
     budget_.step();
     line_ = statement.line;
     const Flow flow = std::visit([&](const auto& node) { return execute(node); }, statement.node);
-    if (flow != Flow::next) return flow;
+    if (flow != Flow::kNext) return flow;
   }
-  return Flow::next;
+  return Flow::kNext;
 }
 
 Evaluator::Flow Evaluator::run_scoped(const ast::Body& body) {
@@ -136,12 +136,12 @@ Evaluator::Flow Evaluator::execute(const ast::Text& node) {
   budget_.output(out_->size() + node.text.size());
   budget_.work(node.text.size());
   *out_ += node.text;
-  return Flow::next;
+  return Flow::kNext;
 }
 
 Evaluator::Flow Evaluator::execute(const ast::Print& node) {
   print(evaluate(*node.value));
-  return Flow::next;
+  return Flow::kNext;
 }
 
 Evaluator::Flow Evaluator::execute(const ast::If& node) {
@@ -153,7 +153,7 @@ Evaluator::Flow Evaluator::execute(const ast::If& node) {
 
 Evaluator::Flow Evaluator::execute(const ast::For& node) {
   run_loop(node, evaluate(*node.iterable), 0);
-  return Flow::next;
+  return Flow::kNext;
 }
 
 // The items to visit: all, or those that pass the loop's own condition.
@@ -172,14 +172,14 @@ std::vector<Value> Evaluator::loop_items(const ast::For& loop, const Value& iter
 void Evaluator::run_loop(const ast::For& loop, const Value& iterable, int depth) {
   const auto state = std::make_shared<Loop>(loop, scope_, loop_items(loop, iterable), depth);
   bool completed = false;
-  for (size_t i = 0; i < state->size(); ++i) {
+  for (std::size_t i = 0; i < state->size(); ++i) {
     budget_.step();
     const ScopeChange inner(scope_);
     set_if_used(loop_symbol_, Value(std::static_pointer_cast<Callable>(state)));
     assign(loop.target, state->enter(i));
     const Flow flow = run_body(loop.body);
-    if (flow == Flow::break_loop) break;
-    completed = completed || flow == Flow::next;
+    if (flow == Flow::kBreakLoop) break;
+    completed = completed || flow == Flow::kNext;
   }
   // Jinja's rule: also when break or continue cut every iteration short.
   if (!completed) run_scoped(loop.otherwise);
@@ -201,7 +201,7 @@ void Evaluator::assign(const ast::Target& target, Value value) {
   if (!target.parts.empty()) {
     const std::vector<Value> items = iterate(value, budget_);
     if (items.size() != target.parts.size()) fail("cannot unpack a value: wrong number of items");
-    for (size_t i = 0; i < items.size(); ++i) assign(target.parts[i], items[i]);
+    for (std::size_t i = 0; i < items.size(); ++i) assign(target.parts[i], items[i]);
     return;
   }
   if (target.member.empty()) return scope_->set(target.symbol, std::move(value));
@@ -213,25 +213,25 @@ void Evaluator::assign(const ast::Target& target, Value value) {
 
 Evaluator::Flow Evaluator::execute(const ast::Set& node) {
   assign(node.target, evaluate(*node.value));
-  return Flow::next;
+  return Flow::kNext;
 }
 
 Evaluator::Flow Evaluator::execute(const ast::SetBlock& node) {
   Value text = capture(node.body);
   assign(node.target, node.filter ? filtered(*node.filter, std::move(text)) : std::move(text));
-  return Flow::next;
+  return Flow::kNext;
 }
 
 Evaluator::Flow Evaluator::execute(const ast::FilterBlock& node) {
   print(filtered(*node.filter, capture(node.body)));
-  return Flow::next;
+  return Flow::kNext;
 }
 
 Evaluator::Flow Evaluator::execute(const ast::With& node) {
   std::vector<Value> values;
   for (const auto& variable : node.variables) values.push_back(evaluate(*variable.second));
   const ScopeChange inner(scope_);
-  for (size_t i = 0; i < values.size(); ++i) assign(node.variables[i].first, std::move(values[i]));
+  for (std::size_t i = 0; i < values.size(); ++i) assign(node.variables[i].first, std::move(values[i]));
   return run_body(node.body);
 }
 
@@ -244,7 +244,7 @@ Value Evaluator::make_macro(const ast::MacroBody& macro) {
 
 Evaluator::Flow Evaluator::execute(const ast::Macro& node) {
   scope_->set(node.symbol, make_macro(*node.macro));
-  return Flow::next;
+  return Flow::kNext;
 }
 
 Evaluator::Flow Evaluator::execute(const ast::CallBlock& node) {
@@ -253,7 +253,7 @@ Evaluator::Flow Evaluator::execute(const ast::CallBlock& node) {
   Arguments arguments = evaluate_arguments(call.arguments);
   arguments.named.emplace_back("caller", make_macro(*node.caller));
   print(this->call(callee, arguments));
-  return Flow::next;
+  return Flow::kNext;
 }
 
 // Gives every parameter its value in the current scope, and surplus arguments to the names that
@@ -267,8 +267,8 @@ void Evaluator::bind_parameters(const ast::MacroBody& macro, const Arguments& ar
     named.erase(found);
     return value;
   };
-  const size_t num_parameters = macro.parameters.size();
-  for (size_t i = 0; i < num_parameters; ++i) {
+  const std::size_t num_parameters = macro.parameters.size();
+  for (std::size_t i = 0; i < num_parameters; ++i) {
     const ast::Parameter& parameter = macro.parameters[i];
     std::optional<Value> value;
     if (i < arguments.positional.size()) {
@@ -281,13 +281,13 @@ void Evaluator::bind_parameters(const ast::MacroBody& macro, const Arguments& ar
   }
   if (macro.takes_caller) set_if_used(caller_symbol_, take_named("caller").value_or(Value()));
   std::vector<Value> surplus;
-  for (size_t i = num_parameters; i < arguments.positional.size(); ++i) surplus.push_back(arguments.positional[i]);
+  for (std::size_t i = num_parameters; i < arguments.positional.size(); ++i) surplus.push_back(arguments.positional[i]);
   if (!surplus.empty() && !macro.takes_extra_positional) fail("macro '" + macro.name + "' got too many arguments");
   if (!named.empty() && !macro.takes_extra_named) {
     fail("macro '" + macro.name + "' takes no argument '" + named.front().first + "'");
   }
   if (macro.takes_extra_positional) {
-    set_if_used(varargs_symbol_, Value::sequence(SequenceKind::tuple, std::move(surplus)));
+    set_if_used(varargs_symbol_, Value::sequence(SequenceKind::kTuple, std::move(surplus)));
   }
   if (!macro.takes_extra_named) return;
   std::vector<std::pair<Value, Value>> entries;

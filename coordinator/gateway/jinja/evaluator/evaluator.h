@@ -57,7 +57,7 @@ class Evaluator {
   Value call_loop(const ast::For& loop, const ScopePtr& outside, const Value& iterable, int depth);
 
  private:
-  enum class Flow { next, break_loop, continue_loop };
+  enum class Flow { kNext, kBreakLoop, kContinueLoop };
   class Depth;
   class ScopeChange;
 
@@ -75,8 +75,8 @@ class Evaluator {
   Flow execute(const ast::Print& node);
   Flow execute(const ast::If& node);
   Flow execute(const ast::For& node);
-  Flow execute(const ast::Break&) { return Flow::break_loop; }
-  Flow execute(const ast::Continue&) { return Flow::continue_loop; }
+  Flow execute(const ast::Break&) { return Flow::kBreakLoop; }
+  Flow execute(const ast::Continue&) { return Flow::kContinueLoop; }
   Flow execute(const ast::Set& node);
   Flow execute(const ast::SetBlock& node);
   Flow execute(const ast::FilterBlock& node);

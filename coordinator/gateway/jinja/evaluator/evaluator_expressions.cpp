@@ -11,7 +11,7 @@ namespace caudal::jinja {
 namespace {
 
 // What a new value costs; attributes and names only point at old ones.
-size_t bytes_of(const Value& value) {
+std::size_t bytes_of(const Value& value) {
   if (const std::string* text = value.text()) return text->size();
   if (const Sequence* sequence = value.as_sequence()) return sequence->items.size() * sizeof(Value);
   if (const Dict* dict = value.as_dict()) return dict->entries.size() * 2 * sizeof(Value);
@@ -67,7 +67,7 @@ Value Evaluator::filtered(const ast::Expression& filter, Value captured) {
 
 Value Evaluator::value_of(const ast::Name& node) {
   const Value* found = scope_->find(node.symbol);
-  return found ? *found : context_[static_cast<size_t>(node.symbol)];
+  return found ? *found : context_[static_cast<std::size_t>(node.symbol)];
 }
 
 Value Evaluator::value_of(const ast::ListLiteral& node) {
@@ -133,16 +133,17 @@ Value Evaluator::subscript(const Value& object, const Value& index) {
   const Sequence* sequence = object.as_sequence();
   const std::string* text = object.text();
   if (const Dict* dict = object.as_dict()) {
-    const bool hashable = !index.as_dict() && !(index.as_sequence() && index.as_sequence()->kind == SequenceKind::list);
+    const bool hashable =
+        !index.as_dict() && !(index.as_sequence() && index.as_sequence()->kind == SequenceKind::kList);
     if (const Value* value = hashable ? find_key(*dict, index, budget_) : nullptr) return *value;
   } else if (index.is_integral() && ((sequence && sequence->indexable()) || text)) {
-    const auto size = static_cast<int64_t>(length(object));
-    const int64_t position = index.integer() < 0 ? index.integer() + size : index.integer();
+    const auto size = static_cast<std::int64_t>(length(object));
+    const std::int64_t position = index.integer() < 0 ? index.integer() + size : index.integer();
     if (position < 0 || position >= size) return {};
-    if (sequence) return sequence->items[static_cast<size_t>(position)];
+    if (sequence) return sequence->items[static_cast<std::size_t>(position)];
     budget_.work(text->size());
-    const size_t begin = byte_offset(*text, static_cast<size_t>(position));
-    size_t end = begin;
+    const std::size_t begin = byte_offset(*text, static_cast<std::size_t>(position));
+    std::size_t end = begin;
     next_code_point(*text, end);
     return text->substr(begin, end - begin);
   }

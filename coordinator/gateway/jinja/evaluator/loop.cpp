@@ -9,7 +9,7 @@ Loop& self(const Value& input) { return static_cast<Loop&>(*input.as_callable())
 
 }  // namespace
 
-const Value& Loop::enter(size_t index) {
+const Value& Loop::enter(std::size_t index) {
   index_ = index;
   return items_[index];
 }
@@ -21,7 +21,7 @@ Value Loop::call(Evaluator& evaluator, const Arguments& arguments) {
 }
 
 Value Loop::attribute(Evaluator&, std::string_view name) {
-  const size_t num_items = items_.size();
+  const std::size_t num_items = items_.size();
   if (name == "index") return index_ + 1;
   if (name == "index0") return index_;
   if (name == "revindex") return num_items - index_;

@@ -16,8 +16,8 @@ class Loop : public Callable, public std::enable_shared_from_this<Loop> {
   Loop(const ast::For& source, ScopePtr outside, std::vector<Value> items, int depth)
       : source_(source), outside_(std::move(outside)), items_(std::move(items)), depth_(depth) {}
 
-  size_t size() const { return items_.size(); }
-  const Value& enter(size_t index);  // makes items[index] the current one
+  std::size_t size() const { return items_.size(); }
+  const Value& enter(std::size_t index);  // makes items[index] the current one
 
   Value call(Evaluator& evaluator, const Arguments& arguments) override;
   Value attribute(Evaluator& evaluator, std::string_view name) override;
@@ -32,7 +32,7 @@ class Loop : public Callable, public std::enable_shared_from_this<Loop> {
   std::vector<Value> items_;
   // Arguments of the last changed(), as printed: held as values, they could hold this loop itself.
   std::optional<std::string> last_seen_;
-  size_t index_ = 0;
+  std::size_t index_ = 0;
   int depth_;
 };
 

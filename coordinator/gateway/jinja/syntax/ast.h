@@ -63,14 +63,14 @@ struct Test {
   CallArguments arguments;
 };
 
-enum class UnaryOperator { negate, plus, logical_not };
+enum class UnaryOperator { kNegate, kPlus, kLogicalNot };
 struct Unary {
   UnaryOperator op;
   ExpressionPtr operand;
 };
 
 // Chains of one precedence are flat (`a + b - c` is one node), so that a long one needs no deep stack.
-enum class BinaryOperator { add, subtract, multiply, divide, floor_divide, modulo, power };
+enum class BinaryOperator { kAdd, kSubtract, kMultiply, kDivide, kFloorDivide, kModulo, kPower };
 struct Arithmetic {
   ExpressionPtr first;
   std::vector<std::pair<BinaryOperator, ExpressionPtr>> rest;
@@ -78,7 +78,7 @@ struct Arithmetic {
 struct Concat {
   Expressions parts;
 };
-enum class CompareOperator { equal, not_equal, less, less_equal, greater, greater_equal, in, not_in };
+enum class CompareOperator { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kIn, kNotIn };
 struct Compare {
   ExpressionPtr first;
   std::vector<std::pair<CompareOperator, ExpressionPtr>> rest;

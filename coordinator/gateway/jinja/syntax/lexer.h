@@ -9,17 +9,17 @@
 namespace caudal::jinja {
 
 enum class TokenKind {
-  data,            // text between tags
-  block_begin,     // {%
-  block_end,       // %}
-  variable_begin,  // {{
-  variable_end,    // }}
-  name,
-  string,   // unescaped
-  integer,  // digits
-  real,
-  symbol,  // operator or bracket
-  end,
+  kData,           // text between tags
+  kBlockBegin,     // {%
+  kBlockEnd,       // %}
+  kVariableBegin,  // {{
+  kVariableEnd,    // }}
+  kName,
+  kString,   // unescaped
+  kInteger,  // digits
+  kReal,
+  kSymbol,  // operator or bracket
+  kEnd,
 };
 
 struct Token {

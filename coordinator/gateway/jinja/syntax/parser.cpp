@@ -9,19 +9,19 @@ namespace {
 
 std::string describe(const Token& token) {
   switch (token.kind) {
-    case TokenKind::data:
+    case TokenKind::kData:
       return "text";
-    case TokenKind::block_begin:
+    case TokenKind::kBlockBegin:
       return "'{%'";
-    case TokenKind::block_end:
+    case TokenKind::kBlockEnd:
       return "end of the tag";
-    case TokenKind::variable_begin:
+    case TokenKind::kVariableBegin:
       return "'{{'";
-    case TokenKind::variable_end:
+    case TokenKind::kVariableEnd:
       return "end of the expression";
-    case TokenKind::string:
+    case TokenKind::kString:
       return "a string";
-    case TokenKind::end:
+    case TokenKind::kEnd:
       return "end of the template";
     default:
       return "'" + token.text.substr(0, 40) + "'";
@@ -78,7 +78,7 @@ void Parser::expect_name(std::string_view text) {
 }
 
 std::string Parser::take_name() {
-  if (!at(TokenKind::name)) unexpected("a name");
+  if (!at(TokenKind::kName)) unexpected("a name");
   return take().text;
 }
 
@@ -99,7 +99,7 @@ int Parser::symbol(const std::string& name) {
 ast::Template Parser::run() {
   ast::Template result;
   result.body = body({});
-  if (!at(TokenKind::end)) unexpected("end of the template");
+  if (!at(TokenKind::kEnd)) unexpected("end of the template");
   result.symbols = std::move(symbols_);
   return result;
 }
@@ -107,8 +107,8 @@ ast::Template Parser::run() {
 ast::Body Parser::body(const EndNames& end_names) {
   const Nesting nesting(statement_depth_, current().line);
   ast::Body result;
-  while (!at(TokenKind::end)) {
-    if (at(TokenKind::block_begin) && ahead().kind == TokenKind::name &&
+  while (!at(TokenKind::kEnd)) {
+    if (at(TokenKind::kBlockBegin) && ahead().kind == TokenKind::kName &&
         std::find(end_names.begin(), end_names.end(), ahead().text) != end_names.end()) {
       take();
       return result;
@@ -121,22 +121,22 @@ ast::Body Parser::body(const EndNames& end_names) {
 
 ast::Body Parser::block(const EndNames& end_names) {
   skip_symbol(":");
-  expect(TokenKind::block_end, "end of the tag");
+  expect(TokenKind::kBlockEnd, "end of the tag");
   return body(end_names);
 }
 
 ast::Statement Parser::statement() {
   const int line = current().line;
-  if (at(TokenKind::data)) return {line, ast::Text{take().text}};
-  if (at(TokenKind::variable_begin)) {
+  if (at(TokenKind::kData)) return {line, ast::Text{take().text}};
+  if (at(TokenKind::kVariableBegin)) {
     take();
     ast::Statement print{line, ast::Print{tuple(true)}};
-    expect(TokenKind::variable_end, "end of the expression");
+    expect(TokenKind::kVariableEnd, "end of the expression");
     return print;
   }
-  expect(TokenKind::block_begin, "a tag");
+  expect(TokenKind::kBlockBegin, "a tag");
   ast::Statement result = tag();
-  expect(TokenKind::block_end, "end of the tag");
+  expect(TokenKind::kBlockEnd, "end of the tag");
   return result;
 }
 
@@ -219,7 +219,7 @@ ast::Statement Parser::filter_tag(int line) {
 
 ast::Statement Parser::with_tag(int line) {
   ast::With result;
-  while (!at(TokenKind::block_end)) {
+  while (!at(TokenKind::kBlockEnd)) {
     if (!result.variables.empty()) expect_symbol(",");
     ast::Target variable = target();
     expect_symbol("=");
@@ -309,7 +309,7 @@ ast::Target Parser::target() {
   if (!at_symbol(",")) return first;
   ast::Target result;
   result.parts.push_back(std::move(first));
-  while (skip_symbol(",") && at(TokenKind::name) && !at_name("in")) result.parts.push_back(single_target());
+  while (skip_symbol(",") && at(TokenKind::kName) && !at_name("in")) result.parts.push_back(single_target());
   return result;
 }
 

@@ -55,7 +55,7 @@ class Parser {
   ast::ExpressionPtr arithmetic(const Operators& operators, Level next);
   ast::ExpressionPtr sum();
   ast::ExpressionPtr concatenation();
-  ast::ExpressionPtr product();
+  ast::ExpressionPtr term();
   ast::ExpressionPtr power();
   ast::ExpressionPtr unary_with_filters();
   ast::ExpressionPtr unary();
@@ -80,8 +80,8 @@ class Parser {
   const Token& ahead() const { return tokens_[std::min(at_ + 1, tokens_.size() - 1)]; }
   const Token& take();
   bool at(TokenKind kind) const { return current().kind == kind; }
-  bool at_symbol(std::string_view text) const { return at(TokenKind::symbol) && current().text == text; }
-  bool at_name(std::string_view text) const { return at(TokenKind::name) && current().text == text; }
+  bool at_symbol(std::string_view text) const { return at(TokenKind::kSymbol) && current().text == text; }
+  bool at_name(std::string_view text) const { return at(TokenKind::kName) && current().text == text; }
   bool skip_symbol(std::string_view text);
   bool skip_name(std::string_view text);
   void expect(TokenKind kind, const char* what);
@@ -93,7 +93,7 @@ class Parser {
   int symbol(const std::string& name);
 
   std::vector<Token> tokens_;
-  size_t at_ = 0;
+  std::size_t at_ = 0;
   int statement_depth_ = 0;
   int expression_depth_ = 0;
   int loop_depth_ = 0;

@@ -17,7 +17,7 @@ ExpressionPtr Parser::make(int line, ast::Node node) {
 }
 
 bool Parser::at_tuple_end() const {
-  return at(TokenKind::variable_end) || at(TokenKind::block_end) || at_symbol(")") || at_name("recursive");
+  return at(TokenKind::kVariableEnd) || at(TokenKind::kBlockEnd) || at_symbol(")") || at_name("recursive");
 }
 
 ExpressionPtr Parser::tuple(bool with_conditional, bool may_be_empty) {
@@ -31,7 +31,7 @@ ExpressionPtr Parser::tuple(bool with_conditional, bool may_be_empty) {
   }
   if (!is_tuple && !items.empty()) return std::move(items.front());
   if (!is_tuple && !may_be_empty) unexpected("an expression");
-  return make(line, ast::ListLiteral{SequenceKind::tuple, std::move(items)});
+  return make(line, ast::ListLiteral{SequenceKind::kTuple, std::move(items)});
 }
 
 ExpressionPtr Parser::expression() {
@@ -71,21 +71,21 @@ ExpressionPtr Parser::logic_not() {
   const int line = current().line;
   if (!skip_name("not")) return comparison();
   const Nesting nesting(expression_depth_, line);
-  return make(line, ast::Unary{ast::UnaryOperator::logical_not, logic_not()});
+  return make(line, ast::Unary{ast::UnaryOperator::kLogicalNot, logic_not()});
 }
 
 bool Parser::comparison_operator(ast::CompareOperator& op) {
   using enum ast::CompareOperator;
   static const std::vector<std::pair<std::string_view, ast::CompareOperator>> kOperators = {
-      {"==", equal}, {"!=", not_equal}, {"<", less}, {"<=", less_equal}, {">", greater}, {">=", greater_equal}};
+      {"==", kEqual}, {"!=", kNotEqual}, {"<", kLess}, {"<=", kLessEqual}, {">", kGreater}, {">=", kGreaterEqual}};
   for (const auto& [text, value] : kOperators) {
     op = value;
     if (skip_symbol(text)) return true;
   }
-  op = in;
+  op = kIn;
   if (skip_name("in")) return true;
-  op = not_in;
-  if (!at_name("not") || ahead().kind != TokenKind::name || ahead().text != "in") return false;
+  op = kNotIn;
+  if (!at_name("not") || ahead().kind != TokenKind::kName || ahead().text != "in") return false;
   take();
   take();
   return true;
@@ -103,7 +103,7 @@ ExpressionPtr Parser::comparison() {
 ExpressionPtr Parser::arithmetic(const Operators& operators, Level next) {
   const int line = current().line;
   ast::Arithmetic chain{(this->*next)(), {}};
-  for (size_t i = 0; i < operators.size();) {
+  for (std::size_t i = 0; i < operators.size();) {
     if (skip_symbol(operators[i].first)) {
       chain.rest.emplace_back(operators[i].second, (this->*next)());
       i = 0;
@@ -116,28 +116,28 @@ ExpressionPtr Parser::arithmetic(const Operators& operators, Level next) {
 }
 
 ExpressionPtr Parser::sum() {
-  static const Operators kOperators = {{"+", ast::BinaryOperator::add}, {"-", ast::BinaryOperator::subtract}};
+  static const Operators kOperators = {{"+", ast::BinaryOperator::kAdd}, {"-", ast::BinaryOperator::kSubtract}};
   return arithmetic(kOperators, &Parser::concatenation);
 }
 
 ExpressionPtr Parser::concatenation() {
   const int line = current().line;
-  ExpressionPtr first = product();
+  ExpressionPtr first = term();
   if (!at_symbol("~")) return first;
   ast::Concat concat;
   concat.parts.push_back(std::move(first));
-  while (skip_symbol("~")) concat.parts.push_back(product());
+  while (skip_symbol("~")) concat.parts.push_back(term());
   return make(line, std::move(concat));
 }
 
-ExpressionPtr Parser::product() {
+ExpressionPtr Parser::term() {
   using enum ast::BinaryOperator;
-  static const Operators kOperators = {{"*", multiply}, {"/", divide}, {"//", floor_divide}, {"%", modulo}};
+  static const Operators kOperators = {{"*", kMultiply}, {"/", kDivide}, {"//", kFloorDivide}, {"%", kModulo}};
   return arithmetic(kOperators, &Parser::power);
 }
 
 ExpressionPtr Parser::power() {
-  static const Operators kOperators = {{"**", ast::BinaryOperator::power}};
+  static const Operators kOperators = {{"**", ast::BinaryOperator::kPower}};
   return arithmetic(kOperators, &Parser::unary_with_filters);
 }
 
@@ -149,28 +149,28 @@ ExpressionPtr Parser::unary() {
   if (!negative && !at_symbol("+")) return postfix(primary());
   const Nesting nesting(expression_depth_, line);
   take();
-  const auto op = negative ? ast::UnaryOperator::negate : ast::UnaryOperator::plus;
+  const auto op = negative ? ast::UnaryOperator::kNegate : ast::UnaryOperator::kPlus;
   return postfix(make(line, ast::Unary{op, unary()}));
 }
 
 ExpressionPtr Parser::primary() {
   const int line = current().line;
   switch (current().kind) {
-    case TokenKind::name:
+    case TokenKind::kName:
       return name_or_constant();
-    case TokenKind::string: {
+    case TokenKind::kString: {
       std::string text;
-      while (at(TokenKind::string)) text += take().text;
+      while (at(TokenKind::kString)) text += take().text;
       return make(line, ast::Literal{Value(std::move(text))});
     }
-    case TokenKind::integer: {
+    case TokenKind::kInteger: {
       const std::string& digits = take().text;
-      int64_t number = 0;
+      std::int64_t number = 0;
       const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), number);
       if (result.ec != std::errc()) fail("an integer is too large", line);
       return make(line, ast::Literal{Value(number)});
     }
-    case TokenKind::real:
+    case TokenKind::kReal:
       return make(line, ast::Literal{Value(std::strtod(take().text.c_str(), nullptr))});
     default:
       break;
@@ -203,7 +203,7 @@ ExpressionPtr Parser::list_literal() {
     items.push_back(expression());
   }
   expect_symbol("]");
-  return make(line, ast::ListLiteral{SequenceKind::list, std::move(items)});
+  return make(line, ast::ListLiteral{SequenceKind::kList, std::move(items)});
 }
 
 ExpressionPtr Parser::dict_literal() {
@@ -238,7 +238,7 @@ ExpressionPtr Parser::postfix(ExpressionPtr inner) {
 
 ExpressionPtr Parser::attribute(ExpressionPtr object) {
   const int line = take().line;
-  if (at(TokenKind::integer)) return make(line, ast::Subscript{std::move(object), primary()});
+  if (at(TokenKind::kInteger)) return make(line, ast::Subscript{std::move(object), primary()});
   return make(line, ast::Attribute{std::move(object), take_name()});
 }
 
@@ -248,7 +248,7 @@ ExpressionPtr Parser::subscript(ExpressionPtr object) {
   ExpressionPtr index = expression();
   if (at_symbol(":")) return slice(line, std::move(object), std::move(index));
   if (at_symbol(",")) {
-    ast::ListLiteral key{SequenceKind::tuple, {}};
+    ast::ListLiteral key{SequenceKind::kTuple, {}};
     key.items.push_back(std::move(index));
     while (skip_symbol(",") && !at_symbol("]")) key.items.push_back(expression());
     index = make(line, std::move(key));
@@ -296,8 +296,8 @@ ExpressionPtr Parser::test(ExpressionPtr input) {
   const int line = current().line;
   const bool negated = skip_name("not");
   ast::Test result{std::move(input), dotted_name(), {}};
-  const bool at_operand = at(TokenKind::name) || at(TokenKind::string) || at(TokenKind::integer) ||
-                          at(TokenKind::real) || at_symbol("[") || at_symbol("{");
+  const bool at_operand = at(TokenKind::kName) || at(TokenKind::kString) || at(TokenKind::kInteger) ||
+                          at(TokenKind::kReal) || at_symbol("[") || at_symbol("{");
   if (at_symbol("(")) {
     result.arguments = call_arguments();
   } else if (at_name("is")) {
@@ -307,7 +307,7 @@ ExpressionPtr Parser::test(ExpressionPtr input) {
   }
   ExpressionPtr expression = make(line, std::move(result));
   if (!negated) return expression;
-  return make(line, ast::Unary{ast::UnaryOperator::logical_not, std::move(expression)});
+  return make(line, ast::Unary{ast::UnaryOperator::kLogicalNot, std::move(expression)});
 }
 
 ast::CallArguments Parser::call_arguments() {
@@ -331,7 +331,7 @@ void Parser::call_argument(ast::CallArguments& arguments) {
   } else if (skip_symbol("*")) {
     if (arguments.extra_positional || arguments.extra_named) fail("misplaced '*' in a call", line);
     arguments.extra_positional = expression();
-  } else if (at(TokenKind::name) && ahead().kind == TokenKind::symbol && ahead().text == "=") {
+  } else if (at(TokenKind::kName) && ahead().kind == TokenKind::kSymbol && ahead().text == "=") {
     std::string name = take_name();
     take();
     if (arguments.extra_named) fail("an argument follows '**'", line);

@@ -8,12 +8,12 @@ namespace caudal::jinja {
 namespace {
 
 // Reading the clock costs some 25 ns, a step about 50 ns: 256 steps hide it and are well below 1 ms.
-constexpr int64_t kStepsPerClockRead = 256;
+constexpr std::int64_t kStepsPerClockRead = 256;
 // A library call handles 256 bytes in about the time of one step.
-constexpr size_t kBytesPerStep = 256;
+constexpr std::size_t kBytesPerStep = 256;
 // Sum over the whole rendering, freed or not: far above what building a long prompt by repeated
 // concatenation needs, far below what would hurt the process.
-constexpr size_t kMaxAllocatedBytes = size_t{128} << 20;
+constexpr std::size_t kMaxAllocatedBytes = std::size_t{128} << 20;
 
 }  // namespace
 
@@ -27,18 +27,18 @@ void Budget::check() {
   next_check_ = std::min(steps_ + kStepsPerClockRead, limits_.max_steps + 1);
 }
 
-void Budget::work(size_t bytes) {
-  steps_ += static_cast<int64_t>(bytes / kBytesPerStep);
+void Budget::work(std::size_t bytes) {
+  steps_ += static_cast<std::int64_t>(bytes / kBytesPerStep);
   step();
 }
 
-void Budget::allocate(size_t bytes) {
+void Budget::allocate(std::size_t bytes) {
   if (bytes > kMaxAllocatedBytes - allocated_bytes_) fail("the chat template needs too much memory");
   allocated_bytes_ += bytes;
   work(bytes);
 }
 
-void Budget::output(size_t bytes) const {
+void Budget::output(std::size_t bytes) const {
   if (bytes > limits_.max_output_bytes) fail("the chat template writes too much text");
 }
 

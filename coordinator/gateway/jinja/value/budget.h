@@ -10,8 +10,8 @@
 namespace caudal::jinja {
 
 struct Limits {
-  int64_t max_steps = 1'000'000;
-  size_t max_output_bytes = size_t{4} << 20;
+  std::int64_t max_steps = 1'000'000;
+  std::size_t max_output_bytes = std::size_t{4} << 20;
   std::chrono::milliseconds max_time{100};
 };
 
@@ -25,22 +25,22 @@ class Budget {
   }
 
   // `bytes` read by one library call (search, compare, copy); a step per kBytesPerStep.
-  void work(size_t bytes);
+  void work(std::size_t bytes);
 
   // `bytes` about to be allocated for a new value.
-  void allocate(size_t bytes);
+  void allocate(std::size_t bytes);
 
   // A text being written has reached `bytes`.
-  void output(size_t bytes) const;
+  void output(std::size_t bytes) const;
 
  private:
   void check();
 
   Limits limits_;
   std::chrono::steady_clock::time_point deadline_;
-  int64_t steps_ = 0;
-  int64_t next_check_ = 0;
-  size_t allocated_bytes_ = 0;
+  std::int64_t steps_ = 0;
+  std::int64_t next_check_ = 0;
+  std::size_t allocated_bytes_ = 0;
 };
 
 }  // namespace caudal::jinja

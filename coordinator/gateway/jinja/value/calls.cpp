@@ -6,35 +6,35 @@
 
 namespace caudal::jinja {
 
-Bound::Bound(const Arguments& arguments, std::initializer_list<std::string_view> names, size_t num_required)
+Bound::Bound(const Arguments& arguments, std::initializer_list<std::string_view> names, std::size_t num_required)
     : values_(names.size()) {
   if (arguments.positional.size() > names.size()) fail("too many arguments in a call");
-  for (size_t i = 0; i < arguments.positional.size(); ++i) values_[i] = &arguments.positional[i];
+  for (std::size_t i = 0; i < arguments.positional.size(); ++i) values_[i] = &arguments.positional[i];
   for (const auto& [name, value] : arguments.named) {
     const auto found = std::find(names.begin(), names.end(), name);
     if (found == names.end()) fail("unknown argument '" + name + "' in a call");
-    const Value*& slot = values_[static_cast<size_t>(found - names.begin())];
+    const Value*& slot = values_[static_cast<std::size_t>(found - names.begin())];
     if (slot) fail("argument '" + name + "' is given twice in a call");
     slot = &value;
   }
-  for (size_t i = 0; i < num_required; ++i) {
+  for (std::size_t i = 0; i < num_required; ++i) {
     if (!values_[i]) fail("argument '" + std::string(names.begin()[i]) + "' is missing in a call");
   }
 }
 
-Value Bound::value(size_t parameter, Value fallback) const {
+Value Bound::value(std::size_t parameter, Value fallback) const {
   return values_[parameter] ? *values_[parameter] : std::move(fallback);
 }
 
-bool Bound::flag(size_t parameter, bool fallback) const {
+bool Bound::flag(std::size_t parameter, bool fallback) const {
   return values_[parameter] ? truthy(*values_[parameter]) : fallback;
 }
 
-int64_t Bound::integer(size_t parameter, int64_t fallback) const {
+std::int64_t Bound::integer(std::size_t parameter, std::int64_t fallback) const {
   return values_[parameter] ? require_integer(*values_[parameter], "an argument") : fallback;
 }
 
-const std::string& Bound::text(size_t parameter) const { return require_text(*values_[parameter], "an argument"); }
+const std::string& Bound::text(std::size_t parameter) const { return require_text(*values_[parameter], "an argument"); }
 
 void require_defined(const Value& value) {
   const auto* undefined = std::get_if<Undefined>(&value.storage());
@@ -42,7 +42,7 @@ void require_defined(const Value& value) {
   fail(undefined->name ? "'" + *undefined->name + "' is undefined" : "a value is undefined");
 }
 
-int64_t require_integer(const Value& value, const char* what) {
+std::int64_t require_integer(const Value& value, const char* what) {
   require_defined(value);
   if (!value.is_integral()) fail(std::string(what) + " must be an integer, not " + type_name(value));
   return value.integer();

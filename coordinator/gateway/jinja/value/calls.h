@@ -21,13 +21,13 @@ struct Arguments {
 // Arguments by parameter. Fails on surplus, unknown, doubly given and missing required ones.
 class Bound {
  public:
-  Bound(const Arguments& arguments, std::initializer_list<std::string_view> names, size_t num_required = 0);
+  Bound(const Arguments& arguments, std::initializer_list<std::string_view> names, std::size_t num_required = 0);
 
-  const Value* operator[](size_t parameter) const { return values_[parameter]; }  // null: not given
-  Value value(size_t parameter, Value fallback) const;
-  bool flag(size_t parameter, bool fallback) const;
-  int64_t integer(size_t parameter, int64_t fallback) const;  // fails for other kinds
-  const std::string& text(size_t parameter) const;            // given, and a string, or fails
+  const Value* operator[](std::size_t parameter) const { return values_[parameter]; }  // null: not given
+  Value value(std::size_t parameter, Value fallback) const;
+  bool flag(std::size_t parameter, bool fallback) const;
+  std::int64_t integer(std::size_t parameter, std::int64_t fallback) const;  // fails for other kinds
+  const std::string& text(std::size_t parameter) const;                      // given, and a string, or fails
 
  private:
   std::vector<const Value*> values_;
@@ -60,7 +60,7 @@ class LibraryFunction : public Callable {
 
 // "'x' is undefined" for an undefined operand; returns for any other.
 void require_defined(const Value& value);
-int64_t require_integer(const Value& value, const char* what);
+std::int64_t require_integer(const Value& value, const char* what);
 const std::string& require_text(const Value& value, const char* what);
 
 }  // namespace caudal::jinja

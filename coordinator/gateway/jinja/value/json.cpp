@@ -50,11 +50,11 @@ void Writer::write(const Value& value) {
     out_ += "null";
   } else if (value.is<bool>()) {
     out_ += truthy(value) ? "true" : "false";
-  } else if (value.is<int64_t>()) {
+  } else if (value.is<std::int64_t>()) {
     out_ += std::to_string(value.integer());
   } else if (value.is<double>()) {
     out_ += number(value.real());
-  } else if (sequence && sequence->indexable() && sequence->kind != SequenceKind::range) {
+  } else if (sequence && sequence->indexable() && sequence->kind != SequenceKind::kRange) {
     write_list(*sequence);
   } else if (const Dict* dict = value.as_dict()) {
     write_dict(*dict);
@@ -65,7 +65,7 @@ void Writer::write(const Value& value) {
 
 void Writer::new_line() {
   if (!style_.indent) return;
-  budget_.allocate(static_cast<size_t>(level_) * style_.indent->size() + 1);
+  budget_.allocate(static_cast<std::size_t>(level_) * style_.indent->size() + 1);
   out_ += '\n';
   for (int i = 0; i < level_; ++i) out_ += *style_.indent;
 }
@@ -73,7 +73,7 @@ void Writer::new_line() {
 void Writer::write_list(const Sequence& sequence) {
   out_ += '[';
   ++level_;
-  for (size_t i = 0; i < sequence.items.size(); ++i) {
+  for (std::size_t i = 0; i < sequence.items.size(); ++i) {
     if (i > 0) out_ += style_.item_separator;
     new_line();
     write(sequence.items[i]);
@@ -87,7 +87,7 @@ std::string Writer::key_text(const Value& key) const {
   if (const std::string* text = key.text()) return *text;
   if (key.is_none()) return "null";
   if (key.is<bool>()) return truthy(key) ? "true" : "false";
-  if (key.is<int64_t>()) return std::to_string(key.integer());
+  if (key.is<std::int64_t>()) return std::to_string(key.integer());
   if (key.is<double>()) return number(key.real());
   fail(std::string("tojson cannot write a key of type ") + type_name(key));
 }
@@ -98,7 +98,7 @@ void Writer::write_dict(const Dict& dict) {
   if (style_.sort_keys) std::stable_sort(entries.begin(), entries.end(), by_key);
   out_ += '{';
   ++level_;
-  for (size_t i = 0; i < entries.size(); ++i) {
+  for (std::size_t i = 0; i < entries.size(); ++i) {
     if (i > 0) out_ += style_.item_separator;
     new_line();
     write_string(key_text(entries[i].first));
@@ -126,10 +126,10 @@ void Writer::write_string(const std::string& text) {
   static constexpr std::string_view kLetters = "\"\\nrtbf";
   budget_.allocate(text.size());
   out_ += '"';
-  for (size_t at = 0; at < text.size();) {
-    const size_t begin = at;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
     const char32_t c = next_code_point(text, at);
-    const size_t known = c < 0x80 ? kEscaped.find(static_cast<char>(c)) : std::string_view::npos;
+    const std::size_t known = c < 0x80 ? kEscaped.find(static_cast<char>(c)) : std::string_view::npos;
     if (known != std::string_view::npos) {
       out_ += '\\';
       out_ += kLetters[known];

@@ -24,38 +24,38 @@ bool is_cased(char32_t c) { return is_upper(c) || is_lower(c) || category(c) == 
 
 }  // namespace
 
-char32_t next_code_point(std::string_view text, size_t& at) {
+char32_t next_code_point(std::string_view text, std::size_t& at) {
   utf8proc_int32_t code_point = 0;
   const utf8proc_ssize_t used = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data() + at),
                                                  static_cast<utf8proc_ssize_t>(text.size() - at), &code_point);
   if (used <= 0) return static_cast<unsigned char>(text[at++]);
-  at += static_cast<size_t>(used);
+  at += static_cast<std::size_t>(used);
   return static_cast<char32_t>(code_point);
 }
 
 void append_code_point(std::string& out, char32_t code_point) {
   utf8proc_uint8_t bytes[4];
   const auto used = utf8proc_encode_char(static_cast<utf8proc_int32_t>(code_point), bytes);
-  out.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(used));
+  out.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(used));
 }
 
 bool valid_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
+  for (std::size_t at = 0; at < text.size();) {
     utf8proc_int32_t code_point = 0;
     const auto used = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data() + at),
                                        static_cast<utf8proc_ssize_t>(text.size() - at), &code_point);
     if (used <= 0) return false;
-    at += static_cast<size_t>(used);
+    at += static_cast<std::size_t>(used);
   }
   return true;
 }
 
-size_t code_point_count(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+std::size_t code_point_count(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
-size_t byte_offset(std::string_view text, size_t index) {
-  size_t at = 0;
+std::size_t byte_offset(std::string_view text, std::size_t index) {
+  std::size_t at = 0;
   for (; at < text.size(); ++at) {
     if ((text[at] & 0xC0) == 0x80) continue;
     if (index-- == 0) return at;
@@ -63,17 +63,18 @@ size_t byte_offset(std::string_view text, size_t index) {
   return at;
 }
 
-size_t find_text(std::string_view text, std::string_view part, size_t from) {
+std::size_t find_text(std::string_view text, std::string_view part, std::size_t from) {
   if (from > text.size()) return std::string_view::npos;
   if (part.empty()) return from;
   const void* found = memmem(text.data() + from, text.size() - from, part.data(), part.size());
   if (!found) return std::string_view::npos;
-  return static_cast<size_t>(static_cast<const char*>(found) - text.data());
+  return static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
 }
 
-size_t occurrences(std::string_view text, std::string_view part) {
-  size_t count = 0;
-  for (size_t at = find_text(text, part); at != std::string_view::npos; at = find_text(text, part, at + part.size())) {
+std::size_t occurrences(std::string_view text, std::string_view part) {
+  std::size_t count = 0;
+  for (std::size_t at = find_text(text, part); at != std::string_view::npos;
+       at = find_text(text, part, at + part.size())) {
     ++count;
   }
   return count;
@@ -86,9 +87,9 @@ bool is_space(char32_t c) {
 }
 
 std::string_view strip_left(std::string_view text) {
-  size_t at = 0;
+  std::size_t at = 0;
   while (at < text.size()) {
-    size_t next = at;
+    std::size_t next = at;
     if (!is_space(next_code_point(text, next))) break;
     at = next;
   }
@@ -97,9 +98,9 @@ std::string_view strip_left(std::string_view text) {
 
 std::string_view strip_right(std::string_view text) {
   while (!text.empty()) {
-    size_t last = text.size() - 1;
+    std::size_t last = text.size() - 1;
     while (last > 0 && (text[last] & 0xC0) == 0x80) --last;
-    size_t next = last;
+    std::size_t next = last;
     if (!is_space(next_code_point(text, next))) break;
     text = text.substr(0, last);
   }
@@ -123,20 +124,20 @@ bool is_printable(char32_t c) {
 
 std::string to_upper(std::string_view text) {
   std::string out;
-  for (size_t at = 0; at < text.size();) append_upper(out, next_code_point(text, at));
+  for (std::size_t at = 0; at < text.size();) append_upper(out, next_code_point(text, at));
   return out;
 }
 
 std::string to_lower(std::string_view text) {
   std::string out;
-  for (size_t at = 0; at < text.size();) append_lower(out, next_code_point(text, at));
+  for (std::size_t at = 0; at < text.size();) append_lower(out, next_code_point(text, at));
   return out;
 }
 
 std::string capitalize(std::string_view text) {
   if (text.empty()) return {};
   std::string out;
-  size_t at = 0;
+  std::size_t at = 0;
   append_upper(out, next_code_point(text, at));
   return out + to_lower(text.substr(at));
 }
@@ -144,7 +145,7 @@ std::string capitalize(std::string_view text) {
 std::string title_case(std::string_view text) {
   std::string out;
   bool inside_word = false;
-  for (size_t at = 0; at < text.size();) {
+  for (std::size_t at = 0; at < text.size();) {
     const char32_t c = next_code_point(text, at);
     inside_word ? append_lower(out, c) : append_upper(out, c);
     inside_word = is_cased(c);

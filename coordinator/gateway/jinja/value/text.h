@@ -8,17 +8,17 @@
 
 namespace caudal::jinja {
 
-char32_t next_code_point(std::string_view text, size_t& at);  // at < size; moves `at` past it
+char32_t next_code_point(std::string_view text, std::size_t& at);  // at < size; moves `at` past it
 void append_code_point(std::string& out, char32_t code_point);
 bool valid_utf8(std::string_view text);
 
-size_t code_point_count(std::string_view text);
+std::size_t code_point_count(std::string_view text);
 // Byte offset of the code point `index` (the size when there are fewer).
-size_t byte_offset(std::string_view text, size_t index);
+std::size_t byte_offset(std::string_view text, std::size_t index);
 
 // Linear time, unlike std::string::find, whose worst case is the product of both lengths.
-size_t find_text(std::string_view text, std::string_view part, size_t from = 0);
-size_t occurrences(std::string_view text, std::string_view part);  // not overlapping; `part` is not empty
+std::size_t find_text(std::string_view text, std::string_view part, std::size_t from = 0);
+std::size_t occurrences(std::string_view text, std::string_view part);  // not overlapping; `part` is not empty
 
 bool is_space(char32_t code_point);
 std::string_view strip_left(std::string_view text);

@@ -37,7 +37,7 @@ bool equal_dicts(const Dict& a, const Dict& b, Budget& budget) {
 }  // namespace
 
 bool Sequence::indexable() const {
-  return kind == SequenceKind::list || kind == SequenceKind::tuple || kind == SequenceKind::range;
+  return kind == SequenceKind::kList || kind == SequenceKind::kTuple || kind == SequenceKind::kRange;
 }
 
 const Value* Dict::find(std::string_view key) const {
@@ -108,9 +108,9 @@ Callable* Value::as_callable() const {
   return object ? object->get() : nullptr;
 }
 
-int64_t Value::integer() const {
+std::int64_t Value::integer() const {
   const auto* boolean = std::get_if<bool>(&storage_);
-  return boolean ? static_cast<int64_t>(*boolean) : std::get<int64_t>(storage_);
+  return boolean ? static_cast<std::int64_t>(*boolean) : std::get<std::int64_t>(storage_);
 }
 
 double Value::real() const {
@@ -124,7 +124,7 @@ bool truthy(const Value& value) {
   if (value.is_integral()) return value.integer() != 0;
   if (const std::string* text = value.text()) return !text->empty();
   if (const Sequence* sequence = value.as_sequence()) {
-    return sequence->kind == SequenceKind::generator || !sequence->items.empty();
+    return sequence->kind == SequenceKind::kGenerator || !sequence->items.empty();
   }
   if (const Dict* dict = value.as_dict()) return !dict->entries.empty();
   return true;
@@ -134,18 +134,18 @@ const char* type_name(const Value& value) {
   if (value.is_undefined()) return "undefined";
   if (value.is_none()) return "None";
   if (value.is<bool>()) return "bool";
-  if (value.is<int64_t>()) return "int";
+  if (value.is<std::int64_t>()) return "int";
   if (value.is<double>()) return "float";
   if (value.text()) return "str";
   if (value.as_dict()) return "dict";
   if (value.as_namespace()) return "namespace";
   if (value.as_callable()) return "function";
   switch (value.as_sequence()->kind) {
-    case SequenceKind::list:
+    case SequenceKind::kList:
       return "list";
-    case SequenceKind::tuple:
+    case SequenceKind::kTuple:
       return "tuple";
-    case SequenceKind::range:
+    case SequenceKind::kRange:
       return "range";
     default:
       return "iterator";
@@ -179,8 +179,8 @@ bool less(const Value& a, const Value& b, Budget& budget) {
   }
   const Sequence* x = a.as_sequence();
   const Sequence* y = b.as_sequence();
-  if (x && y && x->kind == y->kind && x->indexable() && x->kind != SequenceKind::range) {
-    for (size_t i = 0; i < x->items.size() && i < y->items.size(); ++i) {
+  if (x && y && x->kind == y->kind && x->indexable() && x->kind != SequenceKind::kRange) {
+    for (std::size_t i = 0; i < x->items.size() && i < y->items.size(); ++i) {
       if (!equals(x->items[i], y->items[i], budget)) return jinja::less(x->items[i], y->items[i], budget);
     }
     return x->items.size() < y->items.size();
@@ -190,7 +190,7 @@ bool less(const Value& a, const Value& b, Budget& budget) {
 
 const Value* find_key(const Dict& dict, const Value& key, Budget& budget) {
   const Sequence* sequence = key.as_sequence();
-  if (key.as_dict() || (sequence && sequence->kind == SequenceKind::list)) {
+  if (key.as_dict() || (sequence && sequence->kind == SequenceKind::kList)) {
     fail(std::string("unhashable type: ") + type_name(key));
   }
   for (const auto& [name, value] : dict.entries) {
@@ -215,7 +215,7 @@ std::vector<Value> iterate(const Value& value, Budget& budget) {
   if (value.is_undefined()) return {};
   std::vector<Value> items;
   if (Sequence* sequence = value.as_sequence()) {
-    if (sequence->kind == SequenceKind::generator) return std::exchange(sequence->items, {});
+    if (sequence->kind == SequenceKind::kGenerator) return std::exchange(sequence->items, {});
     budget.allocate(sequence->items.size() * sizeof(Value));
     return sequence->items;
   }
@@ -226,8 +226,8 @@ std::vector<Value> iterate(const Value& value, Budget& budget) {
   }
   if (const std::string* text = value.text()) {
     budget.allocate(text->size() * (sizeof(Value) + sizeof(std::string)));
-    for (size_t at = 0; at < text->size();) {
-      const size_t begin = at;
+    for (std::size_t at = 0; at < text->size();) {
+      const std::size_t begin = at;
       next_code_point(*text, at);
       items.emplace_back(text->substr(begin, at - begin));
     }
@@ -236,12 +236,12 @@ std::vector<Value> iterate(const Value& value, Budget& budget) {
   fail(std::string("cannot loop over ") + type_name(value));
 }
 
-size_t length(const Value& value) {
+std::size_t length(const Value& value) {
   if (value.is_undefined()) return 0;
   if (const std::string* text = value.text()) return code_point_count(*text);
   if (const Dict* dict = value.as_dict()) return dict->entries.size();
   const Sequence* sequence = value.as_sequence();
-  if (sequence && sequence->kind != SequenceKind::generator) return sequence->items.size();
+  if (sequence && sequence->kind != SequenceKind::kGenerator) return sequence->items.size();
   fail(std::string(type_name(value)) + " has no length");
 }
 

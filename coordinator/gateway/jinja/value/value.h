@@ -26,7 +26,7 @@ struct Undefined {
 };
 struct None {};
 
-enum class SequenceKind { list, tuple, range, generator, keys_view, values_view, items_view };
+enum class SequenceKind { kList, kTuple, kRange, kGenerator, kKeysView, kValuesView, kItemsView };
 
 struct Sequence {
   SequenceKind kind;
@@ -65,7 +65,7 @@ class Callable {
 class Value {
  public:
   using Text = std::shared_ptr<const std::string>;
-  using Storage = std::variant<Undefined, None, bool, int64_t, double, Text, std::shared_ptr<Sequence>,
+  using Storage = std::variant<Undefined, None, bool, std::int64_t, double, Text, std::shared_ptr<Sequence>,
                                std::shared_ptr<const Dict>, std::shared_ptr<Namespace>, std::shared_ptr<Callable>>;
 
   Value() = default;
@@ -75,7 +75,7 @@ class Value {
   Value(T boolean) : storage_(boolean) {}
   template <std::integral T>
     requires(!std::same_as<T, bool>)
-  Value(T number) : storage_(static_cast<int64_t>(number)) {}
+  Value(T number) : storage_(static_cast<std::int64_t>(number)) {}
   Value(double number) : storage_(number) {}
   Value(std::string text) : storage_(std::make_shared<const std::string>(std::move(text))) {}
   Value(std::string_view text) : Value(std::string(text)) {}
@@ -85,7 +85,7 @@ class Value {
 
   // Both fail when containers nest deeper than kMaxValueDepth.
   static Value sequence(SequenceKind kind, std::vector<Value> items);
-  static Value list(std::vector<Value> items) { return sequence(SequenceKind::list, std::move(items)); }
+  static Value list(std::vector<Value> items) { return sequence(SequenceKind::kList, std::move(items)); }
   static Value dict(std::vector<std::pair<Value, Value>> entries);  // the keys differ
 
   template <typename T>
@@ -94,7 +94,7 @@ class Value {
   }
   bool is_undefined() const { return is<Undefined>(); }
   bool is_none() const { return is<None>(); }
-  bool is_number() const { return is<bool>() || is<int64_t>() || is<double>(); }
+  bool is_number() const { return is<bool>() || is<std::int64_t>() || is<double>(); }
 
   // Null when the value is of another kind.
   const std::string* text() const;
@@ -104,9 +104,9 @@ class Value {
   Callable* as_callable() const;
 
   // An integer or a boolean, as Python's `bool` is an `int`.
-  bool is_integral() const { return is<bool>() || is<int64_t>(); }
-  int64_t integer() const;  // of an integral value
-  double real() const;      // of a number
+  bool is_integral() const { return is<bool>() || is<std::int64_t>(); }
+  std::int64_t integer() const;  // of an integral value
+  double real() const;           // of a number
 
   const Storage& storage() const { return storage_; }
 
@@ -127,7 +127,7 @@ bool contains(const Value& container, const Value& item, Budget& budget);  // `i
 
 // What a `for` loop visits: items, keys or characters. Uses up a generator. Fails for other kinds.
 std::vector<Value> iterate(const Value& value, Budget& budget);
-size_t length(const Value& value);  // Python's len(); fails for kinds without one
+std::size_t length(const Value& value);  // Python's len(); fails for kinds without one
 
 // value_text.cpp: Python's str() and repr().
 std::string to_text(const Value& value, Budget& budget);

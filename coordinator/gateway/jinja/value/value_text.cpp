@@ -38,8 +38,8 @@ void append_quoted(std::string& out, const std::string& text) {
   const bool use_double = text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
   const char quote = use_double ? '"' : '\'';
   out += quote;
-  for (size_t at = 0; at < text.size();) {
-    const size_t begin = at;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
     const char32_t c = next_code_point(text, at);
     if (c == static_cast<char32_t>(quote) || c == '\\') {
       out += '\\';
@@ -63,41 +63,41 @@ void append_items(std::string& out, const std::vector<Value>& items, Budget& bud
 }
 
 void append_range(std::string& out, const std::vector<Value>& items) {
-  const int64_t start = items.empty() ? 0 : items.front().integer();
-  const int64_t step = items.size() < 2 ? 1 : items[1].integer() - start;
-  const int64_t stop = items.empty() ? 0 : items.back().integer() + step;
+  const std::int64_t start = items.empty() ? 0 : items.front().integer();
+  const std::int64_t step = items.size() < 2 ? 1 : items[1].integer() - start;
+  const std::int64_t stop = items.empty() ? 0 : items.back().integer() + step;
   out += "range(" + std::to_string(start) + ", " + std::to_string(stop);
   out += step == 1 ? ")" : ", " + std::to_string(step) + ")";
 }
 
 void append_sequence(std::string& out, const Sequence& sequence, Budget& budget) {
   switch (sequence.kind) {
-    case SequenceKind::range:
+    case SequenceKind::kRange:
       append_range(out, sequence.items);
       return;
-    case SequenceKind::generator:
+    case SequenceKind::kGenerator:
       out += "<generator object>";
       return;
-    case SequenceKind::tuple:
+    case SequenceKind::kTuple:
       out += '(';
       append_items(out, sequence.items, budget);
       out += sequence.items.size() == 1 ? ",)" : ")";
       return;
-    case SequenceKind::list:
+    case SequenceKind::kList:
       out += '[';
       break;
-    case SequenceKind::keys_view:
+    case SequenceKind::kKeysView:
       out += "dict_keys([";
       break;
-    case SequenceKind::values_view:
+    case SequenceKind::kValuesView:
       out += "dict_values([";
       break;
-    case SequenceKind::items_view:
+    case SequenceKind::kItemsView:
       out += "dict_items([";
       break;
   }
   append_items(out, sequence.items, budget);
-  out += sequence.kind == SequenceKind::list ? "]" : "])";
+  out += sequence.kind == SequenceKind::kList ? "]" : "])";
 }
 
 void append_dict(std::string& out, const Dict& dict, Budget& budget) {
@@ -141,7 +141,7 @@ void append_repr(std::string& out, const Value& value, Budget& budget) {
     out += "None";
   } else if (value.is<bool>()) {
     out += truthy(value) ? "True" : "False";
-  } else if (value.is<int64_t>()) {
+  } else if (value.is<std::int64_t>()) {
     out += std::to_string(value.integer());
   } else if (value.is<double>()) {
     out += number_text(value.real());

@@ -114,7 +114,7 @@ TEST(Bounds, CyclesAreFreed) {
 TEST(Bounds, Time) {
   const auto begin = std::chrono::steady_clock::now();
   Limits limits;
-  limits.max_steps = int64_t{1} << 60;
+  limits.max_steps = std::int64_t{1} << 60;
   const Outcome outcome =
       render("{% for a in range(100000) %}{% for b in range(100000) %}{% set c = a * b %}{% endfor %}{% endfor %}", {},
              limits);

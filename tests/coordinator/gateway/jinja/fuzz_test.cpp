@@ -17,10 +17,10 @@ std::string mutated(std::string text, const std::string& other, std::mt19937_64&
       "if",    "else", "endif",    "for", "endfor", "is",     "not",   "in", "9999999999999999999",
       "1e999", "\xff", "\xe2\x82", "é",   "\r",     "\n",     "*",     "**", "//",
       "%",     "~",    "=",        ",",   "raw",    "endraw", "macro", "set"};
-  const auto below = [&](size_t limit) { return limit == 0 ? 0 : static_cast<size_t>(random() % limit); };
-  const size_t num_changes = 1 + below(4);
-  for (size_t i = 0; i < num_changes; ++i) {
-    const size_t at = below(text.size() + 1);
+  const auto below = [&](std::size_t limit) { return limit == 0 ? 0 : static_cast<std::size_t>(random() % limit); };
+  const std::size_t num_changes = 1 + below(4);
+  for (std::size_t i = 0; i < num_changes; ++i) {
+    const std::size_t at = below(text.size() + 1);
     switch (below(4)) {
       case 0:
         text.erase(at, 1 + below(12));
