@@ -17,7 +17,7 @@
 namespace caudal {
 
 struct ModelCard {
-  std::string digest;  // SHA-256 of config.json, hexadecimal; tells models apart that come to one cluster
+  std::string digest;  // SHA-256 of config.json, hexadecimal; equal for the replicas of one cluster
   std::int64_t vocab_size = 0;
   RopeConfig rope;                     // and so the length of the context
   std::vector<TokenId> eos_token_ids;  // of generation_config.json, else of config.json; may be empty

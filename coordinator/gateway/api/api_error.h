@@ -1,4 +1,4 @@
-// What a client is told when its request cannot be served: an HTTP status and OpenAI's error object. Messages are
+// The answer to a request that cannot be served: an HTTP status and OpenAI's error object. Messages are
 // written by this server alone: no foreign text, address, path or file name in them.
 #pragma once
 

@@ -44,7 +44,7 @@ struct ApiRequest {
   std::optional<BeamParams> beam;  // with use_beam_search, from all of these
   std::int32_t priority = 0;
   std::string cache_salt;                      // cached prefixes are shared among requests of one salt only
-  std::optional<SpeculativeMode> speculative;  // when given, the usage tells how well it went
+  std::optional<SpeculativeMode> speculative;  // when given, the usage reports draft tokens
   std::string user;                            // the tenant
   std::int64_t deadline_ms = 0;                // from arrival to the first token, else refused; 0: none
   std::int64_t ttft_target_ms = 0;             // likewise, but a wish; 0: none

@@ -328,7 +328,7 @@ Result<void> parse_chat(json::value& body, ChatInput& chat) {
   }
 }
 
-// What one field alone cannot tell.
+// What depends on several fields.
 Result<void> check_together(const json::object& body, ApiRequest& request) {
   if (request.endpoint == Endpoint::kChat) {
     if (request.num_logprobs > 0 && !request.logprobs) return Error{"It needs logprobs to be true.", "top_logprobs"};

@@ -1,5 +1,5 @@
 // best_of: more sequences than the client gets; the ones with the highest mean log-probability per token are its
-// choices. So nothing can be told before all have ended: it collects deltas and hands out whole choices.
+// choices. Nothing can be sent before all have ended, so it collects deltas and hands out whole choices.
 #pragma once
 
 #include <vector>

@@ -29,7 +29,7 @@ class Choice {
   // `tokenizer` and `request` outlive it. `prefix` opens the text (echo).
   Choice(std::int32_t index, const Tokenizer& tokenizer, const ApiRequest& request, std::string prefix);
 
-  // Takes an event of this sequence; ignored once finished. A delta when there is text or an end to tell of.
+  // Takes an event of this sequence; ignored once finished. A delta when there is text or an end to send.
   std::optional<ChoiceDelta> apply(const TokenEvent& event);
 
   bool finished() const { return finish_reason_ != FinishReason::kNone; }

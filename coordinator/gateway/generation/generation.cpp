@@ -32,7 +32,7 @@ ApiError too_long(const char* message, const char* field) {
   return error;
 }
 
-// A worker tells only so many of the most likely tokens.
+// A worker sends only so many of the most likely tokens.
 ApiError too_many_bans(const Request& request) {
   return invalid_request(
       {fmt::format("With {} beams, bad words (each alone and behind a space) and stop tokens must be at most {}.",
@@ -250,7 +250,7 @@ Usage Generation::usage() const {
     usage.num_drafted += part.num_drafted;
     usage.num_accepted += part.num_accepted;
   }
-  usage.tells_drafts = request_.speculative.has_value();
+  usage.reports_drafts = request_.speculative.has_value();
   for (const auto& choice : choices_) usage.num_generated_tokens += choice->num_tokens();
   return usage;
 }

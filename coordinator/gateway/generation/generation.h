@@ -26,9 +26,9 @@ struct Usage {
   std::int64_t num_prompt_tokens = 0;
   std::int64_t num_generated_tokens = 0;
   std::int64_t num_cached_tokens = 0;  // of the prompts
-  std::int64_t num_drafted = 0;        // tokens guessed
-  std::int64_t num_accepted = 0;       // of these, that were right
-  bool tells_drafts = false;           // the client asked
+  std::int64_t num_drafted = 0;        // draft tokens
+  std::int64_t num_accepted = 0;       // draft tokens that were right
+  bool reports_drafts = false;         // the client asked for speculation
 };
 
 // What every generation needs; all outlive it.

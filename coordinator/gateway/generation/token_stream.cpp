@@ -15,8 +15,8 @@ void TokenStream::wake_once() {
 
 std::vector<TokenEvent> TokenStream::drain() {
   woken_.store(false);  // first: an event that comes from here on wakes again
-  std::vector<TokenEvent> events = events_.drain_for(std::chrono::seconds(0), kMostAtOnce);
-  if (events.size() == kMostAtOnce) wake_once();
+  std::vector<TokenEvent> events = events_.drain_for(std::chrono::seconds(0), kMaxAtOnce);
+  if (events.size() == kMaxAtOnce) wake_once();
   return events;
 }
 

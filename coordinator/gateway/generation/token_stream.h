@@ -19,10 +19,10 @@ class TokenStream final : public TokenSink {
 
   void on_event(TokenEvent event) override;
 
-  // What has come since the last call, oldest first; does not wait. At most kMostAtOnce, so that a backlog cannot
+  // What has come since the last call, oldest first; does not wait. At most kMaxAtOnce, so that a backlog cannot
   // hold the thread that serves other requests too; wakes for the rest.
   std::vector<TokenEvent> drain();
-  static constexpr std::size_t kMostAtOnce = 64;
+  static constexpr std::size_t kMaxAtOnce = 64;
 
   // The consumer was too slow and events are lost: the request cannot go on.
   bool overflowed() const { return overflowed_.load(std::memory_order_acquire); }

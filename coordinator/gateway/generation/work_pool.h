@@ -1,4 +1,4 @@
-// The few threads that template and tokenize, so that one client's megabyte prompt delays nobody's tokens.
+// The few threads that template and tokenize, so that a client's megabyte prompt does not delay the tokens of others.
 #pragma once
 
 #include <functional>

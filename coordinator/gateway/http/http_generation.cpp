@@ -111,7 +111,7 @@ asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Gener
   co_return head.keep_alive;
 }
 
-// Returns with something to tell, or when nobody listens any more.
+// Returns when there is something to send, or when the client is gone.
 asio::awaitable<Generation::Progress> HttpSession::next_progress(Generation& generation) {
   for (;;) {
     Generation::Progress progress = generation.advance();

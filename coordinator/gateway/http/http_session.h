@@ -86,7 +86,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   };
 
   // Reading (http_session.cpp). An error is to be answered, after which the connection closes; when closing_ is
-  // set, there is nobody to answer.
+  // set, the client is gone.
   asio::awaitable<bool> serve_one();
   asio::awaitable<std::optional<ApiError>> read_request(Parser& parser, Exchange& exchange);
   asio::awaitable<std::optional<ApiError>> read_head(Parser& parser);
@@ -117,7 +117,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   HttpShared& shared_;
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
-  asio::steady_timer waiter_;  // cancelled by whoever has news for the coroutine
+  asio::steady_timer waiter_;  // cancelled to wake the coroutine
   asio::cancellation_signal stop_watching_;
   bool client_gone_ = false;
   bool client_pipelines_ = false;  // unread bytes hide the end of the connection: ask for it now and then

@@ -17,7 +17,7 @@ void append_usage(const Usage& usage, std::string& out) {
       R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}})",
       usage.num_prompt_tokens, usage.num_generated_tokens, usage.num_prompt_tokens + usage.num_generated_tokens,
       usage.num_cached_tokens);
-  if (usage.tells_drafts) {
+  if (usage.reports_drafts) {
     out += fmt::format(
         R"(,"completion_tokens_details":{{"accepted_prediction_tokens":{},"rejected_prediction_tokens":{}}})",
         usage.num_accepted, usage.num_drafted - usage.num_accepted);

@@ -28,11 +28,11 @@ constexpr int kMaxReceivedAtOnce = 64;              // then tokens get their tur
 constexpr std::size_t kAnsweredSizes = 4;           // times max_message_bytes; larger ones end the connection
 constexpr std::size_t kSpareNews = 1024;            // of flights that ended since the last look
 
-// How other threads tell the loop that a flight has news. Shared with the engine's sinks and the pool's jobs, which
+// How other threads wake the loop for a flight. Shared with the engine's sinks and the pool's jobs, which
 // may outlive the gateway.
 struct News {
   explicit News(std::size_t capacity) : flights(capacity) {}
-  void tell(FlightId id) {
+  void add(FlightId id) {
     flights.try_push(std::move(id));  // never full: each flight has at most two entries, and see kSpareNews
     event.signal();
   }
@@ -211,7 +211,7 @@ void ZmqGateway::Loop::begin(const Socket::Message& message, gateway::GatewayReq
       return take_request(context, preparation->endpoint, std::move(json), arrival);
     });
     preparation->done = true;
-    news->tell(id);
+    news->add(id);
   };
   if (!pool_.try_submit(work)) {
     reply(message, error_event(tag, overloaded()));
@@ -275,7 +275,7 @@ void ZmqGateway::Loop::advance(FlightId id) {
 void ZmqGateway::Loop::start_generation(FlightId id, Flight& flight) {
   Intake intake = std::move(flight.preparation->intake);
   flight.preparation.reset();
-  if (!intake.error) intake.error = intake.generation->start([news = news_, id] { news->tell(id); });
+  if (!intake.error) intake.error = intake.generation->start([news = news_, id] { news->add(id); });
   if (intake.error) {
     send(flight, error_event(flight.tag, *intake.error));
     flight.ended = true;
@@ -318,7 +318,7 @@ void ZmqGateway::Loop::end_all_of(const std::string& peer) {
     Flight& flight = flights_.at(known->second);
     if (std::exchange(flight.ended, true)) continue;
     if (flight.generation != nullptr) flight.generation->cancel();
-    news_->tell(known->second);
+    news_->add(known->second);
   }
 }
 
@@ -360,7 +360,7 @@ Result<std::unique_ptr<ZmqGateway>> ZmqGateway::start(const ZmqConfig& config, c
                                                       WorkPool& pool) {
   SocketOptions options;
   options.high_water_mark = config.high_water_mark;
-  options.most_unread = config.most_unread;
+  options.most_unread = config.max_unread;
   options.max_message_bytes = kAnsweredSizes * config.max_message_bytes;
   options.deliver_malformed = true;
   options.curve = config.curve;

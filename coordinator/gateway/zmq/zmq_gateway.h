@@ -24,7 +24,7 @@ struct ZmqConfig {
   std::size_t max_buffered_bytes = 256 << 20;            // requests not yet tokenized, of all clients together
   std::chrono::milliseconds write_timeout{30'000};       // a client whose queue stays full
   int high_water_mark = 256;                             // events queued per client in ZeroMQ
-  int most_unread = 8;                                   // requests, likewise: each may have 4 max_message_bytes
+  int max_unread = 8;                                    // requests, likewise: each may have 4 max_message_bytes
 };
 
 class ZmqGateway {

@@ -364,7 +364,7 @@ TEST(TokenStream, WakesOncePerDrainAndOverflows) {
 TEST(TokenStream, ABacklogComesInPartsAndEachWakes) {
   int num_wakes = 0;
   TokenStream stream(1000, [&] { ++num_wakes; });
-  constexpr auto kMost = static_cast<int>(TokenStream::kMostAtOnce);
+  constexpr auto kMost = static_cast<int>(TokenStream::kMaxAtOnce);
   for (int i = 0; i <= kMost; ++i) {
     TokenEvent event;
     event.sequence_index = i;
