@@ -21,7 +21,8 @@ Result<boost::json::value> parse_body(std::string_view text);
 
 // Every Error names the field, with its path ("messages[1].content"), and never repeats what the client sent.
 // Fields this server knows but cannot honour are refused (parameters.h), unknown ones are ignored; null means absent.
-// A conversation is moved out of the body, not copied. Whether `model` is served, and whether the prompt fits the context, are the caller's questions.
+// A conversation is moved out of the body, not copied. Whether `model` is served, and whether the prompt fits the
+// context, are the caller's questions.
 Result<ApiRequest> parse_api_request(Endpoint endpoint, boost::json::value body, const ApiContext& context);
 
 }  // namespace caudal
