@@ -489,6 +489,27 @@ TEST_F(SchedulerTest, AWindowBoundsTheBlocksOfALongAnswer) {
   EXPECT_EQ(scheduler_.replica_stats(1).num_cached_blocks, 16) << "what is out of sight stays cached";
 }
 
+// A model with a layer that sees everything beside layers that see 40 tokens.
+TEST_F(SchedulerTest, WindowedLayersFreeTheirBlocksBesideOthersThatKeepThem) {
+  ReplicaInfo info = replica(60);
+  info.kv_windows = {0, 40, 40};
+  join(1, info);
+  EXPECT_EQ(scheduler_.submit(request(9, 20, 400), 0), RejectReason::kTooLong) << "27 blocks of each group";
+  submit(request(1, 20, 280));
+  StepPlan step = plan();
+  EXPECT_EQ(step.new_sequences.at(0).blocks.size(), 6U) << "two of each group";
+  for (std::int32_t num_computed = 20; num_computed < 299; ++num_computed) {
+    ASSERT_TRUE(apply(step, {line(0, 1, num_computed, {5})}));
+    scheduler_.check_integrity();
+    const std::int32_t num_hidden = std::max(num_computed - 39, 0) / kBlockSize;
+    EXPECT_LE(scheduler_.replica_stats(1).num_used_blocks,
+              3 * ((num_computed + kBlockSize) / kBlockSize) - 2 * num_hidden);
+    step = plan();
+  }
+  EXPECT_EQ(scheduler_.replica_stats(1).num_used_blocks, 19 + 2 * 3)
+      << "all of the group that sees everything, the last ones of the others";
+}
+
 // The same prompt beside a decode, with and without a target for the time between tokens.
 TEST_F(SchedulerTest, APromptTakesWhatTheTargetLeavesOfAStep) {
   Scheduler scheduler({.max_tokens_per_step = 64, .itl_target_us = 40'000});
