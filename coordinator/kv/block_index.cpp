@@ -95,6 +95,7 @@ std::optional<BlockId> BlockIndex::find(const BlockContent& content, PoolId pool
 std::vector<PrefixHolder> BlockIndex::find_holders(const Prefix& prefix, std::size_t max_holders,
                                                    std::uint64_t turn) const {
   std::vector<PrefixHolder> holders;
+  fetch(prefix.hashes.first(prefix.num_findable()), 0);
   for (std::size_t num_blocks = prefix.num_findable(); num_blocks > 0 && holders.size() < max_holders; --num_blocks) {
     const Entry* entry = find_entry(prefix.content(num_blocks - 1));
     if (entry == nullptr) continue;

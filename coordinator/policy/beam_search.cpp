@@ -34,47 +34,48 @@ std::vector<std::int32_t> BeamSearch::advance(std::span<const std::vector<TokenL
     const bool stops = is_stop(ranked[i].next.token);
     if (!stops) chosen.push_back(ranked[i]);
     if (MUTANT(stop_anywhere, i < width, true) && (stops || num_tokens >= max_tokens)) {
-      keep(extended(ranked[i], candidates[static_cast<std::size_t>(ranked[i].place)]),
+      keep(extended(ranked[i], candidates[static_cast<std::size_t>(ranked[i].position)]),
            stops ? FinishReason::kStop : FinishReason::kLength);
     }
   }
   if (chosen.size() > width) chosen.resize(width);
   if (chosen.empty() || num_tokens >= max_tokens || is_over(chosen.front().sum, num_tokens, max_tokens)) chosen.clear();
 
-  // Not in place: several may come from one.
-  std::vector<std::int32_t> places = place(chosen);
+  // Not within beams_ itself: several may come from one.
+  std::vector<std::int32_t> positions = positions_for(chosen);
   std::vector<Beam> next(width);
   std::vector<std::int32_t> parents(width, kNone);
   is_live_.assign(width, false);
   for (std::size_t i = 0; i < chosen.size(); ++i) {
-    const auto to = static_cast<std::size_t>(places[i]);
-    next[to] = extended(chosen[i], candidates[static_cast<std::size_t>(chosen[i].place)]);
-    parents[to] = MUTANT(wrong_parent, chosen[i].place, chosen.front().place);
+    const auto to = static_cast<std::size_t>(positions[i]);
+    next[to] = extended(chosen[i], candidates[static_cast<std::size_t>(chosen[i].position)]);
+    parents[to] = MUTANT(wrong_parent, chosen[i].position, chosen.front().position);
     is_live_[to] = true;
   }
   beams_ = std::move(next);
   return parents;
 }
 
-// The most likely first; of equals the one with the lower tokens, so that places do not matter.
+// The most likely first; of equals the one with the lower tokens, so that positions do not matter.
 std::vector<BeamSearch::Continuation> BeamSearch::rank(std::span<const std::vector<TokenLogprob>> candidates) const {
   std::vector<Continuation> ranked;
-  for (std::size_t place = 0; place < beams_.size(); ++place) {
-    if (!is_live_[place]) continue;
-    for (const TokenLogprob& next : candidates[place]) {
-      ranked.push_back({static_cast<std::int32_t>(place), next, beams_[place].sum + static_cast<double>(next.logprob)});
+  for (std::size_t position = 0; position < beams_.size(); ++position) {
+    if (!is_live_[position]) continue;
+    for (const TokenLogprob& next : candidates[position]) {
+      ranked.push_back(
+          {static_cast<std::int32_t>(position), next, beams_[position].sum + static_cast<double>(next.logprob)});
     }
   }
   std::ranges::sort(ranked, [&](const Continuation& a, const Continuation& b) {
     if (a.sum != b.sum) return a.sum > b.sum;
-    if (a.place == b.place) return a.next.token < b.next.token;
-    return beams_[static_cast<std::size_t>(a.place)].tokens < beams_[static_cast<std::size_t>(b.place)].tokens;
+    if (a.position == b.position) return a.next.token < b.next.token;
+    return beams_[static_cast<std::size_t>(a.position)].tokens < beams_[static_cast<std::size_t>(b.position)].tokens;
   });
   return ranked;
 }
 
 Beam BeamSearch::extended(const Continuation& continuation, std::span<const TokenLogprob> candidates) const {
-  Beam beam = beams_[static_cast<std::size_t>(continuation.place)];
+  Beam beam = beams_[static_cast<std::size_t>(continuation.position)];
   beam.tokens.push_back(continuation.next.token);
   beam.sum = continuation.sum;
   if (num_logprobs_ >= 0) {
@@ -112,25 +113,25 @@ double BeamSearch::score(double sum, std::int32_t num_tokens) const {
   return sum / std::pow(static_cast<double>(num_tokens), params_.length_penalty);
 }
 
-// The first beam that comes from a place stays there; the others take what is free, from the lowest on.
-std::vector<std::int32_t> BeamSearch::place(std::span<const Continuation> chosen) const {
-  std::vector<std::int32_t> places(chosen.size(), kNone);
+// The first beam that comes from a position stays there; the others take what is free, from the lowest on.
+std::vector<std::int32_t> BeamSearch::positions_for(std::span<const Continuation> chosen) const {
+  std::vector<std::int32_t> positions(chosen.size(), kNone);
   std::vector<bool> taken(beams_.size(), false);
   for (std::size_t i = 0; i < chosen.size(); ++i) {
-    const auto from = static_cast<std::size_t>(chosen[i].place);
+    const auto from = static_cast<std::size_t>(chosen[i].position);
     if (taken[from]) continue;
     taken[from] = true;
-    places[i] = chosen[i].place;
+    positions[i] = chosen[i].position;
   }
   std::int32_t free = 0;
-  for (std::int32_t& to : places) {
+  for (std::int32_t& to : positions) {
     if (to != kNone) continue;
     while (taken[static_cast<std::size_t>(free)]) ++free;
     taken[static_cast<std::size_t>(free)] = true;
     to = free;
   }
-  if (!places.empty() && !taken[0]) places.back() = 0;  // fewer than there were
-  return places;
+  if (!positions.empty() && !taken[0]) positions.back() = 0;  // fewer than there were
+  return positions;
 }
 
 std::vector<Hypothesis> BeamSearch::take_best(std::int32_t count) {

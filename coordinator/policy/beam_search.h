@@ -35,14 +35,14 @@ class BeamSearch {
   // `num_logprobs` as in SamplingParams.
   BeamSearch(const BeamParams& params, std::vector<TokenId> stop_token_ids, std::int32_t num_logprobs);
 
-  // By place, 0 .. width - 1. Before the first advance() there is one, without tokens, in place 0.
+  // By position, 0 .. width - 1. Before the first advance() there is one, without tokens, in position 0.
   const std::vector<Beam>& beams() const { return beams_; }
-  bool is_live(std::size_t place) const { return is_live_[place]; }
+  bool is_live(std::size_t position) const { return is_live_[position]; }
 
-  // candidates[place], best first, are the most likely next tokens of each live beam: enough that `width` of them do
-  // not stop, if there are so many. Nothing gets longer than `max_tokens`. Returns for each place which one its new
-  // beam comes from (kNone: it has none); a beam that goes on does so in its place, and place 0 is never empty. All
-  // kNone: the search is over.
+  // candidates[position], best first, are the most likely next tokens of each live beam: enough that `width` of them do
+  // not stop, if there are so many. Nothing gets longer than `max_tokens`. Returns for each position which one its new
+  // beam comes from (kNone: it has none); a beam that goes on does so in its position, and position 0 is never empty.
+  // All kNone: the search is over.
   std::vector<std::int32_t> advance(std::span<const std::vector<TokenLogprob>> candidates, std::int32_t max_tokens);
 
   // The best `count` hypotheses, the best first: at the end.
@@ -50,7 +50,7 @@ class BeamSearch {
 
  private:
   struct Continuation {
-    std::int32_t place = 0;
+    std::int32_t position = 0;
     TokenLogprob next;
     double sum = 0.0;
   };
@@ -61,7 +61,7 @@ class BeamSearch {
   bool is_stop(TokenId token) const;
   bool is_over(double best_sum, std::int32_t num_tokens, std::int32_t max_tokens) const;
   double score(double sum, std::int32_t num_tokens) const;
-  std::vector<std::int32_t> place(std::span<const Continuation> chosen) const;
+  std::vector<std::int32_t> positions_for(std::span<const Continuation> chosen) const;
 
   const BeamParams params_;
   const std::vector<TokenId> stop_token_ids_;

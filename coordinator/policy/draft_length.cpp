@@ -8,11 +8,11 @@ namespace caudal {
 namespace {
 
 constexpr std::int32_t kOne = DraftHistory::kOne;
-constexpr std::int32_t kFirstGuess = kOne * 7 / 10;  // hopeful, so that guessing is tried
-// A sequence that stopped guessing tries again after so many steps: its text may have changed.
+constexpr std::int32_t kFirstHope = kOne * 7 / 10;  // hopeful, so that drafting is tried
+// A sequence that stopped drafting tries again after so many steps: its text may have changed.
 constexpr std::int32_t kStepsUntilRetry = 32;
-// Steps of a replica without a guess until it measures again what guessing costs.
-constexpr std::int32_t kLeastPatience = 32, kMostPatience = 2048;
+// Steps of a replica without draft tokens until it measures again what these cost.
+constexpr std::int32_t kMinPatience = 32, kMaxPatience = 2048;
 
 // Moves towards 0 or kOne by 1 / `weight` of the way.
 void learn(std::int32_t& chance, bool right, std::int32_t weight) {
@@ -57,7 +57,7 @@ std::int64_t MeasuredCosts::estimate(std::int32_t size) const {
 }
 
 DraftLength::DraftLength(const ReplicaInfo& info)
-    : longest_(std::min(info.max_draft_tokens, kMaxDraftTokens)), acceptance_(kFirstGuess), patience_(kLeastPatience) {}
+    : longest_(std::min(info.max_draft_tokens, kMaxDraftTokens)), acceptance_(kFirstHope), patience_(kMinPatience) {}
 
 DraftLength::Step DraftLength::step(const DecodeBatch& batch) {
   Step step;
@@ -74,18 +74,18 @@ DraftLength::Step DraftLength::step(const DecodeBatch& batch) {
   step.longest_ = step.best(kOne, /*with_model=*/false);  // longer never pays, nor does any if this is 0
   if (++num_idle_steps_ < patience_) return step;
   num_idle_steps_ = 0;
-  patience_ = std::min(2 * patience_, kMostPatience);
+  patience_ = std::min(2 * patience_, kMaxPatience);
   step.shortest_ = std::min(longest_, 2);
   step.longest_ = std::max(step.longest_, step.shortest_);
   return step;
 }
 
-// The length with the most tokens per microsecond if all that may guess do alike. It has to beat not guessing by a
-// tenth: measurements are no better, and what a draft model needs to catch up with a prompt is not among them.
+// The length with the most tokens per microsecond if all that may speculate do alike. It has to beat not speculating by
+// a tenth: measurements are no better, and what a draft model needs to catch up with a prompt is not among them.
 std::int32_t DraftLength::Step::best(std::int32_t acceptance, bool with_model) const {
   std::int64_t best_tokens = kOne * std::int64_t{batch_.num_plain + batch_.num_speculating} * 110 / 100;
   std::int64_t best_us = verify_us_[0];
-  std::int64_t expected = kOne, chance = kOne;  // tokens of a sequence; that all guesses so far are right
+  std::int64_t expected = kOne, chance = kOne;  // tokens of a sequence; that all draft tokens so far are right
   std::int32_t best = 0;
   for (std::int32_t k = 1; k <= longest_; ++k) {
     chance = chance * acceptance / kOne;
@@ -104,13 +104,13 @@ std::int32_t DraftLength::Step::choose(DraftHistory& history, bool with_model) c
   if (longest_ == 0) return 0;
   if (history.acceptance == 0) history.acceptance = prior_;
   const bool tries_again = history.num_plain_steps >= kStepsUntilRetry;
-  const std::int32_t hope = tries_again ? std::max(history.acceptance, kFirstGuess) : history.acceptance;
+  const std::int32_t hope = tries_again ? std::max(history.acceptance, kFirstHope) : history.acceptance;
   const std::int32_t length = std::max(best(hope, with_model), shortest_);
   history.num_plain_steps = length > 0 ? 0 : history.num_plain_steps + 1;
   return tries_again ? std::min(length, 2) : length;
 }
 
-// Each guess that was looked at counts: the right ones, and the one after them that was wrong.
+// Each draft token that was looked at counts: the right ones, and the one after them that was wrong.
 void DraftLength::observe_guesses(DraftHistory& history, std::int32_t num_drafted, std::int32_t num_accepted) {
   const std::int32_t num_seen = std::min(num_drafted, num_accepted + 1);
   num_idle_steps_ = 0;

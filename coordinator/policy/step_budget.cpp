@@ -12,14 +12,14 @@ constexpr std::int32_t kUnmeasured = 4 * kBlockSize;  // prompt tokens of a step
 constexpr std::int64_t kMaxStepUs = 1LL << 30;        // longer ones are not believed
 constexpr std::int64_t kUnit = 1 << 10;               // fixed point of the fading sums
 constexpr int kFade = 3;                              // a new measurement counts 1/8
-constexpr std::int64_t kMostSurprise = 4;             // times the estimate: one slow step does not rule
+constexpr std::int64_t kMaxSurprise = 4;              // times the estimate: one slow step does not rule
 
 std::size_t size_of(std::int32_t num_tokens) {
   return static_cast<std::size_t>(std::bit_width(static_cast<std::uint32_t>(std::max(num_tokens, 0))));
 }
 
 std::int64_t believable(std::int64_t measured, std::int64_t estimate) {
-  return std::clamp(measured, estimate / kMostSurprise, estimate * kMostSurprise);
+  return std::clamp(measured, estimate / kMaxSurprise, estimate * kMaxSurprise);
 }
 
 }  // namespace
