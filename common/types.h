@@ -1,19 +1,19 @@
-// The nouns that coordinator and worker share: ids, SamplingParams, StepPlan, StepResult.
-// Plain data, no behaviour; common/wire carries it. The coordinator makes plans, every rank of a replica
-// gets the same plan, rank 0 answers with one result per plan.
+// The nouns that coordinator and worker share: ids, StepPlan, StepResult, ReplicaInfo. Plain data, no behaviour;
+// common/wire carries it. The coordinator makes plans. Every rank of a replica gets the same plan, and rank 0 answers
+// it with one result. Each struct lists its fields for the wire (common/fields.h).
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "common/block_size.h"
+#include "common/fields.h"
+#include "common/generation_params.h"
 
 namespace caudal {
 
-using TokenId = std::int32_t;
 // Index into a replica's KV pool; the same on all ranks. A model's layers form KV groups with equal windows, which take
 // their blocks from the one pool. Block tables have the same number of blocks for each group: with G groups,
 // blocks[i * G + g] holds tokens [16 i, 16 i + 16) in the layers of group g.
@@ -25,45 +25,9 @@ using ReplicaId = std::uint32_t;
 using StepId = std::uint64_t;  // rises by one per plan of a replica epoch, from 1
 using Epoch = std::uint64_t;   // issued by the coordinator when a replica joins; never reused
 
-inline constexpr int kMaxDraftTokens = 8;  // guesses for one sequence in one step, at the most
+inline constexpr int kMaxDraftTokens = 8;  // of one sequence in one step
 inline constexpr int kMaxKvGroups = 256;   // of a model
-inline constexpr int kMaxCandidates = 64;  // next tokens of a beam that a worker tells, at the most
-
-// How the next token of a sequence is chosen. Ranges are checked in coordinator/gateway/limits.
-struct SamplingParams {
-  float temperature = 1.0F;         // 0 = greedy
-  float top_p = 1.0F;               // (0, 1]; 1 = off
-  std::int32_t top_k = 0;           // 0 = off
-  float min_p = 0.0F;               // [0, 1]; 0 = off; relative to the most likely token
-  float repetition_penalty = 1.0F;  // > 0; over prompt and output (CTRL, arXiv 1909.05858)
-  float presence_penalty = 0.0F;    // over output tokens
-  float frequency_penalty = 0.0F;   // over output tokens, times their count
-  std::uint64_t seed = 0;           // always set: from the client or drawn by the coordinator
-  std::int32_t num_logprobs = -1;   // -1 = none; 0 = the sampled token's; n = and the n most likely
-  std::vector<std::pair<TokenId, float>> logit_bias;
-  std::vector<std::vector<TokenId>> bad_words{};  // none of them is ever completed in the output
-
-  bool greedy() const { return temperature == 0.0F; }
-  bool has_penalties() const {
-    return repetition_penalty != 1.0F || presence_penalty != 0.0F || frequency_penalty != 0.0F;
-  }
-};
-
-// When a sequence ends, decided on the worker in the step (stop strings are the gateway's).
-struct StopParams {
-  std::int32_t max_tokens = 16;         // generated tokens
-  std::int32_t min_tokens = 0;          // stop tokens are masked until then
-  std::vector<TokenId> stop_token_ids;  // includes the model's own unless ignore_eos
-};
-
-// Where guesses at the next tokens of a sequence may come from. Right guesses save steps; what is generated
-// does not depend on them.
-enum class SpeculativeMode : std::uint8_t {
-  kOff,
-  kNgram,  // what followed the same tokens earlier in the sequence
-  kDraft,  // a smaller model
-  kAuto,   // the first that finds something, else the second where there is one
-};
+inline constexpr int kMaxCandidates = 64;  // next tokens of a beam that a worker sends
 
 enum class FinishReason : std::uint8_t {
   kNone,    // still running
@@ -72,44 +36,67 @@ enum class FinishReason : std::uint8_t {
   kAbort,   // cancelled
   kError,   // NaN logits and the like
 };
+constexpr FinishReason last_of(FinishReason) { return FinishReason::kError; }
 
 // --- StepPlan ---
 
-// A sequence that enters a worker's table, in full. Also how a sequence resumes after preemption,
-// and how everything is told again to a replica that rejoins.
+// A sequence that enters a worker's table, in full. A sequence that resumes after a preemption, or on another replica,
+// enters in the same way.
 struct NewSequence {
   SlotId slot = 0;
   SequenceId sequence_id = 0;
-  std::vector<TokenId> tokens;         // prompt, then what was generated before
+  std::vector<TokenId> tokens{};       // prompt, then what was generated before
   std::int32_t num_prompt_tokens = 0;  // tokens[0, num_prompt_tokens) is the prompt
   std::int32_t num_computed = 0;       // tokens whose KV is already in `blocks` (cached prefix)
-  std::vector<BlockId> blocks;         // the block table so far: see BlockId
-  SamplingParams sampling;
-  StopParams stop;
-  SpeculativeMode speculative = SpeculativeMode::kOff;
-  // Nothing is drawn and the worker does not end it: once all tokens are computed, the sampling.num_logprobs most
-  // likely next ones are told as candidates, and the token to go on with comes with the next work.
+  std::vector<BlockId> blocks{};       // the block table so far: see BlockId
+  GenerationParams params{};
+  // The worker neither samples nor ends a beam. Once all its tokens are computed, the result carries the
+  // params.sampling.num_logprobs most likely next ones as candidates; the chosen token comes with the next work.
   bool is_beam = false;
 };
+
+void visit_fields(Is<NewSequence> auto& sequence, auto&& visit) {
+  visit("slot", sequence.slot);
+  visit("sequence_id", sequence.sequence_id);
+  visit("tokens", sequence.tokens);
+  visit("num_prompt_tokens", sequence.num_prompt_tokens);
+  visit("num_computed", sequence.num_computed);
+  visit("blocks", sequence.blocks);
+  visit("params", sequence.params);
+  visit("is_beam", sequence.is_beam);
+}
 
 // Work for one sequence in this step, in batch order. The worker computes
 // min(num_tokens, its num_tokens - its num_computed) tokens from its own num_computed on; when that catches
 // up with the last known token, it samples the next one. A slot that already finished is skipped.
-// With num_draft_tokens > 0 the worker may then guess up to that many tokens, computes them too, and keeps the
-// right ones: 1 .. num_draft_tokens + 1 tokens come out, the same as from as many plain steps. Blocks and the
-// step's budget are there for num_tokens + num_draft_tokens.
+// With num_draft_tokens > 0 the worker may add up to that many draft tokens, computes them too, and keeps the right
+// ones: 1 .. num_draft_tokens + 1 tokens come out, the same as from as many plain steps. Blocks and the step's budget
+// are there for num_tokens + num_draft_tokens.
 struct ScheduledSequence {
   SlotId slot = 0;
   std::int32_t num_tokens = 0;
-  std::vector<BlockId> new_blocks;  // appended to the block table before computing
+  std::vector<BlockId> new_blocks{};  // appended to the block table before computing
   std::int32_t num_draft_tokens = 0;
   std::optional<TokenId> next_token{};  // of a beam: appended before computing
 };
+
+void visit_fields(Is<ScheduledSequence> auto& scheduled, auto&& visit) {
+  visit("slot", scheduled.slot);
+  visit("num_tokens", scheduled.num_tokens);
+  visit("new_blocks", scheduled.new_blocks);
+  visit("num_draft_tokens", scheduled.num_draft_tokens);
+  visit("next_token", scheduled.next_token);
+}
 
 struct BlockCopy {
   BlockId source = 0;
   BlockId destination = 0;
 };
+
+void visit_fields(Is<BlockCopy> auto& copy, auto&& visit) {
+  visit("source", copy.source);
+  visit("destination", copy.destination);
+}
 
 // Applied in this order: released, new_sequences, swapped_out, swapped_in, block_copies, scheduled.
 struct StepPlan {
@@ -123,12 +110,28 @@ struct StepPlan {
   std::vector<ScheduledSequence> scheduled;
 };
 
+void visit_fields(Is<StepPlan> auto& plan, auto&& visit) {
+  visit("epoch", plan.epoch);
+  visit("step_id", plan.step_id);
+  visit("released", plan.released);
+  visit("new_sequences", plan.new_sequences);
+  visit("swapped_out", plan.swapped_out);
+  visit("swapped_in", plan.swapped_in);
+  visit("block_copies", plan.block_copies);
+  visit("scheduled", plan.scheduled);
+}
+
 // --- StepResult ---
 
 struct TokenLogprob {
   TokenId token = 0;
   float logprob = 0.0F;
 };
+
+void visit_fields(Is<TokenLogprob> auto& entry, auto&& visit) {
+  visit("token", entry.token);
+  visit("logprob", entry.logprob);
+}
 
 // What one scheduled sequence produced. Slots that were skipped as finished have no entry.
 struct SequenceResult {
@@ -138,22 +141,43 @@ struct SequenceResult {
   std::vector<TokenId> tokens;    // 0 in the middle of a prefill, else 1 (more with speculation)
   FinishReason finish_reason = FinishReason::kNone;
   std::vector<std::vector<TokenLogprob>> logprobs;  // per token: the sampled one, then the most likely; or empty
-  std::int32_t num_drafted = 0;                     // tokens guessed
+  std::int32_t num_drafted = 0;                     // draft tokens
   std::int32_t num_accepted = 0;                    // of these, among `tokens`
   std::vector<TokenLogprob> candidates{};  // of a beam: what may come next, the most likely first; none of it banned
 };
+
+void visit_fields(Is<SequenceResult> auto& result, auto&& visit) {
+  visit("slot", result.slot);
+  visit("sequence_id", result.sequence_id);
+  visit("num_computed", result.num_computed);
+  visit("tokens", result.tokens);
+  visit("finish_reason", result.finish_reason);
+  visit("logprobs", result.logprobs);
+  visit("num_drafted", result.num_drafted);
+  visit("num_accepted", result.num_accepted);
+  visit("candidates", result.candidates);
+}
 
 struct StepResult {
   Epoch epoch = 0;
   StepId step_id = 0;
   std::vector<SequenceResult> sequences;
-  std::int64_t compute_us =
-      0;                      // from taking the plan, or having the last step's tokens, to having the tokens, on rank 0
-  std::int64_t draft_us = 0;  // of these, the draft model's
-  std::int64_t draft_pass_us = 0;  // of those, one pass that guessed a token and nothing more; 0 = there was none
+  // On rank 0, from taking the plan, or from having the last step's tokens, to having this step's tokens.
+  std::int64_t compute_us = 0;
+  std::int64_t draft_us = 0;       // of these, the draft model's
+  std::int64_t draft_pass_us = 0;  // of those, one pass for one draft token; 0 = there was none
 };
 
-// What a replica tells about itself when it joins; the coordinator's capacities come from here.
+void visit_fields(Is<StepResult> auto& result, auto&& visit) {
+  visit("epoch", result.epoch);
+  visit("step_id", result.step_id);
+  visit("sequences", result.sequences);
+  visit("compute_us", result.compute_us);
+  visit("draft_us", result.draft_us);
+  visit("draft_pass_us", result.draft_pass_us);
+}
+
+// What a replica says about itself when it joins; the coordinator's capacities come from here.
 struct ReplicaInfo {
   std::int32_t num_blocks = 0;
   std::int32_t max_num_sequences = 0;    // slots
@@ -164,7 +188,7 @@ struct ReplicaInfo {
   // By KV group, at least one, the first sees the furthest: a query at p reads no key up to p - window in the group's
   // layers. 0: it reads all.
   std::vector<std::int32_t> kv_windows{0};
-  std::string model_digest;           // of the model's config: a replica of another model is refused
+  std::string model_digest{};         // of the model's config: a replica of another model is refused
   std::int32_t max_draft_tokens = 0;  // per sequence and step; 0 = does not speculate
   bool has_draft_model = false;
   std::int32_t num_host_blocks = 0;  // in host memory, for the KV of preempted sequences
@@ -172,5 +196,20 @@ struct ReplicaInfo {
 
   std::int32_t num_kv_groups() const { return static_cast<std::int32_t>(kv_windows.size()); }
 };
+
+void visit_fields(Is<ReplicaInfo> auto& info, auto&& visit) {
+  visit("num_blocks", info.num_blocks);
+  visit("max_num_sequences", info.max_num_sequences);
+  visit("max_tokens_per_step", info.max_tokens_per_step);
+  visit("max_context_tokens", info.max_context_tokens);
+  visit("vocab_size", info.vocab_size);
+  visit("tensor_parallel_size", info.tensor_parallel_size);
+  visit("kv_windows", info.kv_windows);
+  visit("model_digest", info.model_digest);
+  visit("max_draft_tokens", info.max_draft_tokens);
+  visit("has_draft_model", info.has_draft_model);
+  visit("num_host_blocks", info.num_host_blocks);
+  visit("swap_block_ns", info.swap_block_ns);
+}
 
 }  // namespace caudal

@@ -59,8 +59,9 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
 }
 
 std::optional<std::string> Cluster::why_refused(const Register& message) const {
-  if (message.protocol_version != kControlProtocolVersion) {
-    return fmt::format("control protocol {} is spoken here, not {}", kControlProtocolVersion, message.protocol_version);
+  if (message.protocol_version != control_protocol_version()) {
+    return fmt::format("control protocol {:08x} is spoken here, not {:08x}: it is of another version",
+                       control_protocol_version(), message.protocol_version);
   }
   if (!config_.model_digest.empty() && message.info.model_digest != config_.model_digest) {
     return "the coordinator serves another model: the config.json of the two --model differ";

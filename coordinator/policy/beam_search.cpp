@@ -10,9 +10,10 @@
 namespace caudal {
 
 std::int32_t num_candidates(const Request& request) {
-  const auto num_needed = static_cast<std::int64_t>(request.beam->width) + std::ssize(request.stop.stop_token_ids) +
-                          std::ssize(request.sampling.bad_words);
-  return static_cast<std::int32_t>(std::max<std::int64_t>(num_needed, request.sampling.num_logprobs));
+  const auto num_needed = static_cast<std::int64_t>(request.beam->width) +
+                          std::ssize(request.params.stop.stop_token_ids) +
+                          std::ssize(request.params.sampling.bad_words);
+  return static_cast<std::int32_t>(std::max<std::int64_t>(num_needed, request.params.sampling.num_logprobs));
 }
 
 BeamSearch::BeamSearch(const BeamParams& params, std::vector<TokenId> stop_token_ids, std::int32_t num_logprobs)

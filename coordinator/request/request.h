@@ -19,19 +19,17 @@ using Time = std::int64_t;
 
 struct Request {
   RequestId id = 0;
-  std::vector<TokenId> prompt;  // not empty
-  SamplingParams sampling;      // seed is set; sequence i draws with sequence_seed(seed, i)
-  StopParams stop;
-  std::optional<SpeculativeMode> speculative;  // none: as the scheduler is configured
-  std::int32_t num_sequences = 1;              // n: independent continuations of the prompt; of a beam search the best
-  std::optional<BeamParams> beam;              // search instead of sampling, told at its end; at least n wide
-  std::int32_t priority = 0;                   // lower runs first
-  std::string tenant;                          // who shares the cluster with others; "" is one, too
-  std::string cache_salt;                      // only requests of one salt share cached prefixes
-  std::optional<Time> deadline;                // of the first token; what cannot start in time for it is refused
-  Time ttft_target_us = 0;                     // from arrival to the first token; orders the queue. 0: none
-  Time tpot_target_us = 0;                     // between two tokens; bounds the steps it is in. 0: none
-  Time arrival = 0;                            // at the door of the gateway, which alone writes it
+  std::vector<TokenId> prompt;     // not empty
+  GenerationParams params;         // the seed is set; sequence i samples with sequence_seed(seed, i)
+  std::int32_t num_sequences = 1;  // n: independent continuations of the prompt; of a beam search the best
+  std::optional<BeamParams> beam;  // search instead of sampling, answered at its end; at least n wide
+  std::int32_t priority = 0;       // lower runs first
+  std::string tenant;              // who shares the cluster with others; "" is one, too
+  std::string cache_salt;          // only requests of one salt share cached prefixes
+  std::optional<Time> deadline;    // of the first token; what cannot start in time for it is refused
+  Time ttft_target_us = 0;         // from arrival to the first token; orders the queue. 0: none
+  Time tpot_target_us = 0;         // between two tokens; bounds the steps it is in. 0: none
+  Time arrival = 0;                // at the door of the gateway, which alone writes it
 
   // Sequences that run for it.
   std::int32_t num_running() const { return beam ? beam->width : num_sequences; }

@@ -10,7 +10,7 @@ namespace caudal {
 
 Demand demand_of(const SchedulerConfig& config, const Sequence& sequence) {
   return {.num_prompt_tokens = sequence.request->num_prompt_tokens,
-          .max_new_tokens = sequence.request->request.stop.max_tokens,
+          .max_new_tokens = sequence.request->request.params.stop.max_tokens,
           .num_tokens = sequence.num_tokens(),
           .cached = {},
           .never_preempted = MUTANT(endless_preemption, sequence.num_preemptions >= config.max_preemptions, false),

@@ -77,7 +77,8 @@ class Beams final : public SequenceGroup {
 Beams::Beams(RequestState& request, const SchedulerConfig& config)
     : request_(request),
       config_(config),
-      search_(*request.request.beam, request.request.stop.stop_token_ids, request.request.sampling.num_logprobs),
+      search_(*request.request.beam, request.request.params.stop.stop_token_ids,
+              request.request.params.sampling.num_logprobs),
       moves_(request.sequences.size()),
       candidates_(request.sequences.size()),
       unwanted_(static_cast<std::size_t>(request.request.num_sequences)) {}
@@ -170,7 +171,7 @@ bool Beams::enter(PlanBuilder& plan, Sequence& beam, std::int32_t max_tokens) {
 
 void Beams::complete(const Sequence&, NewSequence& line) const {
   line.is_beam = true;
-  line.sampling.num_logprobs = num_candidates(request_.request);
+  line.params.sampling.num_logprobs = num_candidates(request_.request);
 }
 
 void Beams::complete(const Sequence& beam, ScheduledSequence& line, StepId step) {

@@ -209,10 +209,9 @@ void PlanBuilder::send_whole(Sequence& sequence) {
   line.num_computed = residence.num_computed;
   line.blocks = residence.table.blocks;
   std::ranges::replace(line.blocks, kNoBlock, BlockId{0});  // never read: out of every window
-  line.sampling = request.sampling;
-  line.sampling.seed = sequence_seed(request.sampling.seed, MUTANT(sampled_alike, sequence.index, 0));
-  line.stop = request.stop;
-  line.speculative = speculative_mode(sequence, config_.speculative);
+  line.params = request.params;
+  line.params.sampling.seed = sequence_seed(request.params.sampling.seed, MUTANT(sampled_alike, sequence.index, 0));
+  line.params.speculative = speculative_mode(sequence, config_.speculative);
   sequence.group().complete(sequence, line);
 }
 

@@ -20,7 +20,7 @@ Scheduler::Scheduler(SchedulerConfig config, std::unique_ptr<QueuePolicy> policy
 RejectReason Scheduler::reason_to_refuse(const Request& request) const {
   Demand demand;
   demand.num_prompt_tokens = demand.num_tokens = static_cast<std::int32_t>(request.prompt.size());
-  demand.max_new_tokens = request.stop.max_tokens;
+  demand.max_new_tokens = request.params.stop.max_tokens;
   if (request.beam) demand.num_together = request.num_running();
   const auto& replicas = life_.replicas();
   const auto is_too_wide = [&](const auto& entry) {
@@ -37,7 +37,7 @@ RejectReason Scheduler::reason_to_refuse(const Request& request) const {
 
 RejectReason Scheduler::submit(Request request, Time now) {
   life_.observe(now);
-  CHECK(!request.prompt.empty() && request.stop.max_tokens >= 1 && request.num_sequences >= 1);
+  CHECK(!request.prompt.empty() && request.params.stop.max_tokens >= 1 && request.num_sequences >= 1);
   if (const RejectReason reason = reason_to_refuse(request); reason != RejectReason::kNone) return reason;
   const bool is_urgent = request.deadline || request.ttft_target_us > 0;
   RequestState& state = life_.add(std::move(request), *policy_);

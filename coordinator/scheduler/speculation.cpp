@@ -6,7 +6,7 @@ namespace caudal {
 
 SpeculativeMode speculative_mode(const Sequence& sequence, SpeculativeMode configured) {
   if (!sequence.group().are_sampled()) return SpeculativeMode::kOff;  // a choice decides who goes on
-  return sequence.request->request.speculative.value_or(configured);
+  return sequence.request->request.params.speculative.value_or(configured);
 }
 
 StepSpeculation::StepSpeculation(ReplicaState& replica, SpeculativeMode configured)

@@ -95,7 +95,7 @@ int run(const Options& options) {
       Request request;
       const auto first = static_cast<TokenId>(next_prompt++ % 30000);  // no two alike for long
       request.prompt.assign(static_cast<std::size_t>(options.num_prompt_tokens), first);
-      request.stop.max_tokens = options.num_output_tokens;
+      request.params.stop.max_tokens = options.num_output_tokens;
       request.arrival = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch()).count();
       while (!engine.submit(request, counter).ok()) std::this_thread::sleep_for(1ms);
     }

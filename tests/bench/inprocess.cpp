@@ -64,8 +64,8 @@ Request InProcess::make_request(const RequestShape& shape, std::size_t index) co
   request.id = index + 1;
   request.prompt = make_prompt(1, index, shape.num_prompt_tokens, vocab_size);
   std::ranges::copy(make_prompt(1, kShared, shape.num_shared_tokens, vocab_size), request.prompt.begin());
-  request.sampling.temperature = 0.0F;
-  request.stop.max_tokens = std::max(shape.num_output_tokens, shape.padded_to);
+  request.params.sampling.temperature = 0.0F;
+  request.params.stop.max_tokens = std::max(shape.num_output_tokens, shape.padded_to);
   return request;
 }
 
@@ -132,8 +132,8 @@ InProcess::Arrival InProcess::run_arrival(std::int32_t num_streams, std::int32_t
     Request request;
     request.id = id;
     request.prompt = make_prompt(1, id, num_tokens, static_cast<std::int32_t>(model_.vocab_size));
-    request.sampling.temperature = 0.0F;
-    request.stop.max_tokens = 2000;
+    request.params.sampling.temperature = 0.0F;
+    request.params.stop.max_tokens = 2000;
     CHECK(scheduler.submit(std::move(request), now_us()) == RejectReason::kNone);
   };
   Arrival arrival;

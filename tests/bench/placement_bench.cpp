@@ -116,7 +116,7 @@ class Cluster {
     request.id = ++num_submitted_;
     for (std::int32_t i = 0; i < kPrefixTokens; ++i) request.prompt.push_back(group * 7 + i % 1000);
     for (std::int32_t i = 0; i < kOwnTokens; ++i) request.prompt.push_back(static_cast<TokenId>(request.id) + i);
-    request.stop.max_tokens = kOutputTokens;
+    request.params.stop.max_tokens = kOutputTokens;
     request.arrival = now_;
     CHECK(schedulers_[target]->submit(std::move(request), now_) == RejectReason::kNone);
     ++num_live_[target];

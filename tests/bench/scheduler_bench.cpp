@@ -54,7 +54,7 @@ class Cluster {
     Request request;
     request.id = ++last_id_;
     request.prompt.assign(kPromptTokens, 5);
-    request.stop.max_tokens = 3000;
+    request.params.stop.max_tokens = 3000;
     CHECK(scheduler_.submit(std::move(request), 0) == RejectReason::kNone);
   }
 

@@ -87,10 +87,10 @@ class Engine {
       Request request;
       request.id = i + 1;
       request.prompt = workload.prompts[i];
-      request.sampling.temperature = workload.temperature;
-      request.sampling.seed = i;
-      request.stop.max_tokens = workload.max_tokens;
-      request.stop.stop_token_ids = workload.stop_token_ids;
+      request.params.sampling.temperature = workload.temperature;
+      request.params.sampling.seed = i;
+      request.params.stop.max_tokens = workload.max_tokens;
+      request.params.stop.stop_token_ids = workload.stop_token_ids;
       CHECK(scheduler.submit(std::move(request), now_us()) == RejectReason::kNone);
     }
   }

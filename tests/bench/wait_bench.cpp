@@ -49,7 +49,7 @@ Request make_request(RequestId id, std::size_t kind_index, bool plain, Time arri
   request.id = id;
   request.arrival = arrival;
   request.prompt.assign(static_cast<std::size_t>(kind.num_prompt_tokens), static_cast<TokenId>(id % 30000));
-  request.stop.max_tokens = 64;
+  request.params.stop.max_tokens = 64;
   if (plain) return request;
   request.priority = kind.priority;
   request.ttft_target_us = kind.ttft_target_us;

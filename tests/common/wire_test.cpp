@@ -4,9 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <set>
+
+#include "common/protobuf.h"
+#include "proto/control.pb.h"
+#include "tests/common/random_fields.h"
 
 namespace caudal {
 namespace {
+
+namespace pb = google::protobuf;
 
 StepPlan sample_plan() {
   return {.epoch = 7,
@@ -18,19 +25,19 @@ StepPlan sample_plan() {
                              .num_prompt_tokens = 2,
                              .num_computed = 1,
                              .blocks = {4},
-                             .sampling = {.temperature = 0.5F,
-                                          .top_p = 0.9F,
-                                          .top_k = 40,
-                                          .min_p = 0.1F,
-                                          .repetition_penalty = 1.1F,
-                                          .presence_penalty = -0.5F,
-                                          .frequency_penalty = 0.25F,
-                                          .seed = 0xffffffffffffffffULL,
-                                          .num_logprobs = 5,
-                                          .logit_bias = {{1, -2.5F}, {8, 3.0F}},
-                                          .bad_words = {{7}, {8, 9}}},
-                             .stop = {.max_tokens = 10, .min_tokens = 2, .stop_token_ids = {0, 2}},
-                             .speculative = SpeculativeMode::kDraft,
+                             .params = {.sampling = {.temperature = 0.5F,
+                                                     .top_p = 0.9F,
+                                                     .top_k = 40,
+                                                     .min_p = 0.1F,
+                                                     .repetition_penalty = 1.1F,
+                                                     .presence_penalty = -0.5F,
+                                                     .frequency_penalty = 0.25F,
+                                                     .seed = 0xffffffffffffffffULL,
+                                                     .num_logprobs = 5,
+                                                     .logit_bias = {{1, -2.5F}, {8, 3.0F}},
+                                                     .bad_words = {{7}, {8, 9}}},
+                                        .stop = {.max_tokens = 10, .min_tokens = 2, .stop_token_ids = {0, 2}},
+                                        .speculative = SpeculativeMode::kDraft},
                              .is_beam = true}},
           .swapped_out = {{6, 1}},
           .swapped_in = {{2, 7}, {3, 8}},
@@ -39,125 +46,148 @@ StepPlan sample_plan() {
                         {.slot = 0, .num_tokens = 1, .new_blocks = {}, .next_token = 0}}};
 }
 
+// `message` is what generated code makes of the encoding of `value`. A struct without fields on the page is described
+// elsewhere.
 template <typename T>
-T through_wire(const T& message) {
-  Result<ToWorker> decoded = decode_to_worker(encode(ToWorker(message)));
-  EXPECT_TRUE(decoded.ok());
-  return std::get<T>(decoded.value());
+void expect_same(const T& value, const pb::Message& message);
+
+template <typename T>
+void expect_same(const T& value, const pb::Message& message, const pb::FieldDescriptor& field, int index = -1) {
+  const pb::Reflection& reflection = *message.GetReflection();
+  if constexpr (HasFields<T>) {
+    expect_same(value, index < 0 ? reflection.GetMessage(message, &field)
+                                 : reflection.GetRepeatedMessage(message, &field, index));
+  } else if constexpr (std::same_as<T, std::string>) {
+    EXPECT_EQ(reflection.GetString(message, &field), value);
+  } else if constexpr (std::same_as<T, float>) {
+    EXPECT_EQ(reflection.GetFloat(message, &field), value);
+  } else if constexpr (std::same_as<T, bool>) {
+    EXPECT_EQ(reflection.GetBool(message, &field), value);
+  } else if constexpr (std::same_as<T, std::int64_t>) {
+    EXPECT_EQ(reflection.GetInt64(message, &field), value);
+  } else if constexpr (std::same_as<T, std::uint64_t>) {
+    EXPECT_EQ(reflection.GetUInt64(message, &field), value);
+  } else if constexpr (std::same_as<T, std::int32_t>) {
+    EXPECT_EQ(index < 0 ? reflection.GetInt32(message, &field) : reflection.GetRepeatedInt32(message, &field, index),
+              value);
+  } else {
+    EXPECT_EQ(reflection.GetUInt32(message, &field), static_cast<std::uint32_t>(value));
+  }
 }
 
-TEST(Wire, PlanRoundTrip) {
+template <typename T>
+void expect_same(const std::optional<T>& value, const pb::Message& message, const pb::FieldDescriptor& field) {
+  EXPECT_EQ(message.GetReflection()->HasField(message, &field), value.has_value());
+  if (value) expect_same(*value, message, field);
+}
+
+template <typename T>
+void expect_same(const std::vector<T>& values, const pb::Message& message, const pb::FieldDescriptor& field) {
+  ASSERT_EQ(message.GetReflection()->FieldSize(message, &field), std::ssize(values));
+  for (int i = 0; i < std::ssize(values); ++i) expect_same(values[i], message, field, i);
+}
+
+template <typename T>
+void expect_same(const std::vector<std::vector<T>>& lists, const pb::Message& message,
+                 const pb::FieldDescriptor& field) {
+  ASSERT_EQ(message.GetReflection()->FieldSize(message, &field), std::ssize(lists));
+  for (int i = 0; i < std::ssize(lists); ++i) {
+    const pb::Message& inner = message.GetReflection()->GetRepeatedMessage(message, &field, i);
+    expect_same(lists[i], inner, *inner.GetDescriptor()->FindFieldByNumber(1));
+  }
+}
+
+template <typename T>
+void expect_same(const T& value, const pb::Message& message) {
+  const pb::Descriptor& page = *message.GetDescriptor();
+  int number = 0;
+  visit_fields(value, [&](std::string_view name, const auto& member) {
+    const pb::FieldDescriptor* field = page.FindFieldByNumber(++number);
+    if (page.field_count() == 0) return;
+    ASSERT_NE(field, nullptr) << page.name() << " has no field " << number;
+    EXPECT_EQ(field->name(), name) << page.name();
+    expect_same(member, message, *field);
+  });
+  if (page.field_count() > 0) { EXPECT_EQ(page.field_count(), number) << page.name(); }
+}
+
+template <typename Struct, typename Envelope, typename Page>
+void expect_round_trips(RandomFields& random) {
+  for (int i = 0; i < 200; ++i) {
+    const Struct value = random.make<Struct>();
+    const std::string bytes = encode(Envelope(value));
+    Page page;
+    ASSERT_TRUE(page.ParseFromString(bytes));
+    std::vector<const pb::FieldDescriptor*> set;
+    page.GetReflection()->ListFields(page, &set);
+    ASSERT_EQ(set.size(), 1U);
+    expect_same(value, page.GetReflection()->GetMessage(page, set[0]));
+
+    Envelope back;
+    ASSERT_TRUE(protobuf::Reader(bytes).one_of(back));
+    EXPECT_TRUE(same_fields(std::get<Struct>(back), value));
+    if (bytes.size() > 2) {
+      EXPECT_FALSE(protobuf::Reader(std::string_view(bytes).substr(0, bytes.size() - 1)).one_of(back));
+    }
+    EXPECT_FALSE(protobuf::Reader(bytes + bytes).one_of(back)) << "two messages in a frame";
+  }
+}
+
+template <typename... Structs>
+void expect_all_round_trip(const std::variant<Structs...>& envelope, RandomFields random) {
+  using Envelope = std::remove_cvref_t<decltype(envelope)>;
+  using Page = std::conditional_t<std::same_as<Envelope, FromWorker>, control::FromWorker, control::ToWorker>;
+  (expect_round_trips<Structs, Envelope, Page>(random), ...);
+}
+
+TEST(Wire, EveryMessageIsAsOnItsPageAndComesBack) {
+  expect_all_round_trip(FromWorker(), RandomFields(1));
+  expect_all_round_trip(ToWorker(), RandomFields(2));
+}
+
+TEST(Wire, APlanAndAResultPassTheChecks) {
   const StepPlan plan = sample_plan();
-  const StepPlan back = through_wire(plan);
-  EXPECT_EQ(back.epoch, 7U);
-  EXPECT_EQ(back.step_id, 9U);
-  EXPECT_EQ(back.released, plan.released);
-  ASSERT_EQ(back.new_sequences.size(), 1U);
-  const NewSequence& sequence = back.new_sequences[0];
-  const NewSequence& sent = plan.new_sequences[0];
-  EXPECT_EQ(sequence.slot, 2);
-  EXPECT_EQ(sequence.sequence_id, 99U);
-  EXPECT_EQ(sequence.tokens, sent.tokens);
-  EXPECT_EQ(sequence.num_prompt_tokens, 2);
-  EXPECT_EQ(sequence.num_computed, 1);
-  EXPECT_EQ(sequence.blocks, sent.blocks);
-  EXPECT_EQ(sequence.sampling.temperature, 0.5F);
-  EXPECT_EQ(sequence.sampling.top_p, 0.9F);
-  EXPECT_EQ(sequence.sampling.top_k, 40);
-  EXPECT_EQ(sequence.sampling.min_p, 0.1F);
-  EXPECT_EQ(sequence.sampling.repetition_penalty, 1.1F);
-  EXPECT_EQ(sequence.sampling.presence_penalty, -0.5F);
-  EXPECT_EQ(sequence.sampling.frequency_penalty, 0.25F);
-  EXPECT_EQ(sequence.sampling.seed, 0xffffffffffffffffULL);
-  EXPECT_EQ(sequence.sampling.num_logprobs, 5);
-  EXPECT_EQ(sequence.sampling.logit_bias, sent.sampling.logit_bias);
-  EXPECT_EQ(sequence.sampling.bad_words, sent.sampling.bad_words);
-  EXPECT_EQ(sequence.stop.max_tokens, 10);
-  EXPECT_EQ(sequence.stop.min_tokens, 2);
-  EXPECT_EQ(sequence.stop.stop_token_ids, sent.stop.stop_token_ids);
-  EXPECT_EQ(sequence.speculative, SpeculativeMode::kDraft);
-  ASSERT_EQ(back.block_copies.size(), 1U);
-  EXPECT_EQ(back.block_copies[0].destination, 5);
-  ASSERT_EQ(back.swapped_out.size(), 1U);
-  EXPECT_EQ(back.swapped_out[0].source, 6);
-  EXPECT_EQ(back.swapped_out[0].destination, 1);
-  ASSERT_EQ(back.swapped_in.size(), 2U);
-  EXPECT_EQ(back.swapped_in[1].source, 3);
-  EXPECT_EQ(back.swapped_in[1].destination, 8);
-  ASSERT_EQ(back.scheduled.size(), 2U);
-  EXPECT_EQ(back.scheduled[0].num_tokens, 2);
-  EXPECT_EQ(back.scheduled[0].new_blocks, (std::vector<BlockId>{5}));
-  EXPECT_EQ(back.scheduled[0].num_draft_tokens, 3);
-  EXPECT_TRUE(sequence.is_beam);
-  EXPECT_FALSE(back.scheduled[0].next_token.has_value());
-  EXPECT_EQ(back.scheduled.at(1).next_token, 0);
+  const auto decoded = decode_to_worker(encode(ToWorker(plan)));
+  ASSERT_TRUE(decoded.ok());
+  EXPECT_TRUE(same_fields(std::get<StepPlan>(decoded.value()), plan));
+  EXPECT_TRUE(decode_from_worker(encode(FromWorker(RandomFields(3).make<StepResult>()))).ok());
 }
 
-TEST(Wire, ResultRoundTrip) {
-  const StepResult result{.epoch = 3,
-                          .step_id = 4,
-                          .sequences = {{.slot = 1,
-                                         .sequence_id = 77,
-                                         .num_computed = 12,
-                                         .tokens = {5, 6},
-                                         .finish_reason = FinishReason::kStop,
-                                         .logprobs = {{{5, -0.5F}, {9, -1.5F}}, {{6, -0.25F}}},
-                                         .num_drafted = 4,
-                                         .num_accepted = 1,
-                                         .candidates = {{3, -0.125F}, {4, -2.0F}}}},
-                          .compute_us = 1234,
-                          .draft_us = 56,
-                          .draft_pass_us = 14};
-  const auto decoded = decode_from_worker(encode(FromWorker(result)));
+// Whoever speaks another version may send other fields behind it.
+TEST(Wire, ARegisterOfAnotherVersionIsReadAsFarAsItsVersion) {
+  const std::string later = {0x0a, 5, 0x08, 7, 0x7a, 1, 'x'};  // message 1 { field 1: 7; field 15: "x" }
+  const auto decoded = decode_from_worker(later);
   ASSERT_TRUE(decoded.ok());
-  const auto& back = std::get<StepResult>(decoded.value());
-  EXPECT_EQ(back.epoch, 3U);
-  EXPECT_EQ(back.step_id, 4U);
-  EXPECT_EQ(back.compute_us, 1234);
-  EXPECT_EQ(back.draft_us, 56);
-  EXPECT_EQ(back.draft_pass_us, 14);
-  ASSERT_EQ(back.sequences.size(), 1U);
-  EXPECT_EQ(back.sequences[0].tokens, (std::vector<TokenId>{5, 6}));
-  EXPECT_EQ(back.sequences[0].finish_reason, FinishReason::kStop);
-  EXPECT_EQ(back.sequences[0].logprobs[0][1].token, 9);
-  EXPECT_EQ(back.sequences[0].logprobs[1][0].logprob, -0.25F);
-  EXPECT_EQ(back.sequences[0].num_drafted, 4);
-  EXPECT_EQ(back.sequences[0].num_accepted, 1);
-  ASSERT_EQ(back.sequences[0].candidates.size(), 2U);
-  EXPECT_EQ(back.sequences[0].candidates[1].token, 4);
-  EXPECT_EQ(back.sequences[0].candidates[1].logprob, -2.0F);
+  EXPECT_EQ(std::get<Register>(decoded.value()).protocol_version, 7U);
+  EXPECT_NE(control_protocol_version(), 7U);
 }
 
-TEST(Wire, RegisterRoundTrip) {
-  const Register message{.replica_key = "a",
-                         .rank = 1,
-                         .tensor_parallel_size = 2,
-                         .info = {.num_blocks = 10,
-                                  .max_num_sequences = 4,
-                                  .max_tokens_per_step = 64,
-                                  .max_context_tokens = 128,
-                                  .vocab_size = 100,
-                                  .tensor_parallel_size = 2,
-                                  .kv_windows = {0, 48},
-                                  .model_digest = "d",
-                                  .max_draft_tokens = 8,
-                                  .has_draft_model = true,
-                                  .num_host_blocks = 12,
-                                  .swap_block_ns = 5'000'000'000},
-                         .build_version = "1"};
-  const auto decoded = decode_from_worker(encode(FromWorker(message)));
-  ASSERT_TRUE(decoded.ok());
-  const auto& back = std::get<Register>(decoded.value());
-  EXPECT_EQ(back.replica_key, "a");
-  EXPECT_EQ(back.rank, 1U);
-  EXPECT_EQ(back.info.max_context_tokens, 128);
-  EXPECT_EQ(back.info.kv_windows, (std::vector<std::int32_t>{0, 48}));
-  EXPECT_EQ(back.info.model_digest, "d");
-  EXPECT_EQ(back.info.max_draft_tokens, 8);
-  EXPECT_TRUE(back.info.has_draft_model);
-  EXPECT_EQ(back.info.num_host_blocks, 12);
-  EXPECT_EQ(back.info.swap_block_ns, 5'000'000'000);
-  EXPECT_EQ(back.protocol_version, kControlProtocolVersion);
+struct Before {
+  std::int32_t a = 0;
+  std::vector<float> b{};
+};
+void visit_fields(Is<Before> auto& value, auto&& visit) { visit("a", value.a), visit("b", value.b); }
+struct Renamed {
+  std::int32_t a = 0;
+  std::vector<float> c{};
+};
+void visit_fields(Is<Renamed> auto& value, auto&& visit) { visit("a", value.a), visit("c", value.c); }
+struct Wider {
+  std::int64_t a = 0;
+  std::vector<float> b{};
+};
+void visit_fields(Is<Wider> auto& value, auto&& visit) { visit("a", value.a), visit("b", value.b); }
+struct Swapped {
+  std::vector<float> b{};
+  std::int32_t a = 0;
+};
+void visit_fields(Is<Swapped> auto& value, auto&& visit) { visit("b", value.b), visit("a", value.a); }
+
+TEST(Wire, OtherFieldsAreAnotherVersion) {
+  const auto digest = [](auto value) { return FieldDigest(0).add(std::variant<decltype(value)>()).value(); };
+  const std::set<std::uint32_t> digests = {digest(Before()), digest(Renamed()), digest(Wider()), digest(Swapped())};
+  EXPECT_EQ(digests.size(), 4U);
+  EXPECT_EQ(digest(Before()), digest(Before()));
 }
 
 TEST(Wire, RefusesWhatCannotBe) {
@@ -180,7 +210,8 @@ TEST(Wire, RefusesWhatCannotBe) {
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].num_tokens = 0; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].new_blocks = {-7}; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].num_draft_tokens = -1; }));
-  EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].speculative = static_cast<SpeculativeMode>(9); }));
+  EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].params.speculative = static_cast<SpeculativeMode>(9); }));
+  EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].params.sampling.bad_words = {{}}; }));
   EXPECT_FALSE(decode_to_worker("").ok());
   EXPECT_FALSE(decode_from_worker("").ok());
   EXPECT_FALSE(decode_from_worker("GET / HTTP/1.1\r\n\r\n").ok());

@@ -25,7 +25,7 @@ std::vector<Include> includes() { return includes_of(product_sources()); }
 TEST(Layering, FoldersIncludeOnlyWhatTheyMay) {
   const std::map<std::string, std::vector<std::string>> allowed = {
       {"proto", {"proto/"}},
-      {"common", {"common/", "proto/"}},
+      {"common", {"common/"}},
       {"kernels", {"kernels/", "common/"}},
       {"worker", {"worker/", "kernels/", "common/"}},
       {"coordinator", {"coordinator/", "common/", "proto/gateway.pb.h"}},
@@ -38,14 +38,6 @@ TEST(Layering, FoldersIncludeOnlyWhatTheyMay) {
     if (!starts_with_any(include.target, folders)) continue;
     EXPECT_TRUE(starts_with_any(include.target, allowed.at(include.file.substr(0, include.file.find('/')))))
         << where(include);
-  }
-}
-
-TEST(Layering, OnlyWireSeesTheControlMessages) {
-  for (const Include& include : includes()) {
-    if (include.target == "proto/control.pb.h") {
-      EXPECT_EQ(include.file, "common/wire.cpp") << where(include);
-    }
   }
 }
 

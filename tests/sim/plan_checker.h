@@ -4,6 +4,7 @@
 // handed out while an unanswered plan names it. Keeps a digest of everything sent.
 #pragma once
 
+#include <bit>
 #include <deque>
 #include <map>
 #include <set>
@@ -14,24 +15,32 @@
 
 namespace caudal::sim {
 
-inline std::uint64_t digest(const StepPlan& plan, std::uint64_t seed = 0) {
-  std::uint64_t d = mix(mix(seed, plan.epoch), plan.step_id);
-  for (const SlotId slot : plan.released) d = mix(d, slot);
-  for (const NewSequence& sequence : plan.new_sequences) {
-    d = mix(mix(mix(d, sequence.slot), sequence.sequence_id), sequence.sampling.seed);
-    for (const TokenId token : sequence.tokens) d = mix(d, token);
-    for (const BlockId block : sequence.blocks) d = mix(d, block);
-    d = mix(mix(d, sequence.num_computed), sequence.is_beam ? 1 : 0);
+template <typename T>
+std::uint64_t digest(const std::vector<T>& values, std::uint64_t seed);
+template <typename T>
+std::uint64_t digest(const std::optional<T>& value, std::uint64_t seed);
+
+// Of all fields, in their order.
+template <typename T>
+std::uint64_t digest(const T& value, std::uint64_t seed = 0) {
+  if constexpr (HasFields<T>) {
+    visit_fields(value, [&](std::string_view, const auto& field) { seed = digest(field, seed); });
+    return seed;
+  } else if constexpr (std::same_as<T, float>) {
+    return mix(seed, std::bit_cast<std::uint32_t>(value));
+  } else {
+    return mix(seed, static_cast<std::uint64_t>(value));
   }
-  for (const auto* copies : {&plan.swapped_out, &plan.swapped_in, &plan.block_copies}) {
-    for (const BlockCopy& copy : *copies) d = mix(mix(d, copy.source), copy.destination);
-  }
-  for (const ScheduledSequence& scheduled : plan.scheduled) {
-    d = mix(mix(mix(d, scheduled.slot), scheduled.num_tokens), scheduled.num_draft_tokens);
-    d = mix(d, scheduled.next_token.value_or(-1));
-    for (const BlockId block : scheduled.new_blocks) d = mix(d, block);
-  }
-  return d;
+}
+template <typename T>
+std::uint64_t digest(const std::vector<T>& values, std::uint64_t seed) {
+  seed = mix(seed, values.size());
+  for (const T& value : values) seed = digest(value, seed);
+  return seed;
+}
+template <typename T>
+std::uint64_t digest(const std::optional<T>& value, std::uint64_t seed) {
+  return value ? digest(*value, mix(seed, 1)) : mix(seed, 0);
 }
 
 class PlanChecker {

@@ -14,7 +14,7 @@ class QueueChecker {
 
   static bool fits(const SchedulerConfig& config, const ReplicaInfo& info, const Promise& promise) {
     const Request& request = promise.request;
-    Demand demand{promise.num_prompt_tokens(), request.stop.max_tokens, promise.num_prompt_tokens()};
+    Demand demand{promise.num_prompt_tokens(), request.params.stop.max_tokens, promise.num_prompt_tokens()};
     if (request.beam) demand.num_together = request.num_running();
     return can_ever_fit(config, info, demand);
   }

@@ -165,8 +165,9 @@ class SimulatedWorker {
 
   void tell_candidates(Row& row, SequenceResult& result) {
     const NewSequence& sequence = row.sequence;
-    const std::vector<float> logprobs = ToyModel::logprobs(attend(row), sequence.stop, sequence.num_prompt_tokens,
-                                                           static_cast<std::int32_t>(sequence.tokens.size()));
+    const std::vector<float> logprobs =
+        ToyModel::logprobs(attend(row), sequence.params.stop, sequence.num_prompt_tokens,
+                           static_cast<std::int32_t>(sequence.tokens.size()));
     row.has_finished = logprobs.empty();
     if (row.has_finished) result.finish_reason = FinishReason::kError;
     std::vector<TokenLogprob>& told = result.candidates;
@@ -174,15 +175,15 @@ class SimulatedWorker {
       if (!std::isinf(logprobs[token])) told.push_back({static_cast<TokenId>(token), logprobs[token]});
     }
     std::ranges::stable_sort(told, std::greater(), &TokenLogprob::logprob);
-    const auto num_asked = static_cast<std::size_t>(sequence.sampling.num_logprobs);
+    const auto num_asked = static_cast<std::size_t>(sequence.params.sampling.num_logprobs);
     if (told.size() > num_asked) told.resize(num_asked);
   }
 
   void append_sample(Row& row, SequenceResult& result) {
     NewSequence& sequence = row.sequence;
     const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
-    const auto sample = ToyModel::sample(attend(row), sequence.sampling.seed, sequence.stop, sequence.num_prompt_tokens,
-                                         num_tokens, info_.max_context_tokens);
+    const auto sample = ToyModel::sample(attend(row), sequence.params.sampling.seed, sequence.params.stop,
+                                         sequence.num_prompt_tokens, num_tokens, info_.max_context_tokens);
     result.finish_reason = sample.finish_reason;
     row.has_finished = sample.finish_reason != FinishReason::kNone;
     if (sample.finish_reason == FinishReason::kError) return;
@@ -194,7 +195,7 @@ class SimulatedWorker {
   // behind, as on a real worker.
   void speculate(Row& row, std::int32_t num_draft_tokens, SequenceResult& result) {
     NewSequence& sequence = row.sequence;
-    const std::uint64_t luck = mix(sequence.sampling.seed, sequence.tokens.size());
+    const std::uint64_t luck = mix(sequence.params.sampling.seed, sequence.tokens.size());
     result.num_drafted = static_cast<std::int32_t>(luck % (num_draft_tokens + 1));
     const std::int32_t end = sequence.num_computed + result.num_drafted;
     const auto num_right = static_cast<std::int32_t>((luck >> 20) % (result.num_drafted + 1));

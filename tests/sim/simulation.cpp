@@ -245,7 +245,7 @@ void Simulation::check_turn() {
   ledger_.for_each_live([&](const Promise& promise, const Stream& stream) {
     if (!promise.request.beam) return;
     num_kept_for_beams += ledger_.num_sequences(promise, stream) *
-                          blocks_for(promise.num_prompt_tokens() + promise.request.stop.max_tokens);
+                          blocks_for(promise.num_prompt_tokens() + promise.request.params.stop.max_tokens);
   });
   for (const auto& [id, side] : replicas_) {
     replicas.emplace(id, side.info);
@@ -330,10 +330,10 @@ Request Simulation::draw_request() {
     request.prompt.push_back(random.small(0, ToyModel::kVocabulary - 1));
   }
   if (random.chance(20)) request.cache_salt = "salt";
-  request.sampling.seed = random.word();
-  request.stop.max_tokens = random.small(1, random.chance(40) ? 10 : 90);
-  request.stop.min_tokens = random.small(0, std::min(5, request.stop.max_tokens));
-  if (random.chance(40)) request.stop.stop_token_ids = {random.small(0, 31), random.small(0, 31)};
+  request.params.sampling.seed = random.word();
+  request.params.stop.max_tokens = random.small(1, random.chance(40) ? 10 : 90);
+  request.params.stop.min_tokens = random.small(0, std::min(5, request.params.stop.max_tokens));
+  if (random.chance(40)) request.params.stop.stop_token_ids = {random.small(0, 31), random.small(0, 31)};
   request.num_sequences = forks_ && random.chance(30) ? random.small(2, 4) : 1;
   if (forks_ && random.chance(15)) {
     request.num_sequences = random.small(1, 3);
@@ -354,7 +354,7 @@ void Simulation::act(std::int32_t index) {
     Request request = draw_request();
     client.requests.push_back(request.id);
     environment_.trace.line(environment_.now, "submit", "request {}: {} tokens, up to {} more, n {}", request.id,
-                            request.prompt.size(), request.stop.max_tokens, request.num_sequences);
+                            request.prompt.size(), request.params.stop.max_tokens, request.num_sequences);
     receive(std::move(request));
     environment_.after(random.draw(1'000, client_period_), {EventKind::kClient, index});
   }

@@ -95,8 +95,8 @@ inline Output expected_output(const Request& request, std::int32_t index, std::i
   const auto num_prompt = static_cast<std::int32_t>(tokens.size());
   while (output.finish_reason == FinishReason::kNone) {
     const auto sample =
-        ToyModel::sample(attended(tokens, windows), sequence_seed(request.sampling.seed, index), request.stop,
-                         num_prompt, static_cast<std::int32_t>(tokens.size()), max_context);
+        ToyModel::sample(attended(tokens, windows), sequence_seed(request.params.sampling.seed, index),
+                         request.params.stop, num_prompt, static_cast<std::int32_t>(tokens.size()), max_context);
     output.finish_reason = sample.finish_reason;
     if (sample.finish_reason == FinishReason::kError) break;
     tokens.push_back(sample.token);
@@ -113,13 +113,14 @@ inline std::vector<Output> expected_choices(const Request& request, std::int32_t
   const auto model = [&](const std::vector<TokenId>& generated) {
     std::vector<TokenId> tokens = request.prompt;
     tokens.insert(tokens.end(), generated.begin(), generated.end());
-    std::vector<float> logprobs = ToyModel::logprobs(attended(tokens, windows), request.stop, num_prompt,
+    std::vector<float> logprobs = ToyModel::logprobs(attended(tokens, windows), request.params.stop, num_prompt,
                                                      static_cast<std::int32_t>(tokens.size()));
     failed |= logprobs.empty();
     return failed ? std::vector<float>() : logprobs;
   };
-  const std::int32_t limit = std::min(request.stop.max_tokens, max_context - num_prompt);
-  const std::vector<ReferenceBeam> found = reference_beams(*request.beam, request.stop.stop_token_ids, limit, model);
+  const std::int32_t limit = std::min(request.params.stop.max_tokens, max_context - num_prompt);
+  const std::vector<ReferenceBeam> found =
+      reference_beams(*request.beam, request.params.stop.stop_token_ids, limit, model);
   std::vector<Output> outputs(static_cast<std::size_t>(request.num_sequences), Output{{}, FinishReason::kError});
   for (std::size_t i = 0; i < outputs.size() && !failed; ++i) {
     const ReferenceBeam& beam = found[std::min(i, found.size() - 1)];

@@ -42,8 +42,8 @@ inline StepPlan plan_of(Epoch epoch, StepId step) {
     sequence.tokens = {5, 6, 7};
     sequence.num_prompt_tokens = 3;
     sequence.blocks = {1, 2};
-    sequence.sampling.temperature = 0.0F;
-    sequence.stop.max_tokens = 20;
+    sequence.params.sampling.temperature = 0.0F;
+    sequence.params.stop.max_tokens = 20;
   }
   plan.scheduled = {{0, step == 1 ? 3 : 1, {}}};
   return plan;

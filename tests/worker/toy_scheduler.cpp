@@ -109,9 +109,7 @@ class ToyScheduler {
     const std::vector<TokenId>& before = run_.answers[entering.request].tokens;
     told.tokens.insert(told.tokens.end(), before.begin(), before.end());
     told.num_prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
-    told.sampling = request.sampling;
-    told.stop = request.stop;
-    told.speculative = request.speculative;
+    told.params = request.params;
     entering.num_tokens = static_cast<std::int32_t>(told.tokens.size());
     running_.push_back(std::move(entering));
   }
@@ -208,8 +206,8 @@ ToyRun generate(TestReplica& replica, const std::vector<ToyRequest>& requests, c
 ToyRequest greedy_request(std::vector<TokenId> prompt, std::int32_t num_tokens) {
   ToyRequest request;
   request.prompt = std::move(prompt);
-  request.sampling.temperature = 0.0F;
-  request.stop.max_tokens = num_tokens;
+  request.params.sampling.temperature = 0.0F;
+  request.params.stop.max_tokens = num_tokens;
   return request;
 }
 

@@ -11,9 +11,7 @@ namespace caudal {
 
 struct ToyRequest {
   std::vector<TokenId> prompt;
-  SamplingParams sampling;
-  StopParams stop;
-  SpeculativeMode speculative = SpeculativeMode::kAuto;  // with num_draft_tokens
+  GenerationParams params{.speculative = SpeculativeMode::kAuto};  // with num_draft_tokens
 };
 
 struct ToyAnswer {

@@ -14,14 +14,14 @@ Error broken(fmt::format_string<Args...> format, Args&&... args) {
 
 // Whether this many tokens are all that the sequence may have.
 bool is_full(const SequenceRow& sequence, std::int32_t num_tokens, std::int32_t max_context_tokens) {
-  return num_tokens - sequence.num_prompt_tokens >= sequence.stop.max_tokens || num_tokens >= max_context_tokens;
+  return num_tokens - sequence.num_prompt_tokens >= sequence.params.stop.max_tokens || num_tokens >= max_context_tokens;
 }
 
 // `token` is the last of num_tokens.
 FinishReason reason_to_end(const SequenceRow& sequence, std::int32_t num_tokens, TokenId token,
                            std::int32_t max_context_tokens) {
-  const std::vector<TokenId>& stops = sequence.stop.stop_token_ids;
-  const bool may_stop = num_tokens - sequence.num_prompt_tokens >= sequence.stop.min_tokens;
+  const std::vector<TokenId>& stops = sequence.params.stop.stop_token_ids;
+  const bool may_stop = num_tokens - sequence.num_prompt_tokens >= sequence.params.stop.min_tokens;
   if (may_stop && std::find(stops.begin(), stops.end(), token) != stops.end()) return FinishReason::kStop;
   return is_full(sequence, num_tokens, max_context_tokens) ? FinishReason::kLength : FinishReason::kNone;
 }
@@ -84,7 +84,7 @@ void SequenceTable::fulfil(SlotId slot, std::int32_t place, std::optional<TokenI
   CHECK(place < sequence.num_tokens() && sequence.tokens[static_cast<std::size_t>(place)] < 0);
   if (token) {
     sequence.tokens[static_cast<std::size_t>(place)] = *token;
-    if (sequence.sampling.has_penalties()) sequence.counts.add_output(*token);
+    if (sequence.params.sampling.has_penalties()) sequence.counts.add_output(*token);
   }
   sequence.finish_reason =
       token ? reason_to_end(sequence, place + 1, *token, limits_.max_context_tokens) : FinishReason::kError;
@@ -131,11 +131,9 @@ Result<void> SequenceTable::enter(const NewSequence& entering) {
   sequence.num_prompt_tokens = entering.num_prompt_tokens;
   sequence.num_computed = entering.num_computed;
   sequence.blocks = entering.blocks;
-  sequence.sampling = entering.sampling;
-  sequence.stop = entering.stop;
-  sequence.speculative = entering.speculative;
+  sequence.params = entering.params;
   sequence.is_beam = entering.is_beam;
-  if (!sequence.sampling.has_penalties()) return {};
+  if (!sequence.params.sampling.has_penalties()) return {};
   const auto prompt_end = sequence.tokens.begin() + sequence.num_prompt_tokens;
   std::for_each(sequence.tokens.begin(), prompt_end, [&](TokenId token) { sequence.counts.add_prompt(token); });
   std::for_each(prompt_end, sequence.tokens.end(), [&](TokenId token) { sequence.counts.add_output(token); });
@@ -194,7 +192,7 @@ Result<void> SequenceTable::take_next_token(const ScheduledSequence& scheduled, 
 
 // The last token of a sequence is never computed, so it is no use to guess beyond the one before.
 std::int32_t SequenceTable::most_drafts(const SequenceRow& sequence) const {
-  const std::int32_t left = std::min(sequence.stop.max_tokens - sequence.num_output_tokens(),
+  const std::int32_t left = std::min(sequence.params.stop.max_tokens - sequence.num_output_tokens(),
                                      limits_.max_context_tokens - sequence.num_tokens());
   return std::max(left - 1, 0);
 }

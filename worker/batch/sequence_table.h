@@ -36,9 +36,7 @@ struct SequenceRow {
   std::int32_t num_prompt_tokens = 0;
   std::int32_t num_computed = 0;  // tokens whose KV is in the cache; < tokens.size() while running, but of a beam
   std::vector<BlockId> blocks;    // of all KV groups: see BlockId
-  SamplingParams sampling;
-  StopParams stop;
-  SpeculativeMode speculative = SpeculativeMode::kOff;
+  GenerationParams params;
   bool is_beam = false;  // the coordinator chooses its tokens
   FinishReason finish_reason = FinishReason::kNone;
   StepId last_scheduled = 0;  // to notice a slot that one plan names twice
@@ -49,7 +47,7 @@ struct SequenceRow {
   bool finished() const { return finish_reason != FinishReason::kNone; }
   bool in_flight() const { return !tokens.empty() && tokens.back() < 0; }
   // Whether the next draw depends on what the last token is, beyond the logits.
-  bool looks_at_tokens() const { return sampling.has_penalties() || !sampling.bad_words.empty(); }
+  bool looks_at_tokens() const { return params.sampling.has_penalties() || !params.sampling.bad_words.empty(); }
 };
 
 // Bounds that a plan must keep; a replica told them to the coordinator when it joined.

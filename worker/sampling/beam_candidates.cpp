@@ -12,7 +12,7 @@ namespace caudal {
 std::vector<TokenLogprob> candidates_of(const SequenceRow& beam, const SamplingOutput& drawn) {
   if (drawn.logprobs.empty()) return {};
   std::vector<TokenId> banned;
-  if (beam.num_output_tokens() < beam.stop.min_tokens) banned = beam.stop.stop_token_ids;
+  if (beam.num_output_tokens() < beam.params.stop.min_tokens) banned = beam.params.stop.stop_token_ids;
   append_banned(beam, {}, banned);
   std::vector<TokenLogprob> candidates;
   for (const TokenLogprob& next : std::span(drawn.logprobs).subspan(1)) {

@@ -17,16 +17,17 @@ SamplingRow Sampler::row_of(const Draw& draw) {
   const SequenceRow& sequence = *draw.sequence;
   const auto num_drafts = static_cast<std::int32_t>(draw.drafts.size());
   SamplingRow row;
-  row.params = &sequence.sampling;
+  row.params = &sequence.params.sampling;
   row.position = sequence.num_tokens() + num_drafts;
   row.counts = sequence.counts.all();
-  if (num_drafts > 0 && sequence.sampling.has_penalties()) {
+  if (num_drafts > 0 && sequence.params.sampling.has_penalties()) {
     TokenCounts& counts = counts_.emplace_back(sequence.counts);
     for (TokenId token : draw.drafts) counts.add_output(token);
     row.counts = counts.all();
   }
-  if (sequence.num_output_tokens() + num_drafts < sequence.stop.min_tokens) row.banned = sequence.stop.stop_token_ids;
-  if (!sequence.sampling.bad_words.empty()) {
+  if (sequence.num_output_tokens() + num_drafts < sequence.params.stop.min_tokens)
+    row.banned = sequence.params.stop.stop_token_ids;
+  if (!sequence.params.sampling.bad_words.empty()) {
     std::vector<TokenId>& banned = banned_.emplace_back(row.banned.begin(), row.banned.end());
     append_banned(sequence, draw.drafts, banned);
     row.banned = banned;

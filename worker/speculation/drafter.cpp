@@ -58,9 +58,9 @@ DraftTime Drafter::draft(const SequenceTable& table, std::vector<ScheduledWork>&
   for (ScheduledWork& item : work) {
     if (!may_draft(item)) continue;
     const SequenceRow& sequence = table.at(item.slot);
-    if (uses_lookup(sequence.speculative)) item.drafts = look_up_ngram(sequence.tokens, item.max_drafts);
-    if (item.drafts.empty() && uses_model(sequence.speculative))
-      tasks.push_back({item.slot, &sequence, item.max_drafts, &item.drafts});
+    const SpeculativeMode mode = sequence.params.speculative.value_or(SpeculativeMode::kOff);
+    if (uses_lookup(mode)) item.drafts = look_up_ngram(sequence.tokens, item.max_drafts);
+    if (item.drafts.empty() && uses_model(mode)) tasks.push_back({item.slot, &sequence, item.max_drafts, &item.drafts});
   }
   return model_ && !tasks.empty() ? model_->propose(tasks) : DraftTime();
 }

@@ -30,25 +30,22 @@ struct ApiRequest {
   std::vector<Prompt> prompts;      // completions: 1 or more; chat: none
   std::unique_ptr<ChatInput> chat;  // completions: none
 
-  SamplingParams sampling;  // without a seed of its own, see below
-  std::optional<std::uint64_t> seed;
+  GenerationParams params;            // as the worker gets them, but for the seed, max_tokens, bad words and stops of
+  std::optional<std::uint64_t> seed;  // the model, which the generation fills in
   std::optional<std::int32_t> max_tokens;  // none: 16 for completions, what the context leaves for chat
-  std::int32_t min_tokens = 0;
-  std::vector<TokenId> stop_token_ids;  // the client's
-  bool ignore_eos = false;              // the model's own do not stop
-  std::int32_t num_sequences = 1;       // n, per prompt
-  std::int32_t best_of = 0;             // sequences per prompt that compete to be these; never fewer than n
+  bool ignore_eos = false;                 // the model's own stop tokens do not stop
+  std::int32_t num_sequences = 1;          // n, per prompt
+  std::int32_t best_of = 0;                // sequences per prompt that compete to be these; never fewer than n
   bool use_beam_search = false;
   std::int32_t beam_width = 0;  // 0: best_of, else n
   double length_penalty = 1.0;
   std::optional<BeamParams> beam;  // with use_beam_search, from all of these
   std::int32_t priority = 0;
-  std::string cache_salt;                      // cached prefixes are shared among requests of one salt only
-  std::optional<SpeculativeMode> speculative;  // when given, the usage reports draft tokens
-  std::string user;                            // the tenant
-  std::int64_t deadline_ms = 0;                // from arrival to the first token, else refused; 0: none
-  std::int64_t ttft_target_ms = 0;             // likewise, but a wish; 0: none
-  double tpot_target_ms = 0.0;                 // between two tokens, a wish; 0: none
+  std::string cache_salt;           // cached prefixes are shared among requests of one salt only
+  std::string user;                 // the tenant
+  std::int64_t deadline_ms = 0;     // from arrival to the first token, else refused; 0: none
+  std::int64_t ttft_target_ms = 0;  // likewise, but a wish; 0: none
+  double tpot_target_ms = 0.0;      // between two tokens, a wish; 0: none
 
   std::vector<std::string> bad_words;  // never in the output, without or behind a space
   std::vector<std::string> stop_strings;

@@ -180,7 +180,7 @@ Result<void> parse_stops(const json::object& body, std::int32_t vocab_size, ApiR
   }
   Result<std::vector<TokenId>> tokens = parse_token_ids(ids->get_array(), vocab_size, "stop_token_ids");
   if (!tokens) return tokens.error();
-  request.stop_token_ids = std::move(tokens).value();
+  request.params.stop.stop_token_ids = std::move(tokens).value();
   return {};
 }
 
@@ -222,7 +222,7 @@ Result<void> parse_logit_bias(const json::object& body, std::int32_t vocab_size,
                                kMaxLogitBiasValue),
                    "logit_bias"};
     }
-    request.sampling.logit_bias.emplace_back(token, static_cast<float>(amount));
+    request.params.sampling.logit_bias.push_back({token, static_cast<float>(amount)});
   }
   return {};
 }
@@ -303,9 +303,9 @@ Result<void> parse_speculative(const json::object& body, ApiRequest& request) {
   const json::value* value = present(body, "speculative");
   if (value == nullptr) return {};
   for (const auto& [name, mode] : kSpeculativeModes) {
-    if (value->is_string() && value->get_string() == name) request.speculative = mode;
+    if (value->is_string() && value->get_string() == name) request.params.speculative = mode;
   }
-  if (!request.speculative) return Error{"It must be 'off', 'ngram', 'draft' or 'auto'.", "speculative"};
+  if (!request.params.speculative) return Error{"It must be 'off', 'ngram', 'draft' or 'auto'.", "speculative"};
   return {};
 }
 
@@ -336,12 +336,12 @@ Result<void> check_together(const json::object& body, ApiRequest& request) {
   } else if (request.echo && request.num_logprobs >= 0) {
     return Error{"Together with echo it would need the prompt's logprobs, which are not supported.", "logprobs"};
   }
-  request.sampling.num_logprobs = request.num_logprobs;
+  request.params.sampling.num_logprobs = request.num_logprobs;
   const json::value* best_of = present(body, "best_of");
   if (request.endpoint == Endpoint::kChat && best_of != nullptr && as_integer(*best_of) != request.num_sequences) {
     return Error{"In a chat it must be equal to n.", "best_of"};
   }
-  if (request.max_tokens && request.min_tokens > *request.max_tokens) {
+  if (request.max_tokens && request.params.stop.min_tokens > *request.max_tokens) {
     return Error{"It must be at most max_tokens.", "min_tokens"};
   }
   if (const auto done = parse_beam_search(body, request); !done) return done.error();
@@ -362,7 +362,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, json::value body, const 
   ApiRequest request;
   request.endpoint = endpoint;
   if (endpoint == Endpoint::kChat) request.chat = std::make_unique<ChatInput>();
-  request.sampling = context.default_sampling;
+  request.params.sampling = context.default_sampling;
   if (const auto done = parse_model(object, request); !done) return done.error();
   if (const auto done = parse_cache_salt(object, request); !done) return done.error();
   if (const auto done = parse_user(object, request); !done) return done.error();

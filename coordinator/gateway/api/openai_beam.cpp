@@ -46,9 +46,10 @@ Result<void> refuse_sampling(const json::object& body, const ApiRequest& request
   const auto refused = [](std::string_view name) {
     return Error{"It cannot be combined with use_beam_search.", std::string(name)};
   };
-  if (!request.sampling.logit_bias.empty()) return refused("logit_bias");
+  if (!request.params.sampling.logit_bias.empty()) return refused("logit_bias");
   if (!request.stop_strings.empty()) return refused("stop");
-  if (request.speculative.value_or(SpeculativeMode::kOff) != SpeculativeMode::kOff) return refused("speculative");
+  if (request.params.speculative.value_or(SpeculativeMode::kOff) != SpeculativeMode::kOff)
+    return refused("speculative");
   if (request.stream) return Error{"A beam search cannot be streamed: the best are known at the end.", "stream"};
   return {};
 }
@@ -87,8 +88,8 @@ Result<void> parse_beam_search(const json::object& body, ApiRequest& request) {
   request.beam = BeamParams{.length_penalty = request.length_penalty, .early_stopping = early_stopping.value()};
   SamplingParams plain;
   plain.temperature = 0.0F;
-  plain.num_logprobs = request.sampling.num_logprobs;
-  request.sampling = plain;
+  plain.num_logprobs = request.params.sampling.num_logprobs;
+  request.params.sampling = plain;
   return choose_width(body, request);
 }
 

@@ -26,7 +26,7 @@ void set_max_tokens(ApiRequest& request, Value value) { request.max_tokens = nar
 
 // Dividing logits by less than this only overflows; it is greedy in all but name.
 void set_temperature(ApiRequest& request, Value value) {
-  request.sampling.temperature = value.real < 1e-5 ? 0.0F : real(value);
+  request.params.sampling.temperature = value.real < 1e-5 ? 0.0F : real(value);
 }
 
 constexpr Parameter kParameters[] = {
@@ -34,7 +34,7 @@ constexpr Parameter kParameters[] = {
      set_max_tokens},
     {"max_completion_tokens", Type::kInteger, On::kChat, 1, kMaxTokenCount, false, "max_tokens", set_max_tokens},
     {"min_tokens", Type::kInteger, On::kBoth, 0, kMaxTokenCount, false, "0",
-     [](ApiRequest& request, Value value) { request.min_tokens = narrow(value); }},
+     [](ApiRequest& request, Value value) { request.params.stop.min_tokens = narrow(value); }},
     {"n", Type::kInteger, On::kBoth, 1, 64, false, "1",
      [](ApiRequest& request, Value value) { request.num_sequences = narrow(value); }},
     {"best_of", Type::kInteger, On::kCompletions, 1, 64, false, "n",
@@ -47,17 +47,17 @@ constexpr Parameter kParameters[] = {
      [](ApiRequest& request, Value value) { request.length_penalty = value.real; }},
     {"temperature", Type::kNumber, On::kBoth, 0, 100, false, "the model's, else 1", set_temperature},
     {"top_p", Type::kNumber, On::kBoth, 0, 1, true, "the model's, else 1",
-     [](ApiRequest& request, Value value) { request.sampling.top_p = real(value); }},
+     [](ApiRequest& request, Value value) { request.params.sampling.top_p = real(value); }},
     {"top_k", Type::kInteger, On::kBoth, -1, kMaxInt32, false, "the model's, else 0 (off)",
-     [](ApiRequest& request, Value value) { request.sampling.top_k = value.integer < 0 ? 0 : narrow(value); }},
+     [](ApiRequest& request, Value value) { request.params.sampling.top_k = value.integer < 0 ? 0 : narrow(value); }},
     {"min_p", Type::kNumber, On::kBoth, 0, 1, false, "0",
-     [](ApiRequest& request, Value value) { request.sampling.min_p = real(value); }},
+     [](ApiRequest& request, Value value) { request.params.sampling.min_p = real(value); }},
     {"presence_penalty", Type::kNumber, On::kBoth, -2, 2, false, "0",
-     [](ApiRequest& request, Value value) { request.sampling.presence_penalty = real(value); }},
+     [](ApiRequest& request, Value value) { request.params.sampling.presence_penalty = real(value); }},
     {"frequency_penalty", Type::kNumber, On::kBoth, -2, 2, false, "0",
-     [](ApiRequest& request, Value value) { request.sampling.frequency_penalty = real(value); }},
+     [](ApiRequest& request, Value value) { request.params.sampling.frequency_penalty = real(value); }},
     {"repetition_penalty", Type::kNumber, On::kBoth, 0, 100, true, "the model's, else 1",
-     [](ApiRequest& request, Value value) { request.sampling.repetition_penalty = real(value); }},
+     [](ApiRequest& request, Value value) { request.params.sampling.repetition_penalty = real(value); }},
     {"seed", Type::kInteger, On::kBoth, kMinInt64, kMaxInt64, false, "random",
      [](ApiRequest& request, Value value) { request.seed = static_cast<std::uint64_t>(value.integer); }},
     {"priority", Type::kInteger, On::kBoth, kMinInt32, kMaxInt32, false, "0",

@@ -32,13 +32,13 @@ std::optional<ChoiceDelta> Choice::apply(const TokenEvent& event) {
 void Choice::take_token(TokenId token, bool ends_sequence) {
   ++num_tokens_;
   if (ends_sequence) {
-    const auto& stops = request_.stop_token_ids;
+    const auto& stops = request_.params.stop.stop_token_ids;
     if (std::find(stops.begin(), stops.end(), token) != stops.end()) pending_.stop_token = token;
     if (!request_.include_stop) return;
   }
   std::string text;
   detokenizer_.push(token, text);
-  if (num_tokens_ < request_.min_tokens) {
+  if (num_tokens_ < request_.params.stop.min_tokens) {
     pending_.text += text;  // too early to stop
     return;
   }

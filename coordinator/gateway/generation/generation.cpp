@@ -21,7 +21,7 @@
 namespace caudal {
 namespace {
 
-std::uint64_t draw_seed() {
+std::uint64_t random_seed() {
   static thread_local std::mt19937_64 generator(std::random_device{}());
   return generator();
 }
@@ -37,7 +37,7 @@ ApiError too_many_bans(const Request& request) {
   return invalid_request(
       {fmt::format("With {} beams, bad words (each alone and behind a space) and stop tokens must be at most {}.",
                    request.beam->width, kMaxCandidates - request.beam->width),
-       request.sampling.bad_words.empty() ? "stop_token_ids" : "bad_words"});
+       request.params.sampling.bad_words.empty() ? "stop_token_ids" : "bad_words"});
 }
 
 Time to_time(Generation::Clock::time_point point) {
@@ -80,7 +80,7 @@ std::optional<ApiError> Generation::prepare() {
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     if (auto error = prepare_part(i, max_context)) return error;
     Request& request = parts_[i].request;
-    request.sampling.bad_words = bad_words.value();
+    request.params.sampling.bad_words = bad_words.value();
     if (request_.beam && num_candidates(request) > kMaxCandidates) return too_many_bans(request);
   }
   return std::nullopt;
@@ -104,15 +104,14 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
     if (request_.echo) echo = context_.model.tokenizer->decode(part.request.prompt, request_.skip_special_tokens);
   }
   part.num_prompt_tokens = part.request.prompt.size();
+  GenerationParams& params = part.request.params;
+  params = request_.params;
   if (auto error = fit_context(part, max_context)) return error;
 
-  part.request.sampling = request_.sampling;
-  if (best_of_) part.request.sampling.num_logprobs = std::max(request_.sampling.num_logprobs, 0);
-  part.request.sampling.seed = request_.seed ? *request_.seed : draw_seed();
-  part.request.stop.min_tokens = request_.min_tokens;
-  part.request.stop.stop_token_ids = request_.stop_token_ids;
+  if (best_of_) params.sampling.num_logprobs = std::max(params.sampling.num_logprobs, 0);
+  params.sampling.seed = request_.seed ? *request_.seed : random_seed();
   if (!request_.ignore_eos) {
-    auto& stops = part.request.stop.stop_token_ids;
+    auto& stops = params.stop.stop_token_ids;
     const std::vector<TokenId>& eos = context_.model.card.eos_token_ids;
     stops.insert(stops.end(), eos.begin(), eos.end());
   }
@@ -120,7 +119,6 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.request.beam = request_.beam;
   part.request.priority = request_.priority;
   part.request.cache_salt = request_.cache_salt;
-  part.request.speculative = request_.speculative;
   part.request.tenant = request_.user;
   part.request.arrival = to_time(arrival_);
   if (request_.deadline_ms > 0) part.request.deadline = part.request.arrival + request_.deadline_ms * 1000;
@@ -144,13 +142,13 @@ std::optional<ApiError> Generation::fit_context(Part& part, std::int32_t max_con
   }
   const auto room = static_cast<std::int32_t>(context - part.num_prompt_tokens);
   const std::int32_t fallback = request_.endpoint == Endpoint::kChat ? room : std::min(room, kDefaultCompletionTokens);
-  part.request.stop.max_tokens = request_.max_tokens.value_or(fallback);
-  if (part.request.stop.max_tokens > room) {
+  part.request.params.stop.max_tokens = request_.max_tokens.value_or(fallback);
+  if (part.request.params.stop.max_tokens > room) {
     const std::string message = fmt::format("The prompt has {} tokens; the context of {} leaves room for {} more.",
                                             part.num_prompt_tokens, context, room);
     return too_long(message.c_str(), "max_tokens");
   }
-  if (request_.min_tokens > part.request.stop.max_tokens) {
+  if (request_.params.stop.min_tokens > part.request.params.stop.max_tokens) {
     return invalid_request({"It is more than the tokens that can be generated.", "min_tokens"});
   }
   return std::nullopt;
@@ -250,7 +248,7 @@ Usage Generation::usage() const {
     usage.num_drafted += part.num_drafted;
     usage.num_accepted += part.num_accepted;
   }
-  usage.reports_drafts = request_.speculative.has_value();
+  usage.reports_drafts = request_.params.speculative.has_value();
   for (const auto& choice : choices_) usage.num_generated_tokens += choice->num_tokens();
   return usage;
 }

@@ -100,8 +100,8 @@ class GapBench {
       sequence.num_prompt_tokens = options_.context;
       for (BlockId block = 0; block < blocks_per_sequence(); ++block)
         sequence.blocks.push_back(slot * blocks_per_sequence() + block);
-      sequence.sampling.temperature = 0.0F;
-      sequence.stop.max_tokens = 1 << 30;
+      sequence.params.sampling.temperature = 0.0F;
+      sequence.params.stop.max_tokens = 1 << 30;
       for (std::int32_t computed = 0; computed < options_.context; computed += most) {
         StepPlan plan;
         plan.step_id = ++step_;

@@ -30,7 +30,7 @@ class EngineCoreTest : public testing::Test, private EngineCore::Outlet {
     request.id = sinks_.size() + 1;
     request.arrival = now;
     request.prompt = {1, 2, 3};
-    request.stop.max_tokens = 2;
+    request.params.stop.max_tokens = 2;
     request.deadline = deadline;
     sinks_.push_back(std::make_shared<LastEvent>());
     core_.submit(std::move(request), sinks_.back(), now);

@@ -172,8 +172,8 @@ class EngineTest : public testing::Test {
     for (unsigned i = 0; i < 3 + seed % 40; ++i) {
       made.prompt.push_back(static_cast<TokenId>(sim::mix(seed, i) % sim::ToyModel::kVocabulary));
     }
-    made.sampling.seed = seed;
-    made.stop = {.max_tokens = static_cast<std::int32_t>(1 + seed % 50), .min_tokens = 0, .stop_token_ids = {3}};
+    made.params.sampling.seed = seed;
+    made.params.stop = {.max_tokens = static_cast<std::int32_t>(1 + seed % 50), .min_tokens = 0, .stop_token_ids = {3}};
     made.num_sequences = num_sequences;
     return made;
   }

@@ -183,10 +183,11 @@ class ScriptedService final : public RequestService {
         break;
       }
       event.tokens.push_back(static_cast<unsigned char>(script.text[running.position++]));
-      const bool full = ++running.num_tokens == running.request.stop.max_tokens;
+      const bool full = ++running.num_tokens == running.request.params.stop.max_tokens;
       if (full && !script.endless) event.finish_reason = FinishReason::kLength;
     }
-    if (running.request.sampling.num_logprobs >= 0) add_logprobs(running.request.sampling.num_logprobs, event);
+    if (running.request.params.sampling.num_logprobs >= 0)
+      add_logprobs(running.request.params.sampling.num_logprobs, event);
     for (std::int32_t i = 0; i < running.request.num_sequences; ++i) {
       if (running.silenced.contains(i)) continue;
       event.sequence_index = i;

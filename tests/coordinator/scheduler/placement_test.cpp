@@ -69,7 +69,7 @@ class PlacementTest : public testing::Test {
     Sequence& sequence = request.sequences[0];
     sequence.tokens.resize(static_cast<std::size_t>(num_prompt));
     request.num_prompt_tokens = num_prompt;
-    request.request.stop.max_tokens = max_new;
+    request.request.params.stop.max_tokens = max_new;
     waiting_.insert(sequence);
     placement_.sequence_waits(sequence.id);
     std::set<ReplicaId> due;

@@ -18,7 +18,7 @@ class BeamTest : public SchedulerTest {
   static Request beams(std::int32_t num_prompt, std::int32_t width = 3, std::int32_t max_tokens = 100) {
     Request r = request(1, num_prompt, max_tokens);
     r.beam = BeamParams{.width = width};
-    r.stop.stop_token_ids = {0};
+    r.params.stop.stop_token_ids = {0};
     return r;
   }
   static SequenceResult told(SlotId slot, SequenceId id, std::int32_t num_computed, std::vector<TokenLogprob> next) {
@@ -60,7 +60,7 @@ TEST_F(BeamTest, BeamsShareThePromptAndCopyItsLastBlock) {
     EXPECT_TRUE(beam.is_beam);
     EXPECT_EQ(beam.num_computed, 40);
     EXPECT_EQ(beam.tokens.back(), static_cast<TokenId>(6 + i));
-    EXPECT_EQ(beam.sampling.num_logprobs, 4) << "three that go on, and a stop";
+    EXPECT_EQ(beam.params.sampling.num_logprobs, 4) << "three that go on, and a stop";
     EXPECT_EQ(second.block_copies[i].destination, beam.blocks[2]);
   }
   EXPECT_EQ(second.scheduled[0].next_token, 5);

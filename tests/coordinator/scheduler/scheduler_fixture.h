@@ -20,7 +20,7 @@ inline Request request(RequestId id, std::int32_t num_prompt, std::int32_t max_t
   Request r;
   r.id = id;
   r.prompt.assign(num_prompt, static_cast<TokenId>(id));
-  r.stop.max_tokens = max_tokens;
+  r.params.stop.max_tokens = max_tokens;
   r.arrival = static_cast<Time>(id);
   return r;
 }

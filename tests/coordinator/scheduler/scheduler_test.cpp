@@ -84,12 +84,12 @@ TEST_F(SchedulerTest, SequencesOfOneRequestDrawWithTheirOwnSeeds) {
   join();
   Request r = request(1, 4);
   r.num_sequences = 3;
-  r.sampling.seed = 9;
+  r.params.sampling.seed = 9;
   submit(std::move(r));
   const StepPlan first = plan();
   ASSERT_EQ(first.new_sequences.size(), 3U);
   for (std::int32_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(first.new_sequences[i].sampling.seed, sequence_seed(9, i));
+    EXPECT_EQ(first.new_sequences[i].params.sampling.seed, sequence_seed(9, i));
   }
   EXPECT_EQ(scheduler_.stats().num_running, 3);
   scheduler_.cancel(1, 0);
@@ -442,7 +442,7 @@ TEST_F(SchedulerTest, ReservesForWhatGuessesMayGrow) {
   info.max_draft_tokens = 4;
   join(1, info);
   Request r = request(7, 14, 9);
-  r.speculative = SpeculativeMode::kNgram;
+  r.params.speculative = SpeculativeMode::kNgram;
   submit(std::move(r));
   const StepPlan prefill = plan();
   ASSERT_TRUE(apply(prefill, {line(0, 1, 14, {5})}));

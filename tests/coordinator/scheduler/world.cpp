@@ -125,16 +125,16 @@ Request World::draw_request() {
   request.arrival = now_;
   request.prompt = draw_prompt();
   if (chance(30)) request.cache_salt = chance(50) ? "a" : "b";
-  request.sampling.seed = random_();
-  request.stop.max_tokens = draw(1, chance(40) ? 10 : 90);
-  request.stop.min_tokens = draw(0, std::min(5, request.stop.max_tokens));
-  if (chance(40)) request.stop.stop_token_ids = {draw(0, 31), draw(0, 31)};
+  request.params.sampling.seed = random_();
+  request.params.stop.max_tokens = draw(1, chance(40) ? 10 : 90);
+  request.params.stop.min_tokens = draw(0, std::min(5, request.params.stop.max_tokens));
+  if (chance(40)) request.params.stop.stop_token_ids = {draw(0, 31), draw(0, 31)};
   request.num_sequences = forks_ && chance(30) ? draw(2, 4) : 1;
   if (forks_ && chance(20)) {
     request.num_sequences = draw(1, 3);
     request.beam = toy_beam_params(request.num_sequences, random_());
   }
-  if (chance(50)) request.speculative = static_cast<SpeculativeMode>(draw(0, 3));
+  if (chance(50)) request.params.speculative = static_cast<SpeculativeMode>(draw(0, 3));
   request.priority = chance(80) ? 0 : draw(-1, 1);
   request.tenant = std::string(1, static_cast<char>('a' + draw(0, 2)));
   if (chance(15)) request.ttft_target_us = draw(1, 30);
@@ -320,7 +320,7 @@ void World::check_cached(const Node& node, const NewSequence& sequence, const St
 
 bool World::fits(const Client& client, const ReplicaInfo& info) const {
   const auto num_prompt = static_cast<std::int32_t>(client.request.prompt.size());
-  Demand demand{num_prompt, client.request.stop.max_tokens, num_prompt};
+  Demand demand{num_prompt, client.request.params.stop.max_tokens, num_prompt};
   if (client.request.beam) demand.num_together = client.request.num_running();
   return can_ever_fit(config_, info, demand);
 }

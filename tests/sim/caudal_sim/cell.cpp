@@ -136,7 +136,7 @@ class Cell final : private EngineCore::Outlet {
       const std::uint64_t text = shared ? static_cast<std::uint64_t>(traced.group) : 1'000'000 + index;
       request.prompt.push_back(static_cast<TokenId>(mix(text, static_cast<std::uint64_t>(i)) % 100'000));
     }
-    request.stop.max_tokens = traced.num_output_tokens;
+    request.params.stop.max_tokens = traced.num_output_tokens;
     return request;
   }
 

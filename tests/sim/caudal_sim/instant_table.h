@@ -25,7 +25,7 @@ class InstantTable {
       rows_.at(sequence.slot) = {.sequence = sequence.sequence_id,
                                  .num_tokens = static_cast<std::int32_t>(sequence.tokens.size()),
                                  .num_computed = sequence.num_computed,
-                                 .end = sequence.num_prompt_tokens + sequence.stop.max_tokens,
+                                 .end = sequence.num_prompt_tokens + sequence.params.stop.max_tokens,
                                  .has_ended = false};
     }
     StepResult result{.epoch = plan.epoch, .step_id = plan.step_id, .sequences = {}, .compute_us = 1};

@@ -157,8 +157,8 @@ class Handover {
     Request request;
     request.id = static_cast<RequestId>(left_.num_requests--);
     request.prompt.assign(13, static_cast<TokenId>(request.id));  // fills a block after three more tokens
-    request.stop.max_tokens = 4;
-    request.sampling.seed = request.id;
+    request.params.stop.max_tokens = 4;
+    request.params.sampling.seed = request.id;
     const SchedulerStats before = scheduler_.stats();
     ledger_.submitted(request);
     CHECK(scheduler_.submit(request, 0) == RejectReason::kNone);

@@ -22,7 +22,7 @@ NewSequence entering(SlotId slot, std::int32_t num_prompt_tokens) {
   sequence.tokens.assign(static_cast<std::size_t>(num_prompt_tokens), 5);
   sequence.num_prompt_tokens = num_prompt_tokens;
   sequence.blocks = {0, 1, 2};
-  sequence.stop.max_tokens = 8;
+  sequence.params.stop.max_tokens = 8;
   return sequence;
 }
 
@@ -101,8 +101,8 @@ TEST_F(Table, EndsAtTheContextLength) {
 
 TEST_F(Table, StopTokensOnlyAfterMinTokens) {
   NewSequence sequence = entering(0, 4);
-  sequence.stop.stop_token_ids = {42};
-  sequence.stop.min_tokens = 2;
+  sequence.params.stop.stop_token_ids = {42};
+  sequence.params.stop.min_tokens = 2;
   apply(plan({sequence}, {}));
   draw(42);
   EXPECT_FALSE(table_.at(0).finished());
@@ -119,7 +119,7 @@ TEST_F(Table, UnusableLogitsEndInAnError) {
 
 TEST_F(Table, FinishedSlotsAreSkippedUntilReleased) {
   NewSequence sequence = entering(0, 4);
-  sequence.stop.max_tokens = 1;
+  sequence.params.stop.max_tokens = 1;
   apply(plan({sequence, entering(1, 4)}, {}));
   draw(3);
   ASSERT_TRUE(table_.at(0).finished());
@@ -133,7 +133,7 @@ TEST_F(Table, FinishedSlotsAreSkippedUntilReleased) {
 
 TEST_F(Table, CountsTokensOnlyForPenalties) {
   NewSequence plain = entering(0, 4), penalised = entering(1, 4);
-  penalised.sampling.repetition_penalty = 1.2F;
+  penalised.params.sampling.repetition_penalty = 1.2F;
   penalised.tokens = {1, 2, 1, 9};
   penalised.num_prompt_tokens = 3;
   apply(plan({plain, penalised}, {}));

@@ -59,8 +59,8 @@ Served serve(const std::filesystem::path& model_dir, bool frees, std::int32_t nu
     Request request;
     request.id = id;
     for (TokenId i = 0; i < 190; ++i) request.prompt.push_back((static_cast<TokenId>(id) * 31 + i * i) % 300);
-    request.sampling.temperature = 0.0F;
-    request.stop.max_tokens = 60;
+    request.params.sampling.temperature = 0.0F;
+    request.params.stop.max_tokens = 60;
     served.tokens.emplace_back();
     EXPECT_EQ(scheduler.submit(std::move(request), 0), RejectReason::kNone);
   }

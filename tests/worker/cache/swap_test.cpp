@@ -30,9 +30,9 @@ std::vector<Request> requests(std::int32_t vocab_size) {
     request.id = id;
     request.prompt.resize(10 + random() % 30);
     for (TokenId& token : request.prompt) token = static_cast<TokenId>(random() % static_cast<unsigned>(vocab_size));
-    request.sampling.temperature = id % 2 == 0 ? 0.8F : 0.0F;
-    request.sampling.seed = random();
-    request.stop.max_tokens = 30 + static_cast<std::int32_t>(random() % 10);
+    request.params.sampling.temperature = id % 2 == 0 ? 0.8F : 0.0F;
+    request.params.sampling.seed = random();
+    request.params.stop.max_tokens = 30 + static_cast<std::int32_t>(random() % 10);
   }
   return all;
 }

@@ -15,9 +15,9 @@ namespace {
 std::vector<ToyRequest> requests_of(const Fixture& fixture) {
   std::vector<ToyRequest> requests = golden_requests(fixture, 6);
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    requests[i].stop.max_tokens += static_cast<std::int32_t>(i);
-    requests[i].sampling.num_logprobs = 2;
-    if (i % 2 == 1) requests[i].sampling.temperature = 0.9F;
+    requests[i].params.stop.max_tokens += static_cast<std::int32_t>(i);
+    requests[i].params.sampling.num_logprobs = 2;
+    if (i % 2 == 1) requests[i].params.sampling.temperature = 0.9F;
   }
   return requests;
 }
@@ -127,7 +127,7 @@ class DraftGraphsTest : public DecodeGraphsTest {
     TestReplica replica(fixture_.model_dir, ranks, with_draft, "simt", join);
     if (!replica.valid()) return {};
     std::vector<ToyRequest> requests = requests_of(fixture_);
-    for (ToyRequest& request : requests) request.speculative = SpeculativeMode::kDraft;
+    for (ToyRequest& request : requests) request.params.speculative = SpeculativeMode::kDraft;
     const long before = fake::counters().graph_launches;
     ToyRun run = generate(replica, requests, {.max_running = 7, .num_draft_tokens = num_draft_tokens});
     launches = fake::counters().graph_launches - before;
@@ -170,7 +170,7 @@ TEST_F(DecodeGraphsTest, HoldGuesses) {
       prompt.resize(std::min<std::size_t>(prompt.size(), 20));
       for (std::size_t i = 0, once = prompt.size(); i < once; ++i)
         prompt.push_back(prompt[i]);  // something to look back at
-      request.speculative = SpeculativeMode::kNgram;
+      request.params.speculative = SpeculativeMode::kNgram;
     }
     std::vector<ToyRun> runs;
     std::vector<long> launches;

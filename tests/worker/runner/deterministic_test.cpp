@@ -13,9 +13,9 @@ const bool kEmulated = std::string(CAUDAL_TEST_DEVICE) == "simt";
 std::vector<ToyRequest> requests_of(const Fixture& fixture) {
   std::vector<ToyRequest> requests = golden_requests(fixture, kEmulated ? 6 : 48);
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    requests[i].sampling.num_logprobs = 2;
-    requests[i].sampling.seed = i;
-    if (i % 2 == 1) requests[i].sampling.temperature = 0.9F;
+    requests[i].params.sampling.num_logprobs = 2;
+    requests[i].params.sampling.seed = i;
+    if (i % 2 == 1) requests[i].params.sampling.temperature = 0.9F;
   }
   return requests;
 }
@@ -53,7 +53,7 @@ TEST_P(Deterministic, AnswersDoNotDependOnTheBatch) {
   expect_same(generate(*all, requests, {.max_running = 1}), together);
   expect_same(generate(*all, requests, {.chunk = 7}), together);
   std::vector<ToyRequest> guessing = requests;
-  for (ToyRequest& request : guessing) request.speculative = SpeculativeMode::kNgram;
+  for (ToyRequest& request : guessing) request.params.speculative = SpeculativeMode::kNgram;
   expect_same(generate(*all, guessing, {.num_draft_tokens = 3}), together);
 }
 

@@ -54,21 +54,21 @@ TEST(DeviceSampling, BadWordsNeverComeOut) {
   ASSERT_TRUE(device.valid() && cpu.valid());
   std::vector<ToyRequest> requests = golden_requests(fixture, 8);
   for (ToyRequest drawn : golden_requests(fixture, 8)) {
-    drawn.sampling.temperature = 0.8F;
-    drawn.sampling.seed = 11;
+    drawn.params.sampling.temperature = 0.8F;
+    drawn.params.sampling.seed = 11;
     requests.push_back(drawn);
   }
   const ToyRun free = generate(device, requests);
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const std::vector<TokenId>& said = free.answers[i].tokens;
-    requests[i].sampling.bad_words = {{said[7]}, {said[4], said[5]}, {said[1], said[2], said[3]}};
+    requests[i].params.sampling.bad_words = {{said[7]}, {said[4], said[5]}, {said[1], said[2], said[3]}};
   }
   const ToyRun banned = generate(device, requests), expected = generate(cpu, requests);
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const std::vector<TokenId>& said = banned.answers[i].tokens;
     EXPECT_EQ(said, expected.answers[i].tokens) << "request " << i;
     EXPECT_NE(said, free.answers[i].tokens) << "request " << i;
-    for (const std::vector<TokenId>& word : requests[i].sampling.bad_words) {
+    for (const std::vector<TokenId>& word : requests[i].params.sampling.bad_words) {
       EXPECT_TRUE(std::ranges::search(said, word).empty()) << "request " << i;
     }
   }

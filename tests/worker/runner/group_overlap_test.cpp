@@ -75,10 +75,10 @@ class GroupOverlap : public testing::Test {
       plan.new_sequences[1].slot = 1;
       plan.new_sequences[1].sequence_id = 1;
       plan.new_sequences[1].blocks = {3, 4};
-      plan.new_sequences[1].sampling.temperature = 0.9F;
-      plan.new_sequences[1].sampling.num_logprobs = 2;
-      plan.new_sequences[0].sampling.num_logprobs = 1;
-      if (stop_token_) plan.new_sequences[0].stop.stop_token_ids = {*stop_token_};
+      plan.new_sequences[1].params.sampling.temperature = 0.9F;
+      plan.new_sequences[1].params.sampling.num_logprobs = 2;
+      plan.new_sequences[0].params.sampling.num_logprobs = 1;
+      if (stop_token_) plan.new_sequences[0].params.stop.stop_token_ids = {*stop_token_};
     }
     plan.scheduled.push_back({1, plan.scheduled[0].num_tokens, {}, 0});
     return plan;

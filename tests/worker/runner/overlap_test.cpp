@@ -31,19 +31,19 @@ class OverlapTest : public testing::Test {
     const std::vector<TokenId>& known = fixture_.cases[1].greedy_f32;
     const ToyRequest first = requests[1];
     requests.push_back(first);
-    requests.back().stop.stop_token_ids = {known[3]};  // nobody knows before the step has told
+    requests.back().params.stop.stop_token_ids = {known[3]};  // nobody knows before the step has told
     requests.push_back(requests.back());
-    requests.back().stop.min_tokens = 5;
+    requests.back().params.stop.min_tokens = 5;
     requests.push_back(first);
-    requests.back().sampling.repetition_penalty = 1.4F;
+    requests.back().params.sampling.repetition_penalty = 1.4F;
     requests.push_back(first);
-    requests.back().sampling.bad_words = {{known[1], known[2]}, {known[0], known[1], known[5]}};
+    requests.back().params.sampling.bad_words = {{known[1], known[2]}, {known[0], known[1], known[5]}};
     requests.push_back(first);
-    requests.back().sampling.temperature = 0.9F;
-    requests.back().sampling.num_logprobs = 2;
+    requests.back().params.sampling.temperature = 0.9F;
+    requests.back().params.sampling.num_logprobs = 2;
     requests.push_back(first);
-    requests.back().stop.max_tokens = 1;
-    for (ToyRequest& request : requests) request.speculative = SpeculativeMode::kAuto;
+    requests.back().params.stop.max_tokens = 1;
+    for (ToyRequest& request : requests) request.params.speculative = SpeculativeMode::kAuto;
     return requests;
   }
 
@@ -94,8 +94,8 @@ NewSequence entering(SlotId slot, const std::vector<TokenId>& tokens, BlockId bl
   sequence.tokens = tokens;
   sequence.num_prompt_tokens = static_cast<std::int32_t>(tokens.size());
   sequence.blocks = {block, block + 1};
-  sequence.sampling.temperature = 0.0F;
-  sequence.stop.max_tokens = 8;
+  sequence.params.sampling.temperature = 0.0F;
+  sequence.params.stop.max_tokens = 8;
   return sequence;
 }
 
@@ -143,7 +143,7 @@ TEST_F(TwoPlans, TheHostDoesNotWaitToSubmitTheSecond) {
 
 TEST_F(TwoPlans, AStopTokenMakesTheSecondsWorkVoid) {
   StepPlan first = first_plan();
-  first.new_sequences[0].stop.stop_token_ids = {known().greedy_f32[0]};
+  first.new_sequences[0].params.stop.stop_token_ids = {known().greedy_f32[0]};
   ASSERT_TRUE(runner_->submit(first).ok());
   ASSERT_TRUE(runner_->submit(plan(2, 1)).ok());
   EXPECT_EQ(runner_->collect().value().sequences.at(0).finish_reason, FinishReason::kStop);
@@ -159,7 +159,7 @@ TEST_F(TwoPlans, AStopTokenMakesTheSecondsWorkVoid) {
 
 TEST_F(TwoPlans, WhatEndsByLengthIsNotComputedFurther) {
   StepPlan first = first_plan();
-  first.new_sequences[0].stop.max_tokens = 1;
+  first.new_sequences[0].params.stop.max_tokens = 1;
   ASSERT_TRUE(runner_->submit(first).ok());
   const long launches = fake::counters().launches + fake::counters().graph_launches;
   ASSERT_TRUE(runner_->submit(plan(2, 1)).ok());
@@ -171,7 +171,7 @@ TEST_F(TwoPlans, WhatEndsByLengthIsNotComputedFurther) {
 TEST_F(TwoPlans, SomePlansHaveToWait) {
   StepPlan first = first_plan();
   first.new_sequences.push_back(entering(1, known().prompt, 4));
-  first.new_sequences[1].sampling.presence_penalty = 0.5F;
+  first.new_sequences[1].params.sampling.presence_penalty = 0.5F;
   first.scheduled.push_back({1, static_cast<std::int32_t>(known().prompt.size()), {}, 0});
   ASSERT_TRUE(runner_->submit(first).ok());
   StepPlan leaves = plan(2, 1), counts = plan(2, 1), guesses = plan(2, 1);

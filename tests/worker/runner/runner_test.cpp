@@ -49,12 +49,12 @@ std::vector<ToyRequest> mixed_requests(std::int32_t vocab_size) {
     std::vector<TokenId> prompt(1 + random() % 90);
     for (TokenId& token : prompt) token = static_cast<TokenId>(random() % static_cast<unsigned>(vocab_size));
     ToyRequest request = greedy_request(prompt, kDevice == "simt" ? 12 : 8 + static_cast<std::int32_t>(random() % 24));
-    request.sampling.seed = random();
-    if (i % 4 != 0) request.sampling.temperature = 0.8F;
-    if (i % 4 == 1) request.sampling.top_k = 20;
-    if (i % 4 == 2) request.sampling.top_p = 0.9F;
-    if (i % 8 == 3) request.sampling.repetition_penalty = 1.3F;
-    if (i % 8 == 7) request.sampling.frequency_penalty = 0.4F;
+    request.params.sampling.seed = random();
+    if (i % 4 != 0) request.params.sampling.temperature = 0.8F;
+    if (i % 4 == 1) request.params.sampling.top_k = 20;
+    if (i % 4 == 2) request.params.sampling.top_p = 0.9F;
+    if (i % 8 == 3) request.params.sampling.repetition_penalty = 1.3F;
+    if (i % 8 == 7) request.params.sampling.frequency_penalty = 0.4F;
     requests.push_back(std::move(request));
   }
   return requests;
@@ -82,10 +82,10 @@ TEST(Runner, StopTokensMinTokensAndLogprobs) {
   ASSERT_TRUE(replica.valid());
   const FixtureCase& c = fixture.cases[1];
   ToyRequest stops = greedy_request(c.prompt, 64), waits = stops, shows = greedy_request(c.prompt, 2);
-  stops.stop.stop_token_ids = {c.greedy_f32[5]};
-  waits.stop.stop_token_ids = {c.greedy_f32[5]};
-  waits.stop.min_tokens = 64;
-  shows.sampling.num_logprobs = 3;
+  stops.params.stop.stop_token_ids = {c.greedy_f32[5]};
+  waits.params.stop.stop_token_ids = {c.greedy_f32[5]};
+  waits.params.stop.min_tokens = 64;
+  shows.params.sampling.num_logprobs = 3;
   const ToyRun run = generate(replica, {stops, waits, shows});
   const auto first = std::find(c.greedy_f32.begin(), c.greedy_f32.end(), c.greedy_f32[5]);
   EXPECT_EQ(run.answers[0].tokens, std::vector<TokenId>(c.greedy_f32.begin(), first + 1));
@@ -108,8 +108,8 @@ TEST(Runner, SecondPlanInFlightSkipsTheFinished) {
   sequence.tokens = fixture.cases[1].prompt;
   sequence.num_prompt_tokens = static_cast<std::int32_t>(sequence.tokens.size());
   sequence.blocks = {0, 1};
-  sequence.sampling.temperature = 0.0F;
-  sequence.stop.max_tokens = 1;
+  sequence.params.sampling.temperature = 0.0F;
+  sequence.params.stop.max_tokens = 1;
   first.scheduled = {{0, 7, {}}};
   EXPECT_EQ(replica.run(first).sequences.at(0).finish_reason, FinishReason::kLength);
   StepPlan second;
@@ -129,7 +129,7 @@ TEST(Runner, ForkContinuesFromCopiedBlocks) {
   parent.tokens = c.prompt;
   parent.num_prompt_tokens = 17;
   parent.blocks = {4, 9};
-  parent.sampling.temperature = 0.0F;
+  parent.params.sampling.temperature = 0.0F;
   StepPlan prefill;
   prefill.step_id = 1;
   prefill.new_sequences = {parent};
@@ -157,7 +157,7 @@ TEST(Runner, BlocksBehindTheWindowMayHoldAnything) {
   while (first.tokens.size() < 240) first.tokens.push_back(static_cast<TokenId>(7 * first.tokens.size() % 300));
   first.num_prompt_tokens = 240;
   for (BlockId block = 0; block < 16; ++block) first.blocks.push_back(block);
-  first.sampling.temperature = 0.0F;
+  first.params.sampling.temperature = 0.0F;
   std::vector<TokenId> answers;
   for (const bool reused : {false, true}) {
     TestReplica replica(fixture.model_dir, 1, small_options(), kDevice);

@@ -14,7 +14,7 @@ class BadWords : public testing::Test {
     sequence.tokens = {1, 2};
     sequence.num_prompt_tokens = 2;
     sequence.tokens.insert(sequence.tokens.end(), output.begin(), output.end());
-    sequence.sampling.bad_words = {{9}, {1, 2, 3}, {2, 4}};
+    sequence.params.sampling.bad_words = {{9}, {1, 2, 3}, {2, 4}};
     std::vector<TokenId> tokens{7};  // what was banned before stays
     append_banned(sequence, drafts, tokens);
     return {tokens.begin() + 1, tokens.end()};

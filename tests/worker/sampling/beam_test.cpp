@@ -38,10 +38,10 @@ std::vector<Case> load_cases(const std::string& model) {
     Case& one = cases.emplace_back();
     one.request.id = cases.size();
     one.request.prompt = json::value_to<std::vector<TokenId>>(entry.at("prompt"));
-    one.request.stop.max_tokens = json::value_to<std::int32_t>(root.at("max_tokens"));
-    one.request.stop.stop_token_ids = json::value_to<std::vector<TokenId>>(entry.at("stops"));
-    one.request.sampling.temperature = 0.0F;
-    one.request.sampling.num_logprobs = 0;
+    one.request.params.stop.max_tokens = json::value_to<std::int32_t>(root.at("max_tokens"));
+    one.request.params.stop.stop_token_ids = json::value_to<std::vector<TokenId>>(entry.at("stops"));
+    one.request.params.sampling.temperature = 0.0F;
+    one.request.params.sampling.num_logprobs = 0;
     const json::value& early = entry.at("early_stopping");
     one.request.beam = BeamParams{.width = json::value_to<std::int32_t>(entry.at("beams")),
                                   .length_penalty = json::value_to<double>(entry.at("length_penalty")),
@@ -160,8 +160,8 @@ TEST_F(BeamSearchOnAModel, PreemptionAndSmallStepsChangeNothing) {
   Request& first = requests.emplace_back();
   first.id = requests.size();
   first.prompt = longer.prompt;
-  first.sampling.temperature = 0.0F;
-  first.stop.max_tokens = static_cast<std::int32_t>(longer.greedy_f32.size());
+  first.params.sampling.temperature = 0.0F;
+  first.params.stop.max_tokens = static_cast<std::int32_t>(longer.greedy_f32.size());
   first.priority = -1;
   const SchedulerConfig configs[] = {
       {}, {.max_tokens_per_step = 11}, {.max_preemptions = 1}, {.prefix_caching = false}, {.max_plans_in_flight = 1}};
@@ -189,9 +189,9 @@ TEST_F(BeamSearchOnAModel, BansHold) {
   std::vector<Request> requests = requests_of(load_cases("llama3_2"));
   requests.resize(1);
   const std::vector<TokenId> said = run(replica, requests).answers[1].at(0).tokens;
-  requests[0].sampling.bad_words = {{said[4]}, {said[1], said[2]}};
-  requests[0].stop.stop_token_ids = {said[0]};
-  requests[0].stop.min_tokens = 5;
+  requests[0].params.sampling.bad_words = {{said[4]}, {said[1], said[2]}};
+  requests[0].params.stop.stop_token_ids = {said[0]};
+  requests[0].params.stop.min_tokens = 5;
   requests[0].num_sequences = requests[0].beam->width = 4;
   Searches banned = run(replica, requests);
   EXPECT_EQ(banned.answers[1].size(), 4U);
@@ -213,8 +213,8 @@ TEST_F(BeamSearchOnAModel, OneBeamIsGreedy) {
     Request& request = requests.emplace_back();
     request.id = requests.size();
     request.prompt = one.prompt;
-    request.sampling.num_logprobs = 0;
-    request.stop.max_tokens = static_cast<std::int32_t>(one.greedy_f32.size());
+    request.params.sampling.num_logprobs = 0;
+    request.params.stop.max_tokens = static_cast<std::int32_t>(one.greedy_f32.size());
     request.beam = BeamParams{};
   }
   Searches greedy = run(replica, requests);

@@ -63,9 +63,9 @@ SequenceRow sequence_with(const SamplingParams& params, const StopParams& stop, 
   SequenceRow sequence;
   sequence.tokens = {0, 1, 2};
   sequence.num_prompt_tokens = 2;
-  sequence.sampling = params;
-  sequence.sampling.seed = seed;
-  sequence.stop = stop;
+  sequence.params.sampling = params;
+  sequence.params.sampling.seed = seed;
+  sequence.params.stop = stop;
   sequence.counts.add_prompt(0);
   sequence.counts.add_prompt(1);
   sequence.counts.add_output(2);

@@ -40,19 +40,19 @@ std::vector<ToyRequest> mixed_requests(std::int32_t vocab_size) {
     for (TokenId& token : phrase) token = static_cast<TokenId>(random() % static_cast<unsigned>(vocab_size));
     for (int times = 0; times < 4; ++times) prompt.insert(prompt.end(), phrase.begin(), phrase.end());
     ToyRequest request = greedy_request(prompt, 8 + static_cast<std::int32_t>(random() % 40));
-    request.sampling.seed = random();
-    if (i % 4 != 0) request.sampling.temperature = 0.3F + 0.3F * static_cast<float>(i % 4);
-    if (i % 4 == 1) request.sampling.top_k = 20;
-    if (i % 4 == 2) request.sampling.top_p = 0.9F;
-    if (i % 8 == 4) request.sampling.repetition_penalty = 1.3F;
-    if (i % 8 == 7) request.sampling.frequency_penalty = 0.4F;
-    if (i % 5 == 1) request.sampling.presence_penalty = 0.5F;
-    if (i % 5 == 2) request.sampling.logit_bias = {{phrase[0], 3.0F}, {phrase[1], -4.0F}};
-    if (i % 4 == 2) request.sampling.bad_words = {{phrase[0]}, {phrase[1], phrase[2]}};
-    if (i % 3 == 0) request.stop.stop_token_ids = {phrase[2], phrase[3]};
-    if (i % 6 == 0) request.stop.min_tokens = 6;
-    if (i % 4 == 3) request.sampling.num_logprobs = 2;
-    request.speculative = static_cast<SpeculativeMode>((i + 3) % 4);
+    request.params.sampling.seed = random();
+    if (i % 4 != 0) request.params.sampling.temperature = 0.3F + 0.3F * static_cast<float>(i % 4);
+    if (i % 4 == 1) request.params.sampling.top_k = 20;
+    if (i % 4 == 2) request.params.sampling.top_p = 0.9F;
+    if (i % 8 == 4) request.params.sampling.repetition_penalty = 1.3F;
+    if (i % 8 == 7) request.params.sampling.frequency_penalty = 0.4F;
+    if (i % 5 == 1) request.params.sampling.presence_penalty = 0.5F;
+    if (i % 5 == 2) request.params.sampling.logit_bias = {{phrase[0], 3.0F}, {phrase[1], -4.0F}};
+    if (i % 4 == 2) request.params.sampling.bad_words = {{phrase[0]}, {phrase[1], phrase[2]}};
+    if (i % 3 == 0) request.params.stop.stop_token_ids = {phrase[2], phrase[3]};
+    if (i % 6 == 0) request.params.stop.min_tokens = 6;
+    if (i % 4 == 3) request.params.sampling.num_logprobs = 2;
+    request.params.speculative = static_cast<SpeculativeMode>((i + 3) % 4);
     requests.push_back(std::move(request));
   }
   return requests;
@@ -109,7 +109,7 @@ TEST(Speculation, APoorDraftModelChangesNoToken) {
   TestReplica replica(fixture.model_dir, 1, options);
   ASSERT_TRUE(replica.valid());
   std::vector<ToyRequest> requests = mixed_requests(replica.info().vocab_size);
-  for (ToyRequest& request : requests) request.speculative = SpeculativeMode::kDraft;
+  for (ToyRequest& request : requests) request.params.speculative = SpeculativeMode::kDraft;
   const ToyRun plain = generate(replica, requests);
   const ToyRun run = generate(replica, requests, {.num_draft_tokens = 4});
   expect_same(run, plain, "poor drafts");
@@ -130,11 +130,11 @@ TEST(Speculation, BadWordsNeverComeOut) {
   const ToyRun free = generate(replica, requests);
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const std::vector<TokenId>& said = free.answers[i].tokens;
-    requests[i].sampling.bad_words = {{said[20]}, {said[10], said[11]}, {said[3], said[4], said[5]}};
+    requests[i].params.sampling.bad_words = {{said[20]}, {said[10], said[11]}, {said[3], said[4], said[5]}};
   }
   const ToyRun plain = generate(replica, requests);
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    for (const std::vector<TokenId>& word : requests[i].sampling.bad_words) {
+    for (const std::vector<TokenId>& word : requests[i].params.sampling.bad_words) {
       EXPECT_TRUE(contains(free.answers[i].tokens, word));
       EXPECT_FALSE(contains(plain.answers[i].tokens, word)) << "request " << i;
     }
@@ -178,7 +178,7 @@ TEST(Speculation, ADraftModelThatLagsCatchesUp) {
     std::vector<TokenId> prompt(static_cast<std::size_t>(replica.info().max_context_tokens) - 50);
     for (TokenId& token : prompt) token = static_cast<TokenId>(random() % 300);
     requests.push_back(greedy_request(prompt, 40));
-    requests.back().speculative = SpeculativeMode::kDraft;
+    requests.back().params.speculative = SpeculativeMode::kDraft;
   }
   const ToyRun plain = generate(replica, requests);
   const ToyRun run = generate(replica, requests, {.num_draft_tokens = 4});

@@ -45,8 +45,8 @@ TEST(OpenAiApi, DefaultsAndModelDefaults) {
   defaults.top_k = 7;
   const auto request = parse_api_request(Endpoint::kCompletions, base(Endpoint::kCompletions), {kVocab, defaults});
   ASSERT_TRUE(request.ok());
-  EXPECT_EQ(request.value().sampling.temperature, 0.25F);
-  EXPECT_EQ(request.value().sampling.top_k, 7);
+  EXPECT_EQ(request.value().params.sampling.temperature, 0.25F);
+  EXPECT_EQ(request.value().params.sampling.top_k, 7);
   EXPECT_EQ(request.value().num_sequences, 1);
   EXPECT_FALSE(request.value().max_tokens.has_value());
   EXPECT_TRUE(request.value().skip_special_tokens);
@@ -66,14 +66,14 @@ TEST(OpenAiApi, TakesEveryField) {
   EXPECT_EQ(r.prompts.size(), 2U);
   EXPECT_EQ(std::get<1>(r.prompts[1]), (std::vector<TokenId>{1, 2}));
   EXPECT_EQ(r.max_tokens, 5);
-  EXPECT_EQ(r.sampling.top_k, 0);
+  EXPECT_EQ(r.params.sampling.top_k, 0);
   EXPECT_EQ(r.seed, static_cast<std::uint64_t>(-3));
   EXPECT_EQ(r.stop_strings, (std::vector<std::string>{"x", "y"}));
-  EXPECT_EQ(r.sampling.logit_bias.size(), 2U);
-  EXPECT_EQ(r.sampling.num_logprobs, 3);
+  EXPECT_EQ(r.params.sampling.logit_bias.size(), 2U);
+  EXPECT_EQ(r.params.sampling.num_logprobs, 3);
   EXPECT_EQ(r.bad_words, (std::vector<std::string>{"no", " not"}));
   EXPECT_EQ(r.cache_salt, "mine");
-  EXPECT_EQ(r.speculative, SpeculativeMode::kNgram);
+  EXPECT_EQ(r.params.speculative, SpeculativeMode::kNgram);
   EXPECT_EQ(r.user, "u");
   EXPECT_EQ(r.deadline_ms, 9000);
   EXPECT_EQ(r.ttft_target_ms, 200);
@@ -94,7 +94,7 @@ TEST(OpenAiApi, ChatMessagesTakeTheirTemplateForm) {
   EXPECT_EQ(chat.messages[0].at("content").as_string(), "a\nb");
   EXPECT_EQ(chat.messages[1].at("tool_calls").at(0).at("function").at("arguments").at("x").as_int64(), 1);
   EXPECT_EQ(chat.tools.size(), 1U);
-  EXPECT_EQ(request.value().sampling.num_logprobs, 2);
+  EXPECT_EQ(request.value().params.sampling.num_logprobs, 2);
   EXPECT_EQ(request.value().max_tokens, 9);
 }
 
@@ -272,9 +272,9 @@ TEST(OpenAiApi, AModelsSamplingDefaultsDoNotConcernBeams) {
   const auto value = parse_strict_json(R"({"prompt":"a","use_beam_search":true,"n":2,"logprobs":3})");
   const auto request = parse_api_request(Endpoint::kCompletions, value.value(), {kVocab, defaults});
   ASSERT_TRUE(request.ok());
-  EXPECT_TRUE(request.value().sampling.greedy());
-  EXPECT_FALSE(request.value().sampling.has_penalties());
-  EXPECT_EQ(request.value().sampling.num_logprobs, 3);
+  EXPECT_TRUE(request.value().params.sampling.greedy());
+  EXPECT_FALSE(request.value().params.sampling.has_penalties());
+  EXPECT_EQ(request.value().params.sampling.num_logprobs, 3);
 }
 
 TEST(OpenAiApi, FieldsOfTheOtherEndpointAreRefusedUnlessTheyChangeNothing) {

@@ -84,7 +84,7 @@ TEST(Choice, TextDoesNotDependOnTheCut) {
     ApiRequest request;
     request.stop_strings = {"stop", "ä!"};
     request.include_stop = round % 2 == 0;
-    request.min_tokens = static_cast<std::int32_t>(random() % 20);
+    request.params.stop.min_tokens = static_cast<std::int32_t>(random() % 20);
     std::vector<TokenId> tokens;
     const std::string_view pieces[] = {"st", "op", "ä", "!", "😀", "\xF0\x9F", "\xff", " word"};
     for (int i = 0; i < 12; ++i) {
@@ -148,9 +148,9 @@ TEST_F(GenerationTest, FillsTheEnginesRequest) {
   EXPECT_EQ(run(*intake.generation), "Hello, world");
   const Request request = service_.submitted().at(0);
   EXPECT_EQ(request.prompt, (std::vector<TokenId>{ByteTokenizer::kBos, 'a', 'b', 'c'}));
-  EXPECT_EQ(request.sampling.seed, 7U);
-  EXPECT_EQ(request.stop.max_tokens, 50);
-  EXPECT_EQ(request.stop.stop_token_ids, (std::vector<TokenId>{9, ByteTokenizer::kEnd}));
+  EXPECT_EQ(request.params.sampling.seed, 7U);
+  EXPECT_EQ(request.params.stop.max_tokens, 50);
+  EXPECT_EQ(request.params.stop.stop_token_ids, (std::vector<TokenId>{9, ByteTokenizer::kEnd}));
   const Usage usage = intake.generation->usage();
   EXPECT_EQ(usage.num_prompt_tokens, 4);
   EXPECT_EQ(usage.num_generated_tokens, 13);  // the end token counts
@@ -161,7 +161,7 @@ TEST_F(GenerationTest, BadWordsAreBannedWithAndWithoutASpace) {
   ASSERT_FALSE(intake.error);
   run(*intake.generation);
   const std::vector<std::vector<TokenId>> expected{{' ', 'x', 'y'}, {'x', 'y'}, {' ', 257}, {257}};
-  for (const Request& request : service_.submitted()) EXPECT_EQ(request.sampling.bad_words, expected);
+  for (const Request& request : service_.submitted()) EXPECT_EQ(request.params.sampling.bad_words, expected);
 }
 
 TEST_F(GenerationTest, BeamSearchAsksForBeamsAndTellsTheBest) {
@@ -227,7 +227,7 @@ TEST_F(GenerationTest, BestOfAsksForMoreThanItTells) {
   EXPECT_EQ(run(*intake.generation, 1), "Hello, world");
   const Request request = service_.submitted().at(0);
   EXPECT_EQ(request.num_sequences, 5);
-  EXPECT_EQ(request.sampling.num_logprobs, 0);
+  EXPECT_EQ(request.params.sampling.num_logprobs, 0);
   EXPECT_EQ(intake.generation->usage().num_generated_tokens, 5 * 13);
 }
 
