@@ -7,13 +7,26 @@
 namespace caudal {
 namespace {
 
+// Of a token in flight: what Backend::insert_sampled replaces by the token.
+constexpr TokenId id_of_sample(std::int32_t row) { return -1 - row; }
+
+TokenId token_at(const BatchItem& item, std::size_t position, Batch& batch) {
+  const SequenceRow& sequence = *item.sequence;
+  if (position < sequence.tokens.size()) return sequence.tokens[position];
+  const std::size_t behind = position - sequence.tokens.size();
+  if (behind >= sequence.in_flight.size()) return item.drafts[behind - sequence.in_flight.size()];
+  const TokenInFlight& token = sequence.in_flight[behind];
+  CHECK_MSG(batch.samples_of.value_or(token.step) == token.step, "a batch reads the samples of two steps");
+  batch.samples_of = token.step;
+  return id_of_sample(token.row);
+}
+
 void append_item(const BatchItem& item, Batch& batch) {
   const SequenceRow& sequence = *item.sequence;
   const std::int32_t end = item.begin + item.num_tokens;
   for (std::int32_t position = item.begin; position < end; ++position) {
     const auto i = static_cast<std::size_t>(position);
-    const bool is_known = i < sequence.tokens.size();
-    batch.token_ids.push_back(is_known ? sequence.tokens[i] : item.drafts[i - sequence.tokens.size()]);
+    batch.token_ids.push_back(token_at(item, i, batch));
     batch.positions.push_back(position);
     for (std::size_t group = 0; group < batch.kv.size(); ++group) {
       const BlockId block = sequence.blocks[i / kBlockSize * batch.kv.size() + group];

@@ -13,13 +13,15 @@
 //   logit_rows                                 5            6          A is not done with its prompt
 //
 // Here the model has one KV group. With more, each has a cache_slot and a block_table of its own, in Batch::kv.
-// A token id below zero is -1 - row of a token that the step before draws: the device has it, the host not yet.
+// A token in flight is in a row of what the step before samples: the device has it, the host not yet. Its id here is
+// -1 - row, and the device replaces it.
 //
-// Were x and y guessed to follow b17, B would compute b17 x y at 17 18 19 and have a row of logits for each.
+// Were x and y draft tokens behind b17, B would compute b17 x y at 17 18 19 and have a row of logits for each.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -52,6 +54,7 @@ struct Batch {
   std::vector<std::int32_t> logit_rows;      // [num_rows], rows of token_ids
   std::vector<KvBatch> kv;                   // by KV group
   std::int64_t max_blocks = 0;
+  std::optional<StepId> samples_of;  // the step in flight whose samples are among the tokens
 
   std::int64_t num_tokens() const { return static_cast<std::int64_t>(token_ids.size()); }
   std::int64_t num_sequences() const { return static_cast<std::int64_t>(context_length.size()); }

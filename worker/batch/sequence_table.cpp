@@ -75,28 +75,36 @@ void SequenceTable::advance(SlotId slot, std::int32_t num_tokens) {
   CHECK(sequence.num_computed <= sequence.num_tokens());
 }
 
-void SequenceTable::promise(SlotId slot, std::size_t row) {
-  slots_[static_cast<std::size_t>(slot)]->tokens.push_back(token_in_flight(row));
+void SequenceTable::promise(SlotId slot, TokenInFlight token) {
+  slots_[static_cast<std::size_t>(slot)]->in_flight.push_back(token);
 }
 
-void SequenceTable::fulfil(SlotId slot, std::int32_t place, std::optional<TokenId> token) {
+void SequenceTable::fulfil(SlotId slot, std::optional<TokenId> token) {
   SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
-  CHECK(place < sequence.num_tokens() && sequence.tokens[static_cast<std::size_t>(place)] < 0);
-  if (token) {
-    sequence.tokens[static_cast<std::size_t>(place)] = *token;
-    if (sequence.params.sampling.has_penalties()) sequence.counts.add_output(*token);
-  }
-  sequence.finish_reason =
-      token ? reason_to_end(sequence, place + 1, *token, limits_.max_context_tokens) : FinishReason::kError;
-  if (!sequence.finished()) return;
-  sequence.tokens.resize(static_cast<std::size_t>(place) + (token ? 1 : 0));
-  sequence.num_computed = std::min(sequence.num_computed, place);
+  CHECK(!sequence.in_flight.empty());
+  sequence.in_flight.erase(sequence.in_flight.begin());
+  take(sequence, token);
 }
 
 void SequenceTable::append(SlotId slot, std::optional<TokenId> token) {
-  const std::int32_t place = at(slot).num_tokens();
-  promise(slot, 0);
-  fulfil(slot, place, token);
+  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
+  CHECK(sequence.in_flight.empty());
+  take(sequence, token);
+}
+
+// The next token behind the known ones.
+void SequenceTable::take(SequenceRow& sequence, std::optional<TokenId> token) {
+  sequence.finish_reason = FinishReason::kError;
+  if (token) {
+    sequence.tokens.push_back(*token);
+    if (sequence.params.sampling.has_penalties()) sequence.counts.add_output(*token);
+    const auto num_known = static_cast<std::int32_t>(sequence.tokens.size());
+    sequence.finish_reason = reason_to_end(sequence, num_known, *token, limits_.max_context_tokens);
+  }
+  if (!sequence.finished()) return;
+  sequence.in_flight.clear();
+  const std::int32_t end = sequence.num_tokens() - (token ? 1 : 0);  // of what was computed for it
+  sequence.num_computed = std::min(sequence.num_computed, end);
 }
 
 void SequenceTable::clear() {
@@ -164,7 +172,7 @@ Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequ
   if (!blocks_exist(scheduled.new_blocks)) return broken("slot {} gets an unknown block", slot);
   if (!are_of_all_groups(scheduled.new_blocks)) return broken("slot {} gets more blocks of some KV groups", slot);
   sequence.blocks.insert(sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
-  const bool ends = sequence.in_flight() && is_full(sequence, sequence.num_tokens(), limits_.max_context_tokens);
+  const bool ends = !sequence.in_flight.empty() && is_full(sequence, sequence.num_tokens(), limits_.max_context_tokens);
   if (sequence.finished() || ends) return std::optional<ScheduledWork>();
   if (Result<void> taken = take_next_token(scheduled, sequence); !taken) return taken.error();
 

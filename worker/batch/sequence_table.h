@@ -27,12 +27,16 @@ class TokenCounts {
   std::unordered_map<TokenId, std::size_t> index_;  // token -> place in counts_
 };
 
-// A token that a step in flight draws, in this row of its draws: the device has it first (worker/batch/batch.h).
-constexpr TokenId token_in_flight(std::size_t row) { return -1 - static_cast<TokenId>(row); }
+// A token that a step in flight samples, in this row of its samples. The device has it before the host.
+struct TokenInFlight {
+  StepId step = 0;
+  std::int32_t row = 0;
+};
 
 struct SequenceRow {
   SequenceId id = 0;
-  std::vector<TokenId> tokens;  // prompt, then output; the last may be in flight
+  std::vector<TokenId> tokens;           // known: prompt, then output
+  std::vector<TokenInFlight> in_flight;  // the tokens behind those, one per step in flight
   std::int32_t num_prompt_tokens = 0;
   std::int32_t num_computed = 0;  // tokens whose KV is in the cache; < tokens.size() while running, but of a beam
   std::vector<BlockId> blocks;    // of all KV groups: see BlockId
@@ -42,11 +46,10 @@ struct SequenceRow {
   StepId last_scheduled = 0;  // to notice a slot that one plan names twice
   TokenCounts counts;
 
-  std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
+  std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size() + in_flight.size()); }
   std::int32_t num_output_tokens() const { return num_tokens() - num_prompt_tokens; }
   bool finished() const { return finish_reason != FinishReason::kNone; }
-  bool in_flight() const { return !tokens.empty() && tokens.back() < 0; }
-  // Whether the next draw depends on what the last token is, beyond the logits.
+  // Whether the next sample depends on what the last token is, beyond the logits.
   bool looks_at_tokens() const { return params.sampling.has_penalties() || !params.sampling.bad_words.empty(); }
 };
 
@@ -87,20 +90,21 @@ class SequenceTable {
   // After the step: `num_tokens` more have their KV in the cache.
   void advance(SlotId slot, std::int32_t num_tokens);
 
-  // The sequence counts a token from here on that a step in flight draws in this row. It is not scheduled any more
-  // when that token will be its last by length alone.
-  void promise(SlotId slot, std::size_t row);
+  // From here on the sequence counts one token more, which is in flight. It is not scheduled any more when that token
+  // will be its last by length alone.
+  void promise(SlotId slot, TokenInFlight token);
 
-  // The token that was drawn for this place, or nothing when the logits were unusable. Decides whether the sequence
-  // ends; then it forgets what was promised behind.
-  void fulfil(SlotId slot, std::int32_t place, std::optional<TokenId> token);
+  // The oldest token in flight is known now; nothing when the logits were unusable. Decides whether the sequence ends;
+  // then it forgets the tokens that are still in flight.
+  void fulfil(SlotId slot, std::optional<TokenId> token);
 
-  // Both at once.
+  // A token that was never in flight.
   void append(SlotId slot, std::optional<TokenId> token);
 
   void clear();
 
  private:
+  void take(SequenceRow& sequence, std::optional<TokenId> token);
   Result<void> release(SlotId slot);
   Result<void> enter(const NewSequence& entering);
   Result<void> check_copies(const StepPlan& plan) const;

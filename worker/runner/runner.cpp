@@ -92,7 +92,7 @@ Result<void> Runner::submit(const StepPlan& plan) {
   step.result.draft_us = drafting.value().total_us;
   step.result.draft_pass_us = drafting.value().pass_us;
   if (!step.work.empty()) compute(step);
-  advance_table(step.work);
+  advance_table(step);
   steps_.push_back(std::move(step));
   return {};
 }
@@ -108,7 +108,7 @@ bool Runner::may_overlap(const StepPlan& plan) const {
   const auto needs_tokens = [&](const ScheduledSequence& scheduled) {
     const SequenceRow* sequence = table_.find(scheduled.slot);
     return scheduled.num_draft_tokens > 0 ||
-           (sequence != nullptr && sequence->in_flight() && sequence->looks_at_tokens());
+           (sequence != nullptr && !sequence->in_flight.empty() && sequence->looks_at_tokens());
   };
   return std::ranges::none_of(ahead.work, has_drafts) && std::ranges::none_of(plan.released, computing) &&
          std::ranges::none_of(plan.scheduled, needs_tokens);
@@ -128,7 +128,10 @@ void Runner::compute(Step& step) {
     for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) draws.push_back({&sequence, drafts.first(i)});
   }
   step.num_samples = draws.size();
-  step.samples = parts_.sampler->draw(logits_of(make_batch(items, parts_.cache.num_groups())), draws);
+  const Batch batch = make_batch(items, parts_.cache.num_groups());
+  // The sampler keeps the samples of the last step only.
+  CHECK(!batch.samples_of || (!steps_.empty() && steps_.back().result.step_id == *batch.samples_of));
+  step.samples = parts_.sampler->draw(logits_of(batch), draws);
 }
 
 // f32 [num_rows, padded vocabulary], empty when no row is wanted.
@@ -136,21 +139,19 @@ Tensor Runner::logits_of(const Batch& batch) {
   for (const DecodeGraphs* graphs : {&parts_.graphs, &parts_.draft_graphs})
     if (const std::optional<Tensor> logits = graphs->run(batch)) return *logits;
   const DeviceBatch device = parts_.uploader->upload(batch);
-  const auto in_flight = [](TokenId token) { return token < 0; };
-  if (std::ranges::any_of(batch.token_ids, in_flight))
-    backend_.insert_sampled(parts_.sampler->drawn(), device.token_ids);
+  if (batch.samples_of) backend_.insert_sampled(parts_.sampler->drawn(), device.token_ids);
   const Tensor hidden = parts_.model->forward(device, parts_.cache);
   return batch.logit_rows.empty() ? Tensor() : parts_.model->logits(hidden, device.logit_rows);
 }
 
 // From here on the table is as it will be after the step, except for tokens that only the device knows.
-void Runner::advance_table(std::vector<ScheduledWork>& work) {
+void Runner::advance_table(Step& step) {
   std::size_t row = 0;
-  for (ScheduledWork& item : work) {
+  for (ScheduledWork& item : step.work) {
     table_.advance(item.slot, item.num_tokens);
     item.end = table_.at(item.slot).num_computed;
     if (!item.samples) continue;
-    if (!table_.at(item.slot).is_beam) table_.promise(item.slot, row);
+    if (!table_.at(item.slot).is_beam) table_.promise(item.slot, {step.result.step_id, static_cast<std::int32_t>(row)});
     row += 1 + item.drafts.size();
   }
 }
@@ -208,7 +209,7 @@ void Runner::accept(const ScheduledWork& item, std::span<const SamplingOutput> s
   for (std::size_t i = 0; i < sampled.size(); ++i) {
     const SamplingOutput& output = sampled[i];
     const std::optional<TokenId> token = output.valid ? std::optional(output.token) : std::nullopt;
-    i == 0 ? table_.fulfil(item.slot, item.end, token) : table_.append(item.slot, token);
+    i == 0 ? table_.fulfil(item.slot, token) : table_.append(item.slot, token);
     if (!token) return;
     out.tokens.push_back(*token);
     if (!output.logprobs.empty()) out.logprobs.push_back(output.logprobs);

@@ -88,7 +88,7 @@ class Runner {
   Runner(Backend& backend, Parts parts, const ReplicaInfo& info);
   void compute(Step& step);
   Tensor logits_of(const Batch& batch);
-  void advance_table(std::vector<ScheduledWork>& work);
+  void advance_table(Step& step);
   void add_results(const Step& step, std::span<const SamplingOutput> sampled, StepResult& result);
   void accept(const ScheduledWork& item, std::span<const SamplingOutput> sampled, SequenceResult& out);
   void drop_later_work(SlotId slot);

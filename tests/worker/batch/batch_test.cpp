@@ -46,6 +46,20 @@ TEST(Batch, DraftsFollowTheKnownTokens) {
   EXPECT_THAT(batch.logit_rows, ElementsAre(0, 1, 2));
 }
 
+TEST(Batch, TokensInFlightFollowTheKnownOnesAndNameTheirStep) {
+  SequenceRow b = sequence_of(17, 17, 200, {3, 9}), c = sequence_of(32, 32, 300, {4, 6, 1});
+  EXPECT_FALSE(make_batch({{&c, 31, 1}}).samples_of.has_value());
+  b.in_flight = {{.step = 5, .row = 2}};
+  c.in_flight = {{.step = 5, .row = 0}};
+  const std::vector<TokenId> drafts = {7};
+  const Batch batch = make_batch({{&b, 17, 2, 2, drafts}, {&c, 31, 2}});
+  EXPECT_THAT(batch.token_ids, ElementsAre(-3, 7, 331, -1));
+  EXPECT_THAT(batch.positions, ElementsAre(17, 18, 31, 32));
+  EXPECT_EQ(batch.samples_of, 5U);
+  c.in_flight.front().step = 6;
+  EXPECT_DEATH(make_batch({{&b, 17, 1}, {&c, 32, 1}}), "samples of two steps");
+}
+
 TEST(Batch, AllRowsAndReservedBlocks) {
   const SequenceRow a = sequence_of(4, 1, 0, {2, 5, 8});  // blocks past the context are not shown
   const Batch batch = make_batch({{&a, 1, 3, 3}});

@@ -131,6 +131,38 @@ TEST_F(Table, FinishedSlotsAreSkippedUntilReleased) {
   EXPECT_EQ(apply(reuse).at(0).num_tokens, 6);
 }
 
+TEST_F(Table, TokensInFlightCountAndBecomeKnownInTheirOrder) {
+  apply(plan({entering(0, 4)}, {{0, 4, {}}}));
+  table_.advance(0, 4);
+  table_.promise(0, {1, 0});
+  table_.promise(0, {2, 3});
+  EXPECT_EQ(table_.at(0).num_tokens(), 6);
+  EXPECT_EQ(table_.at(0).num_output_tokens(), 2);
+  table_.fulfil(0, 42);
+  EXPECT_EQ(table_.at(0).tokens.back(), 42);
+  ASSERT_EQ(table_.at(0).in_flight.size(), 1U);
+  EXPECT_EQ(table_.at(0).in_flight[0].step, 2U);
+  EXPECT_EQ(table_.at(0).in_flight[0].row, 3);
+  EXPECT_EQ(table_.at(0).num_tokens(), 6);
+}
+
+TEST_F(Table, ASequenceThatEndsForgetsWhatIsInFlight) {
+  for (const std::optional<TokenId> last : {std::optional<TokenId>(9), std::optional<TokenId>()}) {
+    NewSequence stops = entering(0, 4);
+    stops.params.stop.stop_token_ids = {9};
+    table_.clear();
+    apply(plan({stops}, {{0, 4, {}}}));
+    table_.advance(0, 4);
+    table_.promise(0, {1, 0});
+    table_.advance(0, 1);
+    table_.promise(0, {2, 0});
+    table_.fulfil(0, last);
+    EXPECT_TRUE(table_.at(0).finished());
+    EXPECT_EQ(table_.at(0).num_tokens(), last ? 5 : 4);
+    EXPECT_EQ(table_.at(0).num_computed, 4);
+  }
+}
+
 TEST_F(Table, CountsTokensOnlyForPenalties) {
   NewSequence plain = entering(0, 4), penalised = entering(1, 4);
   penalised.params.sampling.repetition_penalty = 1.2F;
