@@ -177,6 +177,20 @@ void visit_fields(Is<StepResult> auto& result, auto&& visit) {
   visit("draft_pass_us", result.draft_pass_us);
 }
 
+// How the ranks of one replica share its model.
+struct Topology {
+  std::int32_t tensor = 1;    // every layer is cut into so many parts
+  std::int32_t pipeline = 1;  // the layers are dealt to so many stages; nothing but 1 is served yet
+
+  std::int32_t num_ranks() const { return tensor * pipeline; }
+  bool operator==(const Topology&) const = default;
+};
+
+void visit_fields(Is<Topology> auto& topology, auto&& visit) {
+  visit("tensor", topology.tensor);
+  visit("pipeline", topology.pipeline);
+}
+
 // What a replica says about itself when it joins; the coordinator's capacities come from here.
 struct ReplicaInfo {
   std::int32_t num_blocks = 0;
@@ -184,7 +198,7 @@ struct ReplicaInfo {
   std::int32_t max_tokens_per_step = 0;  // the largest batch its workspace was planned for
   std::int32_t max_context_tokens = 0;   // longest prompt + output
   std::int32_t vocab_size = 0;
-  std::int32_t tensor_parallel_size = 1;
+  Topology topology{};
   // By KV group, at least one, the first sees the furthest: a query at p reads no key up to p - window in the group's
   // layers. 0: it reads all.
   std::vector<std::int32_t> kv_windows{0};
@@ -203,7 +217,7 @@ void visit_fields(Is<ReplicaInfo> auto& info, auto&& visit) {
   visit("max_tokens_per_step", info.max_tokens_per_step);
   visit("max_context_tokens", info.max_context_tokens);
   visit("vocab_size", info.vocab_size);
-  visit("tensor_parallel_size", info.tensor_parallel_size);
+  visit("topology", info.topology);
   visit("kv_windows", info.kv_windows);
   visit("model_digest", info.model_digest);
   visit("max_draft_tokens", info.max_draft_tokens);

@@ -62,8 +62,11 @@ Result<void> check(const Register& message) {
   if (message.protocol_version != control_protocol_version()) return {};
   const ReplicaInfo& info = message.info;
   if (message.replica_key.empty() || message.replica_key.size() > 256) return Error{"1 to 256 bytes", "replica_key"};
-  if (message.tensor_parallel_size < 1 || message.tensor_parallel_size > 1024 ||
-      message.rank >= message.tensor_parallel_size) {
+  const Topology& topology = info.topology;
+  if (topology.tensor < 1 || topology.tensor > 1024 || topology.pipeline < 1 || topology.pipeline > 1024) {
+    return Error{"parts and stages are 1 to 1024", "info.topology"};
+  }
+  if (message.rank >= static_cast<std::uint32_t>(topology.num_ranks())) {
     return Error{"rank outside the group", "rank"};
   }
   if (info.kv_windows.empty() || info.kv_windows.size() > kMaxKvGroups || !all_non_negative(info.kv_windows)) {

@@ -44,8 +44,7 @@ inline constexpr int kExitStepFailed = 14;
 struct Register {
   std::uint32_t protocol_version = control_protocol_version();  // the first field of every version
   std::string replica_key{};  // the same for all ranks of one replica, different between replicas
-  std::uint32_t rank = 0;
-  std::uint32_t tensor_parallel_size = 1;
+  std::uint32_t rank = 0;     // in the topology of `info`, which is the same for all of them
   ReplicaInfo info{};
   std::string build_version{};
 };
@@ -54,7 +53,6 @@ void visit_fields(Is<Register> auto& message, auto&& visit) {
   visit("protocol_version", message.protocol_version);
   visit("replica_key", message.replica_key);
   visit("rank", message.rank);
-  visit("tensor_parallel_size", message.tensor_parallel_size);
   visit("info", message.info);
   visit("build_version", message.build_version);
 }

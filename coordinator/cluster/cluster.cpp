@@ -24,8 +24,8 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
   }
   if (auto known = groups_.find(message.replica_key); known != groups_.end()) {
     const Group& group = known->second;
-    if (group.size != message.tensor_parallel_size) {
-      actions.sends.push_back({{peer}, Refused{"the ranks of one replica disagree on its size"}});
+    if (group.info.topology != message.info.topology) {
+      actions.sends.push_back({{peer}, Refused{"the ranks of one replica disagree on its topology"}});
       return actions;
     }
     if (group.id || !group.ranks[message.rank].empty()) {
@@ -35,9 +35,8 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
 
   Group& group = groups_[message.replica_key];
   if (group.ranks.empty()) {
-    group = {.size = message.tensor_parallel_size,
-             .info = message.info,
-             .ranks = std::vector<Peer>(message.tensor_parallel_size),
+    group = {.info = message.info,
+             .ranks = std::vector<Peer>(static_cast<std::size_t>(message.info.topology.num_ranks())),
              .id = std::nullopt,
              .epoch = 0,
              .since = now,
@@ -62,6 +61,9 @@ std::optional<std::string> Cluster::why_refused(const Register& message) const {
   if (message.protocol_version != control_protocol_version()) {
     return fmt::format("control protocol {:08x} is spoken here, not {:08x}: it is of another version",
                        control_protocol_version(), message.protocol_version);
+  }
+  if (message.info.topology.pipeline != 1) {
+    return fmt::format("a pipeline of {} stages is not served, only 1 stage", message.info.topology.pipeline);
   }
   if (!config_.model_digest.empty() && message.info.model_digest != config_.model_digest) {
     return "the coordinator serves another model: the config.json of the two --model differ";

@@ -84,7 +84,6 @@ class Cluster {
     Time last_heard = 0;
   };
   struct Group {  // by replica_key: forming while id is empty
-    std::uint32_t size = 0;
     ReplicaInfo info;
     std::vector<Peer> ranks;  // index = rank; empty = not registered yet
     std::optional<ReplicaId> id;

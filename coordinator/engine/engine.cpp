@@ -109,7 +109,7 @@ void Engine::send(std::vector<Peer> peers, ToWorker message) {
 
 void Engine::on_joined(const Cluster::Joined& joined) {
   LOG_INFO("replica {} joined: {} ranks, {} KV blocks, {} sequences, {} context tokens", joined.id,
-           joined.info.tensor_parallel_size, joined.info.num_blocks, joined.info.max_num_sequences,
+           joined.info.topology.num_ranks(), joined.info.num_blocks, joined.info.max_num_sequences,
            joined.info.max_context_tokens);
   context_tokens_[joined.id] = joined.info.max_context_tokens;
   next_look_ = 0;

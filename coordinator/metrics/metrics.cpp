@@ -237,7 +237,7 @@ void Metrics::replica_joined(ReplicaId replica, const ReplicaInfo& info) {
   Gauge& config = registry_->cache_config.Add({{"engine", engine},
                                                {"block_size", std::to_string(kBlockSize)},
                                                {"num_gpu_blocks", std::to_string(info.num_blocks)},
-                                               {"tensor_parallel_size", std::to_string(info.tensor_parallel_size)}});
+                                               {"tensor_parallel_size", std::to_string(info.topology.tensor)}});
   config.Set(1);
   registry_->of(replica).cache_config = &config;
 }

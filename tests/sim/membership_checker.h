@@ -29,7 +29,7 @@ class MembershipChecker {
     CHECK_MSG(joined.epoch > last_epoch_, "an epoch was used again");
     last_epoch_ = joined.epoch;
     CHECK_MSG(replicas_.emplace(joined.id, Replica{joined.epoch, ranks, now, 0}).second, "a replica joined twice");
-    CHECK(std::ssize(ranks) == joined.info.tensor_parallel_size);
+    CHECK(std::ssize(ranks) == joined.info.topology.num_ranks());
     for (const Peer& peer : ranks) replica_of_[peer] = joined.id;
   }
 

@@ -23,16 +23,16 @@ void SimulatedJob::start() {
   info_.max_num_sequences = random.small(1, 8);
   info_.max_tokens_per_step = random.small(1, 80);
   info_.max_draft_tokens = random.small(0, kMaxDraftTokens);
-  info_.tensor_parallel_size = random.small(1, 2);
+  info_.topology.tensor = random.small(1, 2);
   info_.num_host_blocks = random.chance(25) ? 0 : random.small(1, 14);
   info_.swap_block_ns =
       random.chance(75) ? 1 : random.draw(0, 4'000'000);  // else dearer than computing again, or unknown
   worker_epoch_ = 0;
-  ranks_.resize(static_cast<std::size_t>(info_.tensor_parallel_size));
+  ranks_.resize(static_cast<std::size_t>(info_.topology.num_ranks()));
   environment_.trace.line(environment_.now, "start", "job {} life {}: {} ranks, {} blocks, {} slots, {} tokens a step",
-                          index_, life_, info_.tensor_parallel_size, info_.num_blocks, info_.max_num_sequences,
+                          index_, life_, info_.topology.num_ranks(), info_.num_blocks, info_.max_num_sequences,
                           info_.max_tokens_per_step);
-  for (std::int32_t rank = 0; rank < info_.tensor_parallel_size; ++rank) {
+  for (std::int32_t rank = 0; rank < info_.topology.num_ranks(); ++rank) {
     ranks_[rank] = {
         .link = network_.connect(index_, rank), .epoch = 0, .steps_done = 0, .heard = environment_.now, .plans = {}};
     send_registration(rank);
@@ -41,18 +41,17 @@ void SimulatedJob::start() {
 }
 
 void SimulatedJob::send_registration(std::int32_t rank) {
-  network_.send_to_coordinator(ranks_[rank].link,
-                               Register{.replica_key = fmt::format("{}.{}", index_, life_),
-                                        .rank = static_cast<std::uint32_t>(rank),
-                                        .tensor_parallel_size = static_cast<std::uint32_t>(ranks_.size()),
-                                        .info = info_,
-                                        .build_version = "simulated"});
+  network_.send_to_coordinator(ranks_[rank].link, Register{.replica_key = fmt::format("{}.{}", index_, life_),
+                                                           .rank = static_cast<std::uint32_t>(rank),
+                                                           .info = info_,
+                                                           .build_version = "simulated"});
 }
 
 // As a rank of another model or protocol would, or one that repeats itself.
 void SimulatedJob::register_nonsense() {
   if (!up()) return;
-  Register message{.replica_key = "stranger", .rank = 0, .tensor_parallel_size = 2, .info = info_, .build_version = {}};
+  Register message{.replica_key = "stranger", .rank = 0, .info = info_, .build_version = {}};
+  message.info.topology.tensor = 2;
   if (environment_.random.chance(50)) {
     message.protocol_version += 1;
   } else {

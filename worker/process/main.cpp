@@ -110,7 +110,6 @@ int serve(WorkerOptions options, const Job& job) {
   Register registration;
   registration.replica_key = share_replica_key(job.replica, group->rank());
   registration.rank = static_cast<std::uint32_t>(group->rank());
-  registration.tensor_parallel_size = static_cast<std::uint32_t>(group->size());
   registration.info = runner->info();
   registration.build_version = CAUDAL_VERSION;
   Server server(std::move(socket), std::move(registration), options.timing, queues, g_stop);

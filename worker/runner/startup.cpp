@@ -168,7 +168,7 @@ ReplicaInfo describe(const Startup& start, const DeviceTraits& device, const Run
   info.max_tokens_per_step = options.max_tokens_per_step;
   info.max_context_tokens = context;
   info.vocab_size = static_cast<std::int32_t>(start.model.spec.config.vocab_size);
-  info.tensor_parallel_size = ranks;
+  info.topology.tensor = ranks;
   info.kv_windows = kv_windows(start.plan.kv.groups, device);
   info.model_digest = start.model.spec.config.digest;
   info.max_draft_tokens = options.max_draft_tokens;

@@ -19,13 +19,12 @@ const ClusterConfig kConfig{.lease_us = 1000,
 Register registration(const std::string& key, std::uint32_t rank, std::uint32_t size, std::int32_t blocks = 100) {
   return {.replica_key = key,
           .rank = rank,
-          .tensor_parallel_size = size,
           .info = {.num_blocks = blocks,
                    .max_num_sequences = 8,
                    .max_tokens_per_step = 64,
                    .max_context_tokens = 256,
                    .vocab_size = 60,
-                   .tensor_parallel_size = static_cast<std::int32_t>(size),
+                   .topology = {.tensor = static_cast<std::int32_t>(size)},
                    .model_digest = "m"},
           .build_version = "test"};
 }
@@ -161,6 +160,11 @@ TEST(Cluster, RefusesWhatDoesNotBelong) {
   Register wrong = registration("a", 0, 1);
   wrong.protocol_version = 99;
   EXPECT_EQ(receivers<Refused>(cluster.on_register("p", wrong, 0)).size(), 1U);
+  wrong = registration("a", 0, 1);
+  wrong.info.topology.pipeline = 2;
+  const Cluster::Actions staged = cluster.on_register("p", wrong, 0);
+  ASSERT_EQ(receivers<Refused>(staged).size(), 1U);
+  EXPECT_EQ(std::get<Refused>(staged.sends[0].message).reason, "a pipeline of 2 stages is not served, only 1 stage");
   wrong = registration("a", 0, 1);
   wrong.info.vocab_size = 49;
   EXPECT_EQ(receivers<Refused>(cluster.on_register("p", wrong, 0)).size(), 1U);

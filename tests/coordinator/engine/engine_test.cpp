@@ -22,7 +22,7 @@ ReplicaInfo small_replica(std::int32_t tensor_parallel_size) {
           .max_tokens_per_step = 64,
           .max_context_tokens = 256,
           .vocab_size = sim::ToyModel::kVocabulary,
-          .tensor_parallel_size = tensor_parallel_size,
+          .topology = {.tensor = tensor_parallel_size},
           .model_digest = "toy"};
 }
 
@@ -82,7 +82,6 @@ class FakeRank {
   void send_registration() {
     send(Register{.replica_key = key_,
                   .rank = rank_,
-                  .tensor_parallel_size = size_,
                   .info = small_replica(static_cast<std::int32_t>(size_)),
                   .build_version = "test"});
   }

@@ -206,10 +206,10 @@ class Membership {
     if (message.kind == Up::kRegister) {
       Register registration{.replica_key = fmt::format("{}.{}", link.job, link.life),
                             .rank = static_cast<std::uint32_t>(link.rank),
-                            .tensor_parallel_size = static_cast<std::uint32_t>(bounds_.num_ranks),
                             .info = {},
                             .build_version = {}};
       registration.info.model_digest = "toy";
+      registration.info.topology.tensor = bounds_.num_ranks;
       known_[peer].heard = now_;
       carry_out(cluster_.on_register(peer, registration, now_));
     } else if (message.kind == Up::kBeat) {

@@ -245,7 +245,7 @@ TEST(Runner, SaysWhatItCanHold) {
   ASSERT_TRUE(replica.valid());
   EXPECT_EQ(replica.info().num_blocks, 4);
   EXPECT_EQ(replica.info().max_context_tokens, 64);  // what four blocks hold
-  EXPECT_EQ(replica.info().tensor_parallel_size, 2);
+  EXPECT_EQ(replica.info().topology.tensor, 2);
   EXPECT_EQ(replica.info().kv_windows, std::vector<std::int32_t>{0});
   EXPECT_EQ(replica.info().vocab_size, 320);
   EXPECT_EQ(replica.info().model_digest.size(), 64U);
