@@ -22,8 +22,9 @@ using SlotId = std::int32_t;      // index into a worker's sequence table, 0 .. 
 using RequestId = std::uint64_t;  // unique within one start of a coordinator
 using SequenceId = std::uint64_t;
 using ReplicaId = std::uint32_t;
-using StepId = std::uint64_t;  // rises by one per plan of a replica epoch, from 1
-using Epoch = std::uint64_t;   // issued by the coordinator when a replica joins; never reused
+using ModelId = std::uint32_t;  // index into the coordinator's ModelRegistry
+using StepId = std::uint64_t;   // rises by one per plan of a replica epoch, from 1
+using Epoch = std::uint64_t;    // issued by the coordinator when a replica joins; never reused
 
 inline constexpr int kMaxDraftTokens = 8;  // of one sequence in one step
 inline constexpr int kMaxKvGroups = 256;   // of a model
@@ -202,11 +203,12 @@ struct ReplicaInfo {
   // By KV group, at least one, the first sees the furthest: a query at p reads no key up to p - window in the group's
   // layers. 0: it reads all.
   std::vector<std::int32_t> kv_windows{0};
-  std::string model_digest{};         // of the model's config: a replica of another model is refused
+  std::string model_digest{};         // of the model's config: a replica of a model that is not served is refused
   std::int32_t max_draft_tokens = 0;  // per sequence and step; 0 = does not speculate
   bool has_draft_model = false;
   std::int32_t num_host_blocks = 0;  // in host memory, for the KV of preempted sequences
   std::int64_t swap_block_ns = 0;    // measured: one block to the host pool and back; 0 = not
+  ModelId model = 0;                 // found by the digest; the coordinator's alone, so it is not sent
 
   std::int32_t num_kv_groups() const { return static_cast<std::int32_t>(kv_windows.size()); }
 };

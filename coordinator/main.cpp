@@ -90,8 +90,9 @@ EngineConfig engine_config(const Options& options, const ModelContext& model) {
   return {.scheduler = scheduler,
           .cluster = {.lease_us = us(options.lease_s),
                       .step_timeout_us = us(options.step_timeout_s),
-                      .model_digest = model.card.digest,
-                      .min_vocab_size = model.tokenizer->vocab_size(),
+                      .models = ModelRegistry({.name = model.served_name,
+                                               .digest = model.card.digest,
+                                               .min_vocab_size = model.tokenizer->vocab_size()}),
                       .first_epoch = static_cast<Epoch>(start) << 16}};
 }
 

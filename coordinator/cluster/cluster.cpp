@@ -42,6 +42,7 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
              .since = now,
              .num_unanswered = 0,
              .progress_at = now};
+    group.info.model = *config_.models.find_digest(message.info.model_digest);
   }
   group.ranks[message.rank] = peer;
   ranks_[peer] = {.replica_key = message.replica_key, .group = &group, .rank = message.rank, .last_heard = now};
@@ -65,14 +66,18 @@ std::optional<std::string> Cluster::why_refused(const Register& message) const {
   if (message.info.topology.pipeline != 1) {
     return fmt::format("a pipeline of {} stages is not served, only 1 stage", message.info.topology.pipeline);
   }
-  if (!config_.model_digest.empty() && message.info.model_digest != config_.model_digest) {
+  const std::optional<ModelId> model = config_.models.find_digest(message.info.model_digest);
+  if (!model) {
     return "the coordinator serves another model: the config.json of the two --model differ";
   }
-  if (message.info.vocab_size < config_.min_vocab_size) {
-    return fmt::format("the model has {} tokens, the tokenizer {}", message.info.vocab_size, config_.min_vocab_size);
+  const std::int32_t min_vocab_size = config_.models.at(*model).min_vocab_size;
+  if (message.info.vocab_size < min_vocab_size) {
+    return fmt::format("the model has {} tokens, the tokenizer {}", message.info.vocab_size, min_vocab_size);
   }
   for (const auto& [key, group] : groups_) {
-    if (group.info.model_digest != message.info.model_digest) return "other replicas serve another model";
+    if (group.info.model == *model && group.info.model_digest != message.info.model_digest) {
+      return "other replicas serve another model";
+    }
   }
   return std::nullopt;
 }
@@ -107,7 +112,7 @@ void Cluster::dissolve(const std::string& key, std::string_view reason, Fate fat
   ToWorker farewell = RegisterAgain{};
   if (fate == Fate::kShutdown) farewell = Shutdown{std::string(reason)};
   actions.sends.push_back({std::move(group.ranks), std::move(farewell)});
-  if (group.id) actions.lost.push_back({*group.id, std::string(reason)});
+  if (group.id) actions.lost.push_back({*group.id, group.info.model, std::string(reason)});
 }
 
 Cluster::Actions Cluster::on_beat(const Peer& peer, const Beat& message, Time now) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "common/wire.h"
+#include "coordinator/request/model_registry.h"
 #include "coordinator/request/request.h"
 
 namespace caudal {
@@ -28,8 +29,7 @@ struct ClusterConfig {
   Time step_timeout_us = 120'000'000;  // a plan unanswered for this long means a hung rank
   Time beat_interval_us = 500'000;     // between LeaseBeats
   Time registration_us = 60'000'000;   // all ranks must register within this of the first
-  std::string model_digest{};          // of the only model that may serve; empty: that of the first replica
-  std::int32_t min_vocab_size = 0;     // the tokenizer's: a smaller model is refused
+  ModelRegistry models{};              // replicas of other models are refused
   Epoch first_epoch = 1;
 };
 
@@ -46,6 +46,7 @@ class Cluster {
   };
   struct Lost {
     ReplicaId id;
+    ModelId model;
     std::string reason;
   };
   // What the caller must do: first the losses, then the joins; sends in order.

@@ -11,7 +11,8 @@ EngineCore::EngineCore(const EngineConfig& config, Outlet& outlet)
     : no_replica_wait_us_(config.no_replica_wait_us),
       outlet_(outlet),
       scheduler_(config.scheduler),
-      cluster_(config.cluster) {}
+      cluster_(config.cluster),
+      presence_(config.cluster.models.all().size()) {}
 
 void EngineCore::submit(Request request, std::shared_ptr<TokenSink> sink, Time now) {
   const RequestId id = request.id;
@@ -67,19 +68,16 @@ void EngineCore::carry_out(Cluster::Actions actions, Time now) {
   for (const Cluster::Lost& lost : actions.lost) {
     MUTANT_OMITS(loss_unsent, scheduler_.replica_lost(lost.id, now));
     lost_at_[lost.id] = now;
+    Presence& presence = presence_.at(lost.model);
+    if (--presence.num_replicas == 0) presence.gone_since = now;
     outlet_.on_lost(lost);
   }
   for (Cluster::Send& send : actions.sends) outlet_.send(std::move(send.peers), std::move(send.message));
   for (const Cluster::Joined& joined : actions.joined) {
     scheduler_.replica_joined(joined.id, joined.epoch, joined.info, now);
     lost_at_.erase(joined.id);
+    ++presence_.at(joined.info.model).num_replicas;
     outlet_.on_joined(joined);
-  }
-  if (actions.lost.empty() && actions.joined.empty()) return;
-  if (!cluster_.replicas().empty()) {
-    MUTANT_OMITS(wait_outlives_join, no_replica_since_.reset());
-  } else if (!no_replica_since_) {
-    no_replica_since_ = now;
   }
 }
 
@@ -102,10 +100,15 @@ void EngineCore::forget_lost_replicas(Time now) {
   });
 }
 
-// What waits while no replica is up waits only so long: from its arrival, or from when the last replica was lost.
+// What waits while no replica of its model is up waits only so long: from its arrival, or from when the last one was
+// lost.
 void EngineCore::give_up_without_replica(Time now) {
-  if (!no_replica_since_ || now - *no_replica_since_ <= no_replica_wait_us_) return;
-  scheduler_.give_up(now - no_replica_wait_us_, now);
+  for (ModelId model = 0; model < presence_.size(); ++model) {
+    const Presence& presence = presence_[model];
+    const bool is_up = MUTANT(wait_outlives_join, presence.num_replicas > 0, false);
+    if (is_up || now - presence.gone_since <= no_replica_wait_us_) continue;
+    scheduler_.give_up(model, now - no_replica_wait_us_, now);
+  }
 }
 
 // Every replica gets one plan before the first gets a second one.

@@ -64,6 +64,10 @@ class EngineCore {
     std::shared_ptr<TokenSink> sink;
     std::vector<bool> finished;  // by sequence index; cancelled counts
   };
+  struct Presence {  // of a model's replicas
+    std::int32_t num_replicas = 0;
+    Time gone_since = 0;  // without any
+  };
   using Clients = std::unordered_map<RequestId, Client>;  // looked up; walked only to abort them all
 
   void take_result(const Peer& peer, StepResult result, Time now);
@@ -81,8 +85,8 @@ class EngineCore {
   Scheduler scheduler_;
   Cluster cluster_;
   Clients clients_;
-  std::map<ReplicaId, Time> lost_at_;         // replicas that may come back
-  std::optional<Time> no_replica_since_ = 0;  // empty while a replica is up
+  std::map<ReplicaId, Time> lost_at_;  // replicas that may come back
+  std::vector<Presence> presence_;     // by ModelId
 };
 
 }  // namespace caudal

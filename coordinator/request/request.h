@@ -19,6 +19,7 @@ using Time = std::int64_t;
 
 struct Request {
   RequestId id = 0;
+  ModelId model = 0;
   std::vector<TokenId> prompt;     // not empty
   GenerationParams params;         // the seed is set; sequence i samples with sequence_seed(seed, i)
   std::int32_t num_sequences = 1;  // n: independent continuations of the prompt; of a beam search the best

@@ -14,7 +14,8 @@ Demand demand_of(const SchedulerConfig& config, const Sequence& sequence) {
           .num_tokens = sequence.num_tokens(),
           .cached = {},
           .never_preempted = MUTANT(endless_preemption, sequence.num_preemptions >= config.max_preemptions, false),
-          .num_together = sequence.group().num_together()};
+          .num_together = sequence.group().num_together(),
+          .model = sequence.request->request.model};
 }
 
 std::int32_t token_limit(const ReplicaInfo& info, const Demand& demand) {
@@ -41,8 +42,9 @@ bool can_ever_fit(const ReplicaInfo& info, const Demand& demand) {
   const std::int32_t limit = token_limit(info, demand);
   const std::int64_t num_blocks =
       blocks_for(limit) + std::int64_t{demand.num_together - 1} * further_blocks(demand, limit);
-  return demand.num_tokens < info.max_context_tokens && info.max_num_sequences >= demand.num_together &&
-         info.max_tokens_per_step > 0 && num_blocks * info.num_kv_groups() <= info.num_blocks;
+  return info.model == demand.model && demand.num_tokens < info.max_context_tokens &&
+         info.max_num_sequences >= demand.num_together && info.max_tokens_per_step > 0 &&
+         num_blocks * info.num_kv_groups() <= info.num_blocks;
 }
 
 bool can_ever_fit(const SchedulerConfig& config, const ReplicaInfo& info, const Demand& demand) {

@@ -20,6 +20,7 @@ struct Demand {
   CachedPrefix cached = {};         // of these, on the replica in question
   bool never_preempted = false;     // gets the blocks for all it can become at once
   std::int32_t num_together = 1;    // sequences that enter together and share the blocks of the prompt
+  ModelId model = 0;
 
   std::int32_t num_uncached() const { return num_tokens - cached.num_tokens; }
 };
@@ -35,7 +36,7 @@ std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand);
 // Blocks of each KV group for `num_tokens` tokens of a further one of those that enter together: not the prompt's,
 // which the first has.
 std::int32_t further_blocks(const Demand& demand, std::int32_t num_tokens);
-// Whether the replica could run the sequence to its end if it were alone there.
+// Whether the replica has the model and could run the sequence to its end if it were alone there.
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand);
 bool can_ever_fit(const SchedulerConfig& config, const ReplicaInfo& info, const Demand& demand);
 

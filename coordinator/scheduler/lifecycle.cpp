@@ -106,7 +106,8 @@ void Lifecycle::lose(ReplicaState& replica) {
 
 bool Lifecycle::fits_somewhere(const Demand& demand) const {
   const auto fits = [&](const auto& entry) { return can_ever_fit(config_, entry.second.info(), demand); };
-  return replicas_.empty() || std::ranges::any_of(replicas_, fits);
+  const auto has_model = [&](const auto& entry) { return entry.second.info().model == demand.model; };
+  return std::ranges::none_of(replicas_, has_model) || std::ranges::any_of(replicas_, fits);
 }
 
 // --- ways of a sequence ---

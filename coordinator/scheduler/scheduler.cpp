@@ -21,13 +21,17 @@ RejectReason Scheduler::reason_to_refuse(const Request& request) const {
   Demand demand;
   demand.num_prompt_tokens = demand.num_tokens = static_cast<std::int32_t>(request.prompt.size());
   demand.max_new_tokens = request.params.stop.max_tokens;
+  demand.model = request.model;
   if (request.beam) demand.num_together = request.num_running();
   const auto& replicas = life_.replicas();
-  const auto is_too_wide = [&](const auto& entry) {
-    return demand.num_together > config_.batch_sequences(entry.second.info());
+  const auto has_model = [&](const auto& entry) { return entry.second.info().model == request.model; };
+  const auto is_wide_enough = [&](const auto& entry) {
+    return has_model(entry) && demand.num_together <= config_.batch_sequences(entry.second.info());
   };
   if (MUTANT(tenant_let_in, !life_.tenants().admits(request.tenant), false)) return RejectReason::kUnknownTenant;
-  if (!replicas.empty() && std::ranges::all_of(replicas, is_too_wide)) return RejectReason::kTooMany;
+  if (std::ranges::any_of(replicas, has_model) && std::ranges::none_of(replicas, is_wide_enough)) {
+    return RejectReason::kTooMany;
+  }
   if (!life_.fits_somewhere(demand)) return RejectReason::kTooLong;
   if (request.num_running() > config_.max_waiting) return RejectReason::kTooMany;
   const std::int32_t num_left = config_.max_waiting - num_waiting();
@@ -82,13 +86,14 @@ void Scheduler::expire(Time now) {
   }
 }
 
-void Scheduler::give_up(Time arrived_before, Time now) {
+void Scheduler::give_up(ModelId model, Time arrived_before, Time now) {
   life_.observe(now);
   const auto& waiting = life_.waiting().by_age();
   for (auto position = waiting.begin(); position != waiting.end() && position->first < arrived_before;) {
     Sequence& sequence = life_.sequence((position++)->second);
-    const bool has_deadline = !sequence.started && sequence.request->request.deadline;
-    if (!has_deadline) life_.fail(sequence, RejectReason::kNoReplica);
+    const Request& request = sequence.request->request;
+    const bool has_deadline = !sequence.started && request.deadline;
+    if (request.model == model && !has_deadline) life_.fail(sequence, RejectReason::kNoReplica);
   }
 }
 

@@ -55,9 +55,9 @@ class Scheduler {
   // empty. Sequences for which the answer makes no sense end with kWorkerFault.
   std::optional<StepSample> apply(ReplicaId id, StepResult result, Time now);
 
-  // No replica is up, and no client waits longer for one if it asked before `arrived_before`: ends what waits and has
-  // no deadline left to start by, with kNoReplica.
-  void give_up(Time arrived_before, Time now);
+  // No replica of the model is up, and no client waits longer for one if it asked before `arrived_before`: ends what
+  // waits and has no deadline left to start by, with kNoReplica.
+  void give_up(ModelId model, Time arrived_before, Time now);
 
   // Ends waiting sequences that cannot start in time for their deadline; plan() does so first. For times
   // without a replica.

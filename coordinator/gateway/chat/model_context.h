@@ -10,12 +10,14 @@
 #include "common/model_files/model_card.h"
 #include "common/result.h"
 #include "common/tokenizer/tokenizer.h"
+#include "common/types.h"
 #include "coordinator/gateway/chat/chat_template.h"
 
 namespace caudal {
 
 struct ModelContext {
   std::string served_name;  // what clients call it
+  ModelId id = 0;           // in the ModelRegistry: what the rest of the coordinator calls it
   ModelCard card;           // with the tokenizer's end token where the model's files name none
   std::shared_ptr<const Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;  // the checkpoint's own; without one chat is refused

@@ -115,6 +115,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
     const std::vector<TokenId>& eos = context_.model.card.eos_token_ids;
     stops.insert(stops.end(), eos.begin(), eos.end());
   }
+  part.request.model = context_.model.id;
   part.request.num_sequences = request_.best_of;
   part.request.beam = request_.beam;
   part.request.priority = request_.priority;

@@ -13,7 +13,7 @@ const ClusterConfig kConfig{.lease_us = 1000,
                             .step_timeout_us = 5000,
                             .beat_interval_us = 100,
                             .registration_us = 3000,
-                            .min_vocab_size = 50,
+                            .models = ModelRegistry({.min_vocab_size = 50}),
                             .first_epoch = 10};
 
 Register registration(const std::string& key, std::uint32_t rank, std::uint32_t size, std::int32_t blocks = 100) {
@@ -177,12 +177,33 @@ TEST(Cluster, RefusesWhatDoesNotBelong) {
 
 TEST(Cluster, RefusesAnotherModelThanItsOwnFromTheFirstReplicaOn) {
   ClusterConfig config = kConfig;
-  config.model_digest = "mine";
+  config.models = ModelRegistry({.digest = "mine"});
   Cluster cluster(config);
   EXPECT_EQ(receivers<Refused>(cluster.on_register("p", registration("a", 0, 1), 0)).size(), 1U);
   Register right = registration("a", 0, 1);
   right.info.model_digest = "mine";
   EXPECT_EQ(receivers<Refused>(cluster.on_register("p", right, 0)).size(), 0U);
+}
+
+TEST(Cluster, EachReplicaIsOfTheModelThatItsDigestNames) {
+  ClusterConfig config = kConfig;
+  config.models = ModelRegistry({.name = "small", .digest = "s", .min_vocab_size = 50});
+  EXPECT_EQ(config.models.add({.name = "large", .digest = "l", .min_vocab_size = 70}), 1U);
+  Cluster cluster(config);
+  Register message = registration("a", 0, 1);
+  message.info.model_digest = "l";
+  EXPECT_EQ(receivers<Refused>(cluster.on_register("a0", message, 0)).size(), 1U) << "60 tokens are too few for it";
+  message.info.vocab_size = 70;
+  const Cluster::Actions large = cluster.on_register("a0", message, 0);
+  ASSERT_EQ(large.joined.size(), 1U);
+  EXPECT_EQ(large.joined[0].info.model, 1U);
+  message = registration("b", 0, 1);
+  message.info.model_digest = "s";
+  const Cluster::Actions small = cluster.on_register("b0", message, 0);
+  ASSERT_EQ(small.joined.size(), 1U);
+  EXPECT_EQ(small.joined[0].info.model, 0U);
+  EXPECT_EQ(config.models.find_name("large"), 1U);
+  EXPECT_FALSE(config.models.find_name("m").has_value());
 }
 
 TEST(Cluster, AnIncompleteGroupIsDroppedInTime) {

@@ -25,13 +25,14 @@ class LastEvent : public TokenSink {
 // A replica of one slot. Its steps take as long as the test says.
 class EngineCoreTest : public testing::Test, private EngineCore::Outlet {
  protected:
-  void submit_at(Time now, std::optional<Time> deadline = {}) {
+  void submit_at(Time now, std::optional<Time> deadline = {}, ModelId model = 0) {
     Request request;
     request.id = sinks_.size() + 1;
     request.arrival = now;
     request.prompt = {1, 2, 3};
     request.params.stop.max_tokens = 2;
     request.deadline = deadline;
+    request.model = model;
     sinks_.push_back(std::make_shared<LastEvent>());
     core_.submit(std::move(request), sinks_.back(), now);
     core_.finish_turn(now);
@@ -68,6 +69,8 @@ class EngineCoreTest : public testing::Test, private EngineCore::Outlet {
     config.scheduler.max_plans_in_flight = 1;
     config.cluster.lease_us = 1'000 * kSecond;
     config.cluster.step_timeout_us = 1'000 * kSecond;
+    config.cluster.models = ModelRegistry({.name = "toy", .digest = "toy"});
+    config.cluster.models.add({.name = "other", .digest = "other"});
     config.no_replica_wait_us = 30 * kSecond;
     return config;
   }
@@ -145,6 +148,17 @@ TEST_F(EngineCoreTest, ADeadlineOfTheClientHoldsInsteadUntilTheStart) {
   lose_at(200 * kSecond);
   core_.finish_turn(231 * kSecond);
   EXPECT_EQ(sinks_[0]->reject, RejectReason::kNoReplica) << "it has started: no deadline ends its wait any more";
+}
+
+TEST_F(EngineCoreTest, AReplicaOfAnotherModelIsNoReplica) {
+  join_at(100 * kSecond);
+  submit_at(100 * kSecond, {}, 1);
+  submit_at(100 * kSecond, {}, 0);
+  for (int i = 1; i < 30; ++i) answer_at((100 + i) * kSecond);
+  EXPECT_EQ(sinks_[0]->finish_reason, FinishReason::kNone);
+  EXPECT_EQ(sinks_[1]->finish_reason, FinishReason::kLength);
+  core_.finish_turn(131 * kSecond);
+  EXPECT_EQ(sinks_[0]->reject, RejectReason::kNoReplica);
 }
 
 }  // namespace
