@@ -1,6 +1,6 @@
 // caudal-coordinator: puts the parts together, then waits for a signal. Start order: launcher child (before
 // any thread), model files, listeners, engine, gateways, workers. Stop order: refuse new requests, let the
-// running ones end for a while, close the gateways, then the engine tells the workers to go.
+// running ones end for a while, close the gateways, then the engine sends the workers away.
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -72,10 +72,10 @@ LaunchConfig launch_config(const Options& options) {
   return config;
 }
 
-HashKey draw_hash_key() {
+HashKey random_hash_key() {
   std::random_device random;
-  const auto draw = [&] { return std::uint64_t{random()} << 32 | random(); };
-  return {.k0 = draw(), .k1 = draw()};
+  const auto word = [&] { return std::uint64_t{random()} << 32 | random(); };
+  return {.k0 = word(), .k1 = word()};
 }
 
 EngineConfig engine_config(const Options& options, const ModelContext& model) {
@@ -86,7 +86,7 @@ EngineConfig engine_config(const Options& options, const ModelContext& model) {
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
   SchedulerConfig scheduler = options.scheduler;
-  scheduler.prefix_key = draw_hash_key();
+  scheduler.prefix_key = random_hash_key();
   return {.scheduler = scheduler,
           .cluster = {.lease_us = us(options.lease_s),
                       .step_timeout_us = us(options.step_timeout_s),
@@ -135,7 +135,7 @@ int wait_for_the_end(int signal_fd, const std::optional<Launcher>& launcher) {
   return 0;
 }
 
-// Lets what runs come to its end, for a while; a second signal cuts that short. What is left is told so, and
+// Lets what runs come to its end, for a while; a second signal cuts that short. What is left gets a last event, and
 // has a moment to hear it.
 void drain(Engine& engine, const Gateway& gateway, int signal_fd, double limit_s) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(limit_s);

@@ -1,11 +1,11 @@
 // Cluster: who is alive. Groups ranks into replicas, issues epochs, renews leases, and decides when a
-// replica has left. A pure state machine like the scheduler: it is told messages and the time and answers
+// replica has left. A pure state machine like the scheduler: it takes messages and the time and answers
 // with actions; the engine thread owns it.
 //
 // A replica exists from the Welcome after its last rank registered until one of: a rank's link is gone or
 // silent for the lease, a rank failed or registered anew, or a step stayed unanswered past its timeout.
 // The epoch is never used again. If the replica was idle and a rank merely lost its link, its ranks are
-// asked to register again and keep their weights; otherwise they are told to shut down.
+// asked to register again and keep their weights; otherwise they must shut down.
 #pragma once
 
 #include <algorithm>
@@ -73,7 +73,7 @@ class Cluster {
   std::vector<ReplicaId> replicas() const;
   // Members that are not stuck: no plan has waited longer than `patience_us`.
   int num_responsive(Time now, Time patience_us) const;
-  // Everybody, told to go; used at shutdown.
+  // Sends every rank away; used at shutdown.
   Actions shut_down(std::string_view reason);
 
  private:

@@ -89,7 +89,7 @@ void WorkerLink::start(Handler handler) {
 
 void WorkerLink::send(std::vector<std::string> peers, ToWorker message) {
   if (peers.empty()) return;
-  // Full means that the link thread hangs; the engine must not hang with it, and its step timeout will tell.
+  // Full means that the link thread hangs; the engine must not hang with it. The step timeout ends it.
   if (!impl_->outgoing.try_push({std::move(peers), std::move(message)})) LOG_ERROR("the link does not keep up");
   impl_->wake.signal();
 }

@@ -1,7 +1,7 @@
 // EngineCore: what the engine does in one turn, without its thread, queue and sockets: takes what came, lets
-// Cluster and Scheduler change, sends plans and farewells, hands tokens to the clients. It is told the time and
-// reaches the world through an Outlet, so that a simulation runs this very code under a simulated clock.
-// One thread (the engine's).
+// Cluster and Scheduler change, sends plans and farewells, hands tokens to the clients. It takes the time as
+// an argument and reaches the world through an Outlet, so that a simulation runs this very code under a simulated
+// clock. One thread (the engine's).
 #pragma once
 
 #include <map>

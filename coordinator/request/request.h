@@ -14,7 +14,7 @@
 
 namespace caudal {
 
-// Monotonic microseconds. The scheduler is told the time; it never asks for it.
+// Monotonic microseconds. The scheduler takes the time as an argument; it never asks for it.
 using Time = std::int64_t;
 
 struct Request {
@@ -83,7 +83,7 @@ struct TokenEvent {
   RejectReason reject = RejectReason::kNone;  // set with kError
   std::int32_t num_cached_tokens = 0;         // of the prompt, at the first event
   Time queue_us = 0;                          // from arrival to the first plan, at the first event
-  std::int32_t num_drafted = 0;               // tokens guessed in the step that this event tells of
+  std::int32_t num_drafted = 0;               // draft tokens in the step that this event comes from
   std::int32_t num_accepted = 0;              // of these, that were right
 };
 
