@@ -1,5 +1,5 @@
-// The command line of one replica: mpirun, the worker, what the coordinator passes to it and what the operator adds. The
-// operator's word on threads, cores and memory shares wins; the coordinator's own options cannot be given twice.
+// The command line of one replica: mpirun, the worker, what the coordinator passes to it and what the operator adds.
+// The operator's word on threads, cores and memory shares wins; the coordinator's own options cannot be given twice.
 #pragma once
 
 #include <string>

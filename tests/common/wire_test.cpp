@@ -108,7 +108,8 @@ void expect_same(const T& value, const pb::Message& message) {
     EXPECT_EQ(field->name(), name) << page.name();
     expect_same(member, message, *field);
   });
-  if (page.field_count() > 0) { EXPECT_EQ(page.field_count(), number) << page.name(); }
+  if (page.field_count() == 0) return;
+  EXPECT_EQ(page.field_count(), number) << page.name();
 }
 
 template <typename Struct, typename Envelope, typename Page>
