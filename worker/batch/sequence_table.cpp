@@ -37,10 +37,10 @@ TokenCount& TokenCounts::at(TokenId token) {
 SequenceTable::SequenceTable(const TableLimits& limits)
     : limits_(limits), slots_(static_cast<std::size_t>(limits.max_num_sequences)) {}
 
-Result<std::vector<ScheduledWork>> SequenceTable::apply(const StepPlan& plan) {
+Result<std::vector<ScheduledWork>> SequenceTable::apply(StepPlan& plan) {
   for (SlotId slot : plan.released)
     if (Result<void> released = release(slot); !released) return released.error();
-  for (const NewSequence& entering : plan.new_sequences)
+  for (NewSequence& entering : plan.new_sequences)
     if (Result<void> entered = enter(entering); !entered) return entered.error();
   if (Result<void> checked = check_copies(plan); !checked) return checked.error();
   std::vector<ScheduledWork> work;
@@ -118,7 +118,7 @@ Result<void> SequenceTable::release(SlotId slot) {
   return {};
 }
 
-Result<void> SequenceTable::enter(const NewSequence& entering) {
+Result<void> SequenceTable::enter(NewSequence& entering) {
   const SlotId slot = entering.slot;
   if (slot < 0 || slot >= limits_.max_num_sequences) return broken("slot {} does not exist", slot);
   if (slots_[static_cast<std::size_t>(slot)]) return broken("slot {} is taken", slot);
@@ -135,11 +135,11 @@ Result<void> SequenceTable::enter(const NewSequence& entering) {
 
   SequenceRow& sequence = slots_[static_cast<std::size_t>(slot)].emplace();
   sequence.id = entering.sequence_id;
-  sequence.tokens = entering.tokens;
+  sequence.tokens = std::move(entering.tokens);
   sequence.num_prompt_tokens = entering.num_prompt_tokens;
   sequence.num_computed = entering.num_computed;
-  sequence.blocks = entering.blocks;
-  sequence.params = entering.params;
+  sequence.blocks = std::move(entering.blocks);
+  sequence.params = std::move(entering.params);
   sequence.is_beam = entering.is_beam;
   if (!sequence.params.sampling.has_penalties()) return {};
   const auto prompt_end = sequence.tokens.begin() + sequence.num_prompt_tokens;

@@ -81,8 +81,9 @@ class SequenceTable {
   explicit SequenceTable(const TableLimits& limits);
 
   // Releases, enters and grows; returns what to compute, in plan order, without slots that already finished.
-  // An Error for a plan that breaks the contract of common/types.h; the table is then of no more use.
-  Result<std::vector<ScheduledWork>> apply(const StepPlan& plan);
+  // An Error for a plan that breaks the contract of common/types.h; the table is then of no more use. The tokens,
+  // blocks and parameters of new sequences are moved out of the plan; all else in it stays.
+  Result<std::vector<ScheduledWork>> apply(StepPlan& plan);
 
   const SequenceRow& at(SlotId slot) const;
   const SequenceRow* find(SlotId slot) const;  // null when it holds nothing or does not exist
@@ -106,7 +107,7 @@ class SequenceTable {
  private:
   void take(SequenceRow& sequence, std::optional<TokenId> token);
   Result<void> release(SlotId slot);
-  Result<void> enter(const NewSequence& entering);
+  Result<void> enter(NewSequence& entering);
   Result<void> check_copies(const StepPlan& plan) const;
   Result<std::optional<ScheduledWork>> schedule(const ScheduledSequence& scheduled, StepId step);
   Result<void> take_next_token(const ScheduledSequence& scheduled, SequenceRow& sequence) const;

@@ -25,21 +25,21 @@ std::uint64_t whole(std::int32_t high, std::int32_t low) {
 
 int StepLoop::run() {
   for (;;) {
-    const std::optional<StepPlan> plan = next_plan();
+    std::optional<StepPlan> plan = next_plan();
     if (!plan && runner_.num_in_flight() == 0) return 0;
-    if (const int code = plan ? take(*plan) : answer(); code != 0) return code;
+    if (const int code = plan ? take(std::move(*plan)) : answer(); code != 0) return code;
   }
 }
 
-int StepLoop::take(const StepPlan& plan) {
+int StepLoop::take(StepPlan plan) {
   const PlanName mine{plan.epoch, plan.step_id, runner_.num_in_flight() > 0};
-  if (group_.size() == 1) return submit(plan, mine.in_flight);
+  if (group_.size() == 1) return submit(std::move(plan), mine.in_flight);
   for (;;) {
     const Result<std::vector<PlanName>> names = exchange(mine);
     if (!names) return fail(plan.epoch, kExitStepFailed, names.error().message);
     switch (compare(names.value(), mine)) {
       case Agreement::kAllTheSame:
-        return submit(plan, std::ranges::all_of(names.value(), &PlanName::in_flight));
+        return submit(std::move(plan), std::ranges::all_of(names.value(), &PlanName::in_flight));
       case Agreement::kMineIsOld:
         return 0;
       case Agreement::kOthersAreOld:
@@ -101,7 +101,7 @@ std::optional<StepPlan> StepLoop::wait_for_plan() {
 
 // `all_in_flight`: no rank has collected the step before. Only then do all ranks know equally much about it, so that
 // may_overlap() gives the same answer on each.
-int StepLoop::submit(const StepPlan& plan, bool all_in_flight) {
+int StepLoop::submit(StepPlan plan, bool all_in_flight) {
   if (plan.epoch != epoch_) {
     runner_.clear();
     epoch_ = plan.epoch;
@@ -112,9 +112,9 @@ int StepLoop::submit(const StepPlan& plan, bool all_in_flight) {
   const bool overlaps = runner_.num_in_flight() > 0 && all_in_flight && runner_.may_overlap(plan);
   if (runner_.num_in_flight() > 0 && !overlaps)
     if (const int code = answer(); code != 0) return code;
-  if (Result<void> submitted = runner_.submit(plan); !submitted)
-    return fail(plan.epoch, kExitStepFailed, submitted.error().message);
   last_step_ = plan.step_id;
+  if (Result<void> submitted = runner_.submit(std::move(plan)); !submitted)
+    return fail(epoch_, kExitStepFailed, submitted.error().message);
   num_overlaps_ += overlaps ? 1 : 0;
   return runner_.num_in_flight() > 1 ? answer() : 0;
 }

@@ -48,8 +48,8 @@ class StepLoop {
   Result<std::vector<PlanName>> exchange(const PlanName& mine);
   std::optional<StepPlan> next_plan();
   std::optional<StepPlan> wait_for_plan();
-  int take(const StepPlan& plan);
-  int submit(const StepPlan& plan, bool all_in_flight);
+  int take(StepPlan plan);
+  int submit(StepPlan plan, bool all_in_flight);
   int answer();
   int fail(Epoch epoch, int exit_code, const std::string& reason);
 

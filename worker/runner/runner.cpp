@@ -69,12 +69,12 @@ void Runner::clear() {
   parts_.drafter->clear();
 }
 
-Result<StepResult> Runner::run(const StepPlan& plan) {
-  if (Result<void> submitted = submit(plan); !submitted) return submitted.error();
+Result<StepResult> Runner::run(StepPlan plan) {
+  if (Result<void> submitted = submit(std::move(plan)); !submitted) return submitted.error();
   return collect();
 }
 
-Result<void> Runner::submit(const StepPlan& plan) {
+Result<void> Runner::submit(StepPlan plan) {
   CHECK(steps_.empty() || (steps_.size() == 1 && may_overlap(plan)));
   Step step;
   step.begin = Clock::now();

@@ -36,7 +36,7 @@ class Runner {
 
   // Queues one step. May be called when no step is in flight, or when one is and may_overlap(plan). An Error when the
   // plan breaks its contract: the replica cannot go on.
-  Result<void> submit(const StepPlan& plan);
+  Result<void> submit(StepPlan plan);
 
   // Waits for the oldest step in flight. NaN logits are not an error but end their sequence with FinishReason::kError.
   // Ranks need not call it at the same time: none waits here for another. compute_us is the time from submit(), or from
@@ -44,7 +44,7 @@ class Runner {
   Result<StepResult> collect();
 
   // submit() and collect().
-  Result<StepResult> run(const StepPlan& plan);
+  Result<StepResult> run(StepPlan plan);
 
   std::size_t num_in_flight() const { return steps_.size(); }
   // Whether collect() would not wait.

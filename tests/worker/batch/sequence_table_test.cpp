@@ -26,6 +26,12 @@ NewSequence entering(SlotId slot, std::int32_t num_prompt_tokens) {
   return sequence;
 }
 
+bool accepts(SequenceTable& table, StepPlan plan) { return table.apply(plan).ok(); }
+bool accepts(StepPlan plan) {
+  SequenceTable table(kLimits);
+  return accepts(table, std::move(plan));
+}
+
 class Table : public testing::Test {
  protected:
   StepPlan plan(std::vector<NewSequence> entering, std::vector<ScheduledSequence> scheduled) {
@@ -35,7 +41,7 @@ class Table : public testing::Test {
     plan.scheduled = std::move(scheduled);
     return plan;
   }
-  std::vector<ScheduledWork> apply(const StepPlan& plan) {
+  std::vector<ScheduledWork> apply(StepPlan plan) {
     Result<std::vector<ScheduledWork>> work = table_.apply(plan);
     EXPECT_TRUE(work.ok()) << (work.ok() ? "" : work.error().message);
     return work.ok() ? std::move(work).value() : std::vector<ScheduledWork>();
@@ -163,6 +169,16 @@ TEST_F(Table, ASequenceThatEndsForgetsWhatIsInFlight) {
   }
 }
 
+// The tokens of a long prompt are there once, from the link to the step.
+TEST_F(Table, TakesTheTokensOfAPlanWithoutCopying) {
+  StepPlan enters = plan({entering(0, 20)}, {{0, 16, {}}});
+  const TokenId* tokens = enters.new_sequences[0].tokens.data();
+  const BlockId* blocks = enters.new_sequences[0].blocks.data();
+  ASSERT_TRUE(table_.apply(enters).ok());
+  EXPECT_EQ(table_.at(0).tokens.data(), tokens);
+  EXPECT_EQ(table_.at(0).blocks.data(), blocks);
+}
+
 TEST_F(Table, CountsTokensOnlyForPenalties) {
   NewSequence plain = entering(0, 4), penalised = entering(1, 4);
   penalised.params.sampling.repetition_penalty = 1.2F;
@@ -268,17 +284,17 @@ TEST_F(Table, ABeamGetsItsTokensWithItsWork) {
 TEST_F(Table, TokensForOthersOrTooEarlyBreakTheContract) {
   ScheduledSequence next{0, 1, {}};
   next.next_token = 42;
-  EXPECT_FALSE(SequenceTable(kLimits).apply(plan({entering(0, 3)}, {next})).ok()) << "it draws for itself";
-  EXPECT_FALSE(SequenceTable(kLimits).apply(plan({entering_beam(3)}, {next})).ok()) << "its tokens are not computed";
+  EXPECT_FALSE(accepts(plan({entering(0, 3)}, {next}))) << "it draws for itself";
+  EXPECT_FALSE(accepts(plan({entering_beam(3)}, {next}))) << "its tokens are not computed";
   SequenceTable table(kLimits);
-  ASSERT_TRUE(table.apply(plan({entering_beam(3)}, {{0, 3, {}}})).ok());
+  ASSERT_TRUE(accepts(table, plan({entering_beam(3)}, {{0, 3, {}}})));
   table.advance(0, 3);
   next.next_token = 100;
-  EXPECT_FALSE(table.apply(plan({}, {next})).ok()) << "no such token";
+  EXPECT_FALSE(accepts(table, plan({}, {next}))) << "no such token";
   SequenceTable idle(kLimits);
-  ASSERT_TRUE(idle.apply(plan({entering_beam(3)}, {{0, 3, {}}})).ok());
+  ASSERT_TRUE(accepts(idle, plan({entering_beam(3)}, {{0, 3, {}}})));
   idle.advance(0, 3);
-  EXPECT_FALSE(idle.apply(plan({}, {{0, 1, {}}})).ok()) << "nothing to compute";
+  EXPECT_FALSE(accepts(idle, plan({}, {{0, 1, {}}}))) << "nothing to compute";
 }
 
 }  // namespace
