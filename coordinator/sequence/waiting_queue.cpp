@@ -75,7 +75,7 @@ Sequence* WaitingQueue::find_alarm(Time now) const {
 
 void WaitingQueue::check_integrity() const {
   for (const auto& [at, id] : alarms_) {
-    const auto is_it = [&](const Age& age) { return age.second == id; };
+    const auto is_it = [wanted = id](const Age& age) { return age.second == wanted; };
     CHECK_MSG(std::ranges::any_of(by_age_, is_it), "an alarm outlives its sequence");
     CHECK_MSG(sequences_[id].alarm() == at, "an alarm at another time than the sequence asks for");
   }
