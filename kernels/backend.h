@@ -27,6 +27,9 @@
 
 namespace caudal {
 
+class Communicator;
+struct CommOptions;
+
 class Backend : public Ops {
  public:
   virtual DeviceInfo info() const = 0;
@@ -66,6 +69,13 @@ class Backend : public Ops {
 
   // Packs a weight of formats that it takes. The source may be freed after the call.
   virtual Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) = 0;
+
+  // A group of ranks with such devices, for what is in their memory. `host` joins the same ranks for what is in host
+  // memory, and `gather` exchanges a few bytes at start and end. The backend must outlive the result. All ranks call
+  // it; rank 0 logs how they talk.
+  virtual Result<std::unique_ptr<Communicator>> make_communicator(std::unique_ptr<Communicator> host,
+                                                                  const GatherBytes& gather,
+                                                                  const CommOptions& options) = 0;
 
   // Samples one token per row of logits f32 [num_rows, >= vocab_size] (columns past vocab_size are padding), and leaves
   // the logits as they were. Order: bias and bans, penalties, temperature, top-k, top-p, min-p; then one uniform number

@@ -3,12 +3,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/tensor.h"
 
 namespace caudal {
+
+// Gathers the bytes of every rank, over whatever joined the ranks: all [size * mine.size()], rank after rank. All ranks
+// call it, so it is also a meeting.
+using GatherBytes = std::function<void(std::span<const std::byte> mine, std::span<std::byte> all)>;
 
 struct BackendOptions {
   std::string device = "cpu";

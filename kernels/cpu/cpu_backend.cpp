@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "kernels/comm/communicator.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/make_cpu.h"
 #include "kernels/cpu/memory.h"
@@ -42,6 +43,12 @@ DeviceInfo CpuBackend::info() const {
 
 DeviceTraits CpuBackend::traits() const {
   return {.is_host = true, .queues = false, .keys_before_window = kKvTile, .allocation_unit = 1};
+}
+
+// Its memory is the host's.
+Result<std::unique_ptr<Communicator>> CpuBackend::make_communicator(std::unique_ptr<Communicator> host,
+                                                                    const GatherBytes&, const CommOptions&) {
+  return host;
 }
 
 void CpuBackend::compute(const Op& op) {

@@ -37,6 +37,8 @@ class CpuBackend final : public Backend {
   bool takes(StoredFormat) const override { return true; }
   std::size_t packed_bytes(const LinearShape& shape) const override;
   Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) override;
+  Result<std::unique_ptr<Communicator>> make_communicator(std::unique_ptr<Communicator> host, const GatherBytes& gather,
+                                                          const CommOptions& options) override;
   std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
                                          std::span<const SamplingRow> rows, const Tensor& tokens) override;
   std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) override;

@@ -9,6 +9,12 @@
 
 #ifdef CAUDAL_WITH_CUDA_AS
 #include "kernels/cuda/backend/make_cuda.h"
+#ifdef CAUDAL_WITH_NCCL
+#include "kernels/cuda/comm/nccl.h"
+#define CAUDAL_MAKE_NCCL make_nccl_communicator
+#else
+#define CAUDAL_MAKE_NCCL nullptr
+#endif
 #define CAUDAL_DEVICES "\"cpu\" or \"" CAUDAL_WITH_CUDA_AS "\""
 #else
 #define CAUDAL_DEVICES "\"cpu\""
@@ -19,7 +25,7 @@ namespace caudal {
 Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
   if (options.device == "cpu") return make_cpu_backend(options);
 #ifdef CAUDAL_WITH_CUDA_AS
-  if (options.device == CAUDAL_WITH_CUDA_AS) return make_cuda_backend(options);
+  if (options.device == CAUDAL_WITH_CUDA_AS) return make_cuda_backend(options, CAUDAL_MAKE_NCCL);
 #endif
   return Error{fmt::format("device must be " CAUDAL_DEVICES " in this build, not \"{}\"", options.device), "device"};
 }

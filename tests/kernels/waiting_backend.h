@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "kernels/backend.h"
+#include "kernels/comm/communicator.h"
 
 namespace caudal {
 
@@ -52,6 +53,10 @@ class WaitingBackend final : public Backend {
     Result<std::unique_ptr<Linear>> packed = inner_->pack_linear(source);
     synchronize();
     return packed;
+  }
+  Result<std::unique_ptr<Communicator>> make_communicator(std::unique_ptr<Communicator> host, const GatherBytes& gather,
+                                                          const CommOptions& options) override {
+    return inner_->make_communicator(std::move(host), gather, options);
   }
   std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
                                          std::span<const SamplingRow> rows, const Tensor& tokens) override {

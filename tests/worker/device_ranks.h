@@ -1,10 +1,10 @@
 // How the ranks of a replica on the stand-in for CUDA talk.
 #pragma once
 
+#include "kernels/comm/staged.h"
 #include "kernels/cuda/backend/cuda_backend.h"
+#include "kernels/cuda/comm/nccl.h"
 #include "tests/worker/same_answers.h"
-#include "worker/comm/nccl.h"
-#include "worker/comm/staged.h"
 
 namespace caudal {
 

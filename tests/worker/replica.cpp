@@ -5,9 +5,9 @@
 #include <latch>
 
 #include "common/log.h"
+#include "kernels/comm/staged.h"
 #include "kernels/factory/make_backend.h"
 #include "worker/comm/local.h"
-#include "worker/comm/staged.h"
 
 namespace caudal {
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "worker/comm/communicator.h"
+#include "kernels/comm/communicator.h"
 
 namespace caudal {
 

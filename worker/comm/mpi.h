@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "worker/comm/communicator.h"
+#include "kernels/comm/communicator.h"
 
 namespace caudal {
 

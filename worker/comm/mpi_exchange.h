@@ -4,7 +4,7 @@
 
 #include <mpi.h>
 
-#include "worker/comm/host_exchange.h"
+#include "kernels/comm/host_exchange.h"
 
 namespace caudal {
 

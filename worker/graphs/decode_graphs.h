@@ -8,8 +8,8 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/comm/communicator.h"
 #include "worker/batch/batch.h"
-#include "worker/comm/communicator.h"
 #include "worker/model/plan/model_plan.h"
 
 namespace caudal {

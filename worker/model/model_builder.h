@@ -6,7 +6,7 @@
 #include <set>
 #include <tuple>
 
-#include "worker/comm/communicator.h"
+#include "kernels/comm/communicator.h"
 #include "worker/model/model.h"
 #include "worker/model/parameter_loader.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "common/log.h"
-#include "worker/comm/make.h"
+#include "kernels/comm/communicator.h"
 #include "worker/process/host_cores.h"
 #include "worker/process/server.h"
 #include "worker/runner/runner.h"

@@ -11,7 +11,7 @@
 #include "common/queue.h"
 #include "common/socket.h"
 #include "common/wire.h"
-#include "worker/comm/communicator.h"
+#include "kernels/comm/communicator.h"
 #include "worker/runner/runner.h"
 
 namespace caudal {

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "kernels/comm/communicator.h"
 #include "worker/cache/memory_plan.h"
-#include "worker/comm/communicator.h"
 #include "worker/graphs/decode_graphs.h"
 #include "worker/model/plan/model_plan.h"
 #include "worker/runner/runner_options.h"

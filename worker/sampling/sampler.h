@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/comm/communicator.h"
 #include "worker/batch/sequence_table.h"
-#include "worker/comm/communicator.h"
 
 namespace caudal {
 

@@ -7,8 +7,8 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/comm/communicator.h"
 #include "worker/batch/sequence_table.h"
-#include "worker/comm/communicator.h"
 #include "worker/speculation/draft_model.h"
 
 namespace caudal {

@@ -10,8 +10,8 @@
 
 namespace caudal {
 
-Result<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options) {
-  return cuda::CudaBackend::create(options);
+Result<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options, cuda::NcclMaker make_nccl) {
+  return cuda::CudaBackend::create(options, make_nccl);
 }
 
 }  // namespace caudal
@@ -32,10 +32,10 @@ Error no_memory(std::size_t bytes, cudaError_t status) {
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> CudaBackend::create(const BackendOptions& options) {
+Result<std::unique_ptr<Backend>> CudaBackend::create(const BackendOptions& options, NcclMaker make_nccl) {
   Result<std::unique_ptr<CudaContext>> context = CudaContext::create(options.gpu);
   if (!context) return context.error();
-  std::unique_ptr<CudaBackend> backend(new CudaBackend(std::move(context).value(), options.deterministic));
+  std::unique_ptr<CudaBackend> backend(new CudaBackend(std::move(context).value(), options.deterministic, make_nccl));
   Result<Buffer> workspace = backend->allocate_directly(Matmul::kWorkspaceBytes);
   if (!workspace) return workspace.error();
   Result<std::unique_ptr<Matmul>> matmul = Matmul::create(*backend->context_, std::move(workspace).value(),

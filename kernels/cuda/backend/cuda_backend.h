@@ -13,6 +13,7 @@
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/backend/arena.h"
 #include "kernels/cuda/backend/cuda_context.h"
+#include "kernels/cuda/backend/make_cuda.h"
 #include "kernels/cuda/backend/matmul.h"
 
 namespace caudal::cuda {
@@ -21,7 +22,7 @@ struct PackedSampling;
 
 class CudaBackend final : public Backend, public Recorder {
  public:
-  static Result<std::unique_ptr<Backend>> create(const BackendOptions& options);
+  static Result<std::unique_ptr<Backend>> create(const BackendOptions& options, NcclMaker make_nccl);
   ~CudaBackend() override;
 
   DeviceInfo info() const override;
@@ -45,6 +46,9 @@ class CudaBackend final : public Backend, public Recorder {
   bool takes(StoredFormat) const override { return true; }
   std::size_t packed_bytes(const LinearShape& shape) const override;
   Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) override;
+  // In kernels/cuda/comm/gpu_group.cpp.
+  Result<std::unique_ptr<Communicator>> make_communicator(std::unique_ptr<Communicator> host, const GatherBytes& gather,
+                                                          const CommOptions& options) override;
   std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
                                          std::span<const SamplingRow> rows, const Tensor& tokens) override;
   std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) override;
@@ -77,8 +81,8 @@ class CudaBackend final : public Backend, public Recorder {
     std::vector<PlacedPlan*> plans;
   };
 
-  CudaBackend(std::unique_ptr<CudaContext> context, bool deterministic)
-      : context_(std::move(context)), deterministic_(deterministic) {}
+  CudaBackend(std::unique_ptr<CudaContext> context, bool deterministic, NcclMaker make_nccl)
+      : context_(std::move(context)), deterministic_(deterministic), make_nccl_(make_nccl) {}
   Result<Buffer> allocate_directly(std::size_t bytes);
   // At least `bytes` behind `buffer`; what it held is lost. Grown only by steps larger than prepare() was told.
   bool grow(Buffer& buffer, std::size_t bytes);
@@ -109,6 +113,7 @@ class CudaBackend final : public Backend, public Recorder {
 
   std::unique_ptr<CudaContext> context_;
   const bool deterministic_;
+  const NcclMaker make_nccl_;
   Buffer memory_;                 // the arena's, while there is one
   std::shared_ptr<Arena> arena_;  // with the buffers that came from it
   std::unique_ptr<Matmul> matmul_;

@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/comm/communicator.h"
 #include "kernels/half_float.h"
-#include "worker/comm/communicator.h"
 
 namespace caudal {
 

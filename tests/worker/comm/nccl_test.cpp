@@ -1,6 +1,6 @@
 // The NCCL communicator on the stand-in for NCCL, ranks as threads with a GPU each: the same checks as every other
 // communicator, on device memory and inside a graph, and a rank that is lost.
-#include "worker/comm/nccl.h"
+#include "kernels/cuda/comm/nccl.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,9 +8,9 @@
 #include <barrier>
 #include <thread>
 
+#include "kernels/cuda/comm/gpu_group.h"
 #include "kernels/cuda/emulation/fake/device.h"
 #include "tests/worker/comm/communicator_cases.h"
-#include "worker/comm/gpu_group.h"
 #include "worker/comm/local.h"
 
 namespace caudal {

@@ -11,13 +11,13 @@
 #include <thread>
 
 #include "common/log.h"
+#include "kernels/comm/staged.h"
 #include "kernels/cuda/backend/cuda_backend.h"
+#include "kernels/cuda/comm/peer.h"
 #include "kernels/factory/make_backend.h"
 #include "tests/worker/comm/communicator_cases.h"
 #include "worker/comm/make.h"
 #include "worker/comm/mpi.h"
-#include "worker/comm/peer.h"
-#include "worker/comm/staged.h"
 
 namespace caudal {
 namespace {
@@ -191,7 +191,7 @@ int run(const std::string& mode) {
 
   Result<std::unique_ptr<Communicator>> group =
       forced ? force_peer_memory(*backend.value(), context, PeerMemory::kDeadline)
-             : make_communicator(CAUDAL_TEST_DEVICE, *backend.value(), MPI_COMM_WORLD, {});
+             : make_communicator(*backend.value(), MPI_COMM_WORLD, {});
   if (!group) return fmt::print(stderr, "wrong: {}\n", group.error().message), 1;
   OnDevice on_device(*backend.value(), *group.value());
   std::string wrong = check_all(on_device) + check_many_calls(*backend.value(), *group.value());

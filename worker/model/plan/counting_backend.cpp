@@ -67,6 +67,11 @@ void CountingBackend::note(const op::PagedAttention& o) {
   if (std::ranges::find(heads_, sizes) == heads_.end()) heads_.push_back(sizes);
 }
 
+Result<std::unique_ptr<Communicator>> CountingBackend::make_communicator(std::unique_ptr<Communicator> host,
+                                                                         const GatherBytes&, const CommOptions&) {
+  return host;
+}
+
 std::unique_ptr<PendingSamples> CountingBackend::sample(const Tensor&, std::int64_t, std::span<const SamplingRow>,
                                                         const Tensor&) {
   CHECK_MSG(false, "a model does not sample");

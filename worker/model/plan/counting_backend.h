@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "worker/comm/communicator.h"
+#include "kernels/comm/communicator.h"
 
 namespace caudal {
 
@@ -43,6 +43,8 @@ class CountingBackend final : public Backend {
   std::size_t packed_bytes(const LinearShape&) const override { return 0; }
   Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) override;
   // No part of a model.
+  Result<std::unique_ptr<Communicator>> make_communicator(std::unique_ptr<Communicator> host, const GatherBytes& gather,
+                                                          const CommOptions& options) override;
   std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
                                          std::span<const SamplingRow> rows, const Tensor& tokens) override;
   std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) override;

@@ -9,8 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "kernels/comm/communicator.h"
 #include "worker/cache/kv_layout.h"
-#include "worker/comm/communicator.h"
 #include "worker/model/model.h"
 #include "worker/model/partition.h"
 #include "worker/model/weights/weights.h"

@@ -1,6 +1,6 @@
 // The entry header of kernel sources: CUDA when nvcc compiles them, the CPU emulation when any other compiler
 // does. Kernels declare shared memory with the two macros below, launch with caudal::simt::launch, and keep
-// inline assembly out (kernels/cuda/device/ptx.cuh has it); kernels/README.md lists the rules.
+// inline assembly out (kernels/cuda/device/ptx.cuh has it); kernels/cuda/README.md lists the rules.
 //
 //   SIMT_SHARED(float[32], partial);          // __shared__ float partial[32];
 //   SIMT_DYN_SMEM(Tiles, tiles);              // Tiles* tiles = the launch's dynamic shared memory

@@ -8,14 +8,12 @@
 #include <memory>
 #include <span>
 
+#include "kernels/comm/communicator.h"
 #include "kernels/cuda/backend/cuda_context.h"
 #include "kernels/cuda/peer/peer_reduce.h"
-#include "worker/comm/communicator.h"
+#include "kernels/device.h"
 
 namespace caudal {
-
-// Everybody's bytes one after another, over whatever joined the ranks: all [size * mine.size()]. Also a meeting.
-using GatherBytes = std::function<void(std::span<const std::byte> mine, std::span<std::byte> all)>;
 
 // Memory of this rank that the others have mapped, and theirs mapped here.
 class PeerMemory {

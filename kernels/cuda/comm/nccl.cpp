@@ -1,6 +1,6 @@
 // Non-blocking communicators: a call may answer "in progress" while it connects, and then a question is asked until
 // it is over, fails or is late. Sums are taken in NCCL's order, the same on every rank, unless they are to be ordered.
-#include "worker/comm/nccl.h"
+#include "kernels/cuda/comm/nccl.h"
 
 #include <fmt/core.h>
 #include <nccl.h>
@@ -10,8 +10,8 @@
 #include <cstring>
 #include <thread>
 
+#include "kernels/cuda/comm/device_watch.h"
 #include "kernels/cuda/ops/ops.h"
-#include "worker/comm/device_watch.h"
 
 namespace caudal {
 namespace {

@@ -1,4 +1,4 @@
-#include "worker/comm/staged.h"
+#include "kernels/comm/staged.h"
 
 #include <vector>
 

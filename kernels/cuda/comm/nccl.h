@@ -5,8 +5,8 @@
 
 #include <memory>
 
+#include "kernels/comm/communicator.h"
 #include "kernels/cuda/backend/cuda_context.h"
-#include "worker/comm/communicator.h"
 
 namespace caudal {
 

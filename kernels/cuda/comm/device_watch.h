@@ -1,8 +1,8 @@
 // A GPU and an exchange between hosts know of each other's failures.
 #pragma once
 
+#include "kernels/comm/host_exchange.h"
 #include "kernels/cuda/backend/cuda_context.h"
-#include "worker/comm/host_exchange.h"
 
 namespace caudal {
 

@@ -1,11 +1,11 @@
-#include "worker/comm/peer.h"
+#include "kernels/cuda/comm/peer.h"
 
 #include <fmt/core.h>
 
 #include <atomic>
 #include <vector>
 
-#include "worker/comm/device_watch.h"
+#include "kernels/cuda/comm/device_watch.h"
 
 namespace caudal {
 namespace {

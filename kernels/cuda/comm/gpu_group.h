@@ -1,17 +1,12 @@
 // How the GPUs of a replica talk: NCCL when each rank has one of its own, else through the host; short all-reduces over
-// peer memory where all ranks reach each other's. Decided from what all ranks tell, so that all decide the same.
+// peer memory where all ranks reach each other's. Every rank decides from the same gathered facts, so all decide alike.
+// CudaBackend::make_communicator is in gpu_group.cpp.
 #pragma once
-
-#include <mpi.h>
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "kernels/backend.h"
-#include "worker/comm/make.h"
-#include "worker/comm/nccl.h"
 
 namespace caudal {
 
@@ -33,13 +28,5 @@ std::string peer_obstacle(const std::vector<GpuPlace>& ranks, const std::vector<
 
 // "rank 0: host 0 GPU 0, rank 1: host 0 GPU 1; over NCCL"
 std::string describe_gpus(const std::vector<GpuPlace>& ranks, GpuPath path);
-
-// make_nccl_communicator, or null in builds without NCCL.
-using NcclMaker = Result<std::unique_ptr<Communicator>> (*)(cuda::CudaContext&, std::unique_ptr<Communicator> host,
-                                                            bool ordered_sums);
-
-// `backend` is a CUDA one. All ranks of `group` call it; it logs the mapping on rank 0.
-Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MPI_Comm group,
-                                                            const CommOptions& options, NcclMaker make_nccl);
 
 }  // namespace caudal

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "kernels/backend.h"
-#include "worker/comm/communicator.h"
+#include "kernels/comm/communicator.h"
 
 namespace caudal {
 

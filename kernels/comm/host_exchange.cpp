@@ -1,4 +1,4 @@
-#include "worker/comm/host_exchange.h"
+#include "kernels/comm/host_exchange.h"
 
 #include <fmt/core.h>
 

@@ -1,4 +1,4 @@
-#include "worker/comm/gpu_group.h"
+#include "kernels/cuda/comm/gpu_group.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -8,10 +8,9 @@
 #include <functional>
 
 #include "common/log.h"
+#include "kernels/comm/staged.h"
 #include "kernels/cuda/backend/cuda_backend.h"
-#include "worker/comm/mpi.h"
-#include "worker/comm/peer.h"
-#include "worker/comm/staged.h"
+#include "kernels/cuda/comm/peer.h"
 
 namespace caudal {
 namespace {
@@ -39,20 +38,13 @@ bool reaches_memory_of(const cuda::CudaContext& context, const GpuPlace& other) 
   return direct != 0;
 }
 
-GatherBytes over_mpi(MPI_Comm group) {
-  return [group](std::span<const std::byte> mine, std::span<std::byte> all) {
-    const int bytes = static_cast<int>(mine.size());
-    MPI_Allgather(mine.data(), bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, group);
-  };
-}
-
-// Tells all ranks which others each reaches, and rank 0 logs it: [size * size].
+// Which ranks reach which, known to all; rank 0 logs it: [size * size].
 std::vector<std::uint8_t> exchange_reach(const cuda::CudaContext& context, const std::vector<GpuPlace>& ranks,
-                                         std::size_t rank, MPI_Comm group) {
+                                         std::size_t rank, const GatherBytes& gather) {
   std::vector<std::uint8_t> mine, all(ranks.size() * ranks.size());
   for (const GpuPlace& other : ranks)
     mine.push_back(other.host == ranks[rank].host && reaches_memory_of(context, other) ? 1 : 0);
-  over_mpi(group)(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
+  gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
   for (std::size_t a = 0; a < ranks.size() && rank == 0; ++a) {
     for (std::size_t b = a + 1; b < ranks.size(); ++b) {
       if (ranks[a].host != ranks[b].host || same_gpu(ranks[a], ranks[b])) continue;
@@ -61,14 +53,6 @@ std::vector<std::uint8_t> exchange_reach(const cuda::CudaContext& context, const
     }
   }
   return all;
-}
-
-// The communicator for all that does not go over peer memory.
-Result<std::unique_ptr<Communicator>> make_base(Backend& backend, GpuPath path, MPI_Comm group,
-                                                const CommOptions& options, NcclMaker make_nccl) {
-  std::unique_ptr<Communicator> host = make_mpi_communicator(group);
-  if (path != GpuPath::kNccl) return make_staged_communicator(backend, std::move(host));
-  return make_nccl(static_cast<cuda::CudaBackend&>(backend).context(), std::move(host), options.ordered_sums);
 }
 
 }  // namespace
@@ -108,23 +92,21 @@ std::string peer_obstacle(const std::vector<GpuPlace>& ranks, const std::vector<
   return "";
 }
 
-Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MPI_Comm group,
-                                                            const CommOptions& options, NcclMaker make_nccl) {
-  cuda::CudaContext& context = static_cast<cuda::CudaBackend&>(backend).context();
-  int rank = 0, size = 1;
-  MPI_Comm_rank(group, &rank);
-  MPI_Comm_size(group, &size);
-  std::vector<GpuPlace> ranks(static_cast<std::size_t>(size));
-  const GpuPlace mine = place_of(context);
-  over_mpi(group)(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(ranks)));
-  const GpuPath path = choose_gpu_path(ranks, make_nccl != nullptr);
+Result<std::unique_ptr<Communicator>> cuda::CudaBackend::make_communicator(std::unique_ptr<Communicator> host,
+                                                                           const GatherBytes& gather,
+                                                                           const CommOptions& options) {
+  const auto rank = static_cast<std::size_t>(host->rank());
+  std::vector<GpuPlace> ranks(static_cast<std::size_t>(host->size()));
+  const GpuPlace mine = place_of(*context_);
+  gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(ranks)));
+  const GpuPath path = choose_gpu_path(ranks, make_nccl_ != nullptr);
   if (rank == 0) LOG_INFO("{}", describe_gpus(ranks, path));
-  std::string obstacle = peer_obstacle(ranks, exchange_reach(context, ranks, static_cast<std::size_t>(rank), group));
+  std::string obstacle = peer_obstacle(ranks, exchange_reach(*context_, ranks, rank, gather));
   if (!options.peer_memory) obstacle = "--no-peer-memory";
 
   std::unique_ptr<PeerMemory> memory;
   if (obstacle.empty()) {
-    Result<std::unique_ptr<PeerMemory>> shared = PeerMemory::share(context, rank, size, over_mpi(group));
+    Result<std::unique_ptr<PeerMemory>> shared = PeerMemory::share(*context_, host->rank(), host->size(), gather);
     if (shared) memory = std::move(shared).value();
     if (!shared) obstacle = shared.error().message;
   }
@@ -132,9 +114,12 @@ Result<std::unique_ptr<Communicator>> make_gpu_communicator(Backend& backend, MP
     LOG_INFO("all-reduces of up to {} KiB: {}", cuda::kMaxPeerBytes >> 10,
              memory ? "one-shot over peer memory" : fmt::format("as all others ({})", obstacle));
   }
-  Result<std::unique_ptr<Communicator>> base = make_base(backend, path, group, options, make_nccl);
+  // For all that does not go over peer memory.
+  Result<std::unique_ptr<Communicator>> base = path == GpuPath::kNccl
+                                                   ? make_nccl_(*context_, std::move(host), options.ordered_sums)
+                                                   : make_staged_communicator(*this, std::move(host));
   if (!base || !memory) return base;
-  return make_peer_communicator(context, std::move(memory), std::move(base).value());
+  return make_peer_communicator(*context_, std::move(memory), std::move(base).value());
 }
 
 }  // namespace caudal

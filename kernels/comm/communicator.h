@@ -1,15 +1,21 @@
-// Communicator: a tensor-parallel group. Collectives run in call order on the caller's step thread and
-// every rank of the group must make the same calls. Sums are taken in rank order, so a result does not
-// depend on message size or timing. make.cpp chooses: mpi (CPU), local (threads of one process, tests).
+// Communicator: a tensor-parallel group. Collectives run in call order on the caller's step thread and every rank of
+// the group must make the same calls. Sums are taken in rank order, so a result does not depend on message size or
+// timing. Between hosts: worker/comm (mpi, and local for the threads of a test). Between devices:
+// Backend::make_communicator.
 #pragma once
 
 #include <memory>
 
 #include "common/result.h"
+#include "kernels/comm/host_exchange.h"
 #include "kernels/tensor.h"
-#include "worker/comm/host_exchange.h"
 
 namespace caudal {
+
+struct CommOptions {
+  bool peer_memory = true;    // short all-reduces between the GPUs of a host without NCCL
+  bool ordered_sums = false;  // of long all-reduces too: in the order of ranks, whatever the size of a message
+};
 
 class Communicator {
  public:
