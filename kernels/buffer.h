@@ -45,7 +45,7 @@ class Buffer {
   std::function<void(void*)> free_;
 };
 
-// A tensor that may own its memory: with an empty buffer it is a view of somebody else's.
+// A tensor that may own its memory: with an empty buffer it is a view of memory that another owns.
 struct OwnedTensor {
   OwnedTensor() = default;
   OwnedTensor(Tensor view) : tensor(view) {}  // implicit: a view is what most callers have

@@ -23,7 +23,7 @@ struct StoredPart {
   std::int64_t columns = 0;
   std::int64_t stored_rows = 0;                   // at most rows
   std::int64_t stored_columns = 0;                // at most columns
-  std::unique_ptr<std::byte[]> memory = nullptr;  // behind `data`, where that is not somebody else's
+  std::unique_ptr<std::byte[]> memory = nullptr;  // behind `data`, where that is not the checkpoint's
 };
 
 // Parts below each other are one matrix: q, k and v, for example. A vector has one column.

@@ -1,6 +1,6 @@
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11): a
 // function from (key, counter) to 128 random bits, without state. Sampling keys it by (seed, position), so a
-// token's draw does not depend on batch, replica or restart. Header only: CPU and CUDA share it.
+// sampled token does not depend on batch, replica or restart. Header only: CPU and CUDA share it.
 #pragma once
 
 #include <array>

@@ -10,7 +10,7 @@ namespace caudal {
 Result<std::span<const std::int32_t>> HostExchange::gather(std::span<const std::int32_t> mine,
                                                            const std::function<bool()>& patient) {
   using Clock = std::chrono::steady_clock;
-  tell(mine);
+  send(mine);
   Clock::time_point give_up = Clock::now() + deadline_;
   while (const std::optional<int> rank = awaited()) {
     if (device_.look)

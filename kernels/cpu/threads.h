@@ -2,7 +2,7 @@
 // some microseconds after a job, so that the next op of a step starts at once, then sleep in the kernel:
 // an idle worker costs nothing. Not OpenMP, because its barrier waits for every thread: on a machine that
 // is shared, a thread that lost its core stalls each of the ~170 regions of a step. Here tasks are claimed
-// one by one, and a job ends when its tasks are done, whoever did them.
+// one by one, and a job ends when its tasks are done, on whichever thread they ran.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@ namespace caudal {
 
 class ThreadPool {
  public:
-  // One thread per entry; entry i is the core of thread i, or -1 for no pinning. Thread 0 is whoever
+  // One thread per entry; entry i is the core of thread i, or -1 for no pinning. Thread 0 is the one that
   // calls run(): it is pinned on its first call and stays so.
   explicit ThreadPool(std::vector<int> cores);
   ~ThreadPool();

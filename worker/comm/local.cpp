@@ -35,7 +35,7 @@ class LocalExchange final : public HostExchange {
       : HostExchange(deadline), group_(group), rank_(static_cast<std::size_t>(rank)) {}
 
  private:
-  void tell(std::span<const std::int32_t> mine) override {
+  void send(std::span<const std::int32_t> mine) override {
     group_.told[rank_].numbers[round_ % 2].assign(mine.begin(), mine.end());
     group_.told[rank_].rounds.store(round_ + 1, std::memory_order_release);
   }

@@ -27,7 +27,7 @@ MpiExchange::~MpiExchange() {
   }
 }
 
-void MpiExchange::tell(std::span<const std::int32_t> mine) {
+void MpiExchange::send(std::span<const std::int32_t> mine) {
   CHECK(std::ranges::count(requests_, MPI_REQUEST_NULL) == std::ssize(requests_));
   const int count = static_cast<int>(mine.size());
   gathered_.resize(mine.size() * static_cast<std::size_t>(size_));

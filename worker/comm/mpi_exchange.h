@@ -1,5 +1,5 @@
-// HostExchange over MPI: a message from each rank to each other, asked for and never waited for, so that whoever waits
-// can look at its device and its watch. Not the communicator's collectives: MPI keeps the two apart.
+// HostExchange over MPI: a message from each rank to each other, started and never waited for, so that a rank that
+// waits can look at its device and its watch. Not the communicator's collectives: MPI keeps the two apart.
 #pragma once
 
 #include <mpi.h>
@@ -18,7 +18,7 @@ class MpiExchange final : public HostExchange {
   MpiExchange& operator=(const MpiExchange&) = delete;
 
  private:
-  void tell(std::span<const std::int32_t> mine) override;
+  void send(std::span<const std::int32_t> mine) override;
   std::optional<int> awaited() override;
 
   MPI_Comm group_;

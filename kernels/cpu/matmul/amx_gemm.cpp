@@ -1,4 +1,4 @@
-// bf16 matrix product on AMX, one kernel for one row and for thousands.
+// bf16 matmul on AMX, one kernel for one row and for thousands.
 //
 //   A  x, packed by 16 rows into tiles [ceil(rows / 16)][k blocks][16][32], zeros below the last row
 //   B  the weight's panels of 32 columns, two tiles per k block (linear.h)

@@ -1,8 +1,8 @@
 // The packed weight of a CPU linear layer, and the kernels that read it (linear_simd.cpp, amx_gemm.cpp).
 //
 // Why not oneDNN here (2.6, measured on 2 cores of a Sapphire Rapids server, Qwen2.5-0.5B shapes): a row of its AMX
-// product depends on the number of rows (K = 4864: 658 of 896 values of a row differ between 1 and 512 rows), so does
-// every f32 product on AVX2; it has no bf16 on AVX2; it compiles a kernel for each number of rows a server meets, and
+// matmul depends on the number of rows (K = 4864: 658 of 896 values of a row differ between 1 and 512 rows), so does
+// every f32 matmul on AVX2; it has no bf16 on AVX2; it compiles a kernel for each number of rows a server meets, and
 // its OpenMP barrier stalls when a core is shared. f32 on AVX-512 is invariant there, but ours reaches 0.84 to 0.99 of
 // its speed at 512 rows, so one path serves all. bf16 on AMX against oneDNN, medians of runs taken in turns on a busy
 // machine: 512 rows 0.6 to 1.8 times its speed, 513 rows 2.1 to 2.6 times

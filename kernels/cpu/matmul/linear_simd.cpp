@@ -1,4 +1,4 @@
-// Matrix product without AMX, and of f32: a micro kernel of up to 6 rows by 2 vectors, the shape that fills the
+// Matmul without AMX, and of f32: a micro kernel of up to 6 rows by 2 vectors, the shape that fills the
 // 16 registers of AVX2. bf16 weights become f32 in registers: half the bytes, the same sums.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/matmul/linear_simd.cpp"

@@ -152,13 +152,13 @@ TokenId LogitsRow::sample(SoftmaxScale softmax, double fraction) const {
   float weights[kBlock + kMaxLanes];
   const auto weigh = CAUDAL_SIMD(context_, block_weights);
   weigh(logits_.data() + begin, size, softmax.maximum, softmax.scale, weights);
-  std::int64_t drawn = 0;
+  std::int64_t sampled = 0;
   for (std::int64_t i = 0; i < size && running <= target; ++i) {
     if (weights[i] <= 0) continue;
     running += static_cast<double>(weights[i]);
-    drawn = i;
+    sampled = i;
   }
-  return static_cast<TokenId>(begin + drawn);
+  return static_cast<TokenId>(begin + sampled);
 }
 
 Candidates LogitsRow::top(std::int64_t k) const {

@@ -19,7 +19,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options
 namespace caudal::cuda {
 namespace {
 
-// For buffers nobody plans: biases that cuBLASLt wants in f32.
+// What rounding small buffers up to the unit of the arena may take.
 constexpr std::size_t kSmallBuffers = std::size_t{1} << 20;
 
 Error no_memory(std::size_t bytes, cudaError_t status) {

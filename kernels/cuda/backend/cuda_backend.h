@@ -84,7 +84,8 @@ class CudaBackend final : public Backend, public Recorder {
   CudaBackend(std::unique_ptr<CudaContext> context, bool deterministic, NcclMaker make_nccl)
       : context_(std::move(context)), deterministic_(deterministic), make_nccl_(make_nccl) {}
   Result<Buffer> allocate_directly(std::size_t bytes);
-  // At least `bytes` behind `buffer`; what it held is lost. Grown only by steps larger than prepare() was told.
+  // At least `bytes` behind `buffer`; what it held is lost. Grown only by steps larger than those that prepare() was
+  // for.
   bool grow(Buffer& buffer, std::size_t bytes);
   Result<Buffer> upload(std::span<const StoredPart> parts, DType dtype, DType out_dtype);
   AttentionDevice attention_device() const;

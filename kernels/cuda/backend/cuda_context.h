@@ -1,5 +1,5 @@
 // CudaContext: one GPU as the backend sees it. The compute stream, the first error (which stays: a CUDA context does
-// not recover), waits that end, and pinned memory through which the host tells the device small things without
+// not recover), waits that end, and pinned memory through which the host sends small things to the device without
 // waiting. Owned by the backend, used by its step thread.
 #pragma once
 
@@ -45,7 +45,7 @@ class CudaContext {
   void set_watch(const void* who, Watch watch);
   void set_deadline(std::chrono::milliseconds deadline) { deadline_ = deadline; }
 
-  // Looks without waiting: failure() tells what has gone wrong on the device, or of what is watched, so far.
+  // Looks without waiting: failure() is what has gone wrong on the device, or of what is watched, so far.
   void glance();
 
   // Until all queued work, or what was queued before the event, is done, failed, or past the deadline.
@@ -60,7 +60,8 @@ class CudaContext {
   std::byte* stage(std::size_t bytes);
 
   // Pinned memory that the device copies results to, and the event after which they are there. Taken for as long as
-  // somebody reads it; taken again only for copies that are queued later, so a result nobody waited for does no harm.
+  // it is being read; taken again only for copies that are queued later, so a result that was not waited for does no
+  // harm.
   struct Results {
     std::byte* memory = nullptr;
     std::size_t bytes = 0;

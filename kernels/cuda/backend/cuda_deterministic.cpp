@@ -1,4 +1,4 @@
-// Products whose rows have the same bits in any batch. A library computes products of different shapes in different
+// Matmuls whose rows have the same bits in any batch. A library computes matmuls of different shapes in different
 // ways, so it gets one shape for each weight: tiles of kTileRows rows, one after another. A tile that is not whole, or
 // lies otherwise, goes through memory where it does. In a tile, rows know nothing of each other.
 #include "kernels/cuda/backend/cuda_backend.h"
@@ -35,7 +35,7 @@ void CudaBackend::copy_rows(const Tensor& from, const Tensor& to) {
                                     static_cast<std::size_t>(from.stride0()) * element,
                                     static_cast<std::size_t>(from.row_elements()) * element,
                                     static_cast<std::size_t>(from.dim(0)), cudaMemcpyDefault, context_->stream()),
-                  "copying rows of a product");
+                  "copying rows of a matmul");
 }
 
 void CudaBackend::linear_in_tiles(const Tensor& x, const CudaLinear& weight, const Tensor& out) {

@@ -58,7 +58,7 @@ class CudaBackend::Graph final : public Recording {
 };
 
 std::size_t CudaBackend::recording_bytes(const StepSizes& sizes) const {
-  const std::size_t nodes_per_op = deterministic_ ? 3 : 1;  // products go by tiles, the last of them through copies
+  const std::size_t nodes_per_op = deterministic_ ? 3 : 1;  // matmuls go by tiles, the last of them through copies
   return static_cast<std::size_t>(sizes.recorded_ops) * nodes_per_op * kBytesPerRecordedOp;
 }
 
@@ -74,7 +74,7 @@ AttentionGrid CudaBackend::recorded_grid(PlacedPlan& plan) {
   return AttentionGrid::capture(geometry, recording_->tokens);
 }
 
-// The first run loads kernels, chooses products and takes what memory they want; the second is captured.
+// The first run loads kernels, chooses matmuls and takes what memory they want; the second is captured.
 Result<std::unique_ptr<Recording>> CudaBackend::record(std::int64_t tokens, const std::function<void()>& ops) {
   if (!ready()) return *context_->failure();
   RecordingState state{.tokens = static_cast<int>(tokens), .capturing = false, .plans = {}};

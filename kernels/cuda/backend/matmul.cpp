@@ -174,8 +174,8 @@ const Matmul::Plan* Matmul::plan_for(const Shape& shape) {
     plan->algorithm = proposals.front();
     return plan.get();
   }
-  context_.fail(fmt::format("cuBLASLt has no product of {} x {} with {} rows of {}: {}", shape.out, shape.in,
-                            shape.rows, dtype_name(shape.dtype), cublasLtGetStatusString(status)));
+  context_.fail(fmt::format("cuBLASLt has no matmul of {} x {} with {} rows of {}: {}", shape.out, shape.in, shape.rows,
+                            dtype_name(shape.dtype), cublasLtGetStatusString(status)));
   plans_.erase(shape);
   return nullptr;
 }
@@ -216,7 +216,7 @@ float Matmul::time(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, cons
     if (!context_.check(cudaEventRecord(end_, context_.stream()), "recording an event")) break;
     context_.wait(end_);
     float ms = 0.0F;
-    if (!context_.failure() && context_.check(cudaEventElapsedTime(&ms, begin_, end_), "timing a product"))
+    if (!context_.failure() && context_.check(cudaEventElapsedTime(&ms, begin_, end_), "timing a matmul"))
       best = std::min(best, ms);
   }
   return best;
@@ -239,7 +239,7 @@ void Matmul::run(const Tensor& x, const CudaLinear& linear, const Tensor& out) {
   const Plan* plan = plan_for(shape_of(x, linear, out));
   if (plan == nullptr) return;
   if (const cublasStatus_t status = launch(*plan, plan->algorithm, x, linear, out); status != CUBLAS_STATUS_SUCCESS)
-    context_.fail(fmt::format("a matrix product failed: {}", cublasLtGetStatusString(status)));
+    context_.fail(fmt::format("a matmul failed: {}", cublasLtGetStatusString(status)));
 }
 
 }  // namespace caudal::cuda

@@ -1,4 +1,4 @@
-// Matrix products of the CUDA device: y = x W^T + b through cuBLASLt, sums in f32. The library's algorithm for a shape
+// Matmuls of the CUDA device: y = x W^T + b through cuBLASLt, sums in f32. The library's algorithm for a shape
 // is chosen at start, by timing the few that it proposes; a step only looks it up. Owned by the backend, used by its
 // step thread.
 #pragma once
@@ -36,7 +36,7 @@ class CudaLinear final : public Linear {
 };
 
 struct MatmulOptions {
-  bool tf32 = false;        // f32 products may round their inputs to 19 bits
+  bool tf32 = false;        // f32 matmuls may round their inputs to 19 bits
   bool whole_sums = false;  // no sum is cut into parts that are added later (split-K)
 };
 
@@ -51,7 +51,7 @@ class Matmul {
   // x [rows, in], out [rows, out], either with strided rows; out has x's dtype or f32.
   void run(const Tensor& x, const CudaLinear& weight, const Tensor& out);
 
-  // Chooses algorithms for such products with 1 to x.dim(0) rows. Waits for the device; writes to `out` what it likes.
+  // Chooses algorithms for such matmuls with 1 to x.dim(0) rows. Waits for the device; writes to `out` what it likes.
   void choose(const Tensor& x, const CudaLinear& weight, const Tensor& out);
 
   // The largest number of rows that shares an algorithm with `rows`: 1 2 4 8 16 32 48 64 96 128 192 ...

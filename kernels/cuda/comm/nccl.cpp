@@ -100,10 +100,10 @@ Result<void> NcclCommunicator::meet() {
     if (const ncclResult_t made = ncclGetUniqueId(&id); made != ncclSuccess)
       return Error{fmt::format("NCCL cannot be used: {}", ncclGetErrorString(made)), "device"};
   }
-  std::array<std::int32_t, sizeof id.internal / sizeof(std::int32_t)> told{};
-  std::memcpy(told.data(), id.internal, sizeof id.internal);
-  if (Result<void> shared = host().broadcast(told, 0); !shared) return shared.error();
-  std::memcpy(id.internal, told.data(), sizeof id.internal);
+  std::array<std::int32_t, sizeof id.internal / sizeof(std::int32_t)> words{};
+  std::memcpy(words.data(), id.internal, sizeof id.internal);
+  if (Result<void> shared = host().broadcast(words, 0); !shared) return shared.error();
+  std::memcpy(id.internal, words.data(), sizeof id.internal);
   if (!context_.check(cudaMalloc(&scratch_, kGatherBytes), "allocating memory for NCCL")) return *context_.failure();
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;

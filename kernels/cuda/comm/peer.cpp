@@ -10,7 +10,7 @@
 namespace caudal {
 namespace {
 
-// In PeerGroup::lost: this rank gives up, whoever it waits for.
+// In PeerGroup::lost: this rank gives up waiting, for any rank.
 constexpr std::uint32_t kGivesUp = 0xFFFFFFFF;
 
 class PeerCommunicator final : public Communicator {

@@ -25,7 +25,7 @@ class PeerMemory {
   // All ranks call it; all get an Error, and the same, when one of them cannot. `context` must outlive the memory.
   static Result<std::unique_ptr<PeerMemory>> share(cuda::CudaContext& context, int rank, int size, GatherBytes gather,
                                                    std::chrono::nanoseconds deadline = kDeadline);
-  // Meets the other ranks, so that nobody frees what another may still have mapped, unless the context has failed.
+  // Meets the other ranks, so that no rank frees what another may still have mapped, unless the context has failed.
   ~PeerMemory();
   PeerMemory(const PeerMemory&) = delete;
   PeerMemory& operator=(const PeerMemory&) = delete;
@@ -44,7 +44,7 @@ class PeerMemory {
   double deadline_s_ = 0;
 };
 
-// `other` has the same ranks and outlives nobody: it belongs to the result.
+// `other` joins the same ranks and belongs to the result.
 std::unique_ptr<Communicator> make_peer_communicator(cuda::CudaContext& context, std::unique_ptr<PeerMemory> memory,
                                                      std::unique_ptr<Communicator> other);
 

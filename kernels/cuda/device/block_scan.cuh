@@ -1,5 +1,5 @@
 // Scans and maxima of 64-bit integers over a block. Integers, because their sums do not depend on the order: what
-// is drawn then depends on the row alone.
+// is sampled then depends on the row alone.
 #pragma once
 
 #include "kernels/cuda/device/primitives.cuh"

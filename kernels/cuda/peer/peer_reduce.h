@@ -1,5 +1,5 @@
 // One-shot all-reduce over memory that the GPUs of one host reach directly: every rank puts its part into a slot of
-// every other's region, tells by a flag, waits for the others' flags and adds all parts in rank order in f32, so that
+// every other's region, sets a flag, waits for the others' flags and adds all parts in rank order in f32, so that
 // all ranks get the same bits, those of worker/comm/ordered_sum. One exchange, for messages whose time is latency.
 //
 // A region is what one rank lets the others write to. All of it is zero before the first call of any rank:

@@ -2,7 +2,7 @@
 // is a Cut: the last token kept. A cut is found by histograms, never by sorting: first over bins of 1/64 in log
 // weight, then over the digits of the logit's bits for the tokens of the bin where it falls. Weights are integers
 // in units of 2^-43, whose sums are exact in any order. Each pass over a row reads vocab_size * 4 bytes: one for
-// the maximum, one for a draw without filters, five more per cut.
+// the maximum, one for a sample without filters, five more per cut.
 #include "kernels/cuda/device/block_scan.cuh"
 #include "kernels/cuda/device/dispatch.h"
 #include "kernels/cuda/sampling/sampling.h"
@@ -82,7 +82,7 @@ struct Row {
   __device__ __forceinline__ Mass find_bin(int num_bins, Mass target, Mass before);
   template <class F, class G>
   __device__ __forceinline__ Cut find_cut(const Cut& within, F mass_of, G target_of);
-  __device__ __forceinline__ int draw(const SampleRow& row);
+  __device__ __forceinline__ int sample(const SampleRow& row);
   __device__ __forceinline__ void write_logprobs(int sampled, int count, std::int32_t* tokens, float* logprobs);
 };
 
@@ -219,7 +219,7 @@ __device__ __forceinline__ Cut Row::find_cut(const Cut& within, F mass_of, G tar
   return cut;
 }
 
-__device__ __forceinline__ int Row::draw(const SampleRow& row) {
+__device__ __forceinline__ int Row::sample(const SampleRow& row) {
   scale = fminf(1.0F / row.temperature, 3.402823466e38F);
   Cut cut;
   if (row.top_k > 0 && row.top_k < vocab_size) {
@@ -297,7 +297,7 @@ __global__ void __launch_bounds__(kThreads, 1) sample_kernel(const __grid_consta
   Row view{logits, p.vocab_size, scratch};
   int token = 0;
   const bool valid = view.find_maximum(&token);
-  if (valid && row.temperature > 0) token = view.draw(row);
+  if (valid && row.temperature > 0) token = view.sample(row);
   __syncthreads();
   for (int e = row.first_edit + thread; e < row.first_edit + row.num_edits; e += kThreads) {
     logits[p.edits[e].token] = p.edits[e].original;

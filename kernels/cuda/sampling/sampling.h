@@ -1,6 +1,6 @@
 // Sampling on the device: one block per row of logits, from edits to log-probabilities, with no round trip to the
-// host. kernels/cpu/sampling/sample.cpp is the specification; the drawn tokens are its, but for numbers that fall on a
-// step. The host packs what the rows ask for (sampling_pack.h), copies it to the device and launches; tokens stay on
+// host. kernels/cpu/sampling/sample.cpp is the specification; the sampled tokens are its, but for numbers that fall on
+// a step. The host packs what the rows ask for (sampling_pack.h), copies it to the device and launches; tokens stay on
 // the device for the next step's embedding.
 #pragma once
 
@@ -16,7 +16,7 @@ struct SampleArgs {
   std::int64_t vocab_size = 0;
   const SampleRow* rows = nullptr;  // on the device, [num_rows]
   LogitEdit* edits = nullptr;       // on the device
-  Tensor tokens;                    // i32 [num_rows]: -1 when the row held NaN or nothing could be drawn
+  Tensor tokens;                    // i32 [num_rows]: -1 when the row held NaN or every token was masked
   Tensor logprob_tokens;            // i32 [num_rows, 1 + n] or empty: the sampled one, then the most likely
   Tensor logprobs;                  // f32, the same shape; columns past a row's num_logprobs are not written
 };

@@ -1,5 +1,5 @@
 // The host's side of sampling on a device: what rows ask for as plain arrays, and results back from arrays. No CUDA
-// here; used by whoever owns the stream.
+// here; used by the owner of the stream.
 #pragma once
 
 #include <cstdint>

@@ -106,7 +106,8 @@ Result<OpenedModel> open_model(ModelSpec spec, const ModelChoice& choice, int ra
       choice.load_format == LoadFormat::kDummy ? model.spec.config.dtype : stored_dtype(*model.weights, parameters);
   Result<DType> dtype = choose_dtype(choice.dtype, stored, backend);
   if (!dtype) return dtype.error();
-  model.dtype = dtype.value();
+  model.dtype = model.kv_dtype = dtype.value();
+  CHECK(backend.takes_kv(model.kv_dtype, model.dtype));
   return model;
 }
 
@@ -119,7 +120,7 @@ std::vector<Parameter> list_parameters(const ModelSpec& spec, const Partition& p
 ModelPlan plan_model(const OpenedModel& model, const StepLimits& limits, const Backend& device) {
   ModelPlan plan;
   plan.limits = limits;
-  plan.kv = kv_shape(model.spec.config, model.part, model.dtype);
+  plan.kv = kv_shape(model.spec.config, model.part, model.kv_dtype);
   CountedModel counted(model.spec, model.part, model.dtype, limits);
   CountingBackend& backend = counted.backend;
   plan.parameters = counted.recorder.take();

@@ -29,7 +29,8 @@ struct OpenedModel {
   ModelSpec spec;
   Partition part;
   std::unique_ptr<Checkpoint> weights;
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32;     // of activations
+  DType kv_dtype = DType::kF32;  // of K and V
 };
 
 // What this rank's part of a model takes.
