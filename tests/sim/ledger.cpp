@@ -30,7 +30,7 @@ void Ledger::accepted(RequestId id, const SchedulerStats& before, const Schedule
   CHECK_MSG(num_new == static_cast<std::uint64_t>(request.num_running()), "accepted in part");
   CHECK_MSG(before.num_waiting + request.num_running() <= config_.max_waiting, "the queue is too long");
   num_prompt_tokens_ += request.prompt.size();
-  std::vector<Output> expected = expected_outputs(request, max_context_tokens_);
+  std::vector<Output> expected = expected_outputs(request, max_context_tokens_, kv_windows_);
   for (Stream& stream : promise.streams) {
     stream.accepted = true;
     stream.expected = std::move(expected[static_cast<std::size_t>(stream.index)]);

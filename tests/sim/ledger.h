@@ -32,8 +32,8 @@ struct Promise {
 
 class Ledger {
  public:
-  Ledger(const SchedulerConfig& config, std::int32_t max_context_tokens)
-      : config_(config), max_context_tokens_(max_context_tokens) {}
+  Ledger(const SchedulerConfig& config, std::int32_t max_context_tokens, std::vector<std::int32_t> kv_windows = {0})
+      : config_(config), max_context_tokens_(max_context_tokens), kv_windows_(std::move(kv_windows)) {}
 
   // Before and after Scheduler::submit.
   void submitted(Request request);
@@ -75,6 +75,7 @@ class Ledger {
 
   SchedulerConfig config_;
   std::int32_t max_context_tokens_;
+  std::vector<std::int32_t> kv_windows_;
   std::map<RequestId, Promise> promises_;
   std::map<SequenceId, Stream*> by_sequence_;  // ids are given in the order of acceptance; beams stand for the first
   std::map<SequenceId, std::vector<TokenId>> beam_tokens_;  // as plans told them

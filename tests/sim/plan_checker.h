@@ -54,8 +54,8 @@ class PlanChecker {
     CHECK(unanswered_.size() < static_cast<std::size_t>(config_.max_plans_in_flight));
     for (const SlotId slot : plan.released) CHECK(tables_.erase(slot) == 1);
     swap(plan);
-    for (const NewSequence& sequence : plan.new_sequences) enter(sequence, plan);
     Unanswered unanswered;
+    for (const NewSequence& sequence : plan.new_sequences) enter(sequence, plan, unanswered);
     for (const BlockCopy& copy : plan.block_copies) unanswered.named.insert(copy.source);
     std::int64_t num_tokens = 0;
     std::set<SlotId> slots;
@@ -94,7 +94,10 @@ class PlanChecker {
   std::int32_t num_named_blocks() const {
     std::set<BlockId> named;
     for (const auto& [slot, table] : tables_) named.insert(table.blocks.begin(), table.blocks.end());
-    for (const Unanswered& plan : unanswered_) named.insert(plan.named.begin(), plan.named.end());
+    for (const Unanswered& plan : unanswered_) {
+      named.insert(plan.named.begin(), plan.named.end());
+      named.insert(plan.may_be_held.begin(), plan.may_be_held.end());
+    }
     named.erase(kNoBlock);
     return static_cast<std::int32_t>(named.size());
   }
@@ -117,6 +120,7 @@ class PlanChecker {
   struct Unanswered {
     std::multiset<BlockId> named;  // once per table
     std::set<BlockId> written;
+    std::set<BlockId> may_be_held;
     std::map<SlotId, Work> work;
   };
 
@@ -137,7 +141,7 @@ class PlanChecker {
   }
 
   // Whole blocks are found, or come back from the host; what is computed behind them has been copied either way.
-  void enter(const NewSequence& sequence, const StepPlan& plan) {
+  void enter(const NewSequence& sequence, const StepPlan& plan, Unanswered& unanswered) {
     const auto is_copied = [](const std::vector<BlockCopy>& copies, BlockId block) {
       return std::ranges::count(copies, block, &BlockCopy::destination) == 1;
     };
@@ -155,6 +159,7 @@ class PlanChecker {
       const BlockId block = sequence.blocks[i];
       if (is_hidden(i, sequence.num_computed)) {
         table.blocks.push_back(kNoBlock);
+        unanswered.may_be_held.insert(block);  // found with the prefix; given back with the first answer
       } else if (row_of(i) < num_full || is_copied(plan.swapped_in, block)) {
         table.blocks.push_back(block);
         for (const Unanswered& before : unanswered_) {
@@ -183,11 +188,13 @@ class PlanChecker {
     return hidden;
   }
 
-  // Drafts brought the sequence so far that its later plans begin past these.
+  // Drafts brought the sequence so far that its later plans begin past these. If it has left meanwhile, it may still
+  // hold them until the last of these plans is answered.
   void forget(SlotId slot, const Work& work, const std::vector<BlockId>& hidden) {
     for (Unanswered& plan : unanswered_) {
       const auto found = plan.work.find(slot);
       if (found == plan.work.end() || found->second.sequence_id != work.sequence_id) continue;
+      plan.may_be_held.insert(hidden.begin(), hidden.end());
       for (const BlockId block : hidden) {
         if (const auto named = plan.named.find(block); named != plan.named.end()) plan.named.erase(named);
       }

@@ -7,24 +7,20 @@
 namespace caudal::sim {
 
 SimulatedJob::SimulatedJob(Environment& environment, Network& network, std::int32_t index, const JobTiming& timing,
-                           std::int32_t max_context_tokens)
-    : environment_(environment), network_(network), index_(index), timing_(timing) {
-  info_.max_context_tokens = max_context_tokens;
-  info_.model_digest = "toy";
-  info_.vocab_size = ToyModel::kVocabulary;
-}
+                           const ReplicaInfo& model)
+    : environment_(environment), network_(network), index_(index), timing_(timing), info_(model) {}
 
 // Another life may have another pool: down to one that holds hardly a request.
 void SimulatedJob::start() {
   if (up()) return;
   Random& random = environment_.random;
   ++life_;
-  info_.num_blocks = random.small(environment_.faults ? 1 : 12, 14);
+  info_.num_blocks = random.small(environment_.faults ? 1 : 12, 14) * info_.num_kv_groups();
   info_.max_num_sequences = random.small(1, 8);
   info_.max_tokens_per_step = random.small(1, 80);
   info_.max_draft_tokens = random.small(0, kMaxDraftTokens);
   info_.topology.tensor = random.small(1, 2);
-  info_.num_host_blocks = random.chance(25) ? 0 : random.small(1, 14);
+  info_.num_host_blocks = random.chance(25) ? 0 : random.small(1, 14) * info_.num_kv_groups();
   info_.swap_block_ns =
       random.chance(75) ? 1 : random.draw(0, 4'000'000);  // else dearer than computing again, or unknown
   worker_epoch_ = 0;

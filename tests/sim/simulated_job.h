@@ -19,7 +19,7 @@ struct JobTiming {
 class SimulatedJob {
  public:
   SimulatedJob(Environment& environment, Network& network, std::int32_t index, const JobTiming& timing,
-               std::int32_t max_context_tokens);
+               const ReplicaInfo& model);
 
   // Events.
   void start();

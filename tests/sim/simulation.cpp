@@ -7,6 +7,17 @@ namespace caudal::sim {
 
 namespace {
 
+// What all replicas have in common. Some models have layers with a window, beside others that see more.
+ReplicaInfo draw_model(Random& random) {
+  ReplicaInfo model;
+  model.max_context_tokens = random.small(8, 160);
+  model.model_digest = "toy";
+  model.vocab_size = ToyModel::kVocabulary;
+  if (random.chance(25)) model.kv_windows = {random.small(2, 60)};
+  if (random.chance(15)) model.kv_windows.push_back(random.small(2, std::max(model.kv_windows.front(), 60)));
+  return model;
+}
+
 EngineConfig draw_config(Random& random) {
   EngineConfig config;
   SchedulerConfig& scheduler = config.scheduler;
@@ -65,17 +76,17 @@ Simulation::Simulation(std::uint64_t seed, SimulationOptions options)
     : environment_(seed, options.print),
       network_(environment_),
       config_(draw_config(environment_.random)),
-      max_context_tokens_(environment_.random.small(8, 160)),
+      model_(draw_model(environment_.random)),
       core_(config_, *this),
       record_(options.record),
-      ledger_(config_.scheduler, max_context_tokens_),
+      ledger_(config_.scheduler, model_.max_context_tokens, model_.kv_windows),
       membership_(config_.cluster),
       patience_(config_) {
   Random& random = environment_.random;
   const JobTiming timing{.beat_us = config_.cluster.beat_interval_us, .lease_us = config_.cluster.lease_us};
   for (std::int32_t job = random.small(1, 3); job > 0; --job) {
     const auto index = static_cast<std::int32_t>(jobs_.size());
-    jobs_.emplace_back(environment_, network_, index, timing, max_context_tokens_);
+    jobs_.emplace_back(environment_, network_, index, timing, model_);
     environment_.after(random.draw(0, 20'000), {EventKind::kStart, index});
   }
   clients_.resize(static_cast<std::size_t>(random.small(1, 6)));
@@ -245,7 +256,8 @@ void Simulation::check_turn() {
   ledger_.for_each_live([&](const Promise& promise, const Stream& stream) {
     if (!promise.request.beam) return;
     num_kept_for_beams += ledger_.num_sequences(promise, stream) *
-                          blocks_for(promise.num_prompt_tokens() + promise.request.params.stop.max_tokens);
+                          blocks_for(promise.num_prompt_tokens() + promise.request.params.stop.max_tokens) *
+                          model_.num_kv_groups();
   });
   for (const auto& [id, side] : replicas_) {
     replicas.emplace(id, side.info);

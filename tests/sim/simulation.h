@@ -88,7 +88,7 @@ class Simulation final : private EngineCore::Outlet {
   Environment environment_;
   Network network_;
   EngineConfig config_;
-  std::int32_t max_context_tokens_;
+  ReplicaInfo model_;  // what all replicas have in common
   EngineCore core_;
   std::vector<SimulatedJob> jobs_;
   std::vector<Client> clients_;
