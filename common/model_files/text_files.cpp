@@ -9,12 +9,12 @@ namespace caudal {
 namespace {
 
 constexpr char kTokenizerFile[] = "tokenizer.json";
-constexpr char kConfigFile[] = "tokenizer_config.json";
+constexpr char kTokenizerConfigFile[] = "tokenizer_config.json";
 constexpr char kTemplateFile[] = "chat_template.jinja";
 
 std::optional<JsonFile> read_config(const std::filesystem::path& model_dir) {
-  if (!std::filesystem::exists(model_dir / kConfigFile)) return std::nullopt;
-  return read_json_file(model_dir, kConfigFile);
+  if (!std::filesystem::exists(model_dir / kTokenizerConfigFile)) return std::nullopt;
+  return read_json_file(model_dir, kTokenizerConfigFile);
 }
 
 std::string configured_template(const JsonNode& config) {
@@ -34,8 +34,8 @@ Result<ChatTemplateSource> find_chat_template(const std::filesystem::path& model
     if (std::filesystem::exists(model_dir / kTemplateFile)) {
       return ChatTemplateSource{read_text_file(model_dir, kTemplateFile), kTemplateFile};
     }
-    if (!config) throw JsonError{"is missing", "", kConfigFile};
-    return ChatTemplateSource{configured_template(config->root()), kConfigFile};
+    if (!config) throw JsonError{"is missing", "", kTokenizerConfigFile};
+    return ChatTemplateSource{configured_template(config->root()), kTokenizerConfigFile};
   } catch (const JsonError& error) {
     return error.in_file();
   }
