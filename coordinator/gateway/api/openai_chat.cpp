@@ -12,7 +12,8 @@
 #include "coordinator/gateway/api/limits.h"
 
 // Values are checked through JsonNode, which knows their path, and then changed where they are. A node holds a pointer
-// into its value: it is not used any more once that has changed.
+// into its value: it is not used any more once that has changed. Members that exist are reached by at(), because
+// operator[] makes room for one more first, which moves all members of a full object.
 namespace caudal {
 namespace {
 
@@ -76,7 +77,7 @@ void convert_tool_call(const JsonNode& node, json::object& call) {
     if (!result || !result.value().is_object()) arguments->fail(problem);
     parsed = std::move(result).value();
   }
-  call["function"].get_object()["arguments"] = std::move(parsed);
+  call.at("function").get_object()["arguments"] = std::move(parsed);
 }
 
 void convert_tool_calls(const JsonNode& message, json::object& target) {
@@ -84,7 +85,7 @@ void convert_tool_calls(const JsonNode& message, json::object& target) {
   if (!calls) return;
   if (!calls->is_array()) calls->fail("It must be a list.");
   if (calls->size() > kMaxTools) calls->fail(fmt::format("At most {} are allowed.", kMaxTools));
-  json::array& list = target["tool_calls"].get_array();
+  json::array& list = target.at("tool_calls").get_array();
   for (std::size_t i = 0; i < list.size(); ++i) {
     check_object(calls->at(i), "A tool call must be an object.");
     convert_tool_call(calls->at(i), list[i].get_object());
@@ -121,7 +122,7 @@ void take_messages(const JsonNode& body, json::object& source, ChatInput& chat) 
   if (!messages.is_array()) messages.fail("It must be a list of messages.");
   if (messages.size() == 0) messages.fail("It must hold at least one message.");
   if (messages.size() > kMaxMessages) messages.fail(fmt::format("At most {} messages are allowed.", kMaxMessages));
-  json::array& list = source["messages"].get_array();
+  json::array& list = source.at("messages").get_array();
   for (std::size_t i = 0; i < list.size(); ++i) {
     check_object(messages.at(i), "A message must be an object.");
     convert_message(messages.at(i), list[i].get_object());
@@ -147,7 +148,7 @@ void take_tools(const JsonNode& body, json::object& source, ChatInput& chat) {
     }
     check_function(tool, false);
   }
-  if (!none) chat.tools = std::move(source["tools"].get_array());
+  if (!none) chat.tools = std::move(source.at("tools").get_array());
 }
 
 void check_continuation(const ChatInput& chat) {
@@ -169,7 +170,7 @@ void take_chat_input(json::value& body, ChatInput& chat) {
   check_continuation(chat);
   const std::optional<JsonNode> kwargs = node.find("chat_template_kwargs");
   if (kwargs && !kwargs->is_object()) kwargs->fail("It must be an object.");
-  if (kwargs) chat.template_kwargs = std::move(source["chat_template_kwargs"].get_object());
+  if (kwargs) chat.template_kwargs = std::move(source.at("chat_template_kwargs").get_object());
   take_tools(node, source, chat);
 }
 
