@@ -17,7 +17,7 @@ struct TokenBias {
   float bias = 0.0F;  // added to the logit
 };
 
-// How the next token of a sequence is chosen. Ranges are checked in coordinator/gateway/api/limits.
+// How the next token of a sequence is chosen. Ranges are checked in coordinator/gateway/api/parameters.
 struct SamplingParams {
   float temperature = 1.0F;         // 0 = greedy
   float top_p = 1.0F;               // (0, 1]; 1 = off

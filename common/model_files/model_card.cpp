@@ -25,10 +25,10 @@ TokenId token_id(const JsonNode& node) {
   return static_cast<TokenId>(node.integer(0, std::numeric_limits<TokenId>::max()));
 }
 
-// One id, or a list of them. Where the field is absent, `ids` stay.
+// One id, or a list of them. Where the field is absent or the list empty, `ids` stay.
 void read_eos(const JsonNode& root, std::vector<TokenId>& ids) {
   const std::optional<JsonNode> eos = root.find("eos_token_id");
-  if (!eos) return;
+  if (!eos || (eos->is_array() && eos->size() == 0)) return;
   ids.clear();
   if (!eos->is_array()) ids.push_back(token_id(*eos));
   for (std::size_t i = 0; eos->is_array() && i < eos->size(); ++i) ids.push_back(token_id(eos->at(i)));
@@ -88,8 +88,11 @@ Result<ModelCard> parse_model_card(std::string_view config, std::string_view gen
 Result<ModelCard> load_model_card(const std::filesystem::path& model_dir) {
   try {
     const std::string config = read_text_file(model_dir, kConfigFile);
-    const bool has_generation = std::filesystem::exists(model_dir / kGenerationFile);
-    return read_card(config, has_generation ? read_text_file(model_dir, kGenerationFile) : "");
+    std::error_code error;
+    const bool has_generation = std::filesystem::exists(model_dir / kGenerationFile, error);
+    const std::string generation = has_generation ? read_text_file(model_dir, kGenerationFile) : "";
+    if (has_generation && generation.empty()) throw JsonError{"is empty", "", kGenerationFile};
+    return read_card(config, generation);
   } catch (const JsonError& error) {
     return error.in_file();
   }

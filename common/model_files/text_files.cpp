@@ -13,7 +13,8 @@ constexpr char kTokenizerConfigFile[] = "tokenizer_config.json";
 constexpr char kTemplateFile[] = "chat_template.jinja";
 
 std::optional<JsonFile> read_config(const std::filesystem::path& model_dir) {
-  if (!std::filesystem::exists(model_dir / kTokenizerConfigFile)) return std::nullopt;
+  std::error_code error;
+  if (!std::filesystem::exists(model_dir / kTokenizerConfigFile, error)) return std::nullopt;
   return read_json_file(model_dir, kTokenizerConfigFile);
 }
 
@@ -31,7 +32,8 @@ std::string configured_template(const JsonNode& config) {
 Result<ChatTemplateSource> find_chat_template(const std::filesystem::path& model_dir,
                                               const std::optional<JsonFile>& config) {
   try {
-    if (std::filesystem::exists(model_dir / kTemplateFile)) {
+    std::error_code ignored;
+    if (std::filesystem::exists(model_dir / kTemplateFile, ignored)) {
       return ChatTemplateSource{read_text_file(model_dir, kTemplateFile), kTemplateFile};
     }
     if (!config) throw JsonError{"is missing", "", kTokenizerConfigFile};

@@ -223,8 +223,10 @@ void Beams::move_beams(ReplicaState& replica, const std::vector<std::int32_t>& p
       if (!keep_blocks()) replica.kv().drop_hidden(residence.table, residence.num_computed);
     } else if (from != BeamSearch::kNone) {
       const Sequence& parent = request_.sequences[static_cast<std::size_t>(from)];
-      const std::vector<TokenId>& parents_own = search_.beams()[at(parent)].tokens;  // one of its beams stays there
-      CHECK_MSG(std::equal(generated.begin(), generated.end() - 1, parents_own.begin(), parents_own.end() - 1),
+      // One of the parent's beams stays there, unless fewer go on than there were and position 0 had none.
+      const std::vector<TokenId>& parents_own = search_.beams()[at(parent)].tokens;
+      CHECK_MSG(parents_own.empty() ||
+                    std::equal(generated.begin(), generated.end() - 1, parents_own.begin(), parents_own.end() - 1),
                 "a beam goes on from another one's parent");
       beam.hashes = parent.hashes;
       move_of(beam).enters = true;

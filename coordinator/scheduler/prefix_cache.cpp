@@ -13,6 +13,18 @@ Prefix PrefixCache::prefix(Sequence& sequence, const std::string& model_digest) 
   return sequence.hashes.of(key_, root, sequence.tokens);
 }
 
+// What the sequence may take of it. Beams fork from each other behind their different tokens; where windows hide
+// blocks, the first one that enters must still have all that its siblings see, so it takes the prompt's alone.
+Prefix PrefixCache::usable_prefix(Sequence& sequence, const ReplicaState& replica) const {
+  Prefix usable = prefix(sequence, replica.info().model_digest);
+  const auto has_window = [](std::int32_t window) { return window != 0; };
+  if (!sequence.group().are_sampled() && std::ranges::any_of(replica.info().kv_windows, has_window)) {
+    const auto num_prompt_tokens = static_cast<std::size_t>(sequence.request->num_prompt_tokens);
+    usable.tokens = usable.tokens.first(std::min(usable.tokens.size(), num_prompt_tokens));
+  }
+  return usable;
+}
+
 namespace {
 
 bool has_begun(const Sequence& sequence) { return sequence.num_tokens() > sequence.request->num_prompt_tokens; }
@@ -56,7 +68,7 @@ CachedPrefix PrefixCache::probe(Sequence& sequence, const ReplicaState& replica)
     const std::int32_t num_shared = sequence.num_tokens() - 1;
     return {.num_tokens = num_shared, .num_blocks = num_shared / kBlockSize, .num_free = 0};
   }
-  CachedPrefix cached = enabled_ ? replica.kv().probe(prefix(sequence, replica.info().model_digest)) : CachedPrefix{};
+  CachedPrefix cached = enabled_ ? replica.kv().probe(usable_prefix(sequence, replica)) : CachedPrefix{};
   const HostCopy& host = sequence.host;
   if (host.exists() && host.replica == replica.id()) cached.num_tokens = std::max(cached.num_tokens, host.num_tokens);
   return cached;
@@ -78,7 +90,7 @@ std::vector<BlockCopy> PrefixCache::enter(Sequence& sequence, ReplicaState& repl
     return std::move(fork->copies);
   }
   if (!enabled_) return {};
-  residence.table = replica.kv().match(prefix(sequence, replica.info().model_digest));
+  residence.table = replica.kv().match(usable_prefix(sequence, replica));
   residence.num_computed = replica.kv().capacity(residence.table);
   replica.counters().num_prefix_tokens_queried += sequence.num_tokens();
   replica.counters().num_prefix_tokens_hit += residence.num_computed;

@@ -40,6 +40,7 @@ class PrefixCache {
 
  private:
   Prefix prefix(Sequence& sequence, const std::string& model_digest) const;
+  Prefix usable_prefix(Sequence& sequence, const ReplicaState& replica) const;
 
   bool enabled_;
   HashKey key_;

@@ -27,7 +27,7 @@ struct KvBudget {
 struct MemoryNeeds {
   std::size_t weights_bytes = 0;
   std::size_t workspace_bytes = 0;
-  std::size_t block_bytes = 0;          // 2 * layers * 16 * kv_heads * head_dim * bytes of a value
+  std::size_t block_bytes = 0;          // K and V of 16 tokens in the layers of one KV group, and the draft model's
   std::int64_t most_useful_blocks = 0;  // all sequences at their longest
 };
 

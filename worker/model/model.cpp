@@ -8,6 +8,8 @@
 #include <optional>
 #include <vector>
 
+#include "common/model_files/json_file.h"
+
 namespace caudal {
 namespace {
 
@@ -44,6 +46,11 @@ Result<ModelSpec> read_model_spec(const ModelCard& card, std::span<const Family>
 }
 
 Result<ModelSpec> load_model_spec(const std::filesystem::path& model_dir, std::span<const Family> families) {
+  try {  // first, because another architecture may name its other fields otherwise
+    find_family(read_json_file(model_dir, "config.json").root(), families);
+  } catch (const JsonError& error) {
+    return error.in_file();
+  }
   const Result<ModelCard> card = load_model_card(model_dir);
   if (!card) return card.error();
   return read_model_spec(card.value(), families);

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/factory/make_backend.h"
 #include "worker/batch/batch.h"
@@ -148,6 +149,11 @@ Result<std::int32_t> served_context(const RunnerOptions& options, const Startup&
                     blocks_for(options.max_context_tokens) * num_groups, start.memory.num_blocks),
         "max-context-tokens"};
   }
+  if (capacity == 0) {
+    return Error{fmt::format("{} KV blocks cannot serve a model with {} groups of KV layers", start.memory.num_blocks,
+                             num_groups),
+                 "num-blocks"};
+  }
   return static_cast<std::int32_t>(std::min(start.plan.limits.max_context, capacity));
 }
 
@@ -155,8 +161,11 @@ Result<std::int32_t> served_context(const RunnerOptions& options, const Startup&
 // too, and mask them.
 std::vector<std::int32_t> kv_windows(std::span<const KvGroup> groups, const DeviceTraits& device) {
   std::vector<std::int32_t> windows;
-  for (const KvGroup& group : groups)
-    windows.push_back(group.window == 0 ? 0 : group.window + device.keys_before_window);
+  for (const KvGroup& group : groups) {
+    const std::int64_t num_keys = std::int64_t{group.window} + device.keys_before_window;
+    const auto window = std::min<std::int64_t>(num_keys, std::numeric_limits<std::int32_t>::max());
+    windows.push_back(group.window == 0 ? 0 : static_cast<std::int32_t>(window));
+  }
   return windows;
 }
 

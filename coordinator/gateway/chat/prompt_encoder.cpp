@@ -197,7 +197,11 @@ Result<std::vector<TokenId>> PromptEncoder::encode_chat(const ChatInput& chat) c
   if (!any_string(chat, [&](std::string_view text) { return needs_guard(text); })) return render_and_encode(chat, "");
   const std::string guard = choose_guard(chat);
   if (guard.empty()) return Error{"It holds too many different noncharacters.", "messages"};
-  ChatInput safe = chat;
+  ChatInput safe{.messages = {},
+                 .tools = {},
+                 .template_kwargs = {},
+                 .add_generation_prompt = chat.add_generation_prompt,
+                 .continue_final_message = chat.continue_final_message};
   safe.messages = guarded(chat.messages, guard);
   safe.tools = guarded(chat.tools, guard);
   safe.template_kwargs = guarded(chat.template_kwargs, guard);

@@ -26,6 +26,8 @@ TEST(ModelCard, SaysWhatTheFilesSay) {
   EXPECT_EQ(set.default_sampling.temperature, 0.0F);
   EXPECT_EQ(set.default_sampling.top_k, 0);
   EXPECT_EQ(set.eos_token_ids, std::vector<TokenId>{7});
+  const ModelCard none = parse_model_card(kConfig, R"({"eos_token_id":[]})").value();
+  EXPECT_EQ(none.eos_token_ids, (std::vector<TokenId>{1, 2})) << "an empty list says nothing";
 }
 
 // The context is stretched the way Qwen2.5's model card prescribes.

@@ -1,5 +1,6 @@
 // Where the tokenizer and the chat template of a model directory come from.
 #include "common/model_files/text_files.h"
+#include "common/model_files/model_card.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -50,6 +51,16 @@ TEST_F(TextFilesTest, Tokenizer) {
   EXPECT_EQ(refusal(), "none");
   write("tokenizer_config.json", R"({"added_tokens_decoder":{"x":{}}})");
   EXPECT_EQ(refusal(), "tokenizer_config.json: added_tokens_decoder.x the key is not a token id");
+}
+
+// A file that was cut off is no file that is absent.
+TEST_F(TextFilesTest, AnEmptyGenerationConfigIsRefused) {
+  write("config.json", R"({"vocab_size":300,"max_position_embeddings":64})");
+  EXPECT_TRUE(load_model_card(dir_).ok());
+  write("generation_config.json", "");
+  const Result<ModelCard> card = load_model_card(dir_);
+  ASSERT_FALSE(card.ok());
+  EXPECT_EQ(card.error().message, "generation_config.json: is empty");
 }
 
 TEST_F(TextFilesTest, ChatTemplate) {

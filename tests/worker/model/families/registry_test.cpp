@@ -180,6 +180,15 @@ TEST_F(RegisteredFamily, IsNotKnownToTheBuild) {
   EXPECT_NE(spec.error().message.find("LlamaForCausalLM"), std::string::npos);
 }
 
+// Another architecture may name its other fields otherwise, so its own name is what is wrong.
+TEST(KnownFamilies, AreListedToOneThatIsUnknown) {
+  TemporaryDir dir;
+  dir.write("config.json", R"({"architectures": ["GPT2LMHeadModel"], "n_positions": 64, "n_embd": 8})");
+  const Result<ModelSpec> spec = load_model_spec(dir.path(), known_families());
+  ASSERT_FALSE(spec.ok());
+  EXPECT_EQ(spec.error().field, "architectures");
+}
+
 TEST(KnownFamilies, AreNamedOnce) {
   std::vector<std::string_view> names;
   for (const Family& family : known_families()) names.push_back(family.architecture);
