@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The longer proofs, on a release build that tests/run.sh has made: every bug put back into the simulation, all recorded
-# answers, clang-tidy over the whole tree. About an hour on 2 cores. Says what failed, and exits 1 then.
+# answers, clang-tidy over the whole tree. Says what failed, and exits 1 then.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 build=build/release
