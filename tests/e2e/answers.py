@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Records what the demonstration model answers to seeded requests, and compares a later build with the record.
 
-    answers.py record FILE [--requests 1000]      writes one digest per request
-    answers.py compare FILE [--every N]           exit 1 when an answer differs
+    answers.py record FILE [--requests 1000] [--max-isa ISA]      writes one digest per request
+    answers.py compare FILE [--every N]                           exit 1 when an answer differs
 
 On CPUs an answer depends on its request alone, so a change that is not meant to change numbers must keep every digest.
-A record holds for one instruction set, which it names. The requests run 16 at a time on two ranks, with speculation, so
+A record holds for one instruction set, which it names: the workers are capped to it. The requests run 16 at a time on two ranks, with speculation, so
 batches differ from run to run; the answers must not. CAUDAL_BIN names the folder of the binaries.
 """
 import argparse
@@ -23,10 +23,14 @@ PROMPTS = ["What is {a} plus {b}?", "Once upon a time", "Count from {c} to {d}."
            "Tell me a story about a cat and a dog.", "Hello!", "What day comes after Monday?", "What is {a} minus {b}?"]
 
 
-def instruction_set():
-    """The widest one that the CPU backend has kernels for."""
+# The names that caudal-worker --max-isa takes, widest first, and the flag by which Linux says that a CPU has it.
+CPU_FLAGS = {"amx": "amx_bf16", "avx512": "avx512bw", "avx2": "avx2"}
+
+
+def instruction_sets():
+    """Those of this processor, widest first."""
     flags = set(pathlib.Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split())
-    return next((name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in flags), "none")
+    return [name for name, flag in CPU_FLAGS.items() if flag in flags]
 
 
 def make_request(index):
@@ -66,8 +70,9 @@ def digest(cluster, index):
     return hashlib.sha256(canonical).hexdigest()[:12]
 
 
-def digests(indices):
-    with Cluster(tensor_parallel=2, args=["--draft-model", str(DRAFT)], worker_args=["--threads=1"]) as cluster:
+def digests(indices, isa):
+    worker_args = ["--threads=1", f"--max-isa={isa}"]
+    with Cluster(tensor_parallel=2, args=["--draft-model", str(DRAFT)], worker_args=worker_args) as cluster:
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             return list(pool.map(lambda index: digest(cluster, index), indices))
 
@@ -78,17 +83,20 @@ def main():
     parser.add_argument("file", type=pathlib.Path)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--max-isa", choices=CPU_FLAGS, help="when recording; default: the widest")
     arguments = parser.parse_args()
     if arguments.action == "record":
-        record = {"instruction_set": instruction_set(), "digests": digests(range(arguments.requests))}
+        isa = arguments.max_isa or instruction_sets()[0]
+        record = {"instruction_set": isa, "digests": digests(range(arguments.requests), isa)}
         arguments.file.write_text(json.dumps(record, indent=0) + "\n")
         return 0
     record = json.loads(arguments.file.read_text())
-    if record["instruction_set"] != instruction_set():
-        print(f"skipped: recorded with {record['instruction_set']}, this processor has {instruction_set()}")
+    isa = record["instruction_set"]
+    if isa not in instruction_sets():
+        print(f"skipped: recorded with {isa}, this processor has {instruction_sets()}")
         return 0
     indices = range(0, len(record["digests"]), arguments.every)
-    differing = [i for i, now in zip(indices, digests(indices)) if now != record["digests"][i]]
+    differing = [i for i, now in zip(indices, digests(indices, isa)) if now != record["digests"][i]]
     for index in differing[:5]:
         print("differs:", json.dumps(make_request(index)))
     print(f"{len(indices) - len(differing)} of {len(indices)} answers as recorded")

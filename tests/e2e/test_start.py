@@ -117,6 +117,9 @@ class Start(unittest.TestCase):
     def test_a_split_that_is_impossible(self):
         self.refused("tensor", tensor_parallel=3)
 
+    def test_an_unknown_instruction_set(self):
+        self.refused("max_isa", "avx512", worker_args=["--max-isa=mmx"])
+
     def test_port_in_use(self):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))

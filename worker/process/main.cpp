@@ -93,6 +93,7 @@ int serve(WorkerOptions options, const Job& job) {
   backend_options.num_threads = cores.num_threads;
   backend_options.first_core = cores.first_core;
   backend_options.gpu = options.gpu >= 0 ? options.gpu : job.local_rank;
+  backend_options.max_isa = options.max_isa;
   backend_options.tf32 = options.tf32;
   backend_options.deterministic = options.deterministic;
   options.comm.ordered_sums = options.deterministic;

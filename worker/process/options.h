@@ -18,6 +18,7 @@ struct WorkerOptions {
   int tensor_parallel_size = 1;
   std::string device = "cpu";
   int gpu = -1;                // of all ranks of a host; -1 = one per local rank
+  std::string max_isa;         // of a CPU; empty: the widest it has
   bool tf32 = false;           // f32 products may use tensor cores
   bool deterministic = false;  // what a GPU computes for a token does not depend on the batch
   CommOptions comm;
