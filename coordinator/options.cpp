@@ -43,7 +43,7 @@ void add_launching(CommandLine& line, Options& options) {
   line.add("--tensor-parallel", options.tensor_parallel_size, "Ranks per launched replica").within(1, 1024);
   line.add("--hostfile", options.hostfile, "Where launched replicas run (Open MPI format)").existing_file();
   line.add("--draft-model", options.draft_model_dir,
-           "Directory of a smaller model with the same vocabulary that launched workers guess tokens with")
+           "Directory of a smaller model with the same vocabulary that proposes draft tokens to launched workers")
       .existing_directory();
   line.add("--worker-arg", options.worker_args,
            "Handed to launched workers, as in --worker-arg=--dtype=f32 or --worker-arg=--threads=4")
@@ -97,7 +97,7 @@ void add_scheduling(CommandLine& line, Options& options) {
   line.add_switch("!--no-prefix-caching", scheduler.prefix_caching, "Compute every prompt from its first token");
   line.add_choice<SpeculativeMode>(
       "--speculative", scheduler.speculative, {std::begin(kSpeculativeModes), std::end(kSpeculativeModes)},
-      "Who guesses tokens ahead, unless a request says otherwise: off, ngram, draft or auto");
+      "Where draft tokens come from, unless a request says otherwise: off, ngram, draft or auto");
   line.add_switch("!--no-chunked-prefill", scheduler.chunked_prefill, "Compute each prompt in one step");
 }
 

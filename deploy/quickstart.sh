@@ -20,7 +20,7 @@ usage() {
   cat <<TXT
 Usage: deploy/quickstart.sh [options]
   --model DIR            a Hugging Face model directory (default: the bundled demonstration model)
-  --draft-model DIR      a smaller model of the same vocabulary that guesses tokens ahead (default: the bundled
+  --draft-model DIR      a smaller model of the same vocabulary that proposes draft tokens (default: the bundled
                          one for the bundled model, else none)
   --tensor-parallel N    worker processes per replica (default $tensor_parallel)
   --replicas N           replicas (default $replicas)

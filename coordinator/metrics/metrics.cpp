@@ -136,11 +136,11 @@ struct Metrics::Registry {
   Family<Histogram>& step_tokens = histograms("vllm:iteration_tokens_total", "Tokens computed per step.");
   Family<Histogram>& batch = histograms("caudal:batch_size", "Sequences per step.");
   Family<Counter>& drafts =
-      counters("vllm:spec_decode_num_drafts_total", "Times that tokens of a sequence were guessed.");
-  Family<Counter>& draft_tokens = counters("vllm:spec_decode_num_draft_tokens_total", "Tokens guessed.");
-  Family<Counter>& accepted_tokens = counters("vllm:spec_decode_num_accepted_tokens_total", "Tokens guessed right.");
+      counters("vllm:spec_decode_num_drafts_total", "Times that a sequence had draft tokens in a step.");
+  Family<Counter>& draft_tokens = counters("vllm:spec_decode_num_draft_tokens_total", "Draft tokens.");
+  Family<Counter>& accepted_tokens = counters("vllm:spec_decode_num_accepted_tokens_total", "Draft tokens accepted.");
   Family<Counter>& accepted_at =
-      counters("vllm:spec_decode_num_accepted_tokens_per_pos_total", "Tokens guessed right, by place in the draft.");
+      counters("vllm:spec_decode_num_accepted_tokens_per_pos_total", "Draft tokens accepted, by place in the draft.");
   Family<Gauge>& replica_up = gauges("caudal:replica_up", "1 while the replica serves.");
 
   Family<Histogram>& queue_time = histograms("vllm:request_queue_time_seconds", "From submission to the first plan.");

@@ -1,5 +1,5 @@
-// speculation_bench: decoding with guesses against plain decoding, on text that the model means, in one process and
-// without a network. All ways take turns, so that they see the same machine; medians of their rates are compared.
+// speculation_bench: decoding with draft tokens against plain decoding, on text that the model means, in one process
+// and without a network. All ways take turns, so that they see the same machine; medians of their rates are compared.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -139,7 +139,7 @@ void compare(Engine& engine, const char* title, const Workload& workload, int re
     CHECK_MSG(last.answers == ways[0].last.answers, "speculation changed a token");
     const double accepted = last.num_drafted > 0 ? 100.0 * double(last.num_accepted) / double(last.num_drafted) : 0.0;
     fmt::print(
-        "{:10} {:3} streams  {:6} {:9.0f} tokens/s  {:5.2f} x plain  {:6} steps  {:6} guessed  {:3.0f} % right\n",
+        "{:10} {:3} streams  {:6} {:9.0f} tokens/s  {:5.2f} x plain  {:6} steps  {:6} drafted  {:3.0f} % right\n",
         title, workload.concurrency, ways[w].name, median(ways[w].rates), median(ratios[w]), last.num_steps,
         last.num_drafted, accepted);
   }

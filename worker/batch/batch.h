@@ -37,7 +37,7 @@ struct BatchItem {
   std::int32_t begin = 0;
   std::int32_t num_tokens = 0;
   std::int32_t num_logit_rows = 1;       // of the last so many of them
-  std::span<const TokenId> drafts = {};  // guesses at what follows the sequence's tokens
+  std::span<const TokenId> drafts = {};  // draft tokens, which follow the sequence's tokens
 };
 
 // Where the K and V of a batch lie in the layers of one KV group.

@@ -168,7 +168,7 @@ Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequ
   sequence.last_scheduled = step;
   if (scheduled.num_tokens < 1) return broken("slot {} is scheduled for {} tokens", slot, scheduled.num_tokens);
   if (scheduled.num_draft_tokens < 0 || scheduled.num_draft_tokens > limits_.max_draft_tokens)
-    return broken("slot {} is to guess {} tokens", slot, scheduled.num_draft_tokens);
+    return broken("slot {} is to have {} draft tokens", slot, scheduled.num_draft_tokens);
   if (!blocks_exist(scheduled.new_blocks)) return broken("slot {} gets an unknown block", slot);
   if (!are_of_all_groups(scheduled.new_blocks)) return broken("slot {} gets more blocks of some KV groups", slot);
   sequence.blocks.insert(sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
@@ -198,7 +198,7 @@ Result<void> SequenceTable::take_next_token(const ScheduledSequence& scheduled, 
   return {};
 }
 
-// The last token of a sequence is never computed, so it is no use to guess beyond the one before.
+// The last token of a sequence is never computed, so a draft is of no use beyond the one before.
 std::int32_t SequenceTable::most_drafts(const SequenceRow& sequence) const {
   const std::int32_t left = std::min(sequence.params.stop.max_tokens - sequence.num_output_tokens(),
                                      limits_.max_context_tokens - sequence.num_tokens());

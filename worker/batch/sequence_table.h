@@ -69,10 +69,10 @@ struct TableLimits {
 struct ScheduledWork {
   SlotId slot = 0;
   std::int32_t num_tokens = 0;
-  bool samples = false;              // the last known token is among them, so the next one is drawn
-  std::int32_t max_drafts = 0;       // tokens that may be guessed to follow; 0 unless it samples
-  std::vector<TokenId> drafts = {};  // the guesses, computed as well: filled in by the drafter
-  std::int32_t end = 0;              // num_computed after it, accepted guesses apart; the first drawn token's place
+  bool samples = false;              // the last known token is among them, so the next one is sampled
+  std::int32_t max_drafts = 0;       // draft tokens that may follow; 0 unless it samples
+  std::vector<TokenId> drafts = {};  // computed as well: filled in by the drafter
+  std::int32_t end = 0;              // num_computed after it, accepted drafts apart; the first sampled token's place
   bool dropped = false;              // an earlier step turned out to have ended the sequence
 };
 

@@ -69,7 +69,7 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
     const DeviceBatch device = parts.uploader.upload(batch);
     Tensor logits;
     Result<std::unique_ptr<Recording>> recording = recorder->record(bounds.new_tokens, [&] {
-      backend.insert_sampled(parts.drawn, device.token_ids);
+      backend.insert_sampled(parts.sampled, device.token_ids);
       logits = parts.model.logits(parts.model.forward(device, parts.cache), device.logit_rows);
     });
     if (Result<void> healthy = backend.health(); !healthy) return healthy.error();

@@ -19,7 +19,7 @@ struct PassParts {
   Model& model;
   BatchUploader& uploader;
   const KvCache& cache;
-  Tensor drawn;  // i32 [max_rows]: tokens that the step before draws
+  Tensor sampled;  // i32 [max_rows]: tokens that the step before samples
 };
 
 // The batches that graphs are to be recorded for. Each token has a row of logits.

@@ -30,10 +30,10 @@ void add_model(CommandLine& line, WorkerOptions& options) {
 
 void add_speculation(CommandLine& line, WorkerOptions& options) {
   line.add("--draft-model", options.runner.draft_model_dir,
-           "Directory of a smaller model with the same vocabulary that guesses tokens ahead")
+           "Directory of a smaller model with the same vocabulary that proposes draft tokens")
       .existing_directory();
   line.add("--max-draft-tokens", options.runner.max_draft_tokens,
-           "Tokens guessed ahead for a sequence in a step, at the most; 0 = none")
+           "Draft tokens of a sequence in a step, at the most; 0 = none")
       .within(0, kMaxDraftTokens);
 }
 

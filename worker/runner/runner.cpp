@@ -43,7 +43,7 @@ Result<Runner::Parts> Runner::make_parts(Backend& backend, Communicator& group, 
       put(parts.host_cache, KvCache::create_on_host(backend, parts.cache, start.memory.num_host_blocks)) &&
       put(parts.drafter, Drafter::create(backend, group, start.draft, limits.max_rows, start.memory.num_blocks));
   if (!made) return *error;
-  const PassParts pass{*parts.model, *parts.uploader, parts.cache, parts.sampler->drawn()};
+  const PassParts pass{*parts.model, *parts.uploader, parts.cache, parts.sampler->sampled()};
   if (!put(parts.graphs, DecodeGraphs::record(backend, group, pass, start.decode)) ||
       !put(parts.draft_graphs, DecodeGraphs::record(backend, group, pass, start.drafts)))
     return *error;
@@ -118,20 +118,20 @@ bool Runner::may_overlap(const StepPlan& plan) const {
 // after i draft tokens counts if all of them are right.
 void Runner::compute(Step& step) {
   std::vector<BatchItem> items;
-  std::vector<Draw> draws;
+  std::vector<SampleTask> tasks;
   for (const ScheduledWork& item : step.work) {
     const SequenceRow& sequence = table_.at(item.slot);
     const std::span<const TokenId> drafts = item.drafts;
     const auto num_drafts = static_cast<std::int32_t>(drafts.size());
     items.push_back(
         {&sequence, sequence.num_computed, item.num_tokens + num_drafts, item.samples ? 1 + num_drafts : 0, drafts});
-    for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) draws.push_back({&sequence, drafts.first(i)});
+    for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) tasks.push_back({&sequence, drafts.first(i)});
   }
-  step.num_samples = draws.size();
+  step.num_samples = tasks.size();
   const Batch batch = make_batch(items, parts_.cache.num_groups());
   // The sampler keeps the samples of the last step only.
   CHECK(!batch.samples_of || (!steps_.empty() && steps_.back().result.step_id == *batch.samples_of));
-  step.samples = parts_.sampler->draw(logits_of(batch), draws);
+  step.samples = parts_.sampler->start(logits_of(batch), tasks);
 }
 
 // f32 [num_rows, padded vocabulary], empty when no row is wanted.
@@ -139,7 +139,7 @@ Tensor Runner::logits_of(const Batch& batch) {
   for (const DecodeGraphs* graphs : {&parts_.graphs, &parts_.draft_graphs})
     if (const std::optional<Tensor> logits = graphs->run(batch)) return *logits;
   const DeviceBatch device = parts_.uploader->upload(batch);
-  if (batch.samples_of) backend_.insert_sampled(parts_.sampler->drawn(), device.token_ids);
+  if (batch.samples_of) backend_.insert_sampled(parts_.sampler->sampled(), device.token_ids);
   const Tensor hidden = parts_.model->forward(device, parts_.cache);
   return batch.logit_rows.empty() ? Tensor() : parts_.model->logits(hidden, device.logit_rows);
 }

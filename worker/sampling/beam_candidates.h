@@ -7,8 +7,8 @@
 
 namespace caudal {
 
-// `drawn` is the beam's draw, with log-probabilities; on ranks that have none the result is empty. The most likely
+// `sampled` is the beam's sample, with log-probabilities; on ranks that have none the result is empty. The most likely
 // first, without what is banned.
-std::vector<TokenLogprob> candidates_of(const SequenceRow& beam, const SamplingOutput& drawn);
+std::vector<TokenLogprob> candidates_of(const SequenceRow& beam, const SamplingOutput& sampled);
 
 }  // namespace caudal

@@ -8,51 +8,51 @@ Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator&
                                                  std::int64_t max_rows) {
   Result<Buffer> memory = backend.allocate(device_bytes(max_rows));
   if (!memory) return memory.error();
-  const Tensor drawn = memory.value().tensor(DType::kI32, {max_rows});
-  return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(memory).value(), drawn));
+  const Tensor sampled = memory.value().tensor(DType::kI32, {max_rows});
+  return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(memory).value(), sampled));
 }
 
 // As it would be if the drafts were the sequence's own: penalties count them, min_tokens and bad words too.
-SamplingRow Sampler::row_of(const Draw& draw) {
-  const SequenceRow& sequence = *draw.sequence;
-  const auto num_drafts = static_cast<std::int32_t>(draw.drafts.size());
+SamplingRow Sampler::row_of(const SampleTask& task) {
+  const SequenceRow& sequence = *task.sequence;
+  const auto num_drafts = static_cast<std::int32_t>(task.drafts.size());
   SamplingRow row;
   row.params = &sequence.params.sampling;
   row.position = sequence.num_tokens() + num_drafts;
   row.counts = sequence.counts.all();
   if (num_drafts > 0 && sequence.params.sampling.has_penalties()) {
     TokenCounts& counts = counts_.emplace_back(sequence.counts);
-    for (TokenId token : draw.drafts) counts.add_output(token);
+    for (TokenId token : task.drafts) counts.add_output(token);
     row.counts = counts.all();
   }
   if (sequence.num_output_tokens() + num_drafts < sequence.params.stop.min_tokens)
     row.banned = sequence.params.stop.stop_token_ids;
   if (!sequence.params.sampling.bad_words.empty()) {
     std::vector<TokenId>& banned = banned_.emplace_back(row.banned.begin(), row.banned.end());
-    append_banned(sequence, draw.drafts, banned);
+    append_banned(sequence, task.drafts, banned);
     row.banned = banned;
   }
   return row;
 }
 
-std::unique_ptr<PendingSamples> Sampler::draw(const Tensor& logits, std::span<const Draw> draws) {
-  const Tensor tokens = drawn_.rows(0, std::ssize(draws));
-  if (draws.empty()) return backend_.fetch_samples(tokens);
+std::unique_ptr<PendingSamples> Sampler::start(const Tensor& logits, std::span<const SampleTask> tasks) {
+  const Tensor tokens = sampled_.rows(0, std::ssize(tasks));
+  if (tasks.empty()) return backend_.fetch_samples(tokens);
   std::unique_ptr<PendingSamples> pending;
   if (group_.rank() == 0) {
     rows_.clear();
     counts_.clear();
     banned_.clear();
-    for (const Draw& draw : draws) rows_.push_back(row_of(draw));
+    for (const SampleTask& task : tasks) rows_.push_back(row_of(task));
     pending = backend_.sample(logits, vocab_size_, rows_, tokens);
   }
   if (group_.size() > 1) group_.broadcast(tokens, 0);
   return pending ? std::move(pending) : backend_.fetch_samples(tokens);
 }
 
-std::vector<SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const Draw> draws) {
-  std::vector<SamplingOutput> outputs(draws.size());
-  if (!draws.empty()) draw(logits, draws)->wait(outputs);
+std::vector<SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const SampleTask> tasks) {
+  std::vector<SamplingOutput> outputs(tasks.size());
+  if (!tasks.empty()) start(logits, tasks)->wait(outputs);
   return outputs;
 }
 

@@ -1,4 +1,4 @@
-// Sampler: from logits to one token per sequence, known to all ranks. Rank 0 draws, because only one rank may
+// Sampler: from logits to one token per sequence, known to all ranks. Rank 0 samples, because only one rank may
 // decide, and the others are told from device to device. Owned by the runner, used by the step thread.
 #pragma once
 
@@ -13,8 +13,8 @@
 
 namespace caudal {
 
-// A token to be drawn: what follows the sequence's tokens and then `drafts`.
-struct Draw {
+// A token to be sampled: what follows the sequence's tokens and then `drafts`.
+struct SampleTask {
   const SequenceRow* sequence = nullptr;
   std::span<const TokenId> drafts = {};
 };
@@ -27,29 +27,29 @@ class Sampler {
   static Result<std::unique_ptr<Sampler>> create(Backend& backend, Communicator& group, std::int64_t vocab_size,
                                                  std::int64_t max_rows);
 
-  // logits f32 [num_rows, >= vocab_size], row i for draws[i]. On ranks other than 0 the result has tokens but no
-  // log-probabilities. Without draws it tells when the device is done.
-  std::unique_ptr<PendingSamples> draw(const Tensor& logits, std::span<const Draw> draws);
+  // logits f32 [num_rows, >= vocab_size], row i for tasks[i]. On ranks other than 0 the result has tokens but no
+  // log-probabilities. Without tasks it tells when the device is done.
+  std::unique_ptr<PendingSamples> start(const Tensor& logits, std::span<const SampleTask> tasks);
 
-  // draw(), and the wait for it.
-  std::vector<SamplingOutput> sample(const Tensor& logits, std::span<const Draw> draws);
+  // start(), and the wait for it.
+  std::vector<SamplingOutput> sample(const Tensor& logits, std::span<const SampleTask> tasks);
 
-  // i32 [max_rows] on the device of every rank: row i has what the latest draws[i] gave.
-  const Tensor& drawn() const { return drawn_; }
+  // i32 [max_rows] on the device of every rank: row i has the token of the latest tasks[i].
+  const Tensor& sampled() const { return sampled_; }
 
  private:
-  Sampler(Backend& backend, Communicator& group, std::int64_t vocab_size, Buffer memory, Tensor drawn)
-      : backend_(backend), group_(group), vocab_size_(vocab_size), memory_(std::move(memory)), drawn_(drawn) {}
-  SamplingRow row_of(const Draw& draw);
+  Sampler(Backend& backend, Communicator& group, std::int64_t vocab_size, Buffer memory, Tensor sampled)
+      : backend_(backend), group_(group), vocab_size_(vocab_size), memory_(std::move(memory)), sampled_(sampled) {}
+  SamplingRow row_of(const SampleTask& task);
 
   Backend& backend_;
   Communicator& group_;
   std::int64_t vocab_size_;
   Buffer memory_;
-  Tensor drawn_;
+  Tensor sampled_;
   std::vector<SamplingRow> rows_;
-  std::deque<TokenCounts> counts_;           // of draws behind drafts
-  std::deque<std::vector<TokenId>> banned_;  // of draws with bad words
+  std::deque<TokenCounts> counts_;           // of tasks behind drafts
+  std::deque<std::vector<TokenId>> banned_;  // of tasks with bad words
 };
 
 }  // namespace caudal

@@ -65,7 +65,7 @@ Result<std::unique_ptr<DraftModel>> DraftModel::create(Backend& backend, const D
   if (!cache) return cache.error();
   draft->cache_ = std::move(cache).value();
   Result<DecodeGraphs> graphs = DecodeGraphs::record(
-      backend, *draft->alone_, {*draft->model_, *draft->uploader_, draft->cache_, draft->sampler_->drawn()},
+      backend, *draft->alone_, {*draft->model_, *draft->uploader_, draft->cache_, draft->sampler_->sampled()},
       start.passes());
   if (!graphs) return graphs.error();
   draft->graphs_ = std::move(graphs).value();
@@ -144,10 +144,10 @@ void DraftModel::add_draft_tokens(std::vector<BatchItem>& items, std::span<Draft
   if (items.empty()) return;
   const Tensor logits = logits_of(make_batch(items));
   if (tasks.empty()) return backend_.synchronize();
-  std::vector<Draw> draws;
-  for (const DraftTask* task : tasks) draws.push_back({task->sequence, *task->drafts});
-  const std::vector<SamplingOutput> drawn = sampler_->sample(logits, draws);
-  for (std::size_t i = 0; i < tasks.size(); ++i) tasks[i]->drafts->push_back(drawn[i].token);
+  std::vector<SampleTask> next;
+  for (const DraftTask* task : tasks) next.push_back({task->sequence, *task->drafts});
+  const std::vector<SamplingOutput> sampled = sampler_->sample(logits, next);
+  for (std::size_t i = 0; i < tasks.size(); ++i) tasks[i]->drafts->push_back(sampled[i].token);
 }
 
 // f32 [num_rows, padded vocabulary], empty when no row is wanted.

@@ -39,15 +39,15 @@ struct ToyLogits {
   }
 };
 
-class Drawing {
+class Sampling {
  public:
-  std::vector<TokenId> draw(const std::vector<Logits>& rows, const std::vector<Draw>& draws) {
+  std::vector<TokenId> sample(const std::vector<Logits>& rows, const std::vector<SampleTask>& tasks) {
     const auto n = static_cast<std::int64_t>(rows.size());
     const Tensor logits = memory_.tensor(DType::kF32, {n, kVocab});
     for (std::size_t i = 0; i < rows.size(); ++i)
       std::copy(rows[i].begin(), rows[i].end(), logits.as<float>() + i * kVocab);
     std::vector<TokenId> tokens;
-    for (const SamplingOutput& output : sampler_->sample(logits, draws)) tokens.push_back(output.token);
+    for (const SamplingOutput& output : sampler_->sample(logits, tasks)) tokens.push_back(output.token);
     return tokens;
   }
 
@@ -78,19 +78,19 @@ struct Counts {
   double num_accepted = 0;
 };
 
-void run_chunk(Drawing& drawing, const ToyLogits& model, std::vector<SequenceRow>& sequences, Counts& counts) {
-  std::vector<Draw> plain;
+void run_chunk(Sampling& sampling, const ToyLogits& model, std::vector<SequenceRow>& sequences, Counts& counts) {
+  std::vector<SampleTask> plain;
   for (const SequenceRow& sequence : sequences) plain.push_back({&sequence});
-  const std::vector<TokenId> drafts = drawing.draw(std::vector<Logits>(sequences.size(), model.draft), plain);
+  const std::vector<TokenId> drafts = sampling.sample(std::vector<Logits>(sequences.size(), model.draft), plain);
   std::vector<Logits> rows;
-  std::vector<Draw> draws;
+  std::vector<SampleTask> tasks;
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     rows.push_back(model.first);
-    draws.push_back({&sequences[i]});
+    tasks.push_back({&sequences[i]});
     rows.push_back(model.second[static_cast<std::size_t>(drafts[i])]);
-    draws.push_back({&sequences[i], {&drafts[i], 1}});
+    tasks.push_back({&sequences[i], {&drafts[i], 1}});
   }
-  const std::vector<TokenId> verified = drawing.draw(rows, draws);
+  const std::vector<TokenId> verified = sampling.sample(rows, tasks);
   // The next step of all, needed by those whose draft token was wrong.
   rows.clear();
   for (std::size_t i = 0; i < sequences.size(); ++i) {
@@ -98,7 +98,7 @@ void run_chunk(Drawing& drawing, const ToyLogits& model, std::vector<SequenceRow
     sequences[i].counts.add_output(verified[2 * i]);
     rows.push_back(model.second[static_cast<std::size_t>(verified[2 * i])]);
   }
-  const std::vector<TokenId> next = drawing.draw(rows, plain);
+  const std::vector<TokenId> next = sampling.sample(rows, plain);
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     const TokenId first = verified[2 * i];
     const bool accepted = first == drafts[i];
@@ -186,7 +186,7 @@ const Case kCases[] = {
 };
 
 TEST(SpeculationDistribution, IsTheModels) {
-  Drawing drawing;
+  Sampling sampling;
   std::uint64_t seed = 0;
   for (const Case& one : kCases) {
     SamplingParams params;
@@ -197,7 +197,7 @@ TEST(SpeculationDistribution, IsTheModels) {
     for (int done = 0; done < kRuns; done += kChunk) {
       std::vector<SequenceRow> sequences;
       for (int i = 0; i < kChunk; ++i) sequences.push_back(sequence_with(params, stop, ++seed));
-      run_chunk(drawing, model, sequences, counts);
+      run_chunk(sampling, model, sequences, counts);
     }
     const std::vector<double> shares = expected_shares(model, params, stop);
     EXPECT_LT(surprise(counts.kept, shares), 4.0) << one.name;
