@@ -12,15 +12,11 @@ namespace {
 // `columns` values of one row from its first block on.
 void read_values(const FormatInfo& format, const std::byte* blocks, std::size_t columns, DType dtype, std::byte* out) {
   if (format.dtype) return convert(*format.dtype, blocks, columns, dtype, out);
-  constexpr std::size_t kAtOnce = 1024;
-  std::array<float, kAtOnce> wide;
-  const auto block_values = static_cast<std::size_t>(format.block_values);
-  const std::size_t step = kAtOnce / block_values * block_values;
-  for (std::size_t begin = 0; begin < columns; begin += step) {
-    const std::size_t count = std::min(step, columns - begin);
-    const std::size_t num_blocks = (count + block_values - 1) / block_values;
-    format.widen(blocks + begin / block_values * format.block_bytes, num_blocks * block_values, wide.data());
-    narrow(dtype, wide.data(), count, out + begin * dtype_bytes(dtype));
+  std::array<float, BlockCodes::kMaxValues> wide;
+  const auto step = static_cast<std::size_t>(format.block_values);
+  for (std::size_t begin = 0; begin < columns; begin += step, blocks += format.block_bytes) {
+    widen_block(format.coding, blocks, step, wide.data());
+    narrow(dtype, wide.data(), std::min(step, columns - begin), out + begin * dtype_bytes(dtype));
   }
 }
 

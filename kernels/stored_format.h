@@ -8,20 +8,20 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/block_codes.h"
 #include "kernels/tensor.h"
 
 namespace caudal {
 
-enum class StoredFormat : std::uint8_t { kBF16, kF16, kF32 };
+enum class StoredFormat : std::uint8_t { kBF16, kF16, kF32, kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4_K, kQ5_K, kQ6_K };
 
 struct FormatInfo {
   StoredFormat format;
-  std::string_view name;      // as checkpoints have it: "BF16"
+  std::string_view name;      // as checkpoints have it: "BF16", "Q8_0"
   std::int64_t block_values;  // a row is stored in blocks of so many values
   std::size_t block_bytes;
   std::optional<DType> dtype;  // where a value is stored as one of that type
-  // Whole blocks, as f32. `blocks` may be unaligned.
-  void (*widen)(const std::byte* blocks, std::size_t num_values, float* out);
+  BlockCoding coding;          // elsewhere
 };
 
 const FormatInfo& info_of(StoredFormat format);

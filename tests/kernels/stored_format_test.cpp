@@ -1,12 +1,16 @@
-// Stored formats and what is read of them: parts below each other, zeros past what is stored, every conversion.
+// Stored formats and what is read of them: parts below each other, zeros past what is stored, every conversion; GGUF's
+// blocks against the values that the package "gguf" gives them (tests/reference/blocks.json).
 #include "kernels/stored_format.h"
 
 #include <gtest/gtest.h>
 
 #include <array>
+#include <boost/json.hpp>
 #include <cstring>
+#include <fstream>
 
 #include "kernels/linear.h"
+#include "tests/kernels/block_weights.h"
 
 namespace caudal {
 namespace {
@@ -16,6 +20,7 @@ TEST(StoredFormat, IsFoundByTheNameOfCheckpoints) {
   EXPECT_FALSE(find_format("I32").has_value());
   EXPECT_EQ(plain_format(DType::kF16), StoredFormat::kF16);
   EXPECT_EQ(stored_bytes(StoredFormat::kBF16, 7), 14U);
+  EXPECT_EQ(stored_bytes(StoredFormat::kQ6_K, 512), 420U);
 }
 
 TEST(StoredFormat, OfAMatrixIsThatOfItsParts) {
@@ -50,6 +55,54 @@ TEST(StoredParts, AreReadAsOneMatrixOfOneDType) {
   std::array<std::uint16_t, 6> middle{};
   read_rows(parts, 1, 2, DType::kBF16, reinterpret_cast<std::byte*>(middle.data()));
   EXPECT_EQ(middle, (std::array<std::uint16_t, 6>{0, 0, 0, 0x3F80, 0x4000, 0x4040}));
+}
+
+std::vector<std::byte> from_hex(std::string_view text) {
+  std::vector<std::byte> bytes;
+  for (std::size_t i = 0; i < text.size(); i += 2)
+    bytes.push_back(static_cast<std::byte>(std::stoul(std::string(text.substr(i, 2)), nullptr, 16)));
+  return bytes;
+}
+
+TEST(StoredParts, OfBlocksHaveTheValuesOfTheirFormat) {
+  std::ifstream file(CAUDAL_TEST_DATA "/reference/blocks.json");
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const boost::json::object cases = boost::json::parse(text).as_object();
+  EXPECT_EQ(cases.size(), 8U);
+  for (const auto& [name, value] : cases) {
+    SCOPED_TRACE(std::string(name));
+    const StoredFormat format = find_format(name).value();
+    const auto bits = boost::json::value_to<std::vector<std::uint32_t>>(value.at("values"));
+    const std::vector<std::byte> blocks = from_hex(value.at("blocks").as_string());
+    const auto columns = static_cast<std::int64_t>(bits.size());
+    ASSERT_EQ(blocks.size(), stored_bytes(format, columns));
+    const StoredPart part{.format = format,
+                          .data = blocks.data(),
+                          .row_bytes = blocks.size(),
+                          .rows = 1,
+                          .columns = columns,
+                          .stored_rows = 1,
+                          .stored_columns = columns};
+    std::vector<std::uint32_t> read(bits.size());
+    read_rows({&part, 1}, 0, 1, DType::kF32, reinterpret_cast<std::byte*>(read.data()));
+    EXPECT_EQ(read, bits);
+  }
+}
+
+// The last block is read as far as the row goes, and the row is padded with zeros.
+TEST(StoredParts, MayEndInsideABlock) {
+  for (const StoredFormat format : kBlockFormats) {
+    SCOPED_TRACE(info_of(format).name);
+    const BlockWeight weight(format, 2, 512, 7);
+    const std::vector<float> values = weight.values();
+    StoredPart part = weight.part();
+    part.stored_columns = 300;
+    part.columns = 310;
+    std::vector<float> row(310);
+    read_rows({&part, 1}, 1, 1, DType::kF32, reinterpret_cast<std::byte*>(row.data()));
+    EXPECT_TRUE(std::equal(row.begin(), row.begin() + 300, values.begin() + 512));
+    EXPECT_EQ(std::vector<float>(row.begin() + 300, row.end()), std::vector<float>(10));
+  }
 }
 
 }  // namespace
