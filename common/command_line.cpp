@@ -50,8 +50,8 @@ Option& Option::existing_directory() {
   option_->check(CLI::ExistingDirectory);
   return *this;
 }
-Option& Option::transformed(std::function<std::string(std::string)> transform) {
-  option_->transform(std::move(transform));
+Option& Option::transformed(const std::function<std::string(std::string)>& transform) {
+  option_->transform(transform);
   return *this;
 }
 Option& Option::separated_by(char delimiter) {
@@ -113,7 +113,7 @@ void CommandLine::add_switch(const std::string& names, bool& value, const std::s
   app_->add_flag(names, value, help);
 }
 
-Option CommandLine::add_bytes(const std::string& names, std::function<void(std::size_t)> take,
+Option CommandLine::add_bytes(const std::string& names, const std::function<void(std::size_t)>& take,
                               const std::string& help) {
   return Option(app_->add_option_function<std::size_t>(names, take, help)->transform(CLI::AsSizeValue(false)));
 }

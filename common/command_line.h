@@ -37,7 +37,7 @@ class CommandLine {
     Option& one_of(const std::vector<std::string>& words);
     Option& existing_file();
     Option& existing_directory();
-    Option& transformed(std::function<std::string(std::string)> transform);  // before it is checked
+    Option& transformed(const std::function<std::string(std::string)>& transform);  // before it is checked
     Option& separated_by(char delimiter);
     Option& may_repeat();                           // of a list: its values are those of all times
     Option& shown_as(const std::string& standard);  // the default in --help; "" = none
@@ -87,7 +87,8 @@ class CommandLine {
     return add_function<std::string>(names, take, help).one_of(words).shown_as(standard);
   }
 
-  Option add_bytes(const std::string& names, std::function<void(std::size_t)> take, const std::string& help);  // 512MiB
+  // Such as 512MiB.
+  Option add_bytes(const std::string& names, const std::function<void(std::size_t)>& take, const std::string& help);
   Option add_seconds(const std::string& names, std::chrono::milliseconds& value, const std::string& help);
 
   void add_log_level(LogLevel& level);

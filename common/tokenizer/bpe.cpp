@@ -35,14 +35,14 @@ Result<BpeModel> BpeModel::create(BpeConfig config) {
   return model;
 }
 
-Result<void> BpeModel::add_tokens(std::vector<std::pair<std::string, TokenId>> vocab) {
-  TokenId last = -1;
+Result<void> BpeModel::add_tokens(std::vector<std::pair<std::string, TokenId>>&& vocab) {
+  std::size_t num_ids = 0;
   for (const auto& [token, id] : vocab) {
     if (id < 0 || id >= kMaxTokenId) return Error{fmt::format("id {} is out of range", id), "vocab"};
     if (token.empty()) return Error{fmt::format("the token of id {} is empty", id), "vocab"};
-    last = std::max(last, id);
+    num_ids = std::max(num_ids, static_cast<std::size_t>(id) + 1);
   }
-  tokens_.resize(static_cast<std::size_t>(last + 1));
+  tokens_.resize(num_ids);
   ids_.reserve(vocab.size());
   for (auto& [token, id] : vocab) {
     std::string& place = tokens_[id];

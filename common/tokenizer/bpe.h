@@ -63,7 +63,7 @@ class BpeModel {
 
  private:
   BpeModel() = default;
-  Result<void> add_tokens(std::vector<std::pair<std::string, TokenId>> vocab);
+  Result<void> add_tokens(std::vector<std::pair<std::string, TokenId>>&& vocab);
   Result<void> add_merges(const std::vector<std::pair<std::string, std::string>>& merges);
   void add_byte_tokens();
 

@@ -56,7 +56,7 @@ class Cluster {
     std::vector<Send> sends;
   };
 
-  explicit Cluster(ClusterConfig config) : config_(config), next_epoch_(config.first_epoch) {}
+  explicit Cluster(const ClusterConfig& config) : config_(config), next_epoch_(config.first_epoch) {}
 
   Actions on_register(const Peer& peer, const Register& message, Time now);
   Actions on_beat(const Peer& peer, const Beat& message, Time now);

@@ -11,10 +11,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "common/check.h"
@@ -63,6 +65,7 @@ struct Job {
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     std::vector<char*> argv;
+    argv.reserve(command.size() + 1);
     for (const std::string& argument : command) argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
     execvp(argv[0], argv.data());
@@ -202,7 +205,10 @@ std::vector<Host> parse_hostfile(const std::string& text) {
     Host host;
     if (!(words >> host.name)) continue;
     for (std::string word; words >> word;) {
-      if (word.starts_with("slots=")) host.slots = std::atoi(word.c_str() + 6);
+      constexpr std::string_view kSlots = "slots=";
+      if (!word.starts_with(kSlots)) continue;
+      host.slots = 0;  // also where it is no number
+      std::from_chars(word.data() + kSlots.size(), word.data() + word.size(), host.slots);
     }
     hosts.push_back(std::move(host));
   }
@@ -234,7 +240,7 @@ Result<std::vector<std::string>> assign_hosts(const std::string& hostfile_text, 
   return assigned;
 }
 
-Result<Launcher> Launcher::fork_child(LaunchConfig config) {
+Result<Launcher> Launcher::fork_child(const LaunchConfig& config) {
   if (const Result<void> checked = check_operator_args(config); !checked) return checked.error();
   std::vector<std::string> hosts(static_cast<std::size_t>(config.num_replicas));
   if (!config.hostfile.empty()) {

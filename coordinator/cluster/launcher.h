@@ -20,7 +20,7 @@ Result<std::vector<std::string>> assign_hosts(const std::string& hostfile_text, 
 class Launcher {
  public:
   // Before the process has threads. Checks the configuration; starts nothing yet.
-  static Result<Launcher> fork_child(LaunchConfig config);
+  static Result<Launcher> fork_child(const LaunchConfig& config);
   Launcher(Launcher&& other) noexcept;
   Launcher& operator=(Launcher&&) = delete;
   ~Launcher();  // ends every replica and waits until they are gone
