@@ -48,9 +48,17 @@ void read_rows(std::span<const StoredPart> parts, std::int64_t first, std::int64
   }
 }
 
-StoredFormat packed_format(std::span<const StoredFormat> parts, DType dtype) {
-  const auto differs = [&](StoredFormat format) { return format != parts.front(); };
-  return parts.empty() || std::ranges::any_of(parts, differs) ? plain_format(dtype) : parts.front();
+std::int64_t LinearShape::out_features() const {
+  std::int64_t all = 0;
+  for (const Rows& part : rows) all += part.count;
+  return all;
+}
+
+LinearShape shape_of(const LinearSource& source) {
+  LinearShape shape{.rows = {}, .dtype = source.dtype, .in_features = source.weight.front().columns};
+  shape.rows.reserve(source.weight.size());
+  for (const StoredPart& part : source.weight) shape.rows.push_back({part.format, part.rows});
+  return shape;
 }
 
 }  // namespace caudal

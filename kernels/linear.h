@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -38,16 +37,20 @@ struct LinearSource {
   DType dtype = DType::kF32;       // of x
 };
 
-// For the memory plan, before anything is read.
+// What a memory plan knows of it, before anything is read.
 struct LinearShape {
-  StoredFormat format = StoredFormat::kF32;  // packed_format() of the parts
-  DType dtype = DType::kF32;                 // of x
-  std::int64_t out_features = 0;
+  struct Rows {
+    StoredFormat format = StoredFormat::kF32;
+    std::int64_t count = 0;
+  };
+  std::vector<Rows> rows;     // of its parts
+  DType dtype = DType::kF32;  // of x
   std::int64_t in_features = 0;
+
+  std::int64_t out_features() const;
 };
 
-// The format in which a matrix of such parts is packed: theirs; where they differ, plain values of `dtype`.
-StoredFormat packed_format(std::span<const StoredFormat> parts, DType dtype);
+LinearShape shape_of(const LinearSource& source);
 
 // Made by Backend::pack_linear; only that backend reads it.
 class Linear {

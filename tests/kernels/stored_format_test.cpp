@@ -23,13 +23,6 @@ TEST(StoredFormat, IsFoundByTheNameOfCheckpoints) {
   EXPECT_EQ(stored_bytes(StoredFormat::kQ6_K, 512), 420U);
 }
 
-TEST(StoredFormat, OfAMatrixIsThatOfItsParts) {
-  constexpr auto kB = StoredFormat::kBF16, kF = StoredFormat::kF32;
-  EXPECT_EQ(packed_format(std::array{kB, kB}, DType::kF32), kB);
-  EXPECT_EQ(packed_format(std::array{kB, kF}, DType::kF32), kF);
-  EXPECT_EQ(packed_format(std::array{kF, kB}, DType::kBF16), kB);
-}
-
 // 1, 2 and 3 as bf16, f16 and f32.
 TEST(StoredParts, AreReadAsOneMatrixOfOneDType) {
   const std::array<std::uint16_t, 4> bf16 = {0x3F80, 0x4000, 0x4040, 0x7FC1};  // the last is beyond the row

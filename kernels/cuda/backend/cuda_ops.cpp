@@ -60,7 +60,8 @@ void CudaBackend::run(const std::function<void(cudaStream_t)>& launch) {
 }
 
 std::size_t CudaBackend::packed_bytes(const LinearShape& shape) const {
-  const auto rows = static_cast<std::size_t>(shape.out_features), columns = static_cast<std::size_t>(shape.in_features);
+  const auto rows = static_cast<std::size_t>(shape.out_features()),
+             columns = static_cast<std::size_t>(shape.in_features);
   const std::size_t element = dtype_bytes(shape.dtype);
   return Arena::rounded(rows * columns * element) + Arena::rounded(rows * element) +
          Arena::rounded(rows * sizeof(float));

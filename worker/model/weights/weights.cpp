@@ -96,14 +96,11 @@ std::size_t weights_bytes(const Backend& backend, const Checkpoint& checkpoint, 
   std::size_t bytes = 0;
   for (const Parameter& parameter : parameters) {
     if (!parameter.held()) continue;
-    std::vector<StoredFormat> formats;
-    for (const WeightPart& part : parameter.parts) formats.push_back(format_of(part, checkpoint));
+    LinearShape shape{.rows = {}, .dtype = dtype, .in_features = parameter.columns()};
+    for (const WeightPart& part : parameter.parts) shape.rows.push_back({format_of(part, checkpoint), part.rows.count});
     const auto values = static_cast<std::size_t>(parameter.rows() * parameter.columns());
     const std::size_t plain = (values * dtype_bytes(dtype) + unit - 1) / unit * unit;
-    const std::size_t packed = backend.packed_bytes({.format = packed_format(formats, dtype),
-                                                     .dtype = dtype,
-                                                     .out_features = parameter.rows(),
-                                                     .in_features = parameter.columns()});
+    const std::size_t packed = backend.packed_bytes(shape);
     bytes += parameter.columns() > 1 ? std::max(plain, packed) : plain;
   }
   return bytes;

@@ -1,7 +1,7 @@
 // Matmul without AMX, and of f32: a micro kernel of up to 6 rows by 2 vectors, the shape that fills the
 // 16 registers of AVX2. bf16 weights become f32 in registers: half the bytes, the same sums.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/matmul/linear_simd.cpp"
+#define HWY_TARGET_INCLUDE "kernels/cpu/matmul/plain_simd.cpp"
 #include <hwy/foreach_target.h>
 // foreach_target first
 #include <hwy/highway.h>
@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/cpu_context.h"
-#include "kernels/cpu/matmul/linear.h"
+#include "kernels/cpu/matmul/plain.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/cpu/simd.h"
 
@@ -63,14 +63,14 @@ template <int kRows, typename W, typename O>
 void micro_kernel(const SimdLinearJob& job, std::int64_t row, std::int64_t panel) {
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const CpuLinear& weight = *job.weight;
-  const std::int64_t columns = std::min(kPanel, weight.out_features() - panel * kPanel);
+  const PackedMatrix& weight = *job.weight;
+  const std::int64_t columns = std::min(kPanel, weight.out_features - panel * kPanel);
   for (std::int64_t column = 0; column < columns; column += 2 * lanes) {
     V32 sum[kRows][2];
     for (auto& row_sum : sum) row_sum[0] = row_sum[1] = hn::Zero(d);
-    accumulate<kRows>(job.x + row * job.x_stride, job.x_stride, weight.panel<W>(panel), column, weight.in_features(),
+    accumulate<kRows>(job.x + row * job.x_stride, job.x_stride, weight.panel<W>(panel), column, weight.in_features,
                       sum);
-    const float* bias = weight.bias() + panel * kPanel + column;
+    const float* bias = weight.bias + panel * kPanel + column;
     O* out = job.out->as<O>() + row * job.out->stride0() + panel * kPanel + column;
     for (int r = 0; r < kRows; ++r, out += job.out->stride0()) {
       store(hn::Add(sum[r][0], hn::LoadU(d, bias)), d, out, columns - column);
@@ -110,7 +110,7 @@ void panels_loop(const SimdLinearJob& job, std::int64_t begin, std::int64_t end)
 
 void linear_panels(const SimdLinearJob& job, std::int64_t begin, std::int64_t end) {
   const bool f32_out = job.out->dtype() == DType::kF32;
-  if (job.weight->compute_dtype() == DType::kF32) return panels_loop<float, float>(job, begin, end);
+  if (!job.bf16) return panels_loop<float, float>(job, begin, end);
   f32_out ? panels_loop<BF16, float>(job, begin, end) : panels_loop<BF16, BF16>(job, begin, end);
 }
 
@@ -134,9 +134,9 @@ namespace caudal {
 HWY_EXPORT(linear_panels);
 HWY_EXPORT(widen_rows);
 
-void linear_simd(CpuContext& context, const Tensor& x, const CpuLinear& weight, const Tensor& out) {
-  SimdLinearJob job{x.as<float>(), x.stride0(), x.dim(0), &weight, &out};
-  if (x.dtype() == DType::kBF16) {
+void linear_simd(CpuContext& context, const Tensor& x, const PackedMatrix& weight, const Tensor& out) {
+  SimdLinearJob job{x.as<float>(), x.stride0(), x.dim(0), &weight, &out, x.dtype() == DType::kBF16};
+  if (job.bf16) {
     job.x_stride = (x.dim(1) + kPanel - 1) / kPanel * kPanel;
     auto* widened = context.op_scratch().get<float>(static_cast<std::size_t>(x.dim(0) * job.x_stride));
     context.parallel_for(x.dim(0), [&](std::int64_t begin, std::int64_t end) {
@@ -144,10 +144,8 @@ void linear_simd(CpuContext& context, const Tensor& x, const CpuLinear& weight, 
     });
     job.x = widened;
   }
-  // Several tasks per thread even out what the machine does besides.
-  const std::int64_t group = std::max<std::int64_t>(1, weight.num_panels() / (8 * context.num_threads()));
-  context.parallel_tasks((weight.num_panels() + group - 1) / group, [&](std::int64_t task, int) {
-    CAUDAL_SIMD(context, linear_panels)(job, task * group, std::min(weight.num_panels(), (task + 1) * group));
+  for_panels(context, weight.num_panels(), [&](std::int64_t begin, std::int64_t end) {
+    CAUDAL_SIMD(context, linear_panels)(job, begin, end);
   });
 }
 

@@ -1,7 +1,7 @@
 // bf16 matmul on AMX, one kernel for one row and for thousands.
 //
 //   A  x, packed by 16 rows into tiles [ceil(rows / 16)][k blocks][16][32], zeros below the last row
-//   B  the weight's panels of 32 columns, two tiles per k block (linear.h)
+//   B  the weight's panels of 32 columns, two tiles per k block (plain.h)
 //   C  32 x 32 in four tiles: four loads for four products, so that loads (8 cycles each) hide behind
 //      products (16 each)
 //
@@ -13,7 +13,7 @@
 
 #include "kernels/cpu/amx.h"
 #include "kernels/cpu/cpu_context.h"
-#include "kernels/cpu/matmul/linear.h"
+#include "kernels/cpu/matmul/plain.h"
 
 namespace caudal {
 namespace {
@@ -28,7 +28,7 @@ constexpr std::int64_t kBlockC = 32 * 32;        // f32 of one C block, as four 
 struct Gemm {
   const BF16* a;  // packed
   std::int64_t num_rows;
-  const CpuLinear* weight;
+  const PackedMatrix* weight;
   const Tensor* out;
   std::int64_t blocks_k;  // in all
 };
@@ -102,9 +102,9 @@ CAUDAL_AMX void multiply_one(const Pass& pass) {
 // out[row .. row + rows)[32 columns of the panel] = c + bias
 template <typename T>
 CAUDAL_AMX void write_block(const Gemm& gemm, const float* c, std::int64_t row, std::int64_t rows, std::int64_t panel) {
-  const std::int64_t columns = gemm.weight->out_features() - panel * kPanel;
+  const std::int64_t columns = gemm.weight->out_features - panel * kPanel;
   const __mmask16 mask0 = amx::first_lanes(columns), mask1 = amx::first_lanes(std::max<std::int64_t>(0, columns - 16));
-  const float* bias = gemm.weight->bias() + panel * kPanel;
+  const float* bias = gemm.weight->bias + panel * kPanel;
   const __m512 bias0 = _mm512_loadu_ps(bias), bias1 = _mm512_loadu_ps(bias + 16);
   T* out = gemm.out->as<T>() + row * gemm.out->stride0() + panel * kPanel;
   for (std::int64_t i = 0; i < rows; ++i, out += gemm.out->stride0()) {
@@ -127,7 +127,7 @@ CAUDAL_AMX void run_task(const Gemm& gemm, std::int64_t row, std::int64_t num_ro
     for (std::int64_t panel = begin; panel < end; ++panel) {
       const BF16* b = gemm.weight->panel<BF16>(panel) + 2 * k_begin * amx::kElements;
       // While one row block computes, fetch its share of the next panel; a single one streams its own.
-      const std::int64_t panel_bytes = gemm.weight->panel_elements() * 2;
+      const auto panel_bytes = static_cast<std::int64_t>(gemm.weight->panel_bytes);
       const std::int64_t lines = (32 + num_row_blocks - 1) / num_row_blocks;
       const char* ahead = reinterpret_cast<const char*>(b) + (num_row_blocks == 1 ? kStreamAhead : panel_bytes);
       for (std::int64_t block = 0; block < num_row_blocks; ++block) {
@@ -176,8 +176,8 @@ const BF16* pack_all_rows(CpuContext& context, const Tensor& x, std::int64_t blo
 
 }  // namespace
 
-void linear_amx(CpuContext& context, const Tensor& x, const CpuLinear& weight, const Tensor& out) {
-  const std::int64_t blocks_k = weight.num_blocks_k(), num_rows = x.dim(0), num_panels = weight.num_panels();
+void linear_amx(CpuContext& context, const Tensor& x, const PackedMatrix& weight, const Tensor& out) {
+  const std::int64_t blocks_k = num_blocks_k(weight), num_rows = x.dim(0), num_panels = weight.num_panels();
   const Gemm gemm{pack_all_rows(context, x, blocks_k), num_rows, &weight, &out, blocks_k};
   const std::int64_t row_tasks = (num_rows + kTaskRows - 1) / kTaskRows;
   const std::int64_t per_thread = num_panels / (4 * context.num_threads());
