@@ -163,11 +163,13 @@ void Cluster::forgive_own_stall(Time now) {
 void Cluster::end_overdue(Actions& actions, Time now) {
   std::vector<std::pair<std::string, std::string>> leaving;  // key, reason
   look_at_ = kNever;
+  std::map<Peer, const Rank*> silent;  // in an order that repeats
   for (const auto& [peer, rank] : ranks_) {
-    if (now - rank.last_heard > MUTANT(silence_unnoticed, 1, 2) * config_.lease_us) {
-      leaving.emplace_back(rank.replica_key, fmt::format("rank {} is silent", rank.rank));
-    }
+    if (now - rank.last_heard > MUTANT(silence_unnoticed, 1, 2) * config_.lease_us) silent.emplace(peer, &rank);
     look_by(rank.last_heard + config_.lease_us);
+  }
+  for (const auto& [peer, rank] : silent) {
+    leaving.emplace_back(rank->replica_key, fmt::format("rank {} is silent", rank->rank));
   }
   for (const auto& [key, group] : groups_) {
     if (!group.id) look_by(group.since + config_.registration_us);

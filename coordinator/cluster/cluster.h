@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "common/wire.h"
@@ -107,7 +108,7 @@ class Cluster {
 
   ClusterConfig config_;
   Epoch next_epoch_;
-  std::map<Peer, Rank> ranks_;
+  std::unordered_map<Peer, Rank> ranks_;  // each result looks here
   std::map<std::string, Group> groups_;
   std::vector<Group*> by_id_;  // of members; null: the id is free
   std::optional<Time> last_tick_;

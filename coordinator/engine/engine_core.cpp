@@ -17,7 +17,7 @@ EngineCore::EngineCore(const EngineConfig& config, Outlet& outlet)
 void EngineCore::submit(Request request, std::shared_ptr<TokenSink> sink, Time now) {
   const RequestId id = request.id;
   const std::int32_t num_sequences = request.num_sequences;
-  clients_.emplace(id, Client{std::move(sink), std::vector<bool>(static_cast<std::size_t>(num_sequences))});
+  clients_.insert(id, {std::move(sink), std::vector<bool>(static_cast<std::size_t>(num_sequences))});
   const RejectReason reject = scheduler_.submit(std::move(request), now);
   if (reject == RejectReason::kNone) return;
   for (std::int32_t i = 0; i < num_sequences; ++i) {
@@ -31,15 +31,14 @@ void EngineCore::submit(Request request, std::shared_ptr<TokenSink> sink, Time n
 }
 
 void EngineCore::cancel(RequestId id, Time now) {
-  if (clients_.erase(id) > 0) MUTANT_OMITS(cancel_lost, scheduler_.cancel(id, now));
+  if (clients_.erase(id)) MUTANT_OMITS(cancel_lost, scheduler_.cancel(id, now));
 }
 
 void EngineCore::cancel(RequestId id, std::int32_t sequence_index, Time now) {
-  const auto client = clients_.find(id);
-  if (client == clients_.end()) return;
-  if (sequence_index < 0 || sequence_index >= std::ssize(client->second.finished)) return;
+  Client* client = clients_.find(id);
+  if (client == nullptr || sequence_index < 0 || sequence_index >= std::ssize(client->finished)) return;
   scheduler_.cancel(id, sequence_index, now);
-  finish(client, sequence_index);
+  finish(id, *client, sequence_index);
 }
 
 void EngineCore::take(const Peer& peer, FromWorker message, Time now) {
@@ -127,41 +126,39 @@ void EngineCore::send_plans(Time now) {
 
 // There are more clients than a cache holds: those of this turn come in together, not one by one.
 void EngineCore::hand_out_all(std::vector<TokenEvent> events) {
+  for (const TokenEvent& event : events) clients_.fetch(event.request_id);
   for (const TokenEvent& event : events) {
-    const auto client = clients_.find(event.request_id);
-    if (client != clients_.end()) __builtin_prefetch(client->second.sink.get());
+    if (const Client* client = clients_.find(event.request_id)) __builtin_prefetch(client->sink.get());
   }
   for (TokenEvent& event : events) hand_out(std::move(event));
 }
 
 void EngineCore::hand_out(TokenEvent event) {
-  const auto client = clients_.find(event.request_id);
-  if (client == clients_.end()) return;  // cancelled meanwhile
-  const std::vector<bool>& finished = client->second.finished;
+  Client* client = clients_.find(event.request_id);
+  if (client == nullptr) return;  // cancelled meanwhile
   // The client of a single sequence is gone with it.
-  const bool is_over = finished.size() > 1 && finished[static_cast<std::size_t>(event.sequence_index)];
+  const bool is_over = client->finished.size() > 1 && client->finished[static_cast<std::size_t>(event.sequence_index)];
   if (MUTANT(events_after_cancel, is_over, false)) return;
   if (event.queue_us > 0) outlet_.on_first_plan(event.replica, event.queue_us);
   if (event.reject != RejectReason::kNone) outlet_.on_refused(event.reject);
-  if (event.finish_reason == FinishReason::kNone) return client->second.sink->on_event(std::move(event));
-  const std::shared_ptr<TokenSink> sink = client->second.sink;
-  finish(client, event.sequence_index);
+  if (event.finish_reason == FinishReason::kNone) return client->sink->on_event(std::move(event));
+  const std::shared_ptr<TokenSink> sink = client->sink;
+  finish(event.request_id, *client, event.sequence_index);
   sink->on_event(std::move(event));
 }
 
-void EngineCore::finish(Clients::iterator client, std::int32_t sequence_index) {
-  std::vector<bool>& finished = client->second.finished;
-  finished[static_cast<std::size_t>(sequence_index)] = true;
-  if (std::ranges::find(finished, false) == finished.end()) clients_.erase(client);
+void EngineCore::finish(RequestId id, Client& client, std::int32_t sequence_index) {
+  client.finished[static_cast<std::size_t>(sequence_index)] = true;
+  if (std::ranges::find(client.finished, false) == client.finished.end()) clients_.erase(id);
 }
 
 void EngineCore::abort_all(Time now) {
-  for (const auto& [id, client] : clients_) scheduler_.cancel(id, now);
+  clients_.for_each([&](RequestId id, const Client&) { scheduler_.cancel(id, now); });
   abort_clients();
 }
 
 void EngineCore::abort_clients() {
-  for (auto& [id, client] : clients_) {
+  clients_.for_each([](RequestId id, const Client& client) {
     for (std::size_t i = 0; i < client.finished.size(); ++i) {
       if (client.finished[i]) continue;
       client.sink->on_event({.request_id = id,
@@ -170,7 +167,7 @@ void EngineCore::abort_clients() {
                              .logprobs = {},
                              .finish_reason = FinishReason::kAbort});
     }
-  }
+  });
   clients_.clear();
 }
 

@@ -7,13 +7,13 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "coordinator/cluster/cluster.h"
 #include "coordinator/metrics/metrics.h"
 #include "coordinator/request/request_service.h"
 #include "coordinator/scheduler/scheduler.h"
+#include "coordinator/sequence/id_map.h"
 
 namespace caudal {
 
@@ -68,8 +68,6 @@ class EngineCore {
     std::int32_t num_replicas = 0;
     Time gone_since = 0;  // without any
   };
-  using Clients = std::unordered_map<RequestId, Client>;  // looked up; walked only to abort them all
-
   void take_result(const Peer& peer, StepResult result, Time now);
   void carry_out(Cluster::Actions actions, Time now);
   void forget_lost_replicas(Time now);
@@ -78,13 +76,13 @@ class EngineCore {
   void hand_out_all(std::vector<TokenEvent> events);
   void hand_out(TokenEvent event);
   void abort_clients();
-  void finish(Clients::iterator client, std::int32_t sequence_index);
+  void finish(RequestId id, Client& client, std::int32_t sequence_index);
 
   Time no_replica_wait_us_;
   Outlet& outlet_;
   Scheduler scheduler_;
   Cluster cluster_;
-  Clients clients_;
+  IdMap<Client> clients_;
   std::map<ReplicaId, Time> lost_at_;  // replicas that may come back
   std::vector<Presence> presence_;     // by ModelId
 };

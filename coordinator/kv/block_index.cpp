@@ -7,62 +7,76 @@
 
 namespace caudal {
 
-namespace {
-
 // The keyed hash spreads contents, and an odd factor its groups.
-std::size_t spread(BlockHash hash, std::size_t group) { return hash + group * 0x9e3779b97f4a7c15ULL; }
+std::uint64_t BlockIndex::mark_of(BlockHash hash, std::size_t group) { return hash + group * 0x9e3779b97f4a7c15ULL; }
 
-}  // namespace
-
-std::size_t BlockIndex::bucket_of(const BlockContent& content) const {
-  return spread(content.hash, content.group) & (buckets_.size() - 1);
+std::size_t BlockIndex::Segment::find(std::uint64_t mark, const BlockContent& content) const {
+  std::size_t i = mark & mask();
+  while (rows[i].entry != nullptr && (rows[i].mark != mark || rows[i].entry->content != content)) i = (i + 1) & mask();
+  return i;
 }
 
-BlockIndex::Entry** BlockIndex::link(const BlockContent& content) {
-  Entry** link = &buckets_[bucket_of(content)];
-  while (*link != nullptr && !((*link)->content == content)) link = &(*link)->next;
-  return link;
+void BlockIndex::Segment::insert(std::uint64_t mark, Entry* entry) {
+  const auto put = [&](const Row& row) {
+    std::size_t i = row.mark & mask();
+    while (rows[i].entry != nullptr) i = (i + 1) & mask();
+    rows[i] = row;
+  };
+  if (++num_taken * 2 > rows.size()) {
+    std::vector<Row> before(2 * rows.size());
+    std::swap(before, rows);
+    for (const Row& row : before) {
+      if (row.entry != nullptr) put(row);
+    }
+  }
+  put({mark, entry});
 }
 
-const BlockIndex::Entry* BlockIndex::find_entry(const BlockContent& content) const {
-  const Entry* entry = buckets_[bucket_of(content)];
-  while (entry != nullptr && !(entry->content == content)) entry = entry->next;
-  return entry;
+// Those behind the hole move up, unless they would come to stand before their own place.
+void BlockIndex::Segment::erase(std::size_t hole) {
+  rows[hole] = {};
+  --num_taken;
+  for (std::size_t i = (hole + 1) & mask(); rows[i].entry != nullptr; i = (i + 1) & mask()) {
+    const std::size_t from_own_place = (i - rows[i].mark) & mask();
+    const std::size_t from_hole = (i - hole) & mask();
+    if (from_own_place >= from_hole) rows[std::exchange(hole, i)] = std::exchange(rows[i], {});
+  }
 }
 
-void BlockIndex::fetch(std::span<const BlockHash> hashes, std::size_t group) const {
-  const std::size_t mask = buckets_.size() - 1;
-  for (const BlockHash hash : hashes) __builtin_prefetch(&buckets_[spread(hash, group) & mask]);
-  for (const BlockHash hash : hashes) __builtin_prefetch(buckets_[spread(hash, group) & mask]);
-}
-
-BlockIndex::Entry* BlockIndex::make_entry(const BlockContent& content) {
-  if (unused_ == nullptr) return &entries_.emplace_back(Entry{.content = content});
-  Entry* entry = std::exchange(unused_, unused_->next);
-  entry->content = content;
-  entry->next = nullptr;
-  return entry;
-}
-
-// Doubles the buckets, so that a chain has about one entry.
-void BlockIndex::grow() {
-  std::vector<Entry*> before(2 * buckets_.size());
-  std::swap(before, buckets_);
-  for (Entry* entry : before) {
-    while (entry != nullptr) {
-      Entry*& head = buckets_[bucket_of(entry->content)];
-      Entry* const next = std::exchange(entry->next, head);
-      head = std::exchange(entry, next);
+BlockIndex::~BlockIndex() {
+  for (const Segment& segment : segments_) {
+    for (const Row& row : segment.rows) {
+      if (row.entry != nullptr) entries_.erase(*row.entry);
     }
   }
 }
 
+const BlockIndex::Entry* BlockIndex::find_entry(const BlockContent& content) const {
+  const std::uint64_t mark = mark_of(content.hash, content.group);
+  const Segment& segment = segments_[segment_of(mark)];
+  return segment.rows[segment.find(mark, content)].entry;
+}
+
+void BlockIndex::fetch(std::span<const BlockHash> hashes, std::size_t group) const {
+  const auto row_of = [&](BlockHash hash) {
+    const std::uint64_t mark = mark_of(hash, group);
+    const Segment& segment = segments_[segment_of(mark)];
+    return &segment.rows[mark & segment.mask()];
+  };
+  for (const BlockHash hash : hashes) __builtin_prefetch(row_of(hash));
+  for (const BlockHash hash : hashes) {
+    const Row& row = *row_of(hash);
+    if (row.mark == mark_of(hash, group)) __builtin_prefetch(row.entry);
+  }
+}
+
 BlockIndex::Entry* BlockIndex::insert(const BlockContent& content, const BlockLocation& location) {
-  if (num_entries_ == buckets_.size()) grow();
-  Entry*& entry = *link(content);
+  const std::uint64_t mark = mark_of(content.hash, content.group);
+  Segment& segment = segments_[segment_of(mark)];
+  Entry* entry = segment.rows[segment.find(mark, content)].entry;
   if (entry == nullptr) {
-    entry = make_entry(content);
-    ++num_entries_;
+    entry = &entries_.make(content);
+    segment.insert(mark, entry);
   }
   Locations& locations = entry->locations;
   const auto position = std::ranges::lower_bound(locations, location.pool, {}, &BlockLocation::pool);
@@ -71,17 +85,18 @@ BlockIndex::Entry* BlockIndex::insert(const BlockContent& content, const BlockLo
   return entry;
 }
 
-void BlockIndex::erase(const Entry& entry, PoolId pool) {
-  Entry*& found = *link(entry.content);
-  CHECK(found == &entry);
-  Locations& locations = found->locations;
+void BlockIndex::erase(Entry& entry, PoolId pool) {
+  Locations& locations = entry.locations;
   const auto position = std::ranges::lower_bound(locations, pool, {}, &BlockLocation::pool);
   CHECK(position != locations.end() && position->pool == pool);
   locations.erase(position);
   if (!locations.empty()) return;
-  Entry* const last = std::exchange(found, found->next);
-  last->next = std::exchange(unused_, last);
-  --num_entries_;
+  const std::uint64_t mark = mark_of(entry.content.hash, entry.content.group);
+  Segment& segment = segments_[segment_of(mark)];
+  const std::size_t row = segment.find(mark, entry.content);
+  CHECK(segment.rows[row].entry == &entry);
+  segment.erase(row);
+  entries_.erase(entry);
 }
 
 std::optional<BlockId> BlockIndex::find(const BlockContent& content, PoolId pool) const {
@@ -112,25 +127,26 @@ std::vector<PrefixHolder> BlockIndex::find_holders(const Prefix& prefix, std::si
 
 std::size_t BlockIndex::num_locations() const {
   std::size_t num_locations = 0;
-  for (const Entry* bucket : buckets_) {
-    for (const Entry* entry = bucket; entry != nullptr; entry = entry->next) num_locations += entry->locations.size();
+  for (const Segment& segment : segments_) {
+    for (const Row& row : segment.rows) num_locations += row.entry == nullptr ? 0 : row.entry->locations.size();
   }
   return num_locations;
 }
 
 void BlockIndex::check_integrity() const {
   const auto is_unordered = [](const BlockLocation& a, const BlockLocation& b) { return a.pool >= b.pool; };
-  std::size_t num_entries = 0;
-  for (const Entry* bucket : buckets_) {
-    for (const Entry* entry = bucket; entry != nullptr; entry = entry->next) {
-      ++num_entries;
-      CHECK_MSG(find_entry(entry->content) == entry, "an entry cannot be found, or stands twice");
-      CHECK_MSG(!entry->locations.empty(), "a content that no block holds");
-      CHECK_MSG(std::ranges::adjacent_find(entry->locations, is_unordered) == entry->locations.end(),
+  for (const Segment& segment : segments_) {
+    std::size_t num_taken = 0;
+    for (const Row& row : segment.rows) {
+      if (row.entry == nullptr) continue;
+      ++num_taken;
+      CHECK_MSG(find_entry(row.entry->content) == row.entry, "an entry cannot be found, or stands twice");
+      CHECK_MSG(!row.entry->locations.empty(), "a content that no block holds");
+      CHECK_MSG(std::ranges::adjacent_find(row.entry->locations, is_unordered) == row.entry->locations.end(),
                 "a pool holds a content twice");
     }
+    CHECK(num_taken == segment.num_taken);
   }
-  CHECK(num_entries == num_entries_);
 }
 
 }  // namespace caudal

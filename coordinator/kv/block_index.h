@@ -5,12 +5,12 @@
 #pragma once
 
 #include <compare>
-#include <deque>
 #include <optional>
 #include <vector>
 
 #include <boost/container/small_vector.hpp>
 
+#include "coordinator/kv/arena.h"
 #include "coordinator/kv/prefix.h"
 
 namespace caudal {
@@ -42,20 +42,20 @@ class BlockIndex {
   using Locations = boost::container::small_vector<BlockLocation, 1>;
 
  public:
-  // A published content; lasts until the last block with it is erased.
-  struct Entry {
+  // A published content; lasts until the last block with it is erased. Two cache lines.
+  struct alignas(64) Entry {
     BlockContent content;
     Locations locations{};
-    Entry* next = nullptr;  // in the bucket, or among the unused ones
   };
 
-  BlockIndex() : buckets_(1) {}
+  BlockIndex() = default;
+  ~BlockIndex();
   BlockIndex(const BlockIndex&) = delete;
   BlockIndex& operator=(const BlockIndex&) = delete;
 
   // nullptr: another block of the pool has this content already and stays the one that is found.
   Entry* insert(const BlockContent& content, const BlockLocation& location);
-  void erase(const Entry& entry, PoolId pool);
+  void erase(Entry& entry, PoolId pool);
 
   // Brings the places of these hashes of a KV group into the cache, all together: each alone would be waited for.
   void fetch(std::span<const BlockHash> hashes, std::size_t group) const;
@@ -74,17 +74,29 @@ class BlockIndex {
   void check_integrity() const;
 
  private:
-  std::size_t bucket_of(const BlockContent& content) const;
-  // The link to the entry with this content, or the end of its bucket's chain.
-  Entry** link(const BlockContent& content);
-  const Entry* find_entry(const BlockContent& content) const;
-  Entry* make_entry(const BlockContent& content);
-  void grow();
+  struct Row {
+    std::uint64_t mark = 0;  // of the content: only where it is equal the entry is looked at
+    Entry* entry = nullptr;  // nullptr: the row is free
+  };
+  // A part of the entries, by their marks. It grows alone, so that no turn waits until all of them have moved.
+  struct Segment {
+    std::vector<Row> rows = std::vector<Row>(2);  // a power of two of them, at most half of them taken
+    std::size_t num_taken = 0;
 
-  std::deque<Entry> entries_;    // as many as there ever were at once
-  Entry* unused_ = nullptr;      // of these; they keep the memory of their locations
-  std::vector<Entry*> buckets_;  // a power of two of them
-  std::size_t num_entries_ = 0;  // in buckets
+    std::size_t mask() const { return rows.size() - 1; }
+    // The place of the content, or the free one that it would get.
+    std::size_t find(std::uint64_t mark, const BlockContent& content) const;
+    void insert(std::uint64_t mark, Entry* entry);  // a new one
+    void erase(std::size_t hole);
+  };
+  static constexpr int kSegmentBits = 8;
+
+  static std::uint64_t mark_of(BlockHash hash, std::size_t group);
+  static std::size_t segment_of(std::uint64_t mark) { return mark >> (64 - kSegmentBits); }
+  const Entry* find_entry(const BlockContent& content) const;
+
+  Arena<Entry> entries_;
+  std::vector<Segment> segments_ = std::vector<Segment>(std::size_t{1} << kSegmentBits);
 };
 
 }  // namespace caudal

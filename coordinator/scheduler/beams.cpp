@@ -25,7 +25,7 @@ class Beams final : public SequenceGroup {
   std::int32_t num_together() const override { return request_.request.num_running(); }
   std::span<Sequence> bound_to(Sequence&) override { return request_.sequences; }
   bool is_choice(const Sequence& beam) const override;
-  std::span<Sequence> give_up(std::int32_t choice) override;
+  std::span<Sequence> give_up(Sequence& choice) override;
   Sequence* enqueue(Sequence& beam) override;
   Sequence* dequeue(Sequence& beam) override;
   bool are_sampled() const override { return false; }
@@ -87,8 +87,8 @@ Beams::Beams(RequestState& request, const SchedulerConfig& config)
 
 bool Beams::is_choice(const Sequence& beam) const { return at(beam) < unwanted_.size() && !unwanted_[at(beam)]; }
 
-std::span<Sequence> Beams::give_up(std::int32_t choice) {
-  unwanted_[static_cast<std::size_t>(choice)] = true;
+std::span<Sequence> Beams::give_up(Sequence& choice) {
+  unwanted_[at(choice)] = true;
   const bool is_wanted = std::ranges::find(unwanted_, false) != unwanted_.end();
   return MUTANT(choice_cancels_all, is_wanted, false) ? std::span<Sequence>() : std::span(request_.sequences);
 }

@@ -9,12 +9,13 @@
 
 namespace caudal {
 
+SequenceGroup& independent();  // has no state: one for all requests
 // Of a request with its sequences, which the group goes on to refer to. So it does to the config.
-std::unique_ptr<SequenceGroup> make_independent(RequestState& request);
 std::unique_ptr<SequenceGroup> make_beams(RequestState& request, const SchedulerConfig& config);
 
-inline std::unique_ptr<SequenceGroup> make_group(RequestState& request, const SchedulerConfig& config) {
-  return request.request.beam ? make_beams(request, config) : make_independent(request);
+inline void make_group(RequestState& request, const SchedulerConfig& config) {
+  if (request.request.beam) request.own_group = make_beams(request, config);
+  request.group = request.own_group ? request.own_group.get() : &independent();
 }
 
 }  // namespace caudal

@@ -9,14 +9,10 @@ namespace {
 
 class Independent final : public SequenceGroup {
  public:
-  explicit Independent(RequestState& request) : request_(request) {}
-
   std::int32_t num_together() const override { return 1; }
   std::span<Sequence> bound_to(Sequence& sequence) override { return {&sequence, 1}; }
   bool is_choice(const Sequence&) const override { return true; }
-  std::span<Sequence> give_up(std::int32_t choice) override {
-    return std::span(request_.sequences).subspan(static_cast<std::size_t>(choice), 1);
-  }
+  std::span<Sequence> give_up(Sequence& choice) override { return {&choice, 1}; }
   Sequence* enqueue(Sequence& sequence) override { return &sequence; }
   Sequence* dequeue(Sequence& sequence) override { return &sequence; }
   bool are_sampled() const override { return true; }
@@ -31,9 +27,6 @@ class Independent final : public SequenceGroup {
   bool is_possible(const Sequence&, const SequenceResult&) const override { return true; }
   void take(Lifecycle& life, ReplicaState& replica, Sequence& sequence, SequenceResult& result) override;
   void check_integrity() const override {}
-
- private:
-  RequestState& request_;
 };
 
 // Blocks that no layer reads any more go back; the tokens go to the client.
@@ -51,8 +44,9 @@ void Independent::take(Lifecycle& life, ReplicaState& replica, Sequence& sequenc
 
 }  // namespace
 
-std::unique_ptr<SequenceGroup> make_independent(RequestState& request) {
-  return std::make_unique<Independent>(request);
+SequenceGroup& independent() {
+  static Independent only;
+  return only;
 }
 
 }  // namespace caudal

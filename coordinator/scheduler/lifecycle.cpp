@@ -31,19 +31,22 @@ Lifecycle::Lifecycle(const SchedulerConfig& config, const PrefixCache& prefix_ca
       waiting_(sequences_, tenants_, config.oldest_every),
       placement_(config, prefix_cache, sequences_, waiting_) {}
 
+Lifecycle::~Lifecycle() {
+  requests_.for_each([this](RequestId, RequestState* request) { arena_.erase(*request); });
+}
+
 // --- requests ---
 
 RequestState& Lifecycle::add(Request request, const QueuePolicy& policy) {
-  const auto [entry, is_new] = requests_.try_emplace(request.id);
-  CHECK_MSG(is_new, "a request id was used twice");
-  RequestState& state = entry->second;
+  RequestState& state = arena_.make();
+  CHECK_MSG(requests_.insert(request.id, &state) != nullptr, "a request id was used twice");
   std::vector<TokenId> prompt = std::exchange(request.prompt, {});
   state.request = std::move(request);
   state.tenant = &tenants_.enter(state.request.tenant);
   state.num_prompt_tokens = static_cast<std::int32_t>(prompt.size());
   state.num_held = state.request.num_running();
   state.sequences.resize(static_cast<std::size_t>(state.num_held));
-  state.group = make_group(state, config_);
+  make_group(state, config_);
   state.sequences.front().tokens = std::move(prompt);
   for (std::int32_t index = 0; index < state.num_held; ++index) {
     Sequence& sequence = state.sequences[static_cast<std::size_t>(index)];
@@ -70,14 +73,15 @@ void Lifecycle::accept(RequestState& request) {
 }
 
 RequestState* Lifecycle::find(RequestId id) {
-  const auto found = requests_.find(id);
-  return found == requests_.end() ? nullptr : &found->second;
+  RequestState* const* found = requests_.find(id);
+  return found == nullptr ? nullptr : *found;
 }
 
 void Lifecycle::forget(RequestState& request) {
   for (const Sequence& sequence : request.sequences) sequences_.erase(sequence.id);
   MUTANT_OMITS(tenant_kept, tenants_.leave(*request.tenant));
   requests_.erase(request.request.id);
+  arena_.erase(request);
 }
 
 // --- replicas ---
@@ -251,8 +255,10 @@ void Lifecycle::emit(Sequence& sequence, FinishReason finish_reason, SequenceRes
   event.sequence_index = MUTANT(wrong_sequence, sequence.index, 0);
   event.replica = sequence.residence.replica;
   event.finish_reason = finish_reason;
-  event.queue_us = std::exchange(sequence.queue_us, 0);
-  event.num_cached_tokens = std::exchange(sequence.num_cached_tokens, 0);
+  if (!std::exchange(sequence.announced, true)) {
+    event.queue_us = sequence.queue_us;
+    event.num_cached_tokens = sequence.num_cached_tokens;
+  }
   if (result != nullptr) {
     counters_.num_generated_tokens += MUTANT(tokens_per_event, result->tokens.size(), 2);
     event.tokens = std::move(result->tokens);
@@ -261,6 +267,13 @@ void Lifecycle::emit(Sequence& sequence, FinishReason finish_reason, SequenceRes
     event.num_accepted = result->num_accepted;
   }
   events_.push_back(std::move(event));
+}
+
+// The next turn has about as many.
+std::vector<TokenEvent> Lifecycle::take_events() {
+  std::vector<TokenEvent> events = std::exchange(events_, {});
+  events_.reserve(events.size());
+  return events;
 }
 
 SchedulerStats Lifecycle::stats() const {

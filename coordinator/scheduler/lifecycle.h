@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "coordinator/kv/arena.h"
 #include "coordinator/policy/queue_policy.h"
 #include "coordinator/policy/scheduler_config.h"
 #include "coordinator/request/request.h"
@@ -23,6 +24,9 @@ class Lifecycle {
  public:
   // Both outlive it.
   Lifecycle(const SchedulerConfig& config, const PrefixCache& prefix_cache);
+  ~Lifecycle();
+  Lifecycle(const Lifecycle&) = delete;
+  Lifecycle& operator=(const Lifecycle&) = delete;
 
   const SchedulerConfig& config() const { return config_; }
   Time now() const { return now_; }
@@ -35,6 +39,7 @@ class Lifecycle {
   void refuse(RequestState& request);  // leaves nothing behind
   RequestState* find(RequestId id);
   Sequence& sequence(SequenceId id) const { return sequences_[id]; }
+  void fetch(SequenceId id) const { sequences_.fetch(id); }
   Tenants& tenants() { return tenants_; }
   const Tenants& tenants() const { return tenants_; }
   WaitingQueue& waiting() { return waiting_; }
@@ -68,7 +73,7 @@ class Lifecycle {
   void drop_host_copy(Sequence& sequence);
 
   void emit(Sequence& sequence, FinishReason finish_reason, SequenceResult* result = nullptr);
-  std::vector<TokenEvent> take_events() { return std::exchange(events_, {}); }
+  std::vector<TokenEvent> take_events();
 
   SchedulerStats stats() const;
 
@@ -87,7 +92,8 @@ class Lifecycle {
   void check_replica(const ReplicaState& replica) const;
 
   const SchedulerConfig& config_;
-  std::map<RequestId, RequestState> requests_;
+  Arena<RequestState> arena_;  // of the requests with their sequences
+  IdMap<RequestState*> requests_;
   SequenceMap sequences_;
   Tenants tenants_;
   WaitingQueue waiting_;

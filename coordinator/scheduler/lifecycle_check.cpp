@@ -8,7 +8,8 @@ namespace caudal {
 
 void Lifecycle::check_integrity() const {
   SchedulerStats seen;
-  for (const auto& [id, request] : requests_) {
+  requests_.for_each([&](RequestId id, const RequestState* held) {
+    const RequestState& request = *held;
     std::int32_t num_held = 0;
     for (const Sequence& sequence : request.sequences) {
       CHECK(sequence.request == &request && request.request.id == id && &sequences_[sequence.id] == &sequence);
@@ -20,7 +21,7 @@ void Lifecycle::check_integrity() const {
     }
     CHECK_MSG(num_held == request.num_held && num_held > 0, "a request outlives its sequences");
     request.group->check_integrity();
-  }
+  });
   const SchedulerStats counted = stats();
   CHECK_MSG(seen.num_waiting == counted.num_waiting && seen.num_running == counted.num_running &&
                 seen.num_leaving == counted.num_leaving,
@@ -35,7 +36,8 @@ void Lifecycle::check_integrity() const {
 void Lifecycle::check_tenants() const {
   for (const auto& [name, tenant] : tenants_.all()) {
     std::int32_t num_requests = 0, num_waiting = 0;
-    for (const auto& [id, request] : requests_) num_requests += request.tenant == &tenant ? 1 : 0;
+    requests_.for_each(
+        [&](RequestId, const RequestState* request) { num_requests += request->tenant == &tenant ? 1 : 0; });
     for (const auto& [arrival, id] : waiting_.by_age())
       num_waiting += sequences_[id].request->tenant == &tenant ? 1 : 0;
     CHECK_MSG(num_requests == tenant.num_requests && num_waiting == tenant.num_waiting, "a tenant lost count");
@@ -77,8 +79,8 @@ void Lifecycle::check_replica(const ReplicaState& replica) const {
   std::int32_t num_host_copies = 0;
   std::int32_t num_leaving_blocks = 0;
   std::size_t num_plans = 0;
-  for (const auto& [id, request] : requests_) {
-    for (const Sequence& sequence : request.sequences) {
+  requests_.for_each([&](RequestId, const RequestState* request) {
+    for (const Sequence& sequence : request->sequences) {
       const Residence& residence = sequence.residence;
       num_host_copies += sequence.host.exists() && sequence.host.replica == replica.id() ? 1 : 0;
       // A beam may run without blocks yet.
@@ -89,7 +91,7 @@ void Lifecycle::check_replica(const ReplicaState& replica) const {
       num_plans += static_cast<std::size_t>(residence.num_plans_in_flight);
       if (!sequence.is_running()) num_leaving_blocks += residence.table.num_held();
     }
-  }
+  });
   for (const PlanInFlight& plan : replica.plans_in_flight()) {
     for (const BlockId block : plan.copied) ++num_holders[static_cast<std::size_t>(block)];
     num_plans -= plan.sequences.size();

@@ -50,9 +50,11 @@ void ReplicaState::leave(Sequence& sequence, SequenceState next) {
   num_uncomputed_tokens_ -= sequence.num_uncomputed();
   residence.slot = -1;
   sequence.state = next;
+  has_departed_ = true;
 }
 
 void ReplicaState::remove_departed() {
+  if (!std::exchange(has_departed_, false)) return;
   std::erase_if(running_, [](const Sequence* sequence) { return !sequence->is_running(); });
 }
 

@@ -115,6 +115,7 @@ class ReplicaState {
   KvManager kv_;
   HostPool host_;  // what preempted sequences have in host memory
   std::vector<Sequence*> running_;
+  bool has_departed_ = false;            // some of these run no more
   std::vector<SlotId> free_slots_;       // may be given out again in the plan that releases them
   std::vector<SlotId> to_release_;       // with the next plan
   std::vector<PlanInFlight> in_flight_;  // oldest first

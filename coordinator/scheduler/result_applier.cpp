@@ -74,14 +74,14 @@ StepSample ResultApplier::apply(StepResult result) {
 // A thousand replicas have more sequences than a cache holds. Those of this plan come in together, not one by one.
 void ResultApplier::fetch(const PlanInFlight& plan) const {
   constexpr std::size_t kLine = 64;
+  for (const PlannedSequence& planned : plan.sequences) life_.fetch(planned.sequence);
   for (const PlannedSequence& planned : plan.sequences) {
     const char* const begin = reinterpret_cast<const char*>(&life_.sequence(planned.sequence));
-    for (std::size_t line = 0; line < sizeof(Sequence); line += kLine) __builtin_prefetch(begin + line);
+    for (std::size_t line = 0; line < Sequence::kHotBytes; line += kLine) __builtin_prefetch(begin + line);
   }
   for (const PlannedSequence& planned : plan.sequences) {
     const Sequence& sequence = life_.sequence(planned.sequence);
     __builtin_prefetch(sequence.request);
-    __builtin_prefetch(&sequence.request->group);
     __builtin_prefetch(sequence.tokens.data() + sequence.tokens.size());
   }
 }

@@ -8,6 +8,8 @@
 #include <optional>
 #include <vector>
 
+#include <boost/container/small_vector.hpp>
+
 #include "coordinator/kv/host_pool.h"
 #include "coordinator/kv/kv_manager.h"
 #include "coordinator/policy/draft_length.h"
@@ -28,37 +30,43 @@ struct RequestState;
 //        its last plan is answered                    kWaiting -> kEnded: cancelled, expired, too long
 enum class SequenceState : std::uint8_t { kWaiting, kRunning, kLeaving, kEnded };
 
-// What a sequence has on a replica; empty elsewhere. Without plans in flight the last three are 0.
+// What a sequence has on a replica; empty elsewhere. Without plans in flight the last three numbers are 0.
 struct Residence {
   ReplicaId replica = 0;
   SlotId slot = -1;               // -1 once given back, while plans in flight still name the blocks
-  bool is_sent = false;           // the worker has a sequence in the slot
   std::int32_t token_limit = 0;   // prompt and output never get longer here
   std::int32_t num_computed = 0;  // answered by the worker
-  BlockTable table;
   std::int32_t num_plans_in_flight = 0;
   std::int32_t num_tokens_in_flight = 0;      // given out to them
   std::int32_t num_new_tokens_in_flight = 0;  // the most they can sample
+  bool is_sent = false;                       // the worker has a sequence in the slot
+  BlockTable table;
 };
 
-struct Sequence {
+// There are more of them than a cache holds: what every step reads stands first, in two cache lines.
+struct alignas(64) Sequence {
+  static constexpr std::size_t kHotBytes = 128;
+
   SequenceId id = 0;
-  std::int32_t index = 0;  // in the request
   RequestState* request = nullptr;
-  QueueKey key;
-  SequenceState state = SequenceState::kWaiting;
   std::vector<TokenId> tokens;  // prompt, then generated
+  Time tpot_target_us = 0;      // the request's
+  std::int32_t index = 0;       // in the request
+  SequenceState state = SequenceState::kWaiting;
+  bool started = false;    // has been admitted before
+  bool announced = false;  // its first event has been sent
+  Residence residence;
+
+  // --- what only changes of its state read ---
+  QueueKey key;
+  PrefixHashes hashes;
+  DraftHistory drafts;
   std::int32_t num_preemptions = 0;
-  bool started = false;                // has been admitted before
   bool had_turn = false;               // in the waiting queue; its prompt is charged to the tenant
-  Time tpot_target_us = 0;             // the request's
   bool in_time = true;                 // the target for the first token can still be met
   Time queue_us = 0;                   // from arrival to the first plan; sent with the first event
   std::int32_t num_cached_tokens = 0;  // of the prompt, at the first admission; sent with the first event
-  PrefixHashes hashes;
-  DraftHistory drafts;
-  Residence residence;
-  HostCopy host;  // only while it waits
+  HostCopy host;                       // only while it waits
 
   // When it has to be looked at if it has not started: after this it is too late for the target or the deadline.
   std::optional<Time> alarm() const;
@@ -75,16 +83,17 @@ struct Sequence {
   std::int32_t num_plannable() const { return std::min(max_known(), residence.token_limit - 1) - max_computed(); }
 };
 
-// Its prompt has moved into the sequences' tokens.
-struct RequestState {
-  Request request;
+// Its prompt has moved into the sequences' tokens. It stays where it is: others point at it and at its sequences.
+struct alignas(64) RequestState {
   Tenant* tenant = nullptr;
-  Time best_case_us = 0;  // to the first token, on a replica with nothing else to do
+  SequenceGroup* group = nullptr;  // how the sequences belong together
   std::int32_t num_prompt_tokens = 0;
-  bool started = false;                  // one of them has been admitted before
-  std::vector<Sequence> sequences;       // never resized: others point at its elements
-  std::unique_ptr<SequenceGroup> group;  // how they belong together
-  std::int32_t num_held = 0;             // sequences that have not ended, or that plans in flight still name
+  std::int32_t num_held = 0;  // sequences that have not ended, or that plans in flight still name
+  bool started = false;       // one of them has been admitted before
+  Request request;
+  Time best_case_us = 0;  // to the first token, on a replica with nothing else to do
+  boost::container::small_vector<Sequence, 1> sequences;
+  std::unique_ptr<SequenceGroup> own_group;  // of a kind that remembers something
 };
 
 inline SequenceGroup& Sequence::group() const { return *request->group; }

@@ -1,7 +1,7 @@
 // SequenceGroup: how the sequences of one request belong together. The n sequences of a request are independent of each
 // other; the beams of a search come and go together, and a choice among all of them says how each goes on. The
 // scheduler asks these questions wherever that makes a difference; nothing else knows of beams. Kinds: groups.h of
-// coordinator/scheduler. Owned by its RequestState; engine thread.
+// coordinator/scheduler. A kind without a state is there once, others are owned by their RequestState; engine thread.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ class SequenceGroup {
   // Whether a client waits to hear of this one.
   virtual bool is_choice(const Sequence& sequence) const = 0;
   // A client gives up a choice. Those that end by it; perhaps none.
-  virtual std::span<Sequence> give_up(std::int32_t choice) = 0;
+  virtual std::span<Sequence> give_up(Sequence& choice) = 0;
 
   // This one begins to wait. The one that enters the queue now, if any: it stands there for all that are bound to it.
   virtual Sequence* enqueue(Sequence& sequence) = 0;

@@ -20,7 +20,7 @@ class PlacementTest : public testing::Test {
     for (RequestState* request : {&first_, &second_}) {
       request->request.id = request->request.arrival = static_cast<Time>(++last_id_);
       request->sequences.resize(1);
-      request->group = make_independent(*request);
+      request->group = &independent();
       Sequence& sequence = request->sequences[0];
       sequence.request = request;
       sequence.id = sequence.key.sequence_id = last_id_;

@@ -29,6 +29,7 @@ struct Flags {
   int max_sequences = 256;
   int max_tokens_per_step = 2048;
   int network_us = 100;
+  int turn_us = 0;
   bool prefix_caching = true;
   double slo_ttft_ms = 2000.0;
   double slo_tpot_ms = 100.0;
@@ -55,6 +56,7 @@ void parse(CommandLine& line, Flags& flags) {
   line.add("--max-sequences", flags.max_sequences, "running on a replica");
   line.add("--max-tokens-per-step", flags.max_tokens_per_step, "the budget of a step");
   line.add("--network-us", flags.network_us, "one way between coordinator and replica");
+  line.add("--turn-us", flags.turn_us, "a turn of the coordinator, so that runs repeat; 0 = as measured");
   line.add("--prefix-caching", flags.prefix_caching, "true or false");
   line.add("--slo-ttft-ms", flags.slo_ttft_ms, "goodput: time to first token");
   line.add("--slo-tpot-ms", flags.slo_tpot_ms, "goodput: time per output token");
@@ -149,6 +151,7 @@ Result<CellOptions> make_cell(const Flags& flags) {
   cell.engine.cluster.lease_us = cell.engine.cluster.step_timeout_us = Time{1} << 50;
   cell.num_replicas = std::max(1, flags.num_gpus / flags.tensor_parallel / flags.num_cells);
   cell.network_us = flags.network_us;
+  cell.turn_us = flags.turn_us;
   cell.shared_tokens = flags.shared_tokens;
   if (flags.step_table.empty()) {
     cell.step_us = [=](const StepWork& work) {

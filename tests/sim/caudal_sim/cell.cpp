@@ -100,7 +100,7 @@ class Cell final : private EngineCore::Outlet {
     const double seconds = cpu_now() - start;
     report_.coordinator_s += seconds;
     ++report_.num_turns;
-    free_at_ = now_ + static_cast<Time>(std::ceil(seconds * 1e6));
+    free_at_ = now_ + (options_.turn_us > 0 ? options_.turn_us : static_cast<Time>(std::ceil(seconds * 1e6)));
     hand_out();
   }
 

@@ -20,6 +20,7 @@ struct CellOptions {
   Time network_us = 100;           // one way, links and their threads
   std::int32_t shared_tokens = 0;  // that requests of a group begin with
   std::function<double(const StepWork&)> step_us;
+  Time turn_us = 0;  // that a turn of the coordinator takes; 0: what it takes on this machine
 };
 
 struct ServedRequest {
