@@ -39,6 +39,7 @@ struct ApiRequest {
   bool use_beam_search = false;
   std::int32_t beam_width = 0;  // 0: best_of, else n
   double length_penalty = 1.0;
+  EarlyStopping early_stopping = EarlyStopping::kNo;
   std::optional<BeamParams> beam;  // with use_beam_search, from all of these
   std::int32_t priority = 0;
   std::string cache_salt;           // cached prefixes are shared among requests of one salt only
@@ -56,6 +57,7 @@ struct ApiRequest {
   std::int32_t num_logprobs = -1;   // alternatives per token; -1: not asked for
 
   bool stream = false;
+  bool has_stream_options = false;      // which only a stream may
   bool include_usage = false;           // stream_options: one more chunk with the usage
   bool continuous_usage_stats = false;  // stream_options: the usage so far in every chunk
 };

@@ -1,4 +1,4 @@
-// Limits of the public interface that are not the range of a parameter (see parameters.h). Both gateways read them.
+// Limits of the public interface that are not the bounds of a parameter (see parameters.h). Both gateways read them.
 #pragma once
 
 #include <cstddef>
@@ -6,21 +6,10 @@
 
 namespace caudal {
 
-// Lists and texts.
-inline constexpr std::size_t kMaxStopStrings = 16;
-inline constexpr std::size_t kMaxStopStringBytes = 1024;
-inline constexpr std::size_t kMaxStopTokenIds = 256;
-inline constexpr std::size_t kMaxLogitBias = 1024;
 inline constexpr std::int32_t kMaxBeams = 32;
-inline constexpr std::size_t kMaxBadWords = 128;
-inline constexpr std::size_t kMaxBadWordBytes = 256;
-inline constexpr double kMaxLogitBiasValue = 100.0;
-inline constexpr std::size_t kMaxPrompts = 64;
-inline constexpr std::size_t kMaxChoices = 128;  // prompts times n
+inline constexpr std::int32_t kMaxChoices = 128;  // prompts times n
 inline constexpr std::size_t kMaxMessages = 8192;
 inline constexpr std::size_t kMaxTools = 256;
-inline constexpr std::size_t kMaxNameBytes = 256;  // model, roles' names, ids
-inline constexpr std::size_t kMaxCacheSaltBytes = 256;
 
 inline constexpr std::int32_t kDefaultCompletionTokens = 16;
 

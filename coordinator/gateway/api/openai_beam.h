@@ -2,15 +2,13 @@
 // Hugging Face transformers. Called by openai_api.
 #pragma once
 
-#include <boost/json/fwd.hpp>
-
 #include "common/result.h"
 #include "coordinator/gateway/api/api_request.h"
 
 namespace caudal {
 
-// After the scalars and lists: fills request.beam, or refuses what contradicts it. Without use_beam_search refuses
-// what makes sense only with it.
-Result<void> parse_beam_search(const boost::json::object& body, ApiRequest& request);
+// After all parameters: fills request.beam, or refuses what contradicts it. Without use_beam_search refuses what makes
+// sense only with it.
+Result<void> settle_beam_search(ApiRequest& request);
 
 }  // namespace caudal

@@ -1,15 +1,18 @@
 #include "coordinator/gateway/api/parameters.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "coordinator/gateway/api/chat_input.h"
 #include "coordinator/gateway/api/limits.h"
+#include "coordinator/request/speculative_modes.h"
 
 namespace caudal {
 namespace {
 
-using Type = Parameter::Type;
-using On = Parameter::On;
+using enum Parameter::Type;
+using enum Parameter::On;
+using Bounds = Parameter::Bounds;
 using Value = Parameter::Value;
 
 constexpr double kMaxInt32 = std::numeric_limits<std::int32_t>::max();
@@ -19,80 +22,149 @@ constexpr double kMaxTimeMs = 86'400'000;  // a day
 constexpr double kMinInt64 = -9223372036854775808.0;
 constexpr double kMaxInt64 = 9223372036854775807.0;  // rounds to 2^63; integers beyond int64 fail before
 
-std::int32_t narrow(Value value) { return static_cast<std::int32_t>(value.integer); }
-float real(Value value) { return static_cast<float>(value.real); }
+constexpr std::string_view kEarlyStoppingWords[] = {"never"};
+constexpr auto kSpeculativeWords = [] {
+  std::array<std::string_view, std::size(kSpeculativeModes)> words;
+  std::ranges::transform(kSpeculativeModes, words.begin(), [](const auto& mode) { return mode.first; });
+  return words;
+}();
 
-void set_max_tokens(ApiRequest& request, Value value) { request.max_tokens = narrow(value); }
+// --- Where values go: to<&Struct::field> ---
 
-// Dividing logits by less than this only overflows; it is greedy in all but name.
-void set_temperature(ApiRequest& request, Value value) {
-  request.params.sampling.temperature = value.real < 1e-5 ? 0.0F : real(value);
+template <typename T>
+ApiRequest& owner(ApiRequest& request, T ApiRequest::*) {
+  return request;
+}
+template <typename T>
+SamplingParams& owner(ApiRequest& request, T SamplingParams::*) {
+  return request.params.sampling;
+}
+template <typename T>
+StopParams& owner(ApiRequest& request, T StopParams::*) {
+  return request.params.stop;
+}
+template <typename T>
+ChatInput& owner(ApiRequest& request, T ChatInput::*) {
+  return *request.chat;
 }
 
+void put(Value& value, bool& field) { field = value.integer != 0; }
+void put(Value& value, std::int32_t& field) { field = static_cast<std::int32_t>(value.integer); }
+void put(Value& value, std::int64_t& field) { field = value.integer; }
+void put(Value& value, std::optional<std::int32_t>& field) { field = static_cast<std::int32_t>(value.integer); }
+void put(Value& value, std::optional<std::uint64_t>& field) { field = static_cast<std::uint64_t>(value.integer); }
+void put(Value& value, float& field) { field = static_cast<float>(value.real); }
+void put(Value& value, double& field) { field = value.real; }
+void put(Value& value, std::string& field) { field = std::move(value.texts.front()); }
+void put(Value& value, std::vector<std::string>& field) { field = std::move(value.texts); }
+void put(Value& value, std::vector<TokenId>& field) { field = std::move(value.tokens); }
+void put(Value& value, std::vector<TokenBias>& field) { field = std::move(value.biases); }
+void put(Value& value, std::vector<Prompt>& field) { field = std::move(value.prompts); }
+
+template <auto field>
+void to(ApiRequest& request, Value& value) {
+  put(value, owner(request, field).*field);
+}
+
+// Dividing logits by less than this only overflows; it is greedy in all but name.
+void set_temperature(ApiRequest& request, Value& value) {
+  request.params.sampling.temperature = value.real < 1e-5 ? 0.0F : static_cast<float>(value.real);
+}
+
+void set_top_k(ApiRequest& request, Value& value) {
+  request.params.sampling.top_k = static_cast<std::int32_t>(std::max<std::int64_t>(value.integer, 0));
+}
+
+void set_early_stopping(ApiRequest& request, Value& value) {
+  constexpr EarlyStopping kRules[] = {EarlyStopping::kNo, EarlyStopping::kYes, EarlyStopping::kNever};
+  request.early_stopping = kRules[value.integer];
+}
+
+void set_speculative(ApiRequest& request, Value& value) {
+  request.params.speculative = kSpeculativeModes[value.integer].second;
+}
+
+void set_stream_options(ApiRequest& request, Value&) { request.has_stream_options = true; }
+
+// --- What values may be ---
+
+constexpr Bounds between(double min, double max) { return {.min = min, .max = max}; }
+constexpr Bounds above(double min, double max) { return {.min = min, .max = max, .above_min = true}; }
+constexpr Bounds one_of(std::span<const std::string_view> words) { return {.words = words}; }
+
+constexpr Bounds not_blank(Bounds text) {
+  text.not_blank = true;
+  return text;
+}
+
+constexpr Bounds at_most(std::size_t max_items, Bounds each = {}) {
+  each.max_items = max_items;
+  return each;
+}
+
+// With use_beam_search it must be `neutral`, or what means as much.
+constexpr Bounds in_beams(Bounds bounds, double neutral, double same) {
+  bounds.beam = {neutral, same};
+  return bounds;
+}
+constexpr Bounds in_beams(Bounds bounds, double neutral) { return in_beams(bounds, neutral, neutral); }
+
+// --- The table ---
+
 constexpr Parameter kParameters[] = {
-    {"max_tokens", Type::kInteger, On::kBoth, 1, kMaxTokenCount, false, "16; chat: what the context leaves",
-     set_max_tokens},
-    {"max_completion_tokens", Type::kInteger, On::kChat, 1, kMaxTokenCount, false, "max_tokens", set_max_tokens},
-    {"min_tokens", Type::kInteger, On::kBoth, 0, kMaxTokenCount, false, "0",
-     [](ApiRequest& request, Value value) { request.params.stop.min_tokens = narrow(value); }},
-    {"n", Type::kInteger, On::kBoth, 1, 64, false, "1",
-     [](ApiRequest& request, Value value) { request.num_sequences = narrow(value); }},
-    {"best_of", Type::kInteger, On::kCompletions, 1, 64, false, "n",
-     [](ApiRequest& request, Value value) { request.best_of = narrow(value); }},
-    {"use_beam_search", Type::kBoolean, On::kBoth, 0, 1, false, "false",
-     [](ApiRequest& request, Value value) { request.use_beam_search = value.integer != 0; }},
-    {"beam_width", Type::kInteger, On::kBoth, 1, kMaxBeams, false, "best_of, else n",
-     [](ApiRequest& request, Value value) { request.beam_width = narrow(value); }},
-    {"length_penalty", Type::kNumber, On::kBoth, -10, 10, false, "1",
-     [](ApiRequest& request, Value value) { request.length_penalty = value.real; }},
-    {"temperature", Type::kNumber, On::kBoth, 0, 100, false, "the model's, else 1", set_temperature},
-    {"top_p", Type::kNumber, On::kBoth, 0, 1, true, "the model's, else 1",
-     [](ApiRequest& request, Value value) { request.params.sampling.top_p = real(value); }},
-    {"top_k", Type::kInteger, On::kBoth, -1, kMaxInt32, false, "the model's, else 0 (off)",
-     [](ApiRequest& request, Value value) { request.params.sampling.top_k = value.integer < 0 ? 0 : narrow(value); }},
-    {"min_p", Type::kNumber, On::kBoth, 0, 1, false, "0",
-     [](ApiRequest& request, Value value) { request.params.sampling.min_p = real(value); }},
-    {"presence_penalty", Type::kNumber, On::kBoth, -2, 2, false, "0",
-     [](ApiRequest& request, Value value) { request.params.sampling.presence_penalty = real(value); }},
-    {"frequency_penalty", Type::kNumber, On::kBoth, -2, 2, false, "0",
-     [](ApiRequest& request, Value value) { request.params.sampling.frequency_penalty = real(value); }},
-    {"repetition_penalty", Type::kNumber, On::kBoth, 0, 100, true, "the model's, else 1",
-     [](ApiRequest& request, Value value) { request.params.sampling.repetition_penalty = real(value); }},
-    {"seed", Type::kInteger, On::kBoth, kMinInt64, kMaxInt64, false, "random",
-     [](ApiRequest& request, Value value) { request.seed = static_cast<std::uint64_t>(value.integer); }},
-    {"priority", Type::kInteger, On::kBoth, kMinInt32, kMaxInt32, false, "0",
-     [](ApiRequest& request, Value value) { request.priority = narrow(value); }},
-    {"deadline_ms", Type::kInteger, On::kBoth, 1, kMaxTimeMs, false, "none",
-     [](ApiRequest& request, Value value) { request.deadline_ms = value.integer; }},
-    {"ttft_target_ms", Type::kInteger, On::kBoth, 1, kMaxTimeMs, false, "none",
-     [](ApiRequest& request, Value value) { request.ttft_target_ms = value.integer; }},
-    {"tpot_target_ms", Type::kNumber, On::kBoth, 0, kMaxTimeMs, true, "none",
-     [](ApiRequest& request, Value value) { request.tpot_target_ms = value.real; }},
-    {"logprobs", Type::kInteger, On::kCompletions, 0, 20, false, "none",
-     [](ApiRequest& request, Value value) { request.num_logprobs = narrow(value); }},
-    {"logprobs", Type::kBoolean, On::kChat, 0, 1, false, "false",
-     [](ApiRequest& request, Value value) { request.logprobs = value.integer != 0; }},
-    {"top_logprobs", Type::kInteger, On::kChat, 0, 20, false, "0",
-     [](ApiRequest& request, Value value) { request.num_logprobs = narrow(value); }},
-    {"ignore_eos", Type::kBoolean, On::kBoth, 0, 1, false, "false",
-     [](ApiRequest& request, Value value) { request.ignore_eos = value.integer != 0; }},
-    {"include_stop_str_in_output", Type::kBoolean, On::kBoth, 0, 1, false, "false",
-     [](ApiRequest& request, Value value) { request.include_stop = value.integer != 0; }},
-    {"skip_special_tokens", Type::kBoolean, On::kBoth, 0, 1, false, "true",
-     [](ApiRequest& request, Value value) { request.skip_special_tokens = value.integer != 0; }},
-    {"echo", Type::kBoolean, On::kCompletions, 0, 1, false, "false",
-     [](ApiRequest& request, Value value) { request.echo = value.integer != 0; }},
-    {"stream", Type::kBoolean, On::kBoth, 0, 1, false, "false",
-     [](ApiRequest& request, Value value) { request.stream = value.integer != 0; }},
-    {"add_generation_prompt", Type::kBoolean, On::kChat, 0, 1, false, "true",
-     [](ApiRequest& request, Value value) { request.chat->add_generation_prompt = value.integer != 0; }},
-    {"continue_final_message", Type::kBoolean, On::kChat, 0, 1, false, "false",
-     [](ApiRequest& request, Value value) { request.chat->continue_final_message = value.integer != 0; }},
+    {"model", kText, kBoth, between(1, 256), "the first served", to<&ApiRequest::model>},
+    {"prompt", kPrompts, kCompletions, at_most(64), "", to<&ApiRequest::prompts>, true},
+    {"max_tokens", kInteger, kBoth, between(1, kMaxTokenCount), "16; chat: what the context leaves",
+     to<&ApiRequest::max_tokens>},
+    {"max_completion_tokens", kInteger, kChat, between(1, kMaxTokenCount), "max_tokens", to<&ApiRequest::max_tokens>},
+    {"min_tokens", kInteger, kBoth, between(0, kMaxTokenCount), "0", to<&StopParams::min_tokens>},
+    {"n", kInteger, kBoth, between(1, 64), "1", to<&ApiRequest::num_sequences>},
+    {"best_of", kInteger, kBoth, between(1, 64), "n; chat: always n", to<&ApiRequest::best_of>},
+    {"use_beam_search", kBoolean, kBoth, {}, "false", to<&ApiRequest::use_beam_search>},
+    {"beam_width", kInteger, kBoth, between(1, kMaxBeams), "best_of, else n", to<&ApiRequest::beam_width>},
+    {"length_penalty", kNumber, kBoth, between(-10, 10), "1", to<&ApiRequest::length_penalty>},
+    {"early_stopping", kBoolean, kBoth, one_of(kEarlyStoppingWords), "false", set_early_stopping},
+    {"temperature", kNumber, kBoth, in_beams(between(0, 100), 0, 1), "the model's, else 1", set_temperature},
+    {"top_p", kNumber, kBoth, in_beams(above(0, 1), 1), "the model's, else 1", to<&SamplingParams::top_p>},
+    {"top_k", kInteger, kBoth, in_beams(between(-1, kMaxInt32), 0, -1), "the model's, else 0 (off)", set_top_k},
+    {"min_p", kNumber, kBoth, in_beams(between(0, 1), 0), "0", to<&SamplingParams::min_p>},
+    {"presence_penalty", kNumber, kBoth, in_beams(between(-2, 2), 0), "0", to<&SamplingParams::presence_penalty>},
+    {"frequency_penalty", kNumber, kBoth, in_beams(between(-2, 2), 0), "0", to<&SamplingParams::frequency_penalty>},
+    {"repetition_penalty", kNumber, kBoth, in_beams(above(0, 100), 1), "the model's, else 1",
+     to<&SamplingParams::repetition_penalty>},
+    {"seed", kInteger, kBoth, between(kMinInt64, kMaxInt64), "random", to<&ApiRequest::seed>},
+    {"priority", kInteger, kBoth, between(kMinInt32, kMaxInt32), "0", to<&ApiRequest::priority>},
+    {"deadline_ms", kInteger, kBoth, between(1, kMaxTimeMs), "none", to<&ApiRequest::deadline_ms>},
+    {"ttft_target_ms", kInteger, kBoth, between(1, kMaxTimeMs), "none", to<&ApiRequest::ttft_target_ms>},
+    {"tpot_target_ms", kNumber, kBoth, above(0, kMaxTimeMs), "none", to<&ApiRequest::tpot_target_ms>},
+    {"logit_bias", kTokenBiases, kBoth, at_most(1024, between(-100, 100)), "none", to<&SamplingParams::logit_bias>},
+    {"bad_words", kTexts, kBoth, at_most(128, not_blank(between(1, 256))), "none", to<&ApiRequest::bad_words>},
+    {"stop", kTextOrTexts, kBoth, at_most(16, between(1, 1024)), "none", to<&ApiRequest::stop_strings>},
+    {"stop_token_ids", kTokenIds, kBoth, at_most(256), "none", to<&StopParams::stop_token_ids>},
+    {"speculative", kChoice, kBoth, one_of(kSpeculativeWords), "the server's", set_speculative},
+    {"user", kText, kBoth, between(0, 256), "none", to<&ApiRequest::user>},
+    {"cache_salt", kText, kBoth, between(1, 256), "none", to<&ApiRequest::cache_salt>},
+    {"logprobs", kInteger, kCompletions, between(0, 20), "none", to<&ApiRequest::num_logprobs>},
+    {"logprobs", kBoolean, kChat, {}, "false", to<&ApiRequest::logprobs>},
+    {"top_logprobs", kInteger, kChat, between(0, 20), "0", to<&ApiRequest::num_logprobs>},
+    {"ignore_eos", kBoolean, kBoth, {}, "false", to<&ApiRequest::ignore_eos>},
+    {"include_stop_str_in_output", kBoolean, kBoth, {}, "false", to<&ApiRequest::include_stop>},
+    {"skip_special_tokens", kBoolean, kBoth, {}, "true", to<&ApiRequest::skip_special_tokens>},
+    {"echo", kBoolean, kCompletions, {}, "false", to<&ApiRequest::echo>},
+    {"stream", kBoolean, kBoth, {}, "false", to<&ApiRequest::stream>},
+    {"stream_options", kObject, kBoth, {}, "none", set_stream_options},
+    {"stream_options.include_usage", kBoolean, kBoth, {}, "false", to<&ApiRequest::include_usage>},
+    {"stream_options.continuous_usage_stats", kBoolean, kBoth, {}, "false", to<&ApiRequest::continuous_usage_stats>},
+    {"add_generation_prompt", kBoolean, kChat, {}, "true", to<&ChatInput::add_generation_prompt>},
+    {"continue_final_message", kBoolean, kChat, {}, "false", to<&ChatInput::continue_final_message>},
 };
+
+constexpr std::string_view kOther = "It is not supported by this endpoint.";
 
 // Ignoring one of these would silently answer another question than the one asked.
 constexpr UnsupportedField kUnsupported[] = {
     {"suffix", "\"\""},
+    {"response_format", R"({"type":"text"})", kBoth, "Only the type 'text' is supported."},
     {"functions", "[]"},
     {"function_call", "\"none\""},
     {"audio", ""},
@@ -113,12 +185,12 @@ constexpr UnsupportedField kUnsupported[] = {
     {"logits_processors", ""},
     {"lora_request", ""},
     {"mm_processor_kwargs", ""},
-    {"messages", "", On::kCompletions},
-    {"tools", "[]", On::kCompletions},
-    {"tool_choice", "\"none\"", On::kCompletions},
-    {"max_completion_tokens", "", On::kCompletions},
-    {"prompt", "", On::kChat},
-    {"echo", "false", On::kChat},
+    {"messages", "", kCompletions, kOther},
+    {"tools", "[]", kCompletions, kOther},
+    {"tool_choice", "\"none\"", kCompletions, kOther},
+    {"max_completion_tokens", "", kCompletions, kOther},
+    {"prompt", "", kChat, kOther},
+    {"echo", "false", kChat, kOther},
 };
 
 }  // namespace
