@@ -78,7 +78,7 @@ HashKey random_hash_key() {
   return {.k0 = word(), .k1 = word()};
 }
 
-EngineConfig engine_config(const Options& options, const ModelContext& model) {
+EngineConfig engine_config(const Options& options, ModelRegistry models) {
   const auto us = [](double seconds) { return static_cast<Time>(seconds * 1e6); };
   // Epochs of two lives of a coordinator never meet: they start from the wall clock, and no replica joins more
   // than 2^16 times a millisecond.
@@ -90,9 +90,7 @@ EngineConfig engine_config(const Options& options, const ModelContext& model) {
   return {.scheduler = scheduler,
           .cluster = {.lease_us = us(options.lease_s),
                       .step_timeout_us = us(options.step_timeout_s),
-                      .models = ModelRegistry({.name = model.served_name,
-                                               .digest = model.card.digest,
-                                               .min_vocab_size = model.tokenizer->vocab_size()}),
+                      .models = std::move(models),
                       .first_epoch = static_cast<Epoch>(start) << 16}};
 }
 
@@ -166,8 +164,13 @@ int serve(const Options& options, int signal_fd) {
   if (!link.ok()) return complain(link.error());
 
   Metrics metrics(options.served_model_name);
-  Engine engine(engine_config(options, model.value()), std::move(link).value(), metrics);
-  auto gateway = Gateway::start(gateways.value(), std::move(model).value(), engine, metrics);
+  const ModelRegistry models({.name = model.value().served_name,
+                              .digest = model.value().card.digest,
+                              .min_vocab_size = model.value().tokenizer->vocab_size()});
+  Engine engine(engine_config(options, models), std::move(link).value(), metrics);
+  std::vector<ModelContext> contexts;
+  contexts.push_back(std::move(model).value());
+  auto gateway = Gateway::start(gateways.value(), models, std::move(contexts), engine, metrics);
   if (!gateway.ok()) return complain(gateway.error());
   LOG_INFO("HTTP on {}:{}, workers on {}{}{}", options.host, gateway.value()->http_port(), engine.control_endpoint(),
            options.zmq_endpoint.empty() ? "" : ", ZeroMQ on ", gateway.value()->zmq_endpoint());

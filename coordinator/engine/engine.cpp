@@ -26,6 +26,7 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<WorkerLink> link, Met
     : patience_us_(config.patience_us),
       metrics_(metrics),
       core_(config, *this),
+      max_context_tokens_(config.cluster.models.all().size()),
       inputs_(kMaxInputs),
       link_(std::move(link)) {
   for (std::size_t i = 1; i < kNumRejectReasons; ++i) metrics_.refused(reason_name(static_cast<RejectReason>(i)), 0);
@@ -60,8 +61,7 @@ ServiceStatus Engine::status() const {
   return {.ready = ready_ && alive,
           .num_replicas = num_replicas_,
           .num_running = num_running_,
-          .num_waiting = num_waiting_,
-          .max_context_tokens = max_context_tokens_};
+          .num_waiting = num_waiting_};
 }
 
 void Engine::run(const std::stop_token& stop) {
@@ -111,7 +111,7 @@ void Engine::on_joined(const Cluster::Joined& joined) {
   LOG_INFO("replica {} joined: {} ranks, {} KV blocks, {} sequences, {} context tokens", joined.id,
            joined.info.topology.num_ranks(), joined.info.num_blocks, joined.info.max_num_sequences,
            joined.info.max_context_tokens);
-  context_tokens_[joined.id] = joined.info.max_context_tokens;
+  context_tokens_[joined.id] = {joined.info.model, joined.info.max_context_tokens};
   next_look_ = 0;
   metrics_.replica_joined(joined.id, joined.info);
 }
@@ -137,9 +137,11 @@ void Engine::on_refused(RejectReason reason) {
 void Engine::look_at_members(Time now) {
   if (now < next_look_) return;
   next_look_ = now + kLookUs;
-  std::int32_t context = 0;
-  for (const auto& [id, tokens] : context_tokens_) context = std::max(context, tokens);
-  max_context_tokens_ = context;
+  std::vector<std::int32_t> longest(max_context_tokens_.size());
+  for (const auto& [id, context] : context_tokens_) {
+    longest.at(context.first) = std::max(longest[context.first], context.second);
+  }
+  std::ranges::copy(longest, max_context_tokens_.begin());
   num_replicas_ = static_cast<std::int32_t>(context_tokens_.size());
   ready_ = core_.cluster().num_responsive(now, patience_us_) > 0;
 }

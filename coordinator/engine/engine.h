@@ -33,6 +33,7 @@ class Engine final : public RequestService, private EngineCore::Outlet {
   void cancel(RequestId id) override;
   void cancel(RequestId id, std::int32_t sequence_index) override;
   ServiceStatus status() const override;
+  std::int32_t max_context_tokens(ModelId model) const override { return max_context_tokens_.at(model); }
   std::shared_ptr<const LoadReport> load() const override { return load_.get(); }
 
   // Ends everything that waits or runs, with a last event (kAbort) each: the server is about to stop.
@@ -71,8 +72,8 @@ class Engine final : public RequestService, private EngineCore::Outlet {
   const Time patience_us_;
   Metrics& metrics_;
   EngineCore core_;
-  std::unordered_map<ReplicaId, std::int32_t> context_tokens_;  // of the replicas that are up
-  Time next_look_ = 0;                                          // at every replica
+  std::unordered_map<ReplicaId, std::pair<ModelId, std::int32_t>> context_tokens_;  // of the replicas that are up
+  Time next_look_ = 0;                                                              // at every replica
   LoadMonitor monitor_;
   std::unordered_map<ReplicaId, ReplicaStats> published_;  // totals that are already in the metrics
 
@@ -82,7 +83,7 @@ class Engine final : public RequestService, private EngineCore::Outlet {
   std::atomic<std::int32_t> num_replicas_{0};
   std::atomic<std::int32_t> num_running_{0};
   std::atomic<std::int32_t> num_waiting_{0};
-  std::atomic<std::int32_t> max_context_tokens_{0};
+  std::vector<std::atomic<std::int32_t>> max_context_tokens_;  // by model
 
   Published<LoadReport> load_;
   Queue<Input> inputs_;

@@ -1,33 +1,29 @@
 #include "coordinator/gateway/gateway.h"
 
-#include "coordinator/gateway/chat/model_context.h"
-#include "coordinator/gateway/chat/prompt_encoder.h"
+#include "coordinator/gateway/generation/gateway_models.h"
 #include "coordinator/gateway/generation/generation.h"
-#include "coordinator/gateway/generation/token_bytes.h"
 #include "coordinator/gateway/generation/work_pool.h"
 
 namespace caudal {
 
 struct Gateway::Parts {
-  Parts(const GatewayConfig& config, ModelContext model_context, RequestService& service, Metrics& metrics)
-      : model(std::move(model_context)),
-        encoder(model),
-        token_bytes(*model.tokenizer),
-        context{model, encoder, token_bytes, service, metrics},
+  Parts(const GatewayConfig& config, const ModelRegistry& registry, std::vector<ModelContext> contexts,
+        RequestService& service, Metrics& metrics)
+      : models(registry, std::move(contexts)),
+        context{models, service, metrics},
         pool(config.num_work_threads, config.max_waiting_work) {}
 
-  const ModelContext model;
-  const PromptEncoder encoder;
-  const TokenBytes token_bytes;
+  const GatewayModels models;
   const GenerationContext context;
   WorkPool pool;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<ZmqGateway> zmq;
 };
 
-Result<std::unique_ptr<Gateway>> Gateway::start(const GatewayConfig& config, ModelContext model,
-                                                RequestService& service, Metrics& metrics) {
-  auto parts = std::make_unique<Parts>(config, std::move(model), service, metrics);
+Result<std::unique_ptr<Gateway>> Gateway::start(const GatewayConfig& config, const ModelRegistry& registry,
+                                                std::vector<ModelContext> contexts, RequestService& service,
+                                                Metrics& metrics) {
+  auto parts = std::make_unique<Parts>(config, registry, std::move(contexts), service, metrics);
   Result<std::unique_ptr<HttpServer>> http = HttpServer::start(config.http, parts->context, parts->pool);
   if (!http) return http.error();
   parts->http = std::move(http).value();

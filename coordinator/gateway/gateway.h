@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/result.h"
 #include "coordinator/gateway/http/http_server.h"
@@ -11,6 +12,7 @@
 namespace caudal {
 
 class Metrics;
+class ModelRegistry;
 class RequestService;
 struct ModelContext;
 
@@ -24,9 +26,11 @@ struct GatewayConfig {
 
 class Gateway {
  public:
-  // Listens on both doors and serves. Errors name the port or endpoint. `service` and `metrics` outlive it.
-  static Result<std::unique_ptr<Gateway>> start(const GatewayConfig& config, ModelContext model,
-                                                RequestService& service, Metrics& metrics);
+  // Listens on both doors and serves. `contexts` are those of the registry's models, in its order. Errors name the port
+  // or endpoint. `service` and `metrics` outlive it.
+  static Result<std::unique_ptr<Gateway>> start(const GatewayConfig& config, const ModelRegistry& registry,
+                                                std::vector<ModelContext> contexts, RequestService& service,
+                                                Metrics& metrics);
   ~Gateway();
 
   std::uint16_t http_port() const;

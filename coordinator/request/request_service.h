@@ -22,9 +22,8 @@ class TokenSink {
 struct ServiceStatus {
   bool ready = false;  // a token can be produced now: a replica is up and its steps make progress
   std::int32_t num_replicas = 0;
-  std::int32_t num_running = 0;         // sequences
-  std::int32_t num_waiting = 0;         // sequences
-  std::int32_t max_context_tokens = 0;  // 0 while no replica has joined
+  std::int32_t num_running = 0;  // sequences
+  std::int32_t num_waiting = 0;  // sequences
 };
 
 class RequestService {
@@ -42,6 +41,8 @@ class RequestService {
   virtual void cancel(RequestId id, std::int32_t sequence_index) = 0;
 
   virtual ServiceStatus status() const = 0;
+  // Of prompt and output together, on the model's roomiest replica; 0 while it has none.
+  virtual std::int32_t max_context_tokens(ModelId model) const = 0;
   // Of a moment ago; never null.
   virtual std::shared_ptr<const LoadReport> load() const = 0;
 };

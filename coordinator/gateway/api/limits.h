@@ -14,10 +14,10 @@ inline constexpr std::size_t kMaxTools = 256;
 inline constexpr std::int32_t kDefaultCompletionTokens = 16;
 
 // HTTP framing.
-inline constexpr std::size_t kMaxHeaderBytes = 16 * 1024;
-inline constexpr std::size_t kMaxHeaderLineBytes = 8 * 1024;
+inline constexpr std::size_t kMaxHeaderBytes = 16'384;
+inline constexpr std::size_t kMaxHeaderLineBytes = 8'192;
 inline constexpr std::size_t kMaxHeaderFields = 100;
-inline constexpr std::size_t kDefaultMaxBodyBytes = 8 * 1000 * 1000;
+inline constexpr std::size_t kDefaultMaxBodyBytes = 8'000'000;
 
 // Events that wait for one slow client, per sequence of its request; more cancels it.
 inline constexpr std::size_t kMaxWaitingEvents = 1024;

@@ -98,6 +98,16 @@ Result<json::value> parse_body(std::string_view text) {
   return body;
 }
 
+Result<std::string> requested_model(const json::value& body) {
+  const Parameter& parameter = *std::ranges::find(parameters(), std::string_view("model"), &Parameter::name);
+  try {
+    const std::optional<JsonNode> node = body.is_object() ? JsonNode(body).find(parameter.name) : std::nullopt;
+    return node ? check_value(parameter, *node, 0).texts.front() : "";
+  } catch (const JsonError& error) {
+    return Error{error.message, error.path};
+  }
+}
+
 Result<ApiRequest> parse_api_request(Endpoint endpoint, json::value body, const ApiContext& context) {
   if (!body.is_object()) return Error{"The body must be a JSON object.", ""};
   ApiRequest request;

@@ -19,10 +19,13 @@ struct ApiContext {
 // The JSON of a body (see parse_strict_json).
 Result<boost::json::value> parse_body(std::string_view text);
 
+// The member `model` of a body, checked: what the other members are checked against is that model's. "" when absent.
+Result<std::string> requested_model(const boost::json::value& body);
+
 // Every Error names the field, with its path ("messages[1].content"), and never repeats what the client sent.
 // Fields this server knows but cannot honour are refused (parameters.h), unknown ones are ignored; null means absent.
-// A conversation is moved out of the body, not copied. Whether `model` is served, and whether the prompt fits the
-// context, are the caller's questions.
+// A conversation is moved out of the body, not copied. Whether `model` is served (as `context`), and whether the prompt
+// fits the context, are the caller's questions.
 Result<ApiRequest> parse_api_request(Endpoint endpoint, boost::json::value body, const ApiContext& context);
 
 }  // namespace caudal

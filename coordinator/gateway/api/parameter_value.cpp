@@ -2,10 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -59,8 +59,8 @@ Value check_number(const Parameter& parameter, const JsonNode& node) {
   }
   const auto& [min, max] = std::pair(parameter.bounds.min, parameter.bounds.max);
   // As the worker will hold it: (0, 1] must not become 0 when narrowed.
-  const bool high_enough = parameter.bounds.above_min ? static_cast<float>(checked.real) > static_cast<float>(min)
-                                                      : checked.real >= min;
+  const bool high_enough =
+      parameter.bounds.above_min ? static_cast<float>(checked.real) > static_cast<float>(min) : checked.real >= min;
   if (!high_enough || !(checked.real <= max)) fail_number(parameter, node);  // NaN fails here, too
   return checked;
 }

@@ -11,8 +11,7 @@
 #include "common/log.h"
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_api.h"
-#include "coordinator/gateway/chat/model_context.h"
-#include "coordinator/gateway/chat/prompt_encoder.h"
+#include "coordinator/gateway/generation/gateway_models.h"
 #include "coordinator/gateway/generation/token_stream.h"
 #include "coordinator/metrics/metrics.h"
 #include "coordinator/policy/beam_search.h"
@@ -58,24 +57,25 @@ struct Generation::Part {
   std::vector<Clock::time_point> last_token;  // per sequence
 };
 
-std::int32_t served_context_tokens(const GenerationContext& context) {
-  const std::int64_t joined = context.service.status().max_context_tokens;
-  const RopeConfig& rope = context.model.card.rope;
+std::int32_t served_context_tokens(const RequestService& service, const GatewayModel& model) {
+  const std::int64_t joined = service.max_context_tokens(model.context.id);
+  const RopeConfig& rope = model.context.card.rope;
   return static_cast<std::int32_t>(joined > 0 ? std::min(joined, rope.longest_context()) : rope.default_context());
 }
 
-Generation::Generation(const GenerationContext& context, ApiRequest request, Clock::time_point arrival)
-    : context_(context), request_(std::move(request)), arrival_(arrival) {}
+Generation::Generation(const GenerationContext& context, const GatewayModel& model, ApiRequest request,
+                       Clock::time_point arrival)
+    : context_(context), model_(model), request_(std::move(request)), arrival_(arrival) {}
 
 Generation::~Generation() { cancel(); }
 
 std::optional<ApiError> Generation::prepare() {
-  const std::int32_t max_context = served_context_tokens(context_);
+  const std::int32_t max_context = served_context_tokens(context_.service, model_);
   parts_.resize(request_.endpoint == Endpoint::kChat ? 1 : request_.prompts.size());
   if (request_.best_of > request_.num_sequences) {
     best_of_.emplace(parts_.size(), request_.best_of, request_.num_sequences, request_.num_logprobs >= 0);
   }
-  Result<std::vector<std::vector<TokenId>>> bad_words = context_.encoder.encode_bad_words(request_.bad_words);
+  Result<std::vector<std::vector<TokenId>>> bad_words = model_.encoder.encode_bad_words(request_.bad_words);
   if (!bad_words) return invalid_request(bad_words.error());
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     if (auto error = prepare_part(i, max_context)) return error;
@@ -93,15 +93,15 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.last_token.resize(part.num_choices);
   std::string echo;
   if (request_.endpoint == Endpoint::kChat) {
-    Result<std::vector<TokenId>> tokens = context_.encoder.encode_chat(*request_.chat);
+    Result<std::vector<TokenId>> tokens = model_.encoder.encode_chat(*request_.chat);
     if (!tokens) return invalid_request(tokens.error());
     part.request.prompt = std::move(tokens).value();
   } else if (const std::string* text = std::get_if<std::string>(&request_.prompts[index])) {
-    part.request.prompt = context_.encoder.encode_text(*text);
+    part.request.prompt = model_.encoder.encode_text(*text);
     if (request_.echo) echo = *text;
   } else {
     part.request.prompt = std::get<std::vector<TokenId>>(request_.prompts[index]);
-    if (request_.echo) echo = context_.model.tokenizer->decode(part.request.prompt, request_.skip_special_tokens);
+    if (request_.echo) echo = model_.context.tokenizer->decode(part.request.prompt, request_.skip_special_tokens);
   }
   part.num_prompt_tokens = part.request.prompt.size();
   GenerationParams& params = part.request.params;
@@ -112,10 +112,10 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   params.sampling.seed = request_.seed ? *request_.seed : random_seed();
   if (!request_.ignore_eos) {
     auto& stops = params.stop.stop_token_ids;
-    const std::vector<TokenId>& eos = context_.model.card.eos_token_ids;
+    const std::vector<TokenId>& eos = model_.context.card.eos_token_ids;
     stops.insert(stops.end(), eos.begin(), eos.end());
   }
-  part.request.model = context_.model.id;
+  part.request.model = model_.context.id;
   part.request.num_sequences = request_.best_of;
   part.request.beam = request_.beam;
   part.request.priority = request_.priority;
@@ -127,7 +127,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.request.tpot_target_us = static_cast<Time>(std::ceil(request_.tpot_target_ms * 1000.0));
   for (std::size_t i = 0; i < part.num_choices; ++i) {
     choices_.push_back(std::make_unique<Choice>(static_cast<std::int32_t>(part.first_choice + i),
-                                                *context_.model.tokenizer, request_, echo));
+                                                *model_.context.tokenizer, request_, echo));
   }
   return std::nullopt;
 }
@@ -266,14 +266,15 @@ void Generation::cancel() {
 Intake take_request(const GenerationContext& context, Endpoint endpoint, Result<boost::json::value> body,
                     Generation::Clock::time_point arrival) {
   if (!body) return {nullptr, invalid_request(body.error())};
-  const ModelCard& card = context.model.card;
+  const Result<std::string> name = requested_model(body.value());
+  if (!name) return {nullptr, invalid_request(name.error())};
+  const GatewayModel* model = context.models.find(name.value());
+  if (model == nullptr) return {nullptr, model_not_found()};
+  const ModelCard& card = model->context.card;
   const ApiContext limits{static_cast<std::int32_t>(card.vocab_size), card.default_sampling};
   Result<ApiRequest> request = parse_api_request(endpoint, std::move(body).value(), limits);
   if (!request) return {nullptr, invalid_request(request.error())};
-  if (!request.value().model.empty() && request.value().model != context.model.served_name) {
-    return {nullptr, model_not_found()};
-  }
-  auto generation = std::make_unique<Generation>(context, std::move(request).value(), arrival);
+  auto generation = std::make_unique<Generation>(context, *model, std::move(request).value(), arrival);
   if (auto error = generation->prepare()) return {nullptr, std::move(error)};
   return {std::move(generation), std::nullopt};
 }

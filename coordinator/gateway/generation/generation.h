@@ -15,12 +15,11 @@
 
 namespace caudal {
 
+class GatewayModels;
 class Metrics;
-class PromptEncoder;
 class RequestService;
-class TokenBytes;
 class TokenStream;
-struct ModelContext;
+struct GatewayModel;
 
 struct Usage {
   std::int64_t num_prompt_tokens = 0;
@@ -33,22 +32,21 @@ struct Usage {
 
 // What every generation needs; all outlive it.
 struct GenerationContext {
-  const ModelContext& model;
-  const PromptEncoder& encoder;
-  const TokenBytes& token_bytes;
+  const GatewayModels& models;
   RequestService& service;
   Metrics& metrics;
 };
 
-// Tokens of prompt and output together: what the replicas serve, or while there is none what a worker serves unless its
-// operator or its memory says otherwise.
-std::int32_t served_context_tokens(const GenerationContext& context);
+// Tokens of prompt and output together: what the model's replicas serve, or while there is none what a worker serves
+// unless its operator or its memory says otherwise.
+std::int32_t served_context_tokens(const RequestService& service, const GatewayModel& model);
 
 class Generation {
  public:
   using Clock = std::chrono::steady_clock;
 
-  Generation(const GenerationContext& context, ApiRequest request, Clock::time_point arrival);
+  Generation(const GenerationContext& context, const GatewayModel& model, ApiRequest request,
+             Clock::time_point arrival);
   ~Generation();
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -70,6 +68,7 @@ class Generation {
   bool finished() const { return num_unfinished_ == 0; }
   std::int32_t num_choices() const;  // that the client gets
   const ApiRequest& request() const { return request_; }
+  const GatewayModel& model() const { return model_; }
   Usage usage() const;
 
   // Ends what runs; idempotent.
@@ -86,6 +85,7 @@ class Generation {
   void record_end(FinishReason reason);
 
   const GenerationContext context_;
+  const GatewayModel& model_;
   const ApiRequest request_;
   const Clock::time_point arrival_;
   std::vector<Part> parts_;

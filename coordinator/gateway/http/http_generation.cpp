@@ -69,7 +69,7 @@ asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, Endpoint e
 }
 
 asio::awaitable<bool> HttpSession::whole_answer(const Exchange& exchange, Generation& generation) {
-  OpenAiResponse response(generation.request(), shared_.generation, exchange.request_id, std::time(nullptr));
+  OpenAiResponse response(generation.request(), generation.model(), exchange.request_id, std::time(nullptr));
   while (!generation.finished()) {
     Generation::Progress progress = co_await next_progress(generation);
     if (given_up()) co_return false;
@@ -81,7 +81,7 @@ asio::awaitable<bool> HttpSession::whole_answer(const Exchange& exchange, Genera
 
 // The head goes out with the first token: until then a refusal still gets its status.
 asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Generation& generation) {
-  OpenAiResponse response(generation.request(), shared_.generation, exchange.request_id, std::time(nullptr));
+  OpenAiResponse response(generation.request(), generation.model(), exchange.request_id, std::time(nullptr));
   ResponseHead head;
   head.content_type = "text/event-stream; charset=utf-8";
   head.chunked = exchange.http_1_1;

@@ -2,7 +2,7 @@
 
 #include <charconv>
 
-#include "coordinator/gateway/chat/model_context.h"
+#include "coordinator/gateway/generation/gateway_models.h"
 #include "coordinator/gateway/http/load_report_json.h"
 #include "coordinator/gateway/http/openai_response.h"
 #include "coordinator/metrics/metrics.h"
@@ -11,13 +11,12 @@
 namespace caudal {
 namespace {
 
-RouteAnswer list_models(const RouteCall& call) {
-  return {.body = models_json(call.context.model, served_context_tokens(call.context))};
-}
+RouteAnswer list_models(const RouteCall& call) { return {.body = models_json(call.context)}; }
 
 RouteAnswer show_model(const RouteCall& call) {
-  if (call.name != call.context.model.served_name) return {.error = model_not_found()};
-  return {.body = model_json(call.context.model, served_context_tokens(call.context))};
+  const GatewayModel* model = call.context.models.find(call.name);
+  if (model == nullptr) return {.error = model_not_found()};
+  return {.body = model_json(*model, served_context_tokens(call.context.service, *model))};
 }
 
 RouteAnswer show_health(const RouteCall& call) {

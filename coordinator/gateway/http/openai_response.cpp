@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "common/json/strict_json.h"
-#include "coordinator/gateway/chat/model_context.h"
-#include "coordinator/gateway/generation/token_bytes.h"
+#include "coordinator/gateway/generation/gateway_models.h"
+#include "coordinator/request/request_service.h"
 
 namespace caudal {
 namespace {
@@ -69,14 +69,14 @@ std::string_view finish_reason_name(FinishReason reason) {
   return "";
 }
 
-OpenAiResponse::OpenAiResponse(const ApiRequest& request, const GenerationContext& context, std::string unique,
+OpenAiResponse::OpenAiResponse(const ApiRequest& request, const GatewayModel& model, std::string unique,
                                std::int64_t created)
     : request_(request),
-      token_bytes_(context.token_bytes),
+      token_bytes_(model.token_bytes),
       chat_(request.endpoint == Endpoint::kChat),
       id_((chat_ ? "chatcmpl-" : "cmpl-") + std::move(unique)),
       tail_of_head_(fmt::format(R"(","created":{},"model":)", created)) {
-  append_json_string(tail_of_head_, context.model.served_name);
+  append_json_string(tail_of_head_, model.context.served_name);
 }
 
 OpenAiResponse::Collected& OpenAiResponse::choice(std::int32_t index) {
@@ -238,16 +238,21 @@ std::string OpenAiResponse::completion_logprobs(const ChoiceDelta& delta, std::s
                      scores, tops, offsets);
 }
 
-std::string model_json(const ModelContext& model, std::int32_t max_context_tokens) {
+std::string model_json(const GatewayModel& model, std::int32_t max_context_tokens) {
   std::string name;
-  append_json_string(name, model.served_name);
+  append_json_string(name, model.context.served_name);
   return fmt::format(
       R"({{"id":{},"object":"model","created":{},"owned_by":"caudal","root":{},"parent":null,"max_model_len":{}}})",
-      name, model.created, name, max_context_tokens);
+      name, model.context.created, name, max_context_tokens);
 }
 
-std::string models_json(const ModelContext& model, std::int32_t max_context_tokens) {
-  return R"({"object":"list","data":[)" + model_json(model, max_context_tokens) + "]}";
+std::string models_json(const GenerationContext& context) {
+  std::string list;
+  for (const auto& model : context.models.all()) {
+    if (!list.empty()) list += ',';
+    list += model_json(*model, served_context_tokens(context.service, *model));
+  }
+  return R"({"object":"list","data":[)" + list + "]}";
 }
 
 }  // namespace caudal

@@ -14,11 +14,12 @@ namespace caudal {
 // "stop", "length", "abort", "error"; "" while running.
 std::string_view finish_reason_name(FinishReason reason);
 
+class TokenBytes;
+
 class OpenAiResponse {
  public:
-  // `request` and what `context` names outlive it. `unique` makes the id: "chatcmpl-<unique>"; `created` in Unix
-  // seconds.
-  OpenAiResponse(const ApiRequest& request, const GenerationContext& context, std::string unique, std::int64_t created);
+  // `request` and `model` outlive it. `unique` makes the id: "chatcmpl-<unique>"; `created` in Unix seconds.
+  OpenAiResponse(const ApiRequest& request, const GatewayModel& model, std::string unique, std::int64_t created);
 
   // Streaming: appends the events for one delta: `data: {...}\n\n`, preceded by the role for a new chat choice, and a
   // last one that holds the finish reason alone. `usage` is what was used so far.
@@ -56,7 +57,7 @@ class OpenAiResponse {
   std::vector<Collected> choices_;
 };
 
-std::string model_json(const ModelContext& model, std::int32_t max_context_tokens);   // GET /v1/models/NAME
-std::string models_json(const ModelContext& model, std::int32_t max_context_tokens);  // GET /v1/models
+std::string model_json(const GatewayModel& model, std::int32_t max_context_tokens);  // GET /v1/models/NAME
+std::string models_json(const GenerationContext& context);                           // GET /v1/models
 
 }  // namespace caudal

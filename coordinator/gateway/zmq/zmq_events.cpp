@@ -2,8 +2,7 @@
 
 #include <fmt/core.h>
 
-#include "coordinator/gateway/chat/model_context.h"
-#include "coordinator/gateway/generation/token_bytes.h"
+#include "coordinator/gateway/generation/gateway_models.h"
 #include "coordinator/gateway/http/openai_response.h"
 #include "proto/gateway.pb.h"
 
@@ -53,15 +52,16 @@ std::string status_event(std::uint64_t tag, bool ready, const GenerationContext&
   gateway::GatewayEvent event;
   event.set_tag(tag);
   event.mutable_status()->set_ready(ready);
-  event.mutable_status()->set_model(context.model.served_name);
-  event.mutable_status()->set_max_context_tokens(served_context_tokens(context));
+  const GatewayModel& first = context.models.at(0);
+  event.mutable_status()->set_model(first.context.served_name);
+  event.mutable_status()->set_max_context_tokens(served_context_tokens(context.service, first));
   return event.SerializeAsString();
 }
 
-EventWriter::EventWriter(std::uint64_t tag, const ApiRequest& request, const GenerationContext& context)
+EventWriter::EventWriter(std::uint64_t tag, const ApiRequest& request, const GatewayModel& model)
     : tag_(tag),
       request_(request),
-      context_(context),
+      model_(model),
       id_(fmt::format("{}-{}", request.endpoint == Endpoint::kChat ? "chatcmpl" : "cmpl", tag)) {
   const std::size_t num_prompts = request.endpoint == Endpoint::kChat ? 1 : request.prompts.size();
   choices_.resize(num_prompts * static_cast<std::size_t>(request.num_sequences));
@@ -71,7 +71,7 @@ std::string EventWriter::accepted() const {
   gateway::GatewayEvent event;
   event.set_tag(tag_);
   event.mutable_accepted()->set_id(id_);
-  event.mutable_accepted()->set_model(context_.model.served_name);
+  event.mutable_accepted()->set_model(model_.context.served_name);
   return event.SerializeAsString();
 }
 
@@ -90,7 +90,7 @@ std::vector<std::string> EventWriter::delta(const ChoiceDelta& delta) {
   event.set_tag(tag_);
   event.mutable_delta()->set_choice(static_cast<std::uint32_t>(delta.choice));
   event.mutable_delta()->set_text(delta.text);
-  write_scores(context_.token_bytes, delta.logprobs, *event.mutable_delta());
+  write_scores(model_.token_bytes, delta.logprobs, *event.mutable_delta());
   return {event.SerializeAsString()};
 }
 
@@ -99,7 +99,7 @@ std::string EventWriter::finished(const Usage& usage) {
   event.set_tag(tag_);
   gateway::Finished& out = *event.mutable_finished();
   out.set_id(id_);
-  out.set_model(context_.model.served_name);
+  out.set_model(model_.context.served_name);
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     const ChoiceDelta& choice = choices_[i];
     const bool cut = choice.finish_reason == FinishReason::kNone;
@@ -109,7 +109,7 @@ std::string EventWriter::finished(const Usage& usage) {
     one.set_finish_reason(std::string(finish_reason_name(cut ? FinishReason::kAbort : choice.finish_reason)));
     one.set_stop_string(choice.stop_string);
     if (choice.stop_token) one.set_stop_token(*choice.stop_token);
-    write_scores(context_.token_bytes, choice.logprobs, one);
+    write_scores(model_.token_bytes, choice.logprobs, one);
   }
   out.mutable_usage()->set_prompt_tokens(usage.num_prompt_tokens);
   out.mutable_usage()->set_completion_tokens(usage.num_generated_tokens);

@@ -15,8 +15,8 @@ std::string status_event(std::uint64_t tag, bool ready, const GenerationContext&
 
 class EventWriter {
  public:
-  // `request` and what `context` names outlive it.
-  EventWriter(std::uint64_t tag, const ApiRequest& request, const GenerationContext& context);
+  // `request` and `model` outlive it.
+  EventWriter(std::uint64_t tag, const ApiRequest& request, const GatewayModel& model);
 
   std::string accepted() const;
   // Nothing when not streaming: the delta is kept for finished(). Finish reasons are kept always.
@@ -27,7 +27,7 @@ class EventWriter {
  private:
   const std::uint64_t tag_;
   const ApiRequest& request_;
-  const GenerationContext context_;
+  const GatewayModel& model_;
   const std::string id_;
   std::vector<ChoiceDelta> choices_;  // text and logprobs only when not streaming
 };

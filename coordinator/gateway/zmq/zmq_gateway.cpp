@@ -282,7 +282,7 @@ void ZmqGateway::Loop::start_generation(FlightId id, Flight& flight) {
     return;
   }
   flight.generation = std::move(intake.generation);
-  flight.writer = std::make_unique<EventWriter>(flight.tag, flight.generation->request(), context_);
+  flight.writer = std::make_unique<EventWriter>(flight.tag, flight.generation->request(), flight.generation->model());
   if (flight.generation->request().stream) send(flight, flight.writer->accepted());
 }
 

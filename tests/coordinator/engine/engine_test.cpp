@@ -195,7 +195,7 @@ TEST_F(EngineTest, ServesManyRequestsOverTwoReplicasOfTwoRanks) {
   auto a0 = rank("a", 0, 2), a1 = rank("a", 1, 2), b0 = rank("b", 0, 2), b1 = rank("b", 1, 2);
   ASSERT_TRUE(wait_for([&] { return engine_->status().num_replicas == 2; }));
   EXPECT_TRUE(engine_->status().ready);
-  EXPECT_EQ(engine_->status().max_context_tokens, 256);
+  EXPECT_EQ(engine_->max_context_tokens(0), 256);
   std::vector<std::pair<Request, std::shared_ptr<Sink>>> asked;
   for (unsigned seed = 1; seed <= 60; ++seed) {
     Request made = request(seed, seed % 7 == 0 ? 3 : 1);

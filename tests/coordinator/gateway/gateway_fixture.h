@@ -23,8 +23,11 @@ class GatewayFixture : public testing::Test {
     config.zmq.high_water_mark = 10;
     return config;
   }
+  Result<std::unique_ptr<Gateway>> try_to_start(const GatewayConfig& config) {
+    return Gateway::start(config, ModelRegistry({.name = "byte-model"}), only(byte_model()), service_, metrics_);
+  }
   void start(const GatewayConfig& config = test_config()) {
-    auto started = Gateway::start(config, byte_model(), service_, metrics_);
+    auto started = try_to_start(config);
     ASSERT_TRUE(started.ok()) << started.error().message;
     gateway_ = std::move(started).value();
   }

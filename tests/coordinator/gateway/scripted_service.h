@@ -11,10 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "coordinator/gateway/chat/model_context.h"
-#include "coordinator/gateway/chat/prompt_encoder.h"
+#include "coordinator/gateway/generation/gateway_models.h"
 #include "coordinator/gateway/generation/generation.h"
-#include "coordinator/gateway/generation/token_bytes.h"
 #include "coordinator/metrics/metrics.h"
 #include "coordinator/request/load_report.h"
 #include "coordinator/request/request_service.h"
@@ -91,17 +89,22 @@ class ScriptedService final : public RequestService {
     ServiceStatus status;
     status.ready = ready_;
     status.num_running = static_cast<std::int32_t>(running_.size());
-    status.max_context_tokens = max_context_tokens_;
     return status;
+  }
+
+  std::int32_t max_context_tokens(ModelId model) const override {
+    std::lock_guard lock(mutex_);
+    const auto known = max_context_tokens_.find(model);
+    return known == max_context_tokens_.end() ? 4096 : known->second;
   }
 
   std::shared_ptr<const LoadReport> load() const override {
     std::lock_guard lock(mutex_);
     return std::make_shared<LoadReport>(load_);
   }
-  void set_max_context(std::int32_t num_tokens) {
+  void set_max_context(std::int32_t num_tokens, ModelId model = 0) {
     std::lock_guard lock(mutex_);
-    max_context_tokens_ = num_tokens;
+    max_context_tokens_[model] = num_tokens;
   }
   void set_load(LoadReport report) {
     std::lock_guard lock(mutex_);
@@ -213,7 +216,7 @@ class ScriptedService final : public RequestService {
   std::set<RequestId> cancelled_;
   RequestId last_id_ = 0;
   bool ready_ = true;
-  std::int32_t max_context_tokens_ = 4096;
+  std::map<ModelId, std::int32_t> max_context_tokens_;
   bool refuse_ = false;
   bool stopping_ = false;
   std::thread thread_;  // last
@@ -233,6 +236,12 @@ inline ModelContext byte_model() {
                             "{% if add_generation_prompt %}<|assistant|>{% endif %}")
                             .value();
   return model;
+}
+
+inline std::vector<ModelContext> only(ModelContext model) {
+  std::vector<ModelContext> models;
+  models.push_back(std::move(model));
+  return models;
 }
 
 }  // namespace caudal

@@ -136,10 +136,8 @@ class GenerationTest : public testing::Test {
 
   ScriptedService service_;
   Metrics metrics_{"byte-model"};
-  ModelContext model_ = byte_model();
-  PromptEncoder encoder_{model_};
-  TokenBytes token_bytes_{*model_.tokenizer};
-  GenerationContext context_{model_, encoder_, token_bytes_, service_, metrics_};
+  GatewayModels models_{ModelRegistry({.name = "byte-model"}), only(byte_model())};
+  GenerationContext context_{models_, service_, metrics_};
 };
 
 TEST_F(GenerationTest, FillsTheEnginesRequest) {
@@ -263,6 +261,7 @@ class SilentService final : public RequestService {
   void cancel(RequestId id) override { cancels.emplace_back(id, -1); }
   void cancel(RequestId id, std::int32_t sequence_index) override { cancels.emplace_back(id, sequence_index); }
   ServiceStatus status() const override { return {}; }
+  std::int32_t max_context_tokens(ModelId) const override { return 0; }
   std::shared_ptr<const LoadReport> load() const override { return std::make_shared<LoadReport>(); }
   void say(std::int32_t sequence, std::string_view text, FinishReason finish = FinishReason::kNone) {
     TokenEvent event;
@@ -279,7 +278,7 @@ class SilentService final : public RequestService {
 
 TEST_F(GenerationTest, AStopStringEndsOnlyItsOwnSequence) {
   SilentService service;
-  const GenerationContext context{model_, encoder_, token_bytes_, service, metrics_};
+  const GenerationContext context{models_, service, metrics_};
   Intake intake =
       take_request(context, Endpoint::kCompletions,
                    parse_strict_json(R"({"prompt":"a","n":2,"stop":"STOP","max_tokens":9})"), Generation::Clock::now());

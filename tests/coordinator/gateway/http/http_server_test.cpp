@@ -4,6 +4,7 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <tuple>
 #include <vector>
 
 #include "tests/coordinator/gateway/gateway_fixture.h"
@@ -59,6 +60,59 @@ TEST_F(HttpServerTest, SmallRoutes) {
   const HttpAnswer metrics = get("/metrics?x=1");
   EXPECT_NE(metrics.head.find("text/plain; version=0.0.4"), std::string::npos);
   EXPECT_NE(metrics.body.find("vllm:num_requests_waiting"), std::string::npos);
+}
+
+class TwoModelsTest : public GatewayFixture {
+ protected:
+  void SetUp() override {
+    ModelRegistry registry({.name = "byte-model"});
+    registry.add({.name = "small"});
+    std::vector<ModelContext> contexts = only(byte_model());
+    contexts.push_back(byte_model());
+    contexts.back().served_name = "small";
+    contexts.back().card.vocab_size = 100;
+    contexts.back().card.default_sampling.temperature = 0.25F;
+    auto started = Gateway::start(test_config(), registry, std::move(contexts), service_, metrics_);
+    ASSERT_TRUE(started.ok()) << started.error().message;
+    gateway_ = std::move(started).value();
+    service_.set_max_context(1000, 0);
+    service_.set_max_context(50, 1);
+  }
+};
+
+TEST_F(TwoModelsTest, AreListedEachWithItsContext) {
+  const json::value list = parsed(get("/v1/models").body).at("data");
+  ASSERT_EQ(list.as_array().size(), 2U);
+  EXPECT_EQ(list.at(0).at("id"), "byte-model");
+  EXPECT_EQ(list.at(0).at("max_model_len"), 1000);
+  EXPECT_EQ(list.at(1).at("id"), "small");
+  EXPECT_EQ(list.at(1).at("max_model_len"), 50);
+  EXPECT_EQ(parsed(get("/v1/models/small").body), list.at(1));
+  EXPECT_EQ(parsed(get("/v1/models/byte-model").body), list.at(0));
+  EXPECT_EQ(get("/v1/models/third").status, 404);
+}
+
+TEST_F(TwoModelsTest, ARequestGetsTheModelThatItNames) {
+  for (const auto& [body, model, temperature] : {std::tuple(R"({"prompt":"a"})", ModelId{0}, 1.0F),
+                                                 {R"({"prompt":"a","model":"byte-model"})", ModelId{0}, 1.0F},
+                                                 {R"({"prompt":"a","model":"small"})", ModelId{1}, 0.25F}}) {
+    const HttpAnswer answer = complete(body);
+    ASSERT_EQ(answer.status, 200) << body;
+    EXPECT_EQ(parsed(answer.body).at("model"), model == 0 ? "byte-model" : "small");
+    EXPECT_EQ(service_.submitted().back().model, model) << body;
+    EXPECT_EQ(service_.submitted().back().params.sampling.temperature, temperature) << body;
+  }
+  EXPECT_EQ(complete(R"({"prompt":"a","model":"third"})").status, 404);
+}
+
+TEST_F(TwoModelsTest, LimitsAreThoseOfTheModel) {
+  const std::string sixty(60, 'x');
+  EXPECT_EQ(complete(R"({"prompt":")" + sixty + "\"}").status, 200);
+  EXPECT_EQ(complete(R"({"model":"small","prompt":")" + sixty + "\"}").status, 400);
+  EXPECT_EQ(complete(R"({"prompt":[200]})").status, 200);
+  const HttpAnswer answer = complete(R"({"model":"small","prompt":[200]})");
+  EXPECT_EQ(answer.status, 400) << "no token of that model";
+  EXPECT_EQ(parsed(answer.body).at("error").at("param"), "prompt[0]");
 }
 
 TEST_F(HttpServerTest, Load) {
@@ -388,7 +442,7 @@ TEST_F(HttpServerTest, DrainsAndStops) {
 TEST_F(HttpServerTest, APortInUseIsAnError) {
   GatewayConfig config = test_config();
   config.http.port = gateway_->http_port();
-  const auto second = Gateway::start(config, byte_model(), service_, metrics_);
+  const auto second = try_to_start(config);
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.error().field, "port");
 }

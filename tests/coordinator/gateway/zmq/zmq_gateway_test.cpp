@@ -313,7 +313,8 @@ TEST(ZmqGatewayConfig, OffLoopbackNeedsKeys) {
   GatewayConfig config;
   config.http.port = 0;
   config.zmq.endpoint = "tcp://0.0.0.0:*";
-  EXPECT_FALSE(Gateway::start(config, byte_model(), service, metrics).ok());
+  EXPECT_FALSE(
+      Gateway::start(config, ModelRegistry({.name = "byte-model"}), only(byte_model()), service, metrics).ok());
 }
 
 }  // namespace
