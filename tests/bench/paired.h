@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <dnnl.hpp>
 #include <memory>
 #include <thread>
@@ -55,7 +56,9 @@ class Paired {
 
 inline Backend& cpu_device() {
   static const std::unique_ptr<Backend> backend = [] {
-    Result<std::unique_ptr<Backend>> made = make_backend({});  // not pinned: oneDNN's threads would inherit it
+    BackendOptions options;  // not pinned: oneDNN's threads would inherit it
+    if (const char* isa = std::getenv("CAUDAL_MAX_ISA")) options.max_isa = isa;
+    Result<std::unique_ptr<Backend>> made = make_backend(options);
     CHECK(made.ok());
     return std::move(made).value();
   }();

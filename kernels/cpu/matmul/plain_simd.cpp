@@ -1,9 +1,10 @@
-// Matmul without AMX, and of f32: a micro kernel of up to 6 rows by 2 vectors, the shape that fills the
-// 16 registers of AVX2. bf16 weights become f32 in registers: half the bytes, the same sums.
+// Matmul without AMX, and of f32: a micro kernel of up to 6 rows by 2 vectors, or of 3 rows by a whole panel, the
+// shapes that fill the 16 registers of AVX2. bf16 weights become f32 in registers: half the bytes, the same sums.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/matmul/plain_simd.cpp"
 #include <hwy/foreach_target.h>
 // foreach_target first
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -17,19 +18,36 @@ HWY_BEFORE_NAMESPACE();
 namespace caudal::HWY_NAMESPACE {
 
 constexpr int kMaxRows = 6;
+constexpr int kLanes = static_cast<int>(hn::MaxLanes(F32()));
+constexpr int kPanelVectors = static_cast<int>(kPanel) / kLanes;
+
+// Vectors of columns that so many rows take at a time. Few rows take the whole panel where the registers hold its sums:
+// two chains of additions do not hide what an addition takes, and the panel is read once, in its order.
+template <int kRows>
+constexpr int kVectors = kRows * kPanelVectors <= 12 ? kPanelVectors : std::min(2, kPanelVectors);
+// Those few are as fast as the weight comes from memory.
+template <int kRows>
+constexpr bool kPrefetches = kRows <= 3;
+constexpr std::int64_t kAhead = 2 << 10;  // bytes between prefetch and use
+
+template <int kRows>
+using Sums = V32[kRows][kVectors<kRows>];
 
 // sum[r][v] += x[r][k] * W[k][column of v], k = 0 .. in - 1 in order. x f32, rows `stride` apart.
 template <int kRows>
 HWY_INLINE void accumulate(const float* x, std::int64_t stride, const float* panel, std::int64_t column,
-                           std::int64_t in, V32 (&sum)[kRows][2]) {
+                           std::int64_t in, Sums<kRows>& sum) {
   const F32 d;
   const float* w = panel + column;
   for (std::int64_t k = 0; k < in; ++k, w += kPanel) {
-    const V32 w0 = hn::LoadU(d, w), w1 = hn::LoadU(d, w + hn::Lanes(d));
+    if constexpr (kPrefetches<kRows>) {
+      for (int v = 0; v < kVectors<kRows>; v += std::max(1, 16 / kLanes)) hwy::Prefetch(w + v * kLanes + kAhead / 4);
+    }
+    V32 weight[kVectors<kRows>];
+    for (int v = 0; v < kVectors<kRows>; ++v) weight[v] = hn::LoadU(d, w + v * kLanes);
     for (int r = 0; r < kRows; ++r) {
       const V32 value = hn::Set(d, x[r * stride + k]);
-      sum[r][0] = hn::MulAdd(value, w0, sum[r][0]);
-      sum[r][1] = hn::MulAdd(value, w1, sum[r][1]);
+      for (int v = 0; v < kVectors<kRows>; ++v) sum[r][v] = hn::MulAdd(value, weight[v], sum[r][v]);
     }
   }
 }
@@ -40,21 +58,26 @@ HWY_INLINE V32 odd_k(F32 d, hn::Vec<U32> pair) { return hn::BitCast(d, hn::And(p
 
 template <int kRows>
 HWY_INLINE void accumulate(const float* x, std::int64_t stride, const BF16* panel, std::int64_t column, std::int64_t in,
-                           V32 (&sum)[kRows][2]) {
+                           Sums<kRows>& sum) {
   const F32 d;
   const U32 du;
   const auto* words = reinterpret_cast<const std::uint32_t*>(panel);
-  const auto lane_offset = [](std::int64_t c) { return c / 16 * 256 + c % 16; };
-  const std::int64_t offset0 = lane_offset(column);
-  const std::int64_t offset1 = lane_offset(column + static_cast<std::int64_t>(hn::Lanes(d)));
+  // Of vector v among the words of a k pair: the halves of a panel are 16 pairs of 16 columns each.
+  const auto offset = [column](int v) { return (column + v * kLanes) / 16 * 256 + (column + v * kLanes) % 16; };
   for (std::int64_t k = 0; k < in; k += 2) {
     const std::uint32_t* w = words + k / kBlockK * 512 + k % kBlockK / 2 * 16;
-    const auto pair0 = hn::LoadU(du, w + offset0), pair1 = hn::LoadU(du, w + offset1);
-    const V32 even0 = even_k(d, pair0), even1 = even_k(d, pair1), odd0 = odd_k(d, pair0), odd1 = odd_k(d, pair1);
+    if constexpr (kPrefetches<kRows>) {
+      for (int v = 0; v < kVectors<kRows>; v += std::max(1, 16 / kLanes)) hwy::Prefetch(w + offset(v) + kAhead / 4);
+    }
+    V32 even[kVectors<kRows>], odd[kVectors<kRows>];
+    for (int v = 0; v < kVectors<kRows>; ++v) {
+      const auto pair = hn::LoadU(du, w + offset(v));
+      even[v] = even_k(d, pair), odd[v] = odd_k(d, pair);
+    }
     for (int r = 0; r < kRows; ++r) {
       const V32 x_even = hn::Set(d, x[r * stride + k]), x_odd = hn::Set(d, x[r * stride + k + 1]);
-      sum[r][0] = hn::MulAdd(x_odd, odd0, hn::MulAdd(x_even, even0, sum[r][0]));
-      sum[r][1] = hn::MulAdd(x_odd, odd1, hn::MulAdd(x_even, even1, sum[r][1]));
+      for (int v = 0; v < kVectors<kRows>; ++v)
+        sum[r][v] = hn::MulAdd(x_odd, odd[v], hn::MulAdd(x_even, even[v], sum[r][v]));
     }
   }
 }
@@ -62,20 +85,20 @@ HWY_INLINE void accumulate(const float* x, std::int64_t stride, const BF16* pane
 template <int kRows, typename W, typename O>
 void micro_kernel(const SimdLinearJob& job, std::int64_t row, std::int64_t panel) {
   const F32 d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const PackedMatrix& weight = *job.weight;
   const std::int64_t columns = std::min(kPanel, weight.out_features - panel * kPanel);
-  for (std::int64_t column = 0; column < columns; column += 2 * lanes) {
-    V32 sum[kRows][2];
-    for (auto& row_sum : sum) row_sum[0] = row_sum[1] = hn::Zero(d);
+  for (std::int64_t column = 0; column < columns; column += kVectors<kRows> * kLanes) {
+    Sums<kRows> sum;
+    for (auto& row_sum : sum)
+      for (V32& each : row_sum) each = hn::Zero(d);
     accumulate<kRows>(job.x + row * job.x_stride, job.x_stride, weight.panel<W>(panel), column, weight.in_features,
                       sum);
     const float* bias = weight.bias + panel * kPanel + column;
     O* out = job.out->as<O>() + row * job.out->stride0() + panel * kPanel + column;
     for (int r = 0; r < kRows; ++r, out += job.out->stride0()) {
-      store(hn::Add(sum[r][0], hn::LoadU(d, bias)), d, out, columns - column);
-      if (columns - column > lanes) {
-        store(hn::Add(sum[r][1], hn::LoadU(d, bias + lanes)), d, out + lanes, columns - column - lanes);
+      for (int v = 0; v < kVectors<kRows>; ++v) {
+        const std::int64_t left = columns - column - v * kLanes;
+        if (left > 0) store(hn::Add(sum[r][v], hn::LoadU(d, bias + v * kLanes)), d, out + v * kLanes, left);
       }
     }
   }

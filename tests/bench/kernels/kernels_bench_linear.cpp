@@ -1,7 +1,8 @@
-// Speed of linear, bf16, on all cores, in turns with yardsticks of the same process:
-//   model/N    all matrix products of Qwen2.5-0.5B (24 layers; output head to f32 for min(N, 32) rows) for N tokens:
-//              GB/s of weights and the share of a plain read of as many bytes; TFLOP/s and the share of a large oneDNN
-//              product
+// Speed of linear on all cores, in turns with yardsticks of the same process. CAUDAL_MAX_ISA=avx2 caps ours.
+//   model/FORMAT/N   all matrix products of Qwen2.5-0.5B (24 layers; output head to f32 for min(N, 32) rows) for N
+//   tokens
+//              of bf16, with weights of that stored format: GB/s of weights and the share of a plain read of as many
+//              bytes; TFLOP/s and the share of a large oneDNN product
 //   shape/..   one product, and its time relative to oneDNN's for the same shape with packed weights (above 1 = we are
 //   faster)
 #include <vector>
@@ -20,13 +21,14 @@ constexpr int kLayers = 24;
 constexpr std::int64_t kHeadRows = 32;
 constexpr int kTurns = 20;  // of op and yardstick
 
-std::unique_ptr<Linear> make_linear(DType dtype, const Shape& shape) {
-  const BenchTensor weight(dtype, shape.out, shape.in);
+std::unique_ptr<Linear> make_linear(StoredFormat format, DType dtype, const Shape& shape) {
+  const std::size_t row_bytes = stored_bytes(format, shape.in);
+  const std::vector<std::byte> weight(static_cast<std::size_t>(shape.out) * row_bytes, std::byte{0x31});
   LinearSource source;
   source.dtype = dtype;
-  source.weight.push_back({.format = plain_format(dtype),
-                           .data = weight.tensor.as<const std::byte>(),
-                           .row_bytes = stored_bytes(plain_format(dtype), shape.in),
+  source.weight.push_back({.format = format,
+                           .data = weight.data(),
+                           .row_bytes = row_bytes,
                            .rows = shape.out,
                            .columns = shape.in,
                            .stored_rows = shape.out,
@@ -36,32 +38,33 @@ std::unique_ptr<Linear> make_linear(DType dtype, const Shape& shape) {
   return std::move(packed).value();
 }
 
-const std::vector<std::unique_ptr<Linear>>& model() {
-  static const std::vector<std::unique_ptr<Linear>> linears = [] {
-    std::vector<std::unique_ptr<Linear>> all;
-    for (int layer = 0; layer < kLayers; ++layer) {
-      for (const Shape& shape : kLayer) all.push_back(make_linear(DType::kBF16, shape));
-    }
-    all.push_back(make_linear(DType::kBF16, kHead));
-    return all;
-  }();
-  return linears;
+// The last one asked for is kept.
+const std::vector<std::unique_ptr<Linear>>& model(StoredFormat format) {
+  static std::vector<std::unique_ptr<Linear>> all;
+  static StoredFormat kept{};
+  if (!all.empty() && kept == format) return all;
+  all.clear(), kept = format;
+  for (int layer = 0; layer < kLayers; ++layer) {
+    for (const Shape& shape : kLayer) all.push_back(make_linear(format, DType::kBF16, shape));
+  }
+  all.push_back(make_linear(format, DType::kBF16, kHead));
+  return all;
 }
 
-void model_products(benchmark::State& state) {
+void model_products(benchmark::State& state, StoredFormat format) {
   const std::int64_t rows = state.range(0);
   const BenchTensor x(DType::kBF16, rows, 4864), y(DType::kBF16, rows, 9728);
   const BenchTensor logits(DType::kF32, std::min(rows, kHeadRows), kHead.out);
   double bytes = 0, flops = 0;
-  for (const auto& linear : model()) {
+  for (const auto& linear : model(format)) {
     const bool head = linear->out_features() == kHead.out;
     const auto elements = static_cast<double>(linear->in_features() * linear->out_features());
-    bytes += 2 * elements;
+    bytes += static_cast<double>(linear->bytes());
     flops += 2 * elements * static_cast<double>(head ? logits.tensor.dim(0) : rows);
   }
   const BenchTensor plain(DType::kBF16, 1, 256 << 20);  // 512 MiB: no cache holds it
   const auto op = [&] {
-    for (const auto& linear : model()) {
+    for (const auto& linear : model(format)) {
       const bool head = linear->out_features() == kHead.out;
       const Tensor in = x.tensor.columns(0, linear->in_features());
       if (head) {
@@ -88,7 +91,7 @@ void model_products(benchmark::State& state) {
 void shape(benchmark::State& state, DType dtype) {
   const Shape shape{state.range(1), state.range(2)};
   const BenchTensor x(dtype, state.range(0), shape.in), y(dtype, state.range(0), shape.out);
-  const std::unique_ptr<Linear> linear = make_linear(dtype, shape);
+  const std::unique_ptr<Linear> linear = make_linear(plain_format(dtype), dtype, shape);
   DnnlMatmul dnnl(dtype, state.range(0), shape.out, shape.in);
   Paired pair;
   for (auto _ : state) {
@@ -106,24 +109,29 @@ void every_shape(benchmark::internal::Benchmark* benchmark) {
   benchmark->Iterations(kTurns)->UseManualTime()->Unit(benchmark::kMicrosecond);
 }
 
-BENCHMARK(model_products)
-    ->Name("model")
-    ->Arg(1)
-    ->Arg(32)
-    ->Iterations(kTurns)
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK(model_products)
-    ->Name("model")
-    ->Arg(512)
-    ->Arg(2048)
-    ->Iterations(5)
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(shape, bf16, DType::kBF16)->Apply(every_shape);
 BENCHMARK_CAPTURE(shape, f32, DType::kF32)->Apply(every_shape);
+
+void register_models() {
+  for (const StoredFormat format : all_formats()) {
+    const std::string name = "model/" + std::string(info_of(format).name);
+    const auto products = [format](benchmark::State& state) { model_products(state, format); };
+    for (const std::int64_t rows : {1, 2, 8, 32, 512, 2048}) {
+      benchmark::RegisterBenchmark(name.c_str(), products)
+          ->Arg(rows)
+          ->Iterations(rows > 32 ? 5 : kTurns)
+          ->UseManualTime()
+          ->Unit(benchmark::kMillisecond);
+    }
+  }
+}
 
 }  // namespace
 }  // namespace caudal
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  caudal::register_models();
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}
