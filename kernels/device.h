@@ -18,11 +18,12 @@ using GatherBytes = std::function<void(std::span<const std::byte> mine, std::spa
 
 struct BackendOptions {
   std::string device = "cpu";
-  int num_threads = 0;         // cpu: 0 = all cores this process may use
-  int first_core = -1;         // cpu: pin threads to cores first_core, first_core + 1, ...; -1 = do not pin
-  std::string max_isa;         // cpu: "" = best; "amx", "avx512", "avx2" cap it (tests, and machines that differ)
-  int gpu = 0;                 // cuda: which of the host's GPUs
-  bool tf32 = false;           // cuda: f32 matmuls may round their inputs to 19 bits (tensor cores)
+  int num_threads = 0;  // cpu: 0 = all cores this process may use
+  int first_core = -1;  // cpu: pin threads to cores first_core, first_core + 1, ...; -1 = do not pin
+  std::string
+      max_isa;        // cpu: "" = best; "amx", "avx512_vnni", "avx512", "avx2" cap it (tests, and machines that differ)
+  int gpu = 0;        // cuda: which of the host's GPUs
+  bool tf32 = false;  // cuda: f32 matmuls may round their inputs to 19 bits (tensor cores)
   bool deterministic = false;  // cuda: rows depend on their own inputs only, as they always do on the CPU; slower
 };
 

@@ -36,6 +36,18 @@ std::int64_t total_rows(std::span<const StoredPart> parts) {
   return rows;
 }
 
+StoredRow find_row(std::span<const StoredPart> parts, std::int64_t row) {
+  for (const StoredPart& part : parts) {
+    if (row < part.rows) {
+      const std::byte* data = part.data + static_cast<std::size_t>(row) * part.row_bytes;
+      return row < part.stored_rows ? StoredRow{data, part.stored_columns} : StoredRow{nullptr, 0};
+    }
+    row -= part.rows;
+  }
+  CHECK_MSG(false, "no such row");
+  return {};
+}
+
 void read_rows(std::span<const StoredPart> parts, std::int64_t first, std::int64_t count, DType dtype, std::byte* out) {
   CHECK(first >= 0 && count >= 0 && first + count <= total_rows(parts));
   for (const StoredPart& part : parts) {

@@ -28,6 +28,13 @@ struct StoredPart {
 // Parts below each other are one matrix: q, k and v, for example. A vector has one column.
 std::int64_t total_rows(std::span<const StoredPart> parts);
 
+// Row `row` of the parts: where its blocks begin, and how many of its values are stored.
+struct StoredRow {
+  const std::byte* data;
+  std::int64_t columns;
+};
+StoredRow find_row(std::span<const StoredPart> parts, std::int64_t row);
+
 // Rows [first, first + count) as values of `dtype`, to out [count, columns].
 void read_rows(std::span<const StoredPart> parts, std::int64_t first, std::int64_t count, DType dtype, std::byte* out);
 

@@ -2,7 +2,6 @@
 // computed beside it and however many threads run.
 #include <cmath>
 
-#include "tests/kernels/block_weights.h"
 #include "tests/kernels/op_test.h"
 
 namespace caudal {
@@ -90,28 +89,6 @@ TEST_P(LinearTest, PacksWhatIsStoredOtherwise) {
   EXPECT_TRUE(same_bits(out.tensor(), expected.tensor()));
   EXPECT_LE(converted->bytes(), backend_->packed_bytes(shape_of(source)));
   EXPECT_GE(converted->bytes(), 55U * 70 * dtype_bytes(dtype()));
-}
-
-// Blocks that are not computed as they are stored are converted: the same as a weight of their values.
-TEST_P(LinearTest, PacksTheValuesOfBlocks) {
-  const OwnedMatrix x = OwnedMatrix(dtype(), 3, 512).fill_normal(1);
-  for (const StoredFormat format : kBlockFormats) {
-    SCOPED_TRACE(info_of(format).name);
-    const BlockWeight blocks(format, 40, 512, 2);
-    const std::vector<float> values = blocks.values();
-    OwnedMatrix weight(dtype(), 40, 512);
-    for (std::int64_t i = 0; i < 40 * 512; ++i)
-      weight.set(i / 512, i % 512, static_cast<double>(values[static_cast<std::size_t>(i)]));
-    LinearSource source;
-    source.dtype = dtype();
-    source.weight.push_back(blocks.part());
-    ASSERT_TRUE(backend_->takes(format));
-    const std::unique_ptr<Linear> converted = std::move(backend_->pack_linear(source)).value();
-    const OwnedMatrix expected(dtype(), 3, 40), out(dtype(), 3, 40);
-    backend_->linear(x.tensor(), *pack(*backend_, weight, {}), expected.tensor());
-    backend_->linear(x.tensor(), *converted, out.tensor());
-    EXPECT_TRUE(same_bits(out.tensor(), expected.tensor()));
-  }
 }
 
 TEST_P(LinearTest, WritesNothingOutsideItsRows) {

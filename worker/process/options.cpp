@@ -67,10 +67,10 @@ void add_process(CommandLine& line, WorkerOptions& options) {
       .within(1, 1024);
   line.add("--device", options.device, "What to compute on: cpu, or cuda where the build has it");
   line.add("--gpu", options.gpu, "GPU that all ranks of a host share; -1 = one for each").within(-1, 1023);
-  line.add(
-          "--max-isa", options.max_isa,
-          "Widest instruction set to use on a CPU: amx, avx512, avx2 or baseline. For comparisons, and for replicas on "
-          "different CPUs that are to give the same bits")
+  line.add("--max-isa", options.max_isa,
+           "Widest instruction set to use on a CPU: amx, avx512_vnni, avx512, avx2 or baseline. For comparisons, and "
+           "for replicas on "
+           "different CPUs that are to give the same bits")
       .shown_as("what it has");
   line.add_switch("--tf32", options.tf32, "Let f32 products on a GPU round their inputs to 19 bits");
   line.add_switch("--deterministic", options.deterministic,

@@ -1,10 +1,13 @@
 // The table of packed kinds.
-#include "kernels/cpu/matmul/packed_kind.h"
+#include "kernels/cpu/matmul/block.h"
 #include "kernels/cpu/matmul/plain.h"
 
 namespace caudal {
 
 // A format without a kind is converted to values of x's dtype.
-const PackedKind& packed_kind(StoredFormat, DType dtype) { return plain_kind(dtype); }
+const PackedKind& packed_kind(StoredFormat format, DType dtype) {
+  const PackedKind* blocks = block_kind(format);
+  return blocks == nullptr ? plain_kind(dtype) : *blocks;
+}
 
 }  // namespace caudal
