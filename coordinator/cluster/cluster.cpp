@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "common/mutation.h"
+#include "coordinator/cluster/worker_check.h"
 
 namespace caudal {
 
@@ -63,6 +64,9 @@ std::optional<std::string> Cluster::why_refused(const Register& message) const {
     return fmt::format("control protocol {:08x} is spoken here, not {:08x}: it is of another version",
                        control_protocol_version(), message.protocol_version);
   }
+  if (const Result<void> checked = check(message); !checked) {
+    return fmt::format("{} is {}", checked.error().field, checked.error().message);
+  }
   if (message.info.topology.pipeline != 1) {
     return fmt::format("a pipeline of {} stages is not served, only 1 stage", message.info.topology.pipeline);
   }
@@ -112,7 +116,7 @@ void Cluster::dissolve(const std::string& key, std::string_view reason, Fate fat
   ToWorker farewell = RegisterAgain{};
   if (fate == Fate::kShutdown) farewell = Shutdown{std::string(reason)};
   actions.sends.push_back({std::move(group.ranks), std::move(farewell)});
-  if (group.id) actions.lost.push_back({*group.id, group.info.model, std::string(reason)});
+  if (group.id) actions.lost.push_back({*group.id, group.epoch, group.info.model, std::string(reason)});
 }
 
 Cluster::Actions Cluster::on_beat(const Peer& peer, const Beat& message, Time now) {
@@ -221,11 +225,22 @@ void Cluster::on_result(ReplicaId id, Time now) {
   group->progress_at = now;
 }
 
-const std::vector<Peer>& Cluster::ranks(ReplicaId id) const {
+Cluster::Actions Cluster::on_impossible_result(ReplicaId id, const Error& error) {
+  Actions actions;
+  const std::string key = ranks_.at(member(id).ranks.front()).replica_key;
+  dissolve(key, fmt::format("a result is impossible: {} is {}", error.field, error.message), Fate::kShutdown, actions);
+  return actions;
+}
+
+const Cluster::Group& Cluster::member(ReplicaId id) const {
   const Group* group = find(id);
   CHECK(group != nullptr);
-  return group->ranks;
+  return *group;
 }
+
+const std::vector<Peer>& Cluster::ranks(ReplicaId id) const { return member(id).ranks; }
+
+const ReplicaInfo& Cluster::info(ReplicaId id) const { return member(id).info; }
 
 std::vector<ReplicaId> Cluster::replicas() const {
   std::vector<ReplicaId> ids;

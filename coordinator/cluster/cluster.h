@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/result.h"
 #include "common/wire.h"
 #include "coordinator/request/model_registry.h"
 #include "coordinator/request/request.h"
@@ -47,6 +48,7 @@ class Cluster {
   };
   struct Lost {
     ReplicaId id;
+    Epoch epoch;
     ModelId model;
     std::string reason;
   };
@@ -67,10 +69,13 @@ class Cluster {
 
   // The replica a result may be applied to: the peer is its rank 0 and the epoch is current.
   std::optional<ReplicaId> replica_for_result(const Peer& peer, Epoch epoch) const;
+  // Its rank 0 has sent what cannot be: it leaves.
+  Actions on_impossible_result(ReplicaId id, const Error& error);
   void on_plan_sent(ReplicaId id, Time now);
   void on_result(ReplicaId id, Time now);
 
   const std::vector<Peer>& ranks(ReplicaId id) const;
+  const ReplicaInfo& info(ReplicaId id) const;
   std::vector<ReplicaId> replicas() const;
   // Members that are not stuck: no plan has waited longer than `patience_us`.
   int num_responsive(Time now, Time patience_us) const;
@@ -104,6 +109,7 @@ class Cluster {
   void end_overdue(Actions& actions, Time now);
   void look_by(Time time) { look_at_ = std::min(look_at_, time); }
   ReplicaId smallest_free_id() const;
+  const Group& member(ReplicaId id) const;
   Group* find(ReplicaId id) const { return id < by_id_.size() ? by_id_[id] : nullptr; }
 
   ClusterConfig config_;

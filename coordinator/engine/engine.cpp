@@ -154,10 +154,10 @@ void Engine::publish_status(Time now) {
 }
 
 void Engine::publish_load(Time now) {
-  auto report = monitor_.report(core_.scheduler(), core_.cluster().replicas(), ready_, now);
-  if (!report) return;
-  publish_metrics(*report);
-  load_.set(std::move(*report));
+  if (!monitor_.is_due(now)) return;
+  LoadReport report = monitor_.report(core_.scheduler(), core_.cluster().replicas(), ready_, now);
+  publish_metrics(report);
+  load_.set(std::move(report));
 }
 
 void Engine::publish_metrics(const LoadReport& report) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/mutation.h"
+#include "coordinator/cluster/worker_check.h"
 
 namespace caudal {
 
@@ -57,6 +58,11 @@ void EngineCore::take_peer_gone(const Peer& peer, Time now) { carry_out(cluster_
 
 void EngineCore::take_result(const Peer& peer, StepResult result, Time now) {
   const auto replica = cluster_.replica_for_result(peer, result.epoch);
+  if (replica) {
+    const Result<void> checked = check(result, cluster_.info(*replica));
+    if (MUTANT(lie_believed, !checked, false))
+      return carry_out(cluster_.on_impossible_result(*replica, checked.error()), now);
+  }
   const auto sample = replica ? scheduler_.apply(*replica, std::move(result), now) : std::nullopt;
   if (!sample) return outlet_.on_stale_result();
   cluster_.on_result(*replica, now);
@@ -66,7 +72,7 @@ void EngineCore::take_result(const Peer& peer, StepResult result, Time now) {
 void EngineCore::carry_out(Cluster::Actions actions, Time now) {
   for (const Cluster::Lost& lost : actions.lost) {
     MUTANT_OMITS(loss_unsent, scheduler_.replica_lost(lost.id, now));
-    lost_at_[lost.id] = now;
+    lost_at_[lost.epoch] = now;
     Presence& presence = presence_.at(lost.model);
     if (--presence.num_replicas == 0) presence.gone_since = now;
     outlet_.on_lost(lost);
@@ -74,7 +80,6 @@ void EngineCore::carry_out(Cluster::Actions actions, Time now) {
   for (Cluster::Send& send : actions.sends) outlet_.send(std::move(send.peers), std::move(send.message));
   for (const Cluster::Joined& joined : actions.joined) {
     scheduler_.replica_joined(joined.id, joined.epoch, joined.info, now);
-    lost_at_.erase(joined.id);
     ++presence_.at(joined.info.model).num_replicas;
     outlet_.on_joined(joined);
   }

@@ -83,8 +83,8 @@ class EngineCore {
   Scheduler scheduler_;
   Cluster cluster_;
   IdMap<Client> clients_;
-  std::map<ReplicaId, Time> lost_at_;  // replicas that may come back
-  std::vector<Presence> presence_;     // by ModelId
+  std::map<Epoch, Time> lost_at_;   // replicas whose like may come back
+  std::vector<Presence> presence_;  // by ModelId
 };
 
 }  // namespace caudal

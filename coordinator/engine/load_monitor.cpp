@@ -5,19 +5,18 @@
 namespace caudal {
 namespace {
 
-std::vector<TenantLoad> tenant_loads(const Scheduler& scheduler, const SchedulerStats& stats) {
+std::vector<TenantLoad> tenant_loads(const Tenants& tenants) {
   std::vector<TenantLoad> loads;
   TenantLoad others;
-  others.num_waiting = stats.num_waiting;
-  others.num_generated_tokens = stats.num_generated_tokens;
-  for (const auto& [name, tenant] : scheduler.tenants().all()) {
-    if (!tenant.is_configured) {
-      others.num_requests += tenant.num_requests;
+  others.num_generated_tokens = tenants.num_tokens_of_forgotten();
+  for (const auto& [name, tenant] : tenants.all()) {
+    if (tenant.is_configured) {
+      loads.push_back({name, tenant.weight, tenant.num_requests, tenant.num_waiting, tenant.num_generated_tokens});
       continue;
     }
-    others.num_waiting -= tenant.num_waiting;
-    others.num_generated_tokens -= tenant.num_generated_tokens;
-    loads.push_back({name, tenant.weight, tenant.num_requests, tenant.num_waiting, tenant.num_generated_tokens});
+    others.num_requests += tenant.num_requests;
+    others.num_waiting += tenant.num_waiting;
+    others.num_generated_tokens += tenant.num_generated_tokens;
   }
   loads.push_back(others);
   return loads;
@@ -41,9 +40,8 @@ QueueWait LoadMonitor::queue_wait() const {
   return {.count = static_cast<std::int32_t>(sorted.size()), .p50_us = at(50), .p90_us = at(90), .p99_us = at(99)};
 }
 
-std::optional<LoadReport> LoadMonitor::report(const Scheduler& scheduler, const std::vector<ReplicaId>& replicas,
-                                              bool ready, Time now) {
-  if (last_report_ && now - *last_report_ < kInterval) return std::nullopt;
+LoadReport LoadMonitor::report(const Scheduler& scheduler, const std::vector<ReplicaId>& replicas, bool ready,
+                               Time now) {
   last_report_ = now;
   const SchedulerStats stats = scheduler.stats();
   LoadReport report;
@@ -54,7 +52,7 @@ std::optional<LoadReport> LoadMonitor::report(const Scheduler& scheduler, const 
   report.oldest_wait_us = scheduler.oldest_wait(now);
   report.queue_wait = queue_wait();
   for (const ReplicaId id : replicas) report.replicas.push_back({id, scheduler.replica_stats(id)});
-  report.tenants = tenant_loads(scheduler, stats);
+  report.tenants = tenant_loads(scheduler.tenants());
   report.num_refused = num_refused_;
   return report;
 }

@@ -14,9 +14,9 @@ class LoadMonitor {
   void waited(Time queue_us);
   void refused(RejectReason reason) { ++num_refused_[static_cast<std::size_t>(reason)]; }
 
-  // A new report when the last one is older than kInterval.
-  std::optional<LoadReport> report(const Scheduler& scheduler, const std::vector<ReplicaId>& replicas, bool ready,
-                                   Time now);
+  // Whether the last report is older than kInterval. A report looks at every replica, so not every turn makes one.
+  bool is_due(Time now) const { return !last_report_ || now - *last_report_ >= kInterval; }
+  LoadReport report(const Scheduler& scheduler, const std::vector<ReplicaId>& replicas, bool ready, Time now);
 
  private:
   static constexpr std::size_t kRemembered = 1024;

@@ -36,16 +36,17 @@ void Tenants::leave(Tenant& tenant) {
   forget_idle();
 }
 
-void Tenants::begin_waiting(Tenant& tenant) {
-  if (tenant.num_waiting++ > 0) return;
+void Tenants::begin_waiting(Tenant& tenant, std::int32_t num_sequences) {
+  if (std::exchange(tenant.num_waiting, tenant.num_waiting + num_sequences) > 0) return;
   raise_floor();
   tenant.service = std::max(tenant.service, floor_);
   tenant.service_seen = tenant.service;
   waiting_.emplace(std::pair(tenant.service_seen, tenant.id), &tenant);
 }
 
-void Tenants::end_waiting(Tenant& tenant) {
-  if (--tenant.num_waiting > 0) return;
+void Tenants::end_waiting(Tenant& tenant, std::int32_t num_sequences) {
+  tenant.num_waiting -= num_sequences;
+  if (tenant.num_waiting > 0) return;
   waiting_.erase({tenant.service_seen, tenant.id});
   if (waiting_.empty()) floor_ = std::max(floor_, tenant.service);
 }
@@ -69,6 +70,7 @@ void Tenants::raise_floor() {
 void Tenants::forget_idle() {
   while (!idle_.empty() && (idle_.begin()->first.first <= floor_ || idle_.size() > kMaxIdle)) {
     const std::string name = idle_.begin()->second->name;
+    num_tokens_of_forgotten_ += idle_.begin()->second->num_generated_tokens;
     idle_.erase(idle_.begin());
     tenants_.erase(name);
   }

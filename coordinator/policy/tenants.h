@@ -55,11 +55,13 @@ class Tenants {
   Tenant& enter(const std::string& name);
   void leave(Tenant& tenant);
 
-  // A sequence of it begins or ends to wait.
-  void begin_waiting(Tenant& tenant);
-  void end_waiting(Tenant& tenant);
+  // Sequences of it begin or end to wait.
+  void begin_waiting(Tenant& tenant, std::int32_t num_sequences = 1);
+  void end_waiting(Tenant& tenant, std::int32_t num_sequences = 1);
 
   const std::map<std::string, Tenant>& all() const { return tenants_; }
+  // Generated for tenants that are not remembered any more.
+  std::uint64_t num_tokens_of_forgotten() const { return num_tokens_of_forgotten_; }
 
  private:
   using ByService = std::map<std::pair<std::int64_t, std::uint64_t>, Tenant*>;  // service_seen, id
@@ -74,6 +76,7 @@ class Tenants {
   ByService idle_;          // without requests, not configured
   std::int64_t floor_ = 0;  // nobody starts to wait with less
   std::uint64_t last_id_ = 0;
+  std::uint64_t num_tokens_of_forgotten_ = 0;
 };
 
 }  // namespace caudal

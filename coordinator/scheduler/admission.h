@@ -64,7 +64,10 @@ class Admission {
   void take_tokens(std::int32_t num_tokens) { num_tokens_ -= num_tokens; }
   void limit_tokens(std::int32_t num_tokens);
 
-  bool exhausted() const { return num_tokens_ <= 0 || num_sequences_ <= 0; }
+  // Whether nobody fits any more: the least that a sequence needs is a token, a slot and a block of each KV group.
+  bool exhausted() const {
+    return num_tokens_ <= 0 || num_sequences_ <= 0 || num_blocks_ < reserve_ + info_->num_kv_groups();
+  }
   std::int32_t num_tokens() const { return num_tokens_; }
 
  private:

@@ -46,6 +46,7 @@ class Beams final : public SequenceGroup {
   struct Move {
     bool enters = false;     // it goes on from a sibling's tokens: the blocks in its table are of no worth
     bool has_token = false;  // it has one token more
+    bool is_spent = false;   // the search goes on without it, but the first beam is still to take over what it has
   };
   // A sibling whose first tokens a beam can take over.
   struct Source {
@@ -60,6 +61,8 @@ class Beams final : public SequenceGroup {
   Source find_source(const Sequence& beam) const;
   bool has_all_candidates() const;
   void move_beams(ReplicaState& replica, const std::vector<std::int32_t>& parents);
+  void move_beam(ReplicaState& replica, Sequence& beam, const Sequence& parent);
+  void clear(ReplicaState& replica, Sequence& beam);
   void finish(Lifecycle& life);
   // Nobody may preempt them any more: they keep as many blocks as they can ever need.
   bool keep_blocks() const { return request_.sequences.front().num_preemptions >= config_.max_preemptions; }
@@ -114,6 +117,7 @@ void Beams::admit_others(PlanBuilder& plan, Sequence& first) {
   const std::int32_t num_kept = keep_blocks() ? further_blocks(demand, first.residence.token_limit) : 0;
   for (Sequence& beam : std::span(request_.sequences).subspan(1)) {
     beam.started = true;  // its search has: only the first one tells how long it waited
+    if (move_of(beam).is_spent) beam.tokens.clear();
     move_of(beam) = {.enters = !beam.tokens.empty()};
     plan.life().start(beam, plan.replica());
     CHECK(kv.grow(beam.residence.table, num_kept * kBlockSize));
@@ -164,6 +168,7 @@ bool Beams::enter(PlanBuilder& plan, Sequence& beam, std::int32_t max_tokens) {
   CHECK(kv.grow(residence.table, num_known));
   replica.change(beam, [&] { residence.num_computed = source.num_tokens; });
   move_of(beam) = {};
+  if (move_of(*source.sibling).is_spent) clear(replica, request_.sequences[at(*source.sibling)]);
   plan.send_whole(beam);
   plan.schedule(beam, num_tokens);
   return true;
@@ -214,36 +219,45 @@ void Beams::take(Lifecycle& life, ReplicaState& replica, Sequence& beam, Sequenc
 // Every beam has the tokens of its position from here on; plans bring them to the worker.
 void Beams::move_beams(ReplicaState& replica, const std::vector<std::int32_t>& parents) {
   for (Sequence& beam : request_.sequences) {
-    Residence& residence = beam.residence;
     const std::int32_t from = parents[at(beam)];
-    const std::vector<TokenId>& generated = search_.beams()[at(beam)].tokens;
     if (from == beam.index) {
-      replica.change(beam, [&] { beam.tokens.push_back(generated.back()); });
+      replica.change(beam, [&] { beam.tokens.push_back(search_.beams()[at(beam)].tokens.back()); });
       MUTANT_OMITS(beam_token_unsent, move_of(beam).has_token = true);
-      if (!keep_blocks()) replica.kv().drop_hidden(residence.table, residence.num_computed);
+      if (!keep_blocks()) replica.kv().drop_hidden(beam.residence.table, beam.residence.num_computed);
     } else if (from != BeamSearch::kNone) {
-      const Sequence& parent = request_.sequences[static_cast<std::size_t>(from)];
-      // One of the parent's beams stays there, unless fewer go on than there were and position 0 had none.
-      const std::vector<TokenId>& parents_own = search_.beams()[at(parent)].tokens;
-      CHECK_MSG(parents_own.empty() ||
-                    std::equal(generated.begin(), generated.end() - 1, parents_own.begin(), parents_own.end() - 1),
-                "a beam goes on from another one's parent");
-      beam.hashes = parent.hashes;
-      move_of(beam).enters = true;
-      replica.change(beam, [&] {
-        beam.tokens.assign(parent.tokens.begin(), parent.tokens.begin() + request_.num_prompt_tokens);
-        beam.tokens.insert(beam.tokens.end(), generated.begin(), generated.end());
-        residence.num_computed = 0;
-      });
-    } else {  // until another choice needs the position
-      move_of(beam) = {};
-      replica.change(beam, [&] {
-        beam.tokens.clear();
-        residence.num_computed = 0;
-      });
-      if (!keep_blocks()) replica.kv().release(residence.table);
+      move_beam(replica, beam, request_.sequences[static_cast<std::size_t>(from)]);
+    } else if (parents.front() == beam.index) {  // fewer go on than there were, and the first had none
+      move_of(beam) = {.is_spent = true};
+    } else {
+      clear(replica, beam);
     }
   }
+}
+
+void Beams::move_beam(ReplicaState& replica, Sequence& beam, const Sequence& parent) {
+  const std::vector<TokenId>& generated = search_.beams()[at(beam)].tokens;
+  // One of the parent's beams stays there, unless it is spent.
+  const std::vector<TokenId>& parents_own = search_.beams()[at(parent)].tokens;
+  CHECK_MSG(parents_own.empty() ||
+                std::equal(generated.begin(), generated.end() - 1, parents_own.begin(), parents_own.end() - 1),
+            "a beam goes on from another one's parent");
+  beam.hashes = parent.hashes;
+  move_of(beam) = {.enters = true};
+  replica.change(beam, [&] {
+    beam.tokens.assign(parent.tokens.begin(), parent.tokens.begin() + request_.num_prompt_tokens);
+    beam.tokens.insert(beam.tokens.end(), generated.begin(), generated.end());
+    beam.residence.num_computed = 0;
+  });
+}
+
+// Until another choice needs the position.
+void Beams::clear(ReplicaState& replica, Sequence& beam) {
+  move_of(beam) = {};
+  replica.change(beam, [&] {
+    beam.tokens.clear();
+    beam.residence.num_computed = 0;
+  });
+  if (!keep_blocks()) replica.kv().release(beam.residence.table);
 }
 
 // A search that has found fewer than were asked for (a tiny vocabulary) repeats the last one.
@@ -275,8 +289,9 @@ void Beams::check_integrity() const {
   for (const Sequence& beam : request_.sequences) {
     if (beam.state == SequenceState::kEnded) continue;
     CHECK(beam.num_preemptions == request_.sequences.front().num_preemptions);
-    CHECK_MSG(search_.is_live(at(beam)) == !beam.tokens.empty(), "a beam has no tokens, or tokens that are nobody's");
-    if (beam.tokens.empty()) continue;
+    const bool has_tokens = search_.is_live(at(beam)) || move_of(beam).is_spent;
+    CHECK_MSG(has_tokens == !beam.tokens.empty(), "a beam has no tokens, or tokens that are nobody's");
+    if (!search_.is_live(at(beam))) continue;
     const auto generated = std::span(beam.tokens).subspan(static_cast<std::size_t>(request_.num_prompt_tokens));
     CHECK_MSG(std::ranges::equal(generated, search_.beams()[at(beam)].tokens),
               "a beam has other tokens than the search gave it");

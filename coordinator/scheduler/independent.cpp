@@ -24,10 +24,17 @@ class Independent final : public SequenceGroup {
   void complete(const Sequence&, NewSequence&) const override {}
   void complete(const Sequence&, ScheduledSequence&, StepId) override {}
 
-  bool is_possible(const Sequence&, const SequenceResult&) const override { return true; }
+  bool is_possible(const Sequence& sequence, const SequenceResult& result) const override;
   void take(Lifecycle& life, ReplicaState& replica, Sequence& sequence, SequenceResult& result) override;
   void check_integrity() const override {}
 };
+
+// Who goes on has either part of its tokens still to compute, or has sampled: then just the last one is not computed.
+bool Independent::is_possible(const Sequence& sequence, const SequenceResult& result) const {
+  if (result.finish_reason != FinishReason::kNone) return true;
+  const std::int64_t num_known = sequence.num_tokens() + std::ssize(result.tokens);
+  return result.tokens.empty() ? result.num_computed < num_known : result.num_computed == num_known - 1;
+}
 
 // Blocks that no layer reads any more go back; the tokens go to the client.
 void Independent::take(Lifecycle& life, ReplicaState& replica, Sequence& sequence, SequenceResult& result) {

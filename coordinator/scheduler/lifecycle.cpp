@@ -91,7 +91,10 @@ bool Lifecycle::is_any_alive() const {
 }
 
 void Lifecycle::join(BlockIndex& index, ReplicaId id, Epoch epoch, const ReplicaInfo& info) {
-  replicas_.erase(id);
+  if (const auto lost = replicas_.find(id); lost != replicas_.end()) {
+    replaced_.emplace(lost->second.epoch(), lost->second.info());
+    replicas_.erase(lost);
+  }
   const auto [entry, is_new] = replicas_.try_emplace(id, index, id, epoch, info);
   if (id >= alive_.size()) alive_.resize(id + 1);
   alive_[id] = &entry->second;
@@ -108,10 +111,14 @@ void Lifecycle::lose(ReplicaState& replica) {
   MUTANT_OMITS(host_outlives_epoch, replica.host().drop_all());
 }
 
+bool Lifecycle::forget_lost(Epoch epoch) {
+  const auto is_it = [&](const auto& entry) { return !entry.second.is_alive() && entry.second.epoch() == epoch; };
+  return replaced_.erase(epoch) + std::erase_if(replicas_, is_it) > 0;
+}
+
 bool Lifecycle::fits_somewhere(const Demand& demand) const {
-  const auto fits = [&](const auto& entry) { return can_ever_fit(config_, entry.second.info(), demand); };
-  const auto has_model = [&](const auto& entry) { return entry.second.info().model == demand.model; };
-  return std::ranges::none_of(replicas_, has_model) || std::ranges::any_of(replicas_, fits);
+  const auto has_model = [&](const ReplicaInfo& info) { return info.model == demand.model; };
+  return !knows(has_model) || knows([&](const ReplicaInfo& info) { return can_ever_fit(config_, info, demand); });
 }
 
 // --- ways of a sequence ---

@@ -3,6 +3,7 @@
 // along with it. Part of Scheduler, and handed to those who plan and who take answers; engine thread.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <span>
@@ -54,6 +55,14 @@ class Lifecycle {
   void join(BlockIndex& index, ReplicaId id, Epoch epoch, const ReplicaInfo& info);
   // The same way as a preemption: everyone leaves, and every plan counts as answered.
   void lose(ReplicaState& replica);
+  // The one that was lost in this epoch is not expected back. False: nothing is known of it.
+  bool forget_lost(Epoch epoch);
+  // Whether there is a replica like this, be it up or one that was lost and may come back.
+  template <typename Like>
+  bool knows(Like like) const {
+    return std::ranges::any_of(replicas_, [&](const auto& entry) { return like(entry.second.info()); }) ||
+           std::ranges::any_of(replaced_, [&](const auto& entry) { return like(entry.second); });
+  }
   // Whether one that is known could ever hold it; yes, while none is known.
   bool fits_somewhere(const Demand& demand) const;
   // Replicas where something has happened since they last had nothing to plan.
@@ -98,7 +107,8 @@ class Lifecycle {
   Tenants tenants_;
   WaitingQueue waiting_;
   std::map<ReplicaId, ReplicaState> replicas_;
-  std::vector<ReplicaState*> alive_;  // of these, by id; null: there is none, or it is lost
+  std::map<Epoch, ReplicaInfo> replaced_;  // lost ones whose ids others have by now
+  std::vector<ReplicaState*> alive_;       // of these, by id; null: there is none, or it is lost
   Placement placement_;
   std::set<ReplicaId> due_;
   std::vector<TokenEvent> events_;

@@ -38,8 +38,10 @@ void Lifecycle::check_tenants() const {
     std::int32_t num_requests = 0, num_waiting = 0;
     requests_.for_each(
         [&](RequestId, const RequestState* request) { num_requests += request->tenant == &tenant ? 1 : 0; });
-    for (const auto& [arrival, id] : waiting_.by_age())
-      num_waiting += sequences_[id].request->tenant == &tenant ? 1 : 0;
+    for (const auto& [arrival, id] : waiting_.by_age()) {
+      const Sequence& sequence = sequences_[id];
+      if (sequence.request->tenant == &tenant) num_waiting += WaitingQueue::num_waiting_with(sequence);
+    }
     CHECK_MSG(num_requests == tenant.num_requests && num_waiting == tenant.num_waiting, "a tenant lost count");
   }
 }

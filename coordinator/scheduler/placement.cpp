@@ -43,7 +43,7 @@ void Placement::replica_joined(const ReplicaState& replica) {
       std::make_unique<Candidate>(Candidate{.replica = &replica, .admission = admission_of(config_, replica)});
   Candidate& candidate = *candidates_[replica.id()];
   set_load(candidate, load_of(replica));
-  by_speed_.emplace(candidate.prompt_token_ns, replica.id());
+  peers_of(replica.info().model).by_speed.emplace(std::pair(candidate.prompt_token_ns, replica.id()), &candidate);
   mark_stale(candidate);
   invalidate();
 }
@@ -63,8 +63,9 @@ void Placement::replica_planned(const ReplicaState& replica) {
 void Placement::replica_lost(ReplicaId id) {
   Candidate* candidate = find(id);
   if (candidate == nullptr) return;
-  if (candidate->is_listed) by_load_.erase({candidate->load, id});
-  by_speed_.erase({candidate->prompt_token_ns, id});
+  Peers& peers = peers_of(candidate->replica->info().model);
+  if (candidate->is_listed) peers.by_load.erase({candidate->load, id});
+  peers.by_speed.erase({candidate->prompt_token_ns, id});
   occupied_.erase(id);
   candidates_[id] = nullptr;
   invalidate();
@@ -80,29 +81,37 @@ void Placement::sequence_waits(SequenceId id) {
 
 // --- candidates ---
 
-// Replicas without tokens or slots left are not listed: where all are full, nobody walks them.
+Placement::Peers& Placement::peers_of(ModelId model) {
+  if (model >= peers_.size()) peers_.resize(model + 1);
+  return peers_[model];
+}
+
+// Replicas without room are not listed: where all are full, nobody walks them.
 void Placement::set_load(Candidate& candidate, std::int64_t load) {
   const ReplicaId id = candidate.replica->id();
   const bool is_listed = !candidate.admission.exhausted();
   const std::int64_t before = std::exchange(candidate.load, load);
   const bool was_listed = std::exchange(candidate.is_listed, is_listed);
   if (was_listed && is_listed && before == load) return;
+  auto& by_load = peers_of(candidate.replica->info().model).by_load;
   if (was_listed && is_listed) {  // its node moves, without a new one
-    auto node = by_load_.extract({before, id});
+    auto node = by_load.extract({before, id});
     node.key().first = load;
-    by_load_.insert(std::move(node));
+    by_load.insert(std::move(node));
   } else if (was_listed) {
-    by_load_.erase({before, id});
+    by_load.erase({before, id});
   } else if (is_listed) {
-    by_load_.emplace(std::pair(load, id), &candidate);
+    by_load.emplace(std::pair(load, id), &candidate);
   }
 }
 
 void Placement::set_speed(Candidate& candidate, std::int64_t prompt_token_ns) {
   const std::int64_t before = std::exchange(candidate.prompt_token_ns, prompt_token_ns);
   if (before == prompt_token_ns) return;
-  by_speed_.erase({before, candidate.replica->id()});
-  by_speed_.emplace(prompt_token_ns, candidate.replica->id());
+  auto& by_speed = peers_of(candidate.replica->info().model).by_speed;
+  auto node = by_speed.extract({before, candidate.replica->id()});
+  node.key().first = prompt_token_ns;
+  by_speed.insert(std::move(node));
 }
 
 void Placement::mark_stale(Candidate& candidate) {
@@ -191,10 +200,11 @@ Placement::Outcome Placement::place(Sequence& sequence, std::set<ReplicaId>& due
   return Outcome::kPlaced;
 }
 
-std::vector<PrefixHolder> Placement::find_holders(Sequence& sequence) const {
-  if (by_speed_.empty()) return {};
-  const std::string& model_digest = find(by_speed_.begin()->second)->replica->info().model_digest;
-  return cache_.find_holders(sequence, model_digest, kMaxHolders);
+std::vector<PrefixHolder> Placement::find_holders(Sequence& sequence) {
+  const Peers& peers = peers_of(sequence.request->request.model);
+  if (peers.by_speed.empty()) return {};
+  const ReplicaInfo& any = peers.by_speed.begin()->second->replica->info();
+  return cache_.find_holders(sequence, any.model_digest, kMaxHolders);
 }
 
 // The cheapest one that has room for the sequence, the first of equals. Some may have to answer a plan before they can
@@ -217,7 +227,7 @@ Placement::Choice Placement::choose(Sequence& sequence, const Demand& demand) {
   Demand hoped = demand;  // nobody has more of it
   if (!holders.empty())
     hoped.cached = {.num_tokens = holders[0].num_blocks * kBlockSize, .num_blocks = holders[0].num_blocks};
-  for (const auto& [key, candidate] : by_load_) {
+  for (const auto& [key, candidate] : peers_of(demand.model).by_load) {
     if (best.candidate != nullptr && key.first + kNewTokenCost * hoped.num_uncached() > best.cost) break;
     if (!candidate->admission.has_room(hoped)) continue;
     if (consider(*candidate, sequence, demand, best) && --num_left == 0) break;
@@ -240,15 +250,20 @@ bool Placement::consider(Candidate& candidate, Sequence& sequence, const Demand&
 
 // Nobody may overtake this sequence where it belongs and could ever fit. False: then nobody is left.
 bool Placement::close(const Sequence& sequence, const Demand& demand) {
-  const auto stays_open = [&](const auto& entry) {
-    const Candidate& candidate = *entry.second;
-    return !candidate.is_closed && !(candidate.is_home_of(sequence) && can_ever_fit(candidate.replica->info(), demand));
-  };
-  if (std::ranges::none_of(by_load_, stays_open)) return false;
-  for (const auto& entry : by_load_) {
-    Candidate& candidate = *entry.second;
-    if (stays_open(entry) || std::exchange(candidate.is_closed, true)) continue;
-    closed_.push_back(candidate.replica->id());
+  bool is_any_open = false;
+  std::vector<Candidate*> closing;
+  for (const Peers& peers : peers_) {
+    for (const auto& [key, candidate] : peers.by_load) {
+      if (candidate->is_closed) continue;
+      const bool is_wanted = candidate->is_home_of(sequence) && can_ever_fit(candidate->replica->info(), demand);
+      if (is_wanted) closing.push_back(candidate);
+      is_any_open |= !is_wanted;
+    }
+  }
+  if (!is_any_open) return false;
+  for (Candidate* candidate : closing) {
+    candidate->is_closed = true;
+    closed_.push_back(candidate->replica->id());
   }
   return true;
 }
@@ -283,7 +298,8 @@ Time Placement::best_case_us(Sequence& sequence) {
   for (const PrefixHolder& holder : find_holders(sequence)) {
     if (const Candidate* candidate = find(holder.replica)) look_at(*candidate->replica);
   }
-  if (!by_speed_.empty()) look_at(*find(by_speed_.begin()->second)->replica);
+  const Peers& peers = peers_of(sequence.request->request.model);
+  if (!peers.by_speed.empty()) look_at(*peers.by_speed.begin()->second->replica);
   return best.value_or(0);
 }
 

@@ -12,7 +12,7 @@
 // nothing else to do. Both constants: tests/bench/placement_bench.cpp.
 //
 // A sequence is not weighed against every replica: only those with the longest beginnings of it, as the block index
-// tells, and the least loaded ones are looked at. Owned by Lifecycle; engine thread.
+// tells, and the least loaded ones of its model are looked at. Owned by Lifecycle; engine thread.
 #pragma once
 
 #include <deque>
@@ -77,7 +77,7 @@ class Placement {
     bool is_idle = false;
     bool is_closed = false;  // somebody waits for room here: nobody may overtake him
     bool is_stale = false;   // the replica has changed since
-    bool is_listed = false;  // in by_load_
+    bool is_listed = false;  // in by_load
     std::int64_t prompt_token_ns = 0;
     std::deque<Placed> placed{};
 
@@ -92,8 +92,14 @@ class Placement {
     std::int64_t cost = 0;
   };
   enum class Outcome { kPlaced, kPassed, kNoRoom };
+  // The replicas of one model.
+  struct Peers {
+    std::map<std::pair<std::int64_t, ReplicaId>, Candidate*> by_load;   // those that have room left
+    std::map<std::pair<std::int64_t, ReplicaId>, Candidate*> by_speed;  // by prompt_token_ns
+  };
 
   Candidate* find(ReplicaId id) const { return id < candidates_.size() ? candidates_[id].get() : nullptr; }
+  Peers& peers_of(ModelId model);
   void set_load(Candidate& candidate, std::int64_t load);
   void set_speed(Candidate& candidate, std::int64_t prompt_token_ns);
   void mark_stale(Candidate& candidate);
@@ -104,15 +110,14 @@ class Placement {
   Choice choose(Sequence& sequence, const Demand& demand);
   bool consider(Candidate& candidate, Sequence& sequence, const Demand& demand, Choice& best) const;
   bool close(const Sequence& sequence, const Demand& demand);
-  std::vector<PrefixHolder> find_holders(Sequence& sequence) const;
+  std::vector<PrefixHolder> find_holders(Sequence& sequence);
 
   const SchedulerConfig& config_;
   const PrefixCache& cache_;
   const SequenceMap& sequences_;
   WaitingQueue& waiting_;
-  std::vector<std::unique_ptr<Candidate>> candidates_;                // by id; null: the replica is not up
-  std::map<std::pair<std::int64_t, ReplicaId>, Candidate*> by_load_;  // those with tokens and slots left
-  std::set<std::pair<std::int64_t, ReplicaId>> by_speed_;             // by prompt_token_ns
+  std::vector<std::unique_ptr<Candidate>> candidates_;  // by id; null: the replica is not up
+  std::vector<Peers> peers_;                            // by ModelId
   std::vector<ReplicaId> stale_;
   std::set<ReplicaId> occupied_;  // to which somebody goes
   std::vector<ReplicaId> closed_;

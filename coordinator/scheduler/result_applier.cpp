@@ -12,10 +12,11 @@ namespace {
 
 bool is_possible(const Sequence& sequence, const PlannedSequence& planned, const SequenceResult& result) {
   const std::int32_t num_new_computed = result.num_computed - sequence.residence.num_computed;
+  const std::int64_t num_known = sequence.num_tokens() + std::ssize(result.tokens);
   return result.sequence_id == sequence.id && num_new_computed >= 0 && num_new_computed <= planned.num_tokens &&
-         std::ssize(result.tokens) <= planned.max_new_tokens && result.num_drafted <= planned.num_draft_tokens &&
-         result.num_accepted <= result.num_drafted && result.num_accepted >= 0 &&
-         result.num_accepted <= std::ssize(result.tokens) &&
+         result.num_computed <= num_known && std::ssize(result.tokens) <= planned.max_new_tokens &&
+         result.num_drafted <= planned.num_draft_tokens && result.num_accepted <= result.num_drafted &&
+         result.num_accepted >= 0 && result.num_accepted <= std::ssize(result.tokens) &&
          (result.logprobs.empty() || result.logprobs.size() == result.tokens.size()) &&
          sequence.group().is_possible(sequence, result);
 }

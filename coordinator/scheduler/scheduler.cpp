@@ -23,15 +23,12 @@ RejectReason Scheduler::reason_to_refuse(const Request& request) const {
   demand.max_new_tokens = request.params.stop.max_tokens;
   demand.model = request.model;
   if (request.beam) demand.num_together = request.num_running();
-  const auto& replicas = life_.replicas();
-  const auto has_model = [&](const auto& entry) { return entry.second.info().model == request.model; };
-  const auto is_wide_enough = [&](const auto& entry) {
-    return has_model(entry) && demand.num_together <= config_.batch_sequences(entry.second.info());
+  const auto has_model = [&](const ReplicaInfo& info) { return info.model == request.model; };
+  const auto is_wide_enough = [&](const ReplicaInfo& info) {
+    return has_model(info) && demand.num_together <= config_.batch_sequences(info);
   };
   if (MUTANT(tenant_let_in, !life_.tenants().admits(request.tenant), false)) return RejectReason::kUnknownTenant;
-  if (std::ranges::any_of(replicas, has_model) && std::ranges::none_of(replicas, is_wide_enough)) {
-    return RejectReason::kTooMany;
-  }
+  if (life_.knows(has_model) && !life_.knows(is_wide_enough)) return RejectReason::kTooMany;
   if (!life_.fits_somewhere(demand)) return RejectReason::kTooLong;
   if (request.num_running() > config_.max_waiting) return RejectReason::kTooMany;
   const std::int32_t num_left = config_.max_waiting - num_waiting();
@@ -115,9 +112,9 @@ void Scheduler::replica_lost(ReplicaId id, Time now) {
   if (ReplicaState* replica = life_.find_alive(id)) life_.lose(*replica);
 }
 
-void Scheduler::replica_forgotten(ReplicaId id, Time now) {
+void Scheduler::replica_forgotten(Epoch epoch, Time now) {
   life_.observe(now);
-  if (life_.find_alive(id) != nullptr || life_.replicas().erase(id) == 0) return;
+  if (!life_.forget_lost(epoch)) return;
   if (life_.is_any_alive()) fail_misfits(RejectReason::kNoReplica);  // else they wait for one, as all do: see give_up()
 }
 

@@ -41,8 +41,9 @@ class Scheduler {
   // Its plans are forgotten; its sequences wait again, with their tokens.
   void replica_lost(ReplicaId id, Time now);
 
-  // A lost one is not expected back: what only it could hold ends with kNoReplica, unless none is up then.
-  void replica_forgotten(ReplicaId id, Time now);
+  // The one that was lost in this epoch is not expected back: what only it could hold ends with kNoReplica, unless none
+  // is up then. Until then such requests are accepted and wait, also when another one has its id.
+  void replica_forgotten(Epoch epoch, Time now);
 
   // Replicas that may have something to plan, in the order of their ids. After any other call, ask these for
   // their plans until none is left: what one does may concern another.

@@ -10,7 +10,7 @@ WaitingQueue::Age WaitingQueue::age(const Sequence& sequence) {
 }
 
 void WaitingQueue::insert(Sequence& sequence) {
-  tenants_.begin_waiting(*sequence.request->tenant);
+  tenants_.begin_waiting(*sequence.request->tenant, num_waiting_with(sequence));
   link(sequence);
   const std::optional<Time> alarm = MUTANT(deadline_when_started, sequence.alarm(), sequence.request->request.deadline);
   if (alarm) alarms_.emplace(*alarm, sequence.id);
@@ -19,7 +19,7 @@ void WaitingQueue::insert(Sequence& sequence) {
 void WaitingQueue::erase(Sequence& sequence) {
   unlink(sequence);
   if (const auto alarm = sequence.alarm()) MUTANT_OMITS(deadline_outlives, alarms_.erase({*alarm, sequence.id}));
-  tenants_.end_waiting(*sequence.request->tenant);
+  tenants_.end_waiting(*sequence.request->tenant, num_waiting_with(sequence));
 }
 
 void WaitingQueue::link(Sequence& sequence) {

@@ -24,6 +24,11 @@ class WaitingQueue {
       : sequences_(sequences), tenants_(tenants), oldest_every_(oldest_every) {}
 
   std::int32_t size() const { return static_cast<std::int32_t>(by_age_.size()); }
+  // Sequences that one in the queue stands there for: itself, or all beams of a search.
+  static std::int32_t num_waiting_with(const Sequence& sequence) {
+    const Request& request = sequence.request->request;
+    return request.beam ? request.num_running() : 1;
+  }
   // The oldest first: arrival, id.
   const auto& by_age() const { return by_age_; }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "tests/sim/trace.h"
@@ -54,7 +56,8 @@ struct Environment {
   Trace trace;
   Time now = 0;
   bool faults = true;
-  std::int32_t loss_per_mille = 0;  // of messages
+  std::int32_t loss_per_mille = 0;          // of messages
+  std::set<std::pair<Epoch, StepId>> lies;  // answers that cannot be true
 
   // Events of the same microsecond come in random order.
   void at(Time when, Event event) {

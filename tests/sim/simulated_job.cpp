@@ -113,11 +113,40 @@ void SimulatedJob::finish_step(std::uint64_t life) {
   StepResult result = worker_->run(*running_);
   running_.reset();
   for (Rank& rank : ranks_) ++rank.steps_done;
+  if (environment_.faults && environment_.random.per_mille(2)) lie(result);
   // Only rank 0 may answer; a confused one must not count.
   const bool all_answer = environment_.faults && environment_.random.per_mille(20);
   if (all_answer) network_.send_to_coordinator(ranks_.back().link, result);
   network_.send_to_coordinator(ranks_.front().link, std::move(result));
   start_step();
+}
+
+void SimulatedJob::lie(StepResult& result) {
+  environment_.lies.emplace(result.epoch, result.step_id);
+  environment_.trace.line(environment_.now, "lie", "job {} step {}", index_, result.step_id);
+  SequenceResult& line = result.sequences.empty() ? result.sequences.emplace_back() : result.sequences.front();
+  switch (environment_.random.draw(0, 6)) {
+    case 0:
+      result.compute_us = std::int64_t{1} << 62;
+      break;
+    case 1:
+      result.sequences.resize(static_cast<std::size_t>(info_.max_num_sequences) + 1);
+      break;
+    case 2:
+      line.num_computed = 1 << 30;
+      break;
+    case 3:
+      line.tokens.assign(100, 1);
+      break;
+    case 4:
+      line.tokens = {info_.vocab_size};
+      break;
+    case 5:
+      line.num_drafted = -1;
+      break;
+    default:
+      line.candidates.assign(1000, {.token = 1, .logprob = 0.0F});
+  }
 }
 
 void SimulatedJob::beat(std::int32_t index, std::uint64_t life) {

@@ -50,6 +50,7 @@ class SimulatedJob {
 
   void send_registration(std::int32_t rank);
   void start_step();
+  void lie(StepResult& result);  // says something that cannot be true
   void exit();
 
   Environment& environment_;

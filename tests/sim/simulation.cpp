@@ -216,6 +216,13 @@ void Simulation::take(PeerInput& input) {
       std::ranges::find_if(replicas_, [&](const auto& entry) { return entry.second.rank_zero == input.peer; });
   const bool counts = side != replicas_.end() && side->second.epoch == result->epoch &&
                       side->second.next_answer == result->step_id && side->second.plans.num_unanswered() > 0;
+  if (side != replicas_.end() && side->second.epoch == result->epoch &&
+      environment_.lies.contains({result->epoch, result->step_id})) {
+    const ReplicaId id = side->first;
+    core_.take(input.peer, std::move(*input.message), now);
+    CHECK_MSG(!replicas_.contains(id), "a replica stays though its answer cannot be true");
+    return;
+  }
   if (environment_.random.per_mille(20)) old_results_.push_back(*result);
   std::vector<std::pair<SequenceId, std::int32_t>> computed;
   for (const SequenceResult& entry : result->sequences) computed.emplace_back(entry.sequence_id, entry.num_computed);

@@ -161,5 +161,21 @@ TEST_F(EngineCoreTest, AReplicaOfAnotherModelIsNoReplica) {
   EXPECT_EQ(sinks_[0]->reject, RejectReason::kNoReplica);
 }
 
+// Its replica leaves; what it ran goes on elsewhere, from the tokens that were true.
+TEST_F(EngineCoreTest, AWorkerThatSaysWhatCannotBeIsSentAway) {
+  join_at(100 * kSecond);
+  submit_at(100 * kSecond);
+  StepResult lie = worker_->run(std::exchange(plans_, {}).at(0));
+  lie.sequences.at(0).num_computed = 1 << 30;
+  core_.take("worker", std::move(lie), 101 * kSecond);
+  core_.finish_turn(101 * kSecond);
+  EXPECT_TRUE(core_.cluster().replicas().empty());
+  EXPECT_EQ(sinks_[0]->finish_reason, FinishReason::kNone);
+  join_at(102 * kSecond);
+  for (Time now = 103 * kSecond; !plans_.empty(); now += kSecond) answer_at(now);
+  EXPECT_EQ(sinks_[0]->finish_reason, FinishReason::kLength);
+  EXPECT_EQ(sinks_[0]->num_tokens, 2U);
+}
+
 }  // namespace
 }  // namespace caudal

@@ -188,5 +188,18 @@ TEST(EarliestDueFirst, TargetsAndDeadlinesComeForwardButNotForEver) {
   EXPECT_LT(policy.key(plain, 1, true), policy.key(later, 3, true)) << "who waits long enough is not overtaken";
 }
 
+TEST(Tenants, TokensOfForgottenOnesStayCounted) {
+  Tenants tenants({});
+  for (std::size_t i = 0; i < 2 * Tenants::kMaxIdle; ++i) {
+    Tenant& tenant = tenants.enter("tenant " + std::to_string(i));
+    tenant.charge_generated(3);
+    tenants.leave(tenant);
+  }
+  std::uint64_t num_tokens = tenants.num_tokens_of_forgotten();
+  EXPECT_GT(num_tokens, 0U);
+  for (const auto& [name, tenant] : tenants.all()) num_tokens += tenant.num_generated_tokens;
+  EXPECT_EQ(num_tokens, 6 * Tenants::kMaxIdle);
+}
+
 }  // namespace
 }  // namespace caudal

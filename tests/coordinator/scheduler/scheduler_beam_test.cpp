@@ -234,5 +234,30 @@ TEST_F(BeamTest, ABeamThatCannotEnterChangesNothing) {
   EXPECT_EQ(num_used(), 3);
 }
 
+// The first beam can only stop, so the search goes on from the second alone.
+TEST_F(BeamTest, WithFewerCandidatesThanBeamsTheFirstGoesOnFromTheLastThatIsLeft) {
+  join();
+  const StepPlan second = start(beams(40, 2));
+  ASSERT_TRUE(apply(second, {told(second, 1, 41, candidates({0})), told(second, 2, 41, candidates({9}))}));
+  scheduler_.check_integrity();
+  const StepPlan third = plan();
+  ASSERT_EQ(third.new_sequences.size(), 1U);
+  EXPECT_EQ(third.new_sequences[0].sequence_id, 1U);
+  EXPECT_EQ((std::vector<TokenId>{third.new_sequences[0].tokens.end() - 2, third.new_sequences[0].tokens.end()}),
+            (std::vector<TokenId>{6, 9}));
+  EXPECT_EQ(third.new_sequences[0].num_computed, 41);
+  ASSERT_EQ(third.scheduled.size(), 1U);
+  scheduler_.check_integrity();
+  ASSERT_TRUE(apply(third, {told(third, 1, 42, candidates({3, 4}))}));
+  EXPECT_EQ(plan().scheduled.size(), 2U) << "the second position is used again";
+  scheduler_.check_integrity();
+}
+
+TEST_F(BeamTest, ATenantWaitsWithAllItsBeams) {
+  submit(beams(40, 3));
+  EXPECT_EQ(scheduler_.stats().num_waiting, 3);
+  EXPECT_EQ(scheduler_.tenants().all().at("").num_waiting, 3);
+}
+
 }  // namespace
 }  // namespace caudal

@@ -61,5 +61,37 @@ TEST_F(ModelsTest, AModelThatTakesNWaysIsNotAskedForAnother) {
   EXPECT_EQ(scheduler_.submit(wide, 0), RejectReason::kNone) << "nothing is known of its model's replicas";
 }
 
+// The other model's replicas are a hundred times as fast.
+TEST_F(ModelsTest, ADeadlineIsJudgedByTheReplicasOfItsModel) {
+  join(1, replica_of(0));
+  join(2, replica_of(1), 2);
+  for (const ReplicaId id : {1U, 2U}) {
+    submit(request_for(id - 1, id, 33));
+    const StepPlan step = plan(id);
+    StepResult result = answer(step, {line(0, id, 33, {7}, FinishReason::kStop)});
+    result.compute_us = id == 1 ? 1'000 : 100'000;
+    ASSERT_TRUE(scheduler_.apply(id, std::move(result), 0));
+  }
+  Request urgent = request_for(1, 10, 33);
+  urgent.deadline = 10'000;
+  EXPECT_EQ(scheduler_.submit(urgent, 0), RejectReason::kHopeless);
+  urgent.model = 0;
+  EXPECT_EQ(scheduler_.submit(urgent, 0), RejectReason::kNone);
+}
+
+TEST_F(ModelsTest, APrefixIsLookedForUnderTheRequestsModel) {
+  join(1, replica_of(0));
+  join(2, replica_of(1), 2);
+  join(3, replica_of(1), 3);
+  submit(request_for(1, 10, 33));
+  const ReplicaId home = has_plan(2) ? 2 : 3;
+  ASSERT_TRUE(scheduler_.apply(
+      home, {.epoch = home, .step_id = 1, .sequences = {line(0, 1, 33, {7}, FinishReason::kStop)}}, 0));
+  Request again = request_for(1, 11, 33);
+  again.prompt.assign(33, 10);
+  submit(again);
+  EXPECT_EQ(plan(home).new_sequences.at(0).num_computed, 32);
+}
+
 }  // namespace
 }  // namespace caudal

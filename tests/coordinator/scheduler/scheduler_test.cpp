@@ -533,5 +533,40 @@ TEST_F(SchedulerTest, APromptTakesWhatTheTargetLeavesOfAStep) {
   EXPECT_EQ(step(10'000 + 27'000), 27);
 }
 
+// Else it would be read behind its last token, or wait for ever.
+TEST_F(SchedulerTest, ACountThatTheTokensDoNotGiveEndsTheSequence) {
+  const std::pair<std::int32_t, std::vector<TokenId>> kImpossible[] = {
+      {20, {}},      // all computed, and nothing sampled
+      {19, {7}},     // sampled before all was computed
+      {20, {7, 7}},  // more than were asked for
+  };
+  join();
+  for (RequestId id = 1; const auto& [num_computed, tokens] : kImpossible) {
+    submit(request(id, 20));
+    const StepPlan step = plan();
+    ASSERT_TRUE(apply(step, {line(step.scheduled[0].slot, id, num_computed, tokens)}));
+    EXPECT_EQ(scheduler_.take_events().at(0).reject, RejectReason::kWorkerFault) << id;
+    ++id;
+  }
+  submit(request(10, 40));
+  const StepPlan step = plan();
+  ASSERT_TRUE(apply(step, {line(step.scheduled[0].slot, 4, 24, {})}));
+  EXPECT_TRUE(scheduler_.take_events().empty()) << "a part of the prompt is possible";
+}
+
+TEST_F(SchedulerTest, WhatOnlyALostReplicaCouldHoldWaitsThoughAnotherHasItsId) {
+  join(1, replica(64), 1);
+  scheduler_.replica_lost(1, 0);
+  submit(request(1, 200));
+  join(1, replica(4), 2);
+  EXPECT_TRUE(scheduler_.take_events().empty());
+  EXPECT_EQ(scheduler_.submit(request(2, 200), 0), RejectReason::kNone);
+  scheduler_.replica_forgotten(1, 10);
+  const std::vector<TokenEvent> events = scheduler_.take_events();
+  ASSERT_EQ(events.size(), 2U);
+  for (const TokenEvent& event : events) EXPECT_EQ(event.reject, RejectReason::kNoReplica);
+  EXPECT_EQ(scheduler_.submit(request(3, 200), 0), RejectReason::kTooLong);
+}
+
 }  // namespace
 }  // namespace caudal

@@ -58,8 +58,10 @@ void World::step() {
     if (node.epoch == 0 || chance(2)) join(node);
   } else if (operation < 24) {
     deliver_nonsense(node);
-  } else if (operation < 28) {
+  } else if (operation < 26) {
     scheduler_.expire(now_);
+  } else if (operation < 28) {
+    forget_lost();
   } else if (operation < 40) {
     plan(node);
   } else if (operation < 50) {
@@ -78,6 +80,7 @@ void World::finish() {
   for (Node& node : nodes_) {
     if (node.epoch == 0) join(node);
   }
+  while (!lost_.empty()) forget_lost();
   const auto num_live = [&] {
     const SchedulerStats stats = scheduler_.stats();
     return stats.num_waiting + stats.num_running + stats.num_leaving;
@@ -178,6 +181,7 @@ void World::cancel() {
 
 void World::join(Node& node) {
   if (node.epoch != 0) ++num_losses_;
+  if (node.epoch != 0) lost_.push_back(node.epoch);
   for (const StepResult& result : node.results) outdated_.push_back(result);
   node.results.clear();
   node.plans.clear();
@@ -202,9 +206,16 @@ void World::lose(Node& node) {
   for (const StepResult& result : node.results) outdated_.push_back(result);
   node.results.clear();
   node.plans.clear();
+  lost_.push_back(node.epoch);
   node.epoch = 0;
   ++num_losses_;
   scheduler_.replica_lost(node.id, now_);
+}
+
+void World::forget_lost() {
+  if (lost_.empty()) return;
+  scheduler_.replica_forgotten(lost_.front(), now_);
+  lost_.pop_front();
 }
 
 bool World::plan(Node& node) {
@@ -345,7 +356,7 @@ void World::receive(const TokenEvent& event) {
   if (client.request.beam && event.finish_reason != FinishReason::kError) ++num_searches_;
   if (event.reject == RejectReason::kDeadline) {
     CHECK(stream.tokens.empty() && *client.request.deadline < now_);
-  } else if (event.reject == RejectReason::kTooLong) {
+  } else if (event.reject == RejectReason::kTooLong || event.reject == RejectReason::kNoReplica) {
     for (const Node& node : nodes_) CHECK(node.epoch == 0 || !fits(client, node.info));
   } else {
     CHECK_MSG(event.finish_reason == stream.expected.finish_reason, "wrong end");

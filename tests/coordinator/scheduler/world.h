@@ -77,6 +77,7 @@ class World {
   void cancel();
   void join(Node& node);
   void lose(Node& node);
+  void forget_lost();  // the one that was lost first
   bool plan(Node& node);
   void plan_all();
   void run(Node& node);
@@ -98,6 +99,7 @@ class World {
   std::vector<Node> nodes_;
   std::map<RequestId, Client> clients_;
   std::deque<StepResult> outdated_;  // of epochs that are gone
+  std::deque<Epoch> lost_;           // that may come back
   std::map<SequenceId, std::int32_t> num_admissions_;
   std::map<SequenceId, std::vector<TokenId>> beam_tokens_;   // as plans told them
   std::vector<std::pair<RequestId, std::int32_t>> streams_;  // by sequence id - 1

@@ -143,6 +143,7 @@ Result<CellOptions> make_cell(const Flags& flags) {
   cell.replica.max_num_sequences = flags.max_sequences;
   cell.replica.max_tokens_per_step = flags.max_tokens_per_step;
   cell.replica.max_context_tokens = 32768;
+  cell.replica.vocab_size = 1 << 17;
   cell.replica.model_digest = flags.model;
   cell.engine.scheduler.max_num_sequences = flags.max_sequences;
   cell.engine.scheduler.max_tokens_per_step = flags.max_tokens_per_step;

@@ -108,6 +108,7 @@ MUTANTS = {
     "stop_anywhere": "a stop counts wherever it ranks",
     "penalty_off_by_one": "the length penalty forgets the last token",
     # --- results ---
+    "lie_believed": "an answer that cannot be true is taken",
     "past_epoch_applied": "results of a past epoch are applied",
     "any_step_answers": "any step's result answers the oldest plan",
     "tokens_in_flight_kept": "tokens in flight are never taken back",

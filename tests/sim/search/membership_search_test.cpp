@@ -206,7 +206,11 @@ class Membership {
     if (message.kind == Up::kRegister) {
       Register registration{.replica_key = fmt::format("{}.{}", link.job, link.life),
                             .rank = static_cast<std::uint32_t>(link.rank),
-                            .info = {},
+                            .info = {.num_blocks = 1,
+                                     .max_num_sequences = 1,
+                                     .max_tokens_per_step = 1,
+                                     .max_context_tokens = 1,
+                                     .vocab_size = 1},
                             .build_version = {}};
       registration.info.model_digest = "toy";
       registration.info.topology.tensor = bounds_.num_ranks;
