@@ -2,7 +2,7 @@
 # Runs the benchmarks behind tests/bench/README.md, on a machine that does nothing else, and prints their tables.
 #   tests/bench/run.sh [BUILD_DIR] [SUITE...]     suites: decode prefill static-fair static-literal paging
 #                                                 prefix-cache first-token pool placement itl scheduler waits
-#                                                 coordinator cluster (all of them unless named)
+#                                                 coordinator gateway cluster (all of them unless named)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 bin=$(cd "${1:-$root/build/release}/bin" && pwd)
@@ -10,7 +10,7 @@ shift || true
 tiny=$root/tests/bench/models/qwen2-tiny  # what takes minutes with the 0.5B shape takes seconds with it
 suites=("$@")
 [[ ${#suites[@]} -gt 0 ]] || suites=(decode prefill static-fair static-literal paging prefix-cache first-token pool
-  placement itl scheduler waits coordinator cluster)
+  placement itl scheduler waits coordinator gateway cluster)
 
 # The same requests through a cluster of one replica and through its runner in process.
 cluster() {
@@ -46,6 +46,7 @@ for suite in "${suites[@]}"; do
       ;;
     cluster) cluster ;;
     placement) "$bin/placement_bench" ;;
+    gateway) "$bin/gateway_bench" ;;
     prefix-cache) "$bin/engine_bench" prefix-cache --num-prompts 64 --repeats 1 ;;
     first-token) "$bin/engine_bench" first-token --model "$tiny" ;;
     pool) "$bin/engine_bench" pool --model "$tiny" --num-prompts 48 --repeats 3 ;;
