@@ -27,9 +27,9 @@ class BlockWriter {
  private:
   void write_scales(const BlockCodes& codes, int step, std::int64_t column, std::uint8_t* packed) const {
     const int count = layout_.scales_per_step;
-    for (int s = 0; s < count; ++s, packed += kPanel)
-      packed[column] = static_cast<std::uint8_t>(codes.scales[static_cast<std::size_t>(step * count + s)]);
-    if (count > 0 && layout_.mins) packed[column] = codes.mins[static_cast<std::size_t>(step)];
+    const std::int8_t* scales = codes.scales.data() + step * count;
+    for (int s = 0; s < count; ++s, packed += kPanel) packed[column] = static_cast<std::uint8_t>(scales[s]);
+    if (count > 0 && layout_.mins) packed[column] = codes.mins.data()[step];
   }
 
   // 32 codes of one column. The panel was zeros.

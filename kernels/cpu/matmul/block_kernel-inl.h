@@ -13,6 +13,7 @@ using U8 = hn::Repartition<std::uint8_t, F32>;
 using I16 = hn::Repartition<std::int16_t, F32>;
 using U16x2 = hn::Repartition<std::uint16_t, F32>;
 using VI32 = hn::Vec<I32>;
+using VI16 = hn::Vec<I16>;
 using VU8 = hn::Vec<U8>;
 
 inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(F32()));
@@ -50,6 +51,30 @@ HWY_INLINE hn::Vec<U32> broadcast(const T* p) {
   return hn::Set(U32(), bits);
 }
 
+// How many k groups of products are added in 16 bits: as many as cannot overflow, at two products of a code and 127 for
+// each. 0: none, where those of one may, or where VNNI adds in 32 bits.
+template <BlockLayout kL>
+inline constexpr int kGroupsInWord = CAUDAL_VNNI || HWY_TARGET == HWY_SSE4 ? 0
+                                     : kL.bits == 4                        ? 8
+                                     : kL.bits == 5                        ? 4
+                                     : kL.bits == 6                        ? 2
+                                                                           : 0;
+#if HWY_TARGET == HWY_AVX2
+HWY_INLINE VI16 products(VU8 codes, const std::int8_t* x) {
+  return VI16{_mm256_maddubs_epi16(codes.raw, broadcast(x).raw)};
+}
+HWY_INLINE VI32 add_words(VI32 sum, VI16 words) {
+  return hn::Add(sum, VI32{_mm256_madd_epi16(words.raw, hn::Set(I16(), 1).raw)});
+}
+#elif HWY_TARGET == HWY_AVX3
+HWY_INLINE VI16 products(VU8 codes, const std::int8_t* x) {
+  return VI16{_mm512_maddubs_epi16(codes.raw, broadcast(x).raw)};
+}
+HWY_INLINE VI32 add_words(VI32 sum, VI16 words) {
+  return hn::Add(sum, VI32{_mm512_madd_epi16(words.raw, hn::Set(I16(), 1).raw)});
+}
+#endif
+
 #if CAUDAL_VNNI
 HWY_INLINE VI32 add_product(VI32 sum, VU8 codes, const std::int8_t* x) {
   return VI32{_mm512_dpbusd_epi32(sum.raw, codes.raw, broadcast(x).raw)};
@@ -72,6 +97,7 @@ template <BlockLayout kL, int kRows>
 struct StepSums {
   static constexpr int kScales = std::max(1, kL.scales_per_step);
   VI32 of[kScales][kRows][kVectors<kRows>];
+  VI16 words[kRows][kVectors<kRows>];  // to be added
 };
 
 template <BlockLayout kL, int kRows, int kGroup>
@@ -82,12 +108,19 @@ HWY_INLINE void add_group(const BlockJob& job, std::int64_t x_step, const std::u
   for (int v = 0; v < kVectors<kRows>; ++v) codes[v] = load_codes<kL, kGroup>(packed + v * kLanes * 4);
   for (int r = 0; r < kRows; ++r) {
     const std::int64_t at = (x_step + r * job.x.steps) * kStep + kGroup * 4;
-#if CAUDAL_VNNI
-    const std::int8_t* x = job.x.codes + at;
-#else
-    const std::int16_t* x = job.x.pairs + at;
-#endif
-    for (int v = 0; v < kVectors<kRows>; ++v) sums.of[kScale][r][v] = add_product(sums.of[kScale][r][v], codes[v], x);
+    for (int v = 0; v < kVectors<kRows>; ++v) {
+      auto& sum = sums.of[kScale][r][v];
+      if constexpr (kGroupsInWord<kL> > 0) {
+        auto& words = sums.words[r][v];
+        const auto more = products(codes[v], job.x.codes + at);
+        words = kGroup % kGroupsInWord<kL> == 0 ? more : hn::Add(words, more);
+        if ((kGroup + 1) % kGroupsInWord<kL> == 0) sum = add_words(sum, words);
+      } else if constexpr (CAUDAL_VNNI) {
+        sum = add_product(sum, codes[v], job.x.codes + at);
+      } else {
+        sum = add_product(sum, codes[v], job.x.pairs + at);
+      }
+    }
   }
 }
 

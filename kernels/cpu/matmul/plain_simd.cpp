@@ -25,9 +25,6 @@ constexpr int kPanelVectors = static_cast<int>(kPanel) / kLanes;
 // two chains of additions do not hide what an addition takes, and the panel is read once, in its order.
 template <int kRows>
 constexpr int kVectors = kRows * kPanelVectors <= 12 ? kPanelVectors : std::min(2, kPanelVectors);
-// Those few are as fast as the weight comes from memory.
-template <int kRows>
-constexpr bool kPrefetches = kRows <= 3;
 constexpr std::int64_t kAhead = 2 << 10;  // bytes between prefetch and use
 
 template <int kRows>
@@ -40,9 +37,7 @@ HWY_INLINE void accumulate(const float* x, std::int64_t stride, const float* pan
   const F32 d;
   const float* w = panel + column;
   for (std::int64_t k = 0; k < in; ++k, w += kPanel) {
-    if constexpr (kPrefetches<kRows>) {
-      for (int v = 0; v < kVectors<kRows>; v += std::max(1, 16 / kLanes)) hwy::Prefetch(w + v * kLanes + kAhead / 4);
-    }
+    for (int v = 0; v < kVectors<kRows>; v += 16 / kLanes) hwy::Prefetch(w + v * kLanes + kAhead / 4);
     V32 weight[kVectors<kRows>];
     for (int v = 0; v < kVectors<kRows>; ++v) weight[v] = hn::LoadU(d, w + v * kLanes);
     for (int r = 0; r < kRows; ++r) {
@@ -66,9 +61,7 @@ HWY_INLINE void accumulate(const float* x, std::int64_t stride, const BF16* pane
   const auto offset = [column](int v) { return (column + v * kLanes) / 16 * 256 + (column + v * kLanes) % 16; };
   for (std::int64_t k = 0; k < in; k += 2) {
     const std::uint32_t* w = words + k / kBlockK * 512 + k % kBlockK / 2 * 16;
-    if constexpr (kPrefetches<kRows>) {
-      for (int v = 0; v < kVectors<kRows>; v += std::max(1, 16 / kLanes)) hwy::Prefetch(w + offset(v) + kAhead / 4);
-    }
+    for (int v = 0; v < kVectors<kRows>; v += 16 / kLanes) hwy::Prefetch(w + offset(v) + kAhead / 4);
     V32 even[kVectors<kRows>], odd[kVectors<kRows>];
     for (int v = 0; v < kVectors<kRows>; ++v) {
       const auto pair = hn::LoadU(du, w + offset(v));
