@@ -1,6 +1,6 @@
-// gateway_bench: what a token costs the I/O thread of its stream, part by part, with 1,000 streams and the bundled model's
-// tokenizer; beside it what handing such a piece of work to the work pool and back would cost. CPU time, so that other
-// programs hardly matter; medians of several turns.
+// gateway_bench: what a token costs the I/O thread of its stream, part by part, with 1,000 streams and the bundled
+// model's tokenizer; beside it what handing such a piece of work to the work pool and back would cost. CPU time, so
+// that other programs hardly matter; medians of several turns.
 #include <fmt/core.h>
 #include <sys/resource.h>
 #include <time.h>
