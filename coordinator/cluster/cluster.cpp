@@ -36,17 +36,13 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
 
   Group& group = groups_[message.replica_key];
   if (group.ranks.empty()) {
-    group = {.info = message.info,
-             .ranks = std::vector<Peer>(static_cast<std::size_t>(message.info.topology.num_ranks())),
-             .id = std::nullopt,
-             .epoch = 0,
-             .since = now,
-             .num_unanswered = 0,
-             .progress_at = now};
+    group.since = group.progress_at = now;
+    group.ranks.resize(static_cast<std::size_t>(message.info.topology.num_ranks()));
+    group.info = message.info;
     group.info.model = *config_.models.find_digest(message.info.model_digest);
   }
   group.ranks[message.rank] = peer;
-  ranks_[peer] = {.replica_key = message.replica_key, .group = &group, .rank = message.rank, .last_heard = now};
+  ranks_[peer] = {.group = &group, .rank = message.rank, .last_heard = now, .replica_key = message.replica_key};
   MUTANT_OMITS(lease_not_watched, look_by(now + std::min(config_.lease_us, config_.registration_us)));
   // What one rank cannot hold the replica cannot hold.
   group.info.num_blocks = std::min(group.info.num_blocks, message.info.num_blocks);

@@ -84,20 +84,21 @@ class Cluster {
 
  private:
   struct Group;
+  // Every result and plan reads these: what they read stands first.
   struct Rank {
-    std::string replica_key;
-    const Group* group = nullptr;  // under this key
+    const Group* group = nullptr;  // under replica_key
     std::uint32_t rank = 0;
     Time last_heard = 0;
+    std::string replica_key;
   };
-  struct Group {  // by replica_key: forming while id is empty
-    ReplicaInfo info;
-    std::vector<Peer> ranks;  // index = rank; empty = not registered yet
-    std::optional<ReplicaId> id;
-    Epoch epoch = 0;
-    Time since = 0;  // of the first registration
+  struct Group {                  // by replica_key
+    std::optional<ReplicaId> id;  // empty: forming
     int num_unanswered = 0;
-    Time progress_at = 0;  // when the oldest unanswered plan began to count
+    Epoch epoch = 0;
+    Time progress_at = 0;     // when the oldest unanswered plan began to count
+    Time since = 0;           // of the first registration
+    std::vector<Peer> ranks;  // index = rank; empty = not registered yet
+    ReplicaInfo info;
   };
 
   std::optional<std::string> why_refused(const Register& message) const;

@@ -68,7 +68,7 @@ Result<void> check(const SequenceResult& sequence, const ReplicaInfo& info) {
 
 Result<void> check(const Register& message) {
   if (message.replica_key.size() > kMaxName) return out_of_bounds("replica_key");
-  const Result<void> info = check(message.info);
+  Result<void> info = check(message.info);
   if (!info) return info;
   if (message.rank >= static_cast<std::uint32_t>(message.info.topology.num_ranks())) return out_of_bounds("rank");
   return {};
@@ -77,7 +77,7 @@ Result<void> check(const Register& message) {
 Result<void> check(const StepResult& result, const ReplicaInfo& info) {
   if (std::ssize(result.sequences) > info.max_num_sequences) return out_of_bounds("sequences");
   for (const SequenceResult& sequence : result.sequences) {
-    const Result<void> checked = check(sequence, info);
+    Result<void> checked = check(sequence, info);
     if (!checked) return checked;
   }
   for (const std::int64_t us : {result.compute_us, result.draft_us, result.draft_pass_us}) {

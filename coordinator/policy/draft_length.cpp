@@ -111,7 +111,7 @@ std::int32_t DraftLength::Step::choose(DraftHistory& history, bool with_model) c
 }
 
 // Each draft token that was looked at counts: the right ones, and the one after them that was wrong.
-void DraftLength::observe_guesses(DraftHistory& history, std::int32_t num_drafted, std::int32_t num_accepted) {
+void DraftLength::observe_drafts(DraftHistory& history, std::int32_t num_drafted, std::int32_t num_accepted) {
   const std::int32_t num_seen = std::min(num_drafted, num_accepted + 1);
   num_idle_steps_ = 0;
   if (history.acceptance == 0) history.acceptance = acceptance_;

@@ -1,6 +1,6 @@
-// DraftLength: how many tokens a replica may guess for each sequence of its next step, so that it makes the
+// DraftLength: how many draft tokens a replica may try for each sequence of its next step, so that it makes the
 // most tokens per second. Two things decide (Leviathan et al., arXiv 2211.17192, section 3.3): what steps of so many
-// rows cost, measured on this replica, and how often the guesses of the sequence were right. Guessing pays while
+// rows cost, measured on this replica, and how often the draft tokens of the sequence were right. Drafting pays while
 // rows are nearly free, that is in small batches. Collaborator of the scheduler; integers only, so that plans replay
 // the same everywhere.
 #pragma once
@@ -12,12 +12,12 @@
 
 namespace caudal {
 
-// How often a guess was right, over the guesses of one sequence.
+// How often a draft token was right, over those of one sequence.
 struct DraftHistory {
   static constexpr std::int32_t kOne = 1024;  // certainty
 
-  std::int32_t acceptance = 0;       // chance that the next guess is right, of kOne; 0 = nothing known yet
-  std::int32_t num_plain_steps = 0;  // since the last guess
+  std::int32_t acceptance = 0;       // chance that the next draft token is right, of kOne; 0 = nothing known yet
+  std::int32_t num_plain_steps = 0;  // since the last draft
 };
 
 // Microseconds by size, as measured: small ones each, larger ones in classes of an eighth of a power of two.
@@ -50,7 +50,7 @@ class DraftLength {
   // How long drafts of one step may be, given its batch: prices of each length, then a choice per sequence.
   class Step {
    public:
-    // Counts a step that did not guess, so asked once per sequence and plan.
+    // Counts a step without a draft, so asked once per sequence and plan.
     std::int32_t choose(DraftHistory& history, bool with_model) const;
     bool ever_pays() const { return longest_ > 0; }
 
@@ -68,20 +68,20 @@ class DraftLength {
 
   explicit DraftLength(const ReplicaInfo& info);
 
-  // Now and then, ever less often, it has a step guess that seems not to pay: a measurement may have been a hiccup,
-  // and one that is never repeated would be believed forever.
+  // Now and then, ever less often, it has a step draft where that seems not to pay: a measurement may have been a
+  // hiccup, and one that is never repeated would be believed forever.
   Step step(const DecodeBatch& batch);
 
   // A step without prefills that computed `num_rows` tokens in `us`, the draft model's time not counted.
   void observe_step(std::int32_t num_rows, std::int64_t us) { step_costs_.observe(num_rows, us); }
-  // A pass of the draft model that guessed one token for each of `num_sequences`.
+  // A pass of the draft model that made one draft token for each of `num_sequences`.
   void observe_pass(std::int32_t num_sequences, std::int64_t us) { draft_costs_.observe(num_sequences, us); }
-  void observe_guesses(DraftHistory& history, std::int32_t num_drafted, std::int32_t num_accepted);
+  void observe_drafts(DraftHistory& history, std::int32_t num_drafted, std::int32_t num_accepted);
 
  private:
   std::int32_t longest_;
   std::int32_t acceptance_;          // over all sequences: what a new one starts with
-  std::int32_t num_idle_steps_ = 0;  // since the last guess
+  std::int32_t num_idle_steps_ = 0;  // since the last draft
   std::int32_t patience_;            // after so many idle steps it measures again
   MeasuredCosts step_costs_;
   MeasuredCosts draft_costs_;

@@ -4,7 +4,10 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
+
+#include <boost/container/small_vector.hpp>
 
 #include "coordinator/policy/draft_length.h"
 #include "coordinator/policy/step_budget.h"
@@ -94,7 +97,7 @@ class ReplicaState {
   // --- its plans ---
   bool may_plan(std::int32_t max_plans_in_flight) const;
   StepId next_step_id() const { return last_step_id_ + 1; }
-  const std::vector<PlanInFlight>& plans_in_flight() const { return in_flight_; }  // oldest first
+  std::span<const PlanInFlight> plans_in_flight() const { return in_flight_; }  // oldest first
   // Gives the plan its number, the slots that have become free and the copies that are due. It is in flight then.
   void send(StepPlan& plan, PlanInFlight record);
   // Whether it answers the oldest plan in flight.
@@ -115,10 +118,10 @@ class ReplicaState {
   KvManager kv_;
   HostPool host_;  // what preempted sequences have in host memory
   std::vector<Sequence*> running_;
-  bool has_departed_ = false;            // some of these run no more
-  std::vector<SlotId> free_slots_;       // may be given out again in the plan that releases them
-  std::vector<SlotId> to_release_;       // with the next plan
-  std::vector<PlanInFlight> in_flight_;  // oldest first
+  bool has_departed_ = false;                                  // some of these run no more
+  std::vector<SlotId> free_slots_;                             // may be given out again in the plan that releases them
+  std::vector<SlotId> to_release_;                             // with the next plan
+  boost::container::small_vector<PlanInFlight, 2> in_flight_;  // oldest first
   DraftLength draft_length_;
   StepId last_step_id_ = 0;
   StepBudget step_budget_;  // what steps take here

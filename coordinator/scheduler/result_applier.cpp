@@ -115,7 +115,7 @@ void ResultApplier::advance(Sequence& sequence, const SequenceResult& result) {
   counters.num_prompt_tokens_computed +=
       std::min(result.num_computed, num_prompt) - std::min(residence.num_computed, num_prompt);
   if (result.num_drafted > 0)
-    replica_.draft_length().observe_guesses(sequence.drafts, result.num_drafted, result.num_accepted);
+    replica_.draft_length().observe_drafts(sequence.drafts, result.num_drafted, result.num_accepted);
   sequence.request->tenant->charge_generated(std::ssize(result.tokens));
   const auto advance_tokens = [&] {
     residence.num_computed = result.num_computed;

@@ -116,7 +116,7 @@ class SimulatedWorker {
     NewSequence& sequence = row.sequence;
     if (scheduled.next_token) {
       CHECK_MSG(sequence.is_beam && sequence.num_computed == std::ssize(sequence.tokens),
-                "a token that the worker draws itself");
+                "a token that the worker samples itself");
       sequence.tokens.push_back(*scheduled.next_token);
     }
     const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
@@ -129,7 +129,7 @@ class SimulatedWorker {
                           .tokens = {},
                           .logprobs = {}};
     if (sequence.num_computed < num_tokens) {
-      CHECK_MSG(scheduled.num_draft_tokens == 0, "guesses beyond tokens that are known");
+      CHECK_MSG(scheduled.num_draft_tokens == 0, "draft tokens beyond tokens that are known");
       return result;
     }
     if (sequence.is_beam) {
@@ -191,7 +191,7 @@ class SimulatedWorker {
     result.tokens.push_back(sample.token);
   }
 
-  // How many tokens are guessed and how many of them are right is decided by hash; the wrong ones leave their KV
+  // How many draft tokens there are and how many of them are right is decided by hash; the wrong ones leave their KV
   // behind, as on a real worker.
   void speculate(Row& row, std::int32_t num_draft_tokens, SequenceResult& result) {
     NewSequence& sequence = row.sequence;

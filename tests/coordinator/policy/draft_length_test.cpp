@@ -1,4 +1,4 @@
-// When guessing pays: from costs and chances that are known here.
+// When drafting pays: from costs and chances that are known here.
 #include "coordinator/policy/draft_length.h"
 
 #include <gtest/gtest.h>
@@ -72,13 +72,13 @@ TEST(DraftLength, LearnsFromGuessesAndTriesAgain) {
   DraftHistory history;
   const DecodeBatch alone{.num_plain = 0, .num_speculating = 1};
   ASSERT_GT(length.step(alone).choose(history, false), 0);
-  for (int i = 0; i < 40; ++i) length.observe_guesses(history, 4, 0);
+  for (int i = 0; i < 40; ++i) length.observe_drafts(history, 4, 0);
   EXPECT_EQ(length.step(alone).choose(history, false), 0) << "never right";
   std::int32_t retries = 0;
   for (int i = 0; i < 330; ++i) retries += length.step(alone).choose(history, false) > 0 ? 1 : 0;
   EXPECT_GE(retries, 5);
   EXPECT_LE(retries, 11);
-  for (int i = 0; i < 20; ++i) length.observe_guesses(history, 4, 4);
+  for (int i = 0; i < 20; ++i) length.observe_drafts(history, 4, 4);
   EXPECT_GT(length.step(alone).choose(history, false), 3) << "always right";
 }
 
@@ -96,7 +96,7 @@ TEST(DraftLength, FindsOutWhatItCosts) {
   EXPECT_LE(num_bad, 16);
 }
 
-// One slow step must not end guessing for good.
+// One slow step must not end drafting for good.
 TEST(DraftLength, AHiccupIsMeasuredAgain) {
   DraftLength length(drafting_replica());
   const DecodeBatch alone{.num_plain = 0, .num_speculating = 1};
@@ -108,7 +108,7 @@ TEST(DraftLength, AHiccupIsMeasuredAgain) {
     DraftHistory history{.acceptance = 800, .num_plain_steps = 0};
     const std::int32_t k = length.step(alone).choose(history, false);
     length.observe_step(1 + k, cost(1 + k));
-    if (k > 0) length.observe_guesses(history, k, k);
+    if (k > 0) length.observe_drafts(history, k, k);
     num_plain += k == 0 ? 1 : 0;
   }
   EXPECT_GT(num_plain, 25);
