@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/fields.h"
+#include "common/strong_id.h"
 
 namespace caudal {
 
@@ -42,6 +43,7 @@ class FieldDigest {
     add_text(std::is_enum_v<T> ? "enum" : std::is_floating_point_v<T> ? "float" : std::is_signed_v<T> ? "int" : "uint");
     add_text(std::string_view("12345678", sizeof(T)));
   }
+  void add(StrongIdType auto id) { add(id.value()); }
   void add(const std::string&) { add_text("string"); }
   template <typename T>
   void add(const std::optional<T>&) {

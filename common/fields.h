@@ -1,8 +1,8 @@
 // The fields of a plain struct, listed once. A struct that travels between processes has a function beside it:
 //
-//   void visit_fields(Is<BlockCopy> auto& copy, auto&& visit) {
-//     visit("source", copy.source);
-//     visit("destination", copy.destination);
+//   void visit_fields(Is<TokenLogprob> auto& entry, auto&& visit) {
+//     visit("token", entry.token);
+//     visit("logprob", entry.logprob);
 //   }
 //
 // Encoding, decoding, the version of the protocol and the tests' random values all come from this list
@@ -16,7 +16,7 @@
 
 namespace caudal {
 
-// `Is<BlockCopy> auto& copy` takes a BlockCopy that is const or not.
+// `Is<TokenLogprob> auto& entry` takes a TokenLogprob that is const or not.
 template <typename T, typename Struct>
 concept Is = std::same_as<std::remove_const_t<T>, Struct>;
 

@@ -1,7 +1,7 @@
 // The wire format of Protocol Buffers, written from and read into structs that list their fields (common/fields.h).
 // The i-th field of a list has the number i, from 1:
 //
-//   bool, integers, enums        varint                  every value is written, zero too
+//   bool, integers, enums, ids   varint                  every value is written, zero too
 //   float                        32 bits
 //   std::string                  length, bytes
 //   std::optional<T>             as T, or absent
@@ -28,13 +28,14 @@
 #include <vector>
 
 #include "common/fields.h"
+#include "common/strong_id.h"
 
 namespace caudal::protobuf {
 
 enum class WireType : std::uint8_t { kVarint = 0, kDelimited = 2, kFixed32 = 5 };
 
 template <typename T>
-concept Scalar = std::is_integral_v<T> || std::is_enum_v<T> || std::same_as<T, float>;
+concept Scalar = std::is_integral_v<T> || std::is_enum_v<T> || std::same_as<T, float> || StrongIdType<T>;
 
 template <Scalar T>
 inline constexpr WireType kWireType = std::same_as<T, float> ? WireType::kFixed32 : WireType::kVarint;
@@ -99,6 +100,8 @@ class Writer {
     if constexpr (std::same_as<T, float>) {
       const auto bits = std::bit_cast<std::uint32_t>(value);
       for (int shift = 0; shift < 32; shift += 8) bytes_ += static_cast<char>(bits >> shift);
+    } else if constexpr (StrongIdType<T>) {
+      scalar(value.value());
     } else if constexpr (std::is_enum_v<T>) {
       varint(static_cast<std::uint64_t>(value));
     } else if constexpr (std::is_signed_v<T>) {
@@ -228,7 +231,12 @@ class Reader {
 
   template <Scalar T>
   static bool narrow(std::uint64_t raw, T& value) {
-    if constexpr (std::is_enum_v<T>) {
+    if constexpr (StrongIdType<T>) {
+      auto number = value.value();
+      const bool fits = narrow(raw, number);
+      value = T::of(number);
+      return fits;
+    } else if constexpr (std::is_enum_v<T>) {
       value = static_cast<T>(raw);
       return raw <= static_cast<std::uint64_t>(last_of(T{}));
     } else if constexpr (std::is_signed_v<T>) {

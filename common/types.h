@@ -11,14 +11,24 @@
 #include "common/block_size.h"
 #include "common/fields.h"
 #include "common/generation_params.h"
+#include "common/strong_id.h"
 
 namespace caudal {
 
-// Index into a replica's KV pool; the same on all ranks. A model's layers form KV groups with equal windows, which take
-// their blocks from the one pool. Block tables have the same number of blocks for each group: with G groups,
-// blocks[i * G + g] holds tokens [16 i, 16 i + 16) in the layers of group g.
-using BlockId = std::int32_t;
-using SlotId = std::int32_t;      // index into a worker's sequence table, 0 .. max_num_sequences - 1
+// The kind of memory that a KV block lies in.
+enum class Tier : std::uint8_t { kDevice, kHost };
+
+// Index into the KV pool of a tier of a replica; the same on all ranks. A model's layers form KV groups with equal
+// windows, which take their blocks from the one pool. Block tables have the same number of blocks for each group: with
+// G groups, blocks[i * G + g] holds tokens [16 i, 16 i + 16) in the layers of group g.
+template <Tier tier>
+struct BlockTag {};
+template <Tier tier>
+using BlockIdOf = StrongId<BlockTag<tier>>;
+using BlockId = BlockIdOf<Tier::kDevice>;
+using HostBlockId = BlockIdOf<Tier::kHost>;
+using SlotId = StrongId<struct SlotTag>;  // index into a worker's sequence table, 0 .. max_num_sequences - 1
+inline constexpr SlotId kNoSlot = -1;
 using RequestId = std::uint64_t;  // unique within one start of a coordinator
 using SequenceId = std::uint64_t;
 using ReplicaId = std::uint32_t;
@@ -89,12 +99,20 @@ void visit_fields(Is<ScheduledSequence> auto& scheduled, auto&& visit) {
   visit("next_token", scheduled.next_token);
 }
 
-struct BlockCopy {
-  BlockId source = 0;
-  BlockId destination = 0;
+// Of a whole block, in all layers of its group.
+template <Tier from, Tier to>
+struct BlockCopyBetween {
+  BlockIdOf<from> source = 0;
+  BlockIdOf<to> destination = 0;
 };
+using BlockCopy = BlockCopyBetween<Tier::kDevice, Tier::kDevice>;
+using CopyToHost = BlockCopyBetween<Tier::kDevice, Tier::kHost>;
+using CopyFromHost = BlockCopyBetween<Tier::kHost, Tier::kDevice>;
 
-void visit_fields(Is<BlockCopy> auto& copy, auto&& visit) {
+template <typename T>
+concept IsBlockCopy = Is<T, BlockCopy> || Is<T, CopyToHost> || Is<T, CopyFromHost>;
+
+void visit_fields(IsBlockCopy auto& copy, auto&& visit) {
   visit("source", copy.source);
   visit("destination", copy.destination);
 }
@@ -105,8 +123,8 @@ struct StepPlan {
   StepId step_id = 0;
   std::vector<SlotId> released;
   std::vector<NewSequence> new_sequences;
-  std::vector<BlockCopy> swapped_out;  // of preempted sequences: from KV blocks to blocks of the host pool
-  std::vector<BlockCopy> swapped_in;   // of new sequences: from blocks of the host pool to KV blocks
+  std::vector<CopyToHost> swapped_out;   // of preempted sequences
+  std::vector<CopyFromHost> swapped_in;  // of new sequences
   std::vector<BlockCopy> block_copies;
   std::vector<ScheduledSequence> scheduled;
 };

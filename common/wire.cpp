@@ -1,7 +1,6 @@
 #include "common/wire.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -12,11 +11,14 @@ namespace {
 
 // --- Range checks that need no table ---
 
-bool all_non_negative(std::span<const std::int32_t> values) {
-  for (std::int32_t value : values) {
-    if (value < 0) return false;
-  }
-  return true;
+template <typename T>
+bool all_non_negative(const std::vector<T>& values) {
+  return std::ranges::all_of(values, [](const T& value) { return value >= 0; });
+}
+
+template <IsBlockCopy T>
+bool all_non_negative(const std::vector<T>& copies) {
+  return std::ranges::all_of(copies, [](const T& copy) { return copy.source >= 0 && copy.destination >= 0; });
 }
 
 Result<void> check(const NewSequence& sequence) {
@@ -41,13 +43,9 @@ Result<void> check(const StepPlan& plan) {
   for (const NewSequence& sequence : plan.new_sequences) {
     if (auto checked = check(sequence); !checked.ok()) return checked;
   }
-  for (const auto& [copies, field] :
-       {std::pair(&plan.swapped_out, "swapped_out"), std::pair(&plan.swapped_in, "swapped_in"),
-        std::pair(&plan.block_copies, "block_copies")}) {
-    for (const BlockCopy& copy : *copies) {
-      if (copy.source < 0 || copy.destination < 0) return Error{"negative block", field};
-    }
-  }
+  if (!all_non_negative(plan.swapped_out)) return Error{"negative block", "swapped_out"};
+  if (!all_non_negative(plan.swapped_in)) return Error{"negative block", "swapped_in"};
+  if (!all_non_negative(plan.block_copies)) return Error{"negative block", "block_copies"};
   for (const ScheduledSequence& scheduled : plan.scheduled) {
     if (scheduled.slot < 0 || scheduled.num_tokens < 1 || scheduled.num_draft_tokens < 0 ||
         scheduled.next_token.value_or(0) < 0 || !all_non_negative(scheduled.new_blocks)) {

@@ -30,6 +30,12 @@ namespace caudal {
 class Communicator;
 struct CommOptions;
 
+// Of a block to be copied: rows of two cache tensors.
+struct BlockPair {
+  std::int32_t source = 0;
+  std::int32_t destination = 0;
+};
+
 class Backend : public Ops {
  public:
   virtual DeviceInfo info() const = 0;
@@ -58,7 +64,7 @@ class Backend : public Ops {
   virtual void copy_to_host(const Tensor& source, void* destination) = 0;  // contiguous source
   // Copies whole blocks from one contiguous cache tensor [num_blocks, kBlockSize, num_kv_heads, head_dim] to another,
   // which may differ in the number of blocks only; or inside one. In order. Each may be in memory of allocate_host().
-  virtual void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) = 0;
+  virtual void copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) = 0;
   virtual void zero(const Tensor& destination) = 0;
   virtual void synchronize() = 0;
 
@@ -89,7 +95,7 @@ class Backend : public Ops {
   virtual std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) = 0;
 
  protected:
-  static void check_copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to);
+  static void check_copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to);
   static void check_sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
                            const Tensor& tokens);
 };

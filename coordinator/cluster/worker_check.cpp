@@ -52,7 +52,7 @@ Result<void> check(const SequenceResult& sequence, const ReplicaInfo& info) {
   const auto is_list = [&](const std::vector<TokenLogprob>& entries) {
     return std::ssize(entries) <= 1 + kMaxCandidates && are_tokens(entries, info);
   };
-  if (!is_within(sequence.slot, 0, info.max_num_sequences - 1)) return out_of_bounds("slot");
+  if (!is_within(sequence.slot.value(), 0, info.max_num_sequences - 1)) return out_of_bounds("slot");
   if (!is_within(sequence.num_computed, 0, info.max_context_tokens)) return out_of_bounds("num_computed");
   if (std::ssize(sequence.tokens) > 1 + info.max_draft_tokens || !std::ranges::all_of(sequence.tokens, is_token))
     return out_of_bounds("tokens");

@@ -99,7 +99,7 @@ void BlockIndex::erase(Entry& entry, PoolId pool) {
   entries_.erase(entry);
 }
 
-std::optional<BlockId> BlockIndex::find(const BlockContent& content, PoolId pool) const {
+std::optional<std::int32_t> BlockIndex::find(const BlockContent& content, PoolId pool) const {
   const Entry* entry = find_entry(content);
   if (entry == nullptr) return std::nullopt;
   const auto position = std::ranges::lower_bound(entry->locations, pool, {}, &BlockLocation::pool);
@@ -110,8 +110,8 @@ std::optional<BlockId> BlockIndex::find(const BlockContent& content, PoolId pool
 std::vector<PrefixHolder> BlockIndex::find_holders(const Prefix& prefix, std::size_t max_holders,
                                                    std::uint64_t turn) const {
   std::vector<PrefixHolder> holders;
-  fetch(prefix.hashes.first(prefix.num_findable()), 0);
-  for (std::size_t num_blocks = prefix.num_findable(); num_blocks > 0 && holders.size() < max_holders; --num_blocks) {
+  fetch(prefix.hashes_of(0, prefix.num_findable()), 0);
+  for (std::int32_t num_blocks = prefix.num_findable(); num_blocks > 0 && holders.size() < max_holders; --num_blocks) {
     const Entry* entry = find_entry(prefix.content(num_blocks - 1));
     if (entry == nullptr) continue;
     const Locations& locations = entry->locations;
@@ -119,7 +119,7 @@ std::vector<PrefixHolder> BlockIndex::find_holders(const Prefix& prefix, std::si
     for (std::size_t i = 0; i < locations.size() && holders.size() < max_holders; ++i) {
       const ReplicaId replica = locations[(turn + i) % locations.size()].pool.replica;
       if (std::ranges::find(holders, replica, &PrefixHolder::replica) == holders.end())
-        holders.push_back({replica, static_cast<std::int32_t>(num_blocks)});
+        holders.push_back({replica, num_blocks});
     }
   }
   return holders;

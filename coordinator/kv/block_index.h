@@ -15,9 +15,6 @@
 
 namespace caudal {
 
-// The kind of memory that a block lies in.
-enum class Tier : std::uint8_t { kDevice, kHost };
-
 // The blocks of one tier of one replica.
 struct PoolId {
   ReplicaId replica = 0;
@@ -28,7 +25,7 @@ struct PoolId {
 
 struct BlockLocation {
   PoolId pool;
-  BlockId block = 0;
+  std::int32_t block = 0;  // an id of the pool's tier; the pool knows which
 };
 
 // A replica that holds the beginning of a prefix.
@@ -61,7 +58,7 @@ class BlockIndex {
   void fetch(std::span<const BlockHash> hashes, std::size_t group) const;
 
   // The block of the pool with this content. Parent and tokens are compared, not only the hash.
-  std::optional<BlockId> find(const BlockContent& content, PoolId pool) const;
+  std::optional<std::int32_t> find(const BlockContent& content, PoolId pool) const;
 
   // Up to `max_holders` replicas with the longest beginnings of the prefix, the longest first, by the blocks of the
   // first KV group: its layers see the furthest. Which of equal ones come

@@ -9,7 +9,7 @@ namespace caudal {
 
 HostPool::HostPool(ReplicaId replica, std::int32_t num_blocks, std::int32_t num_groups)
     : replica_(replica), num_blocks_(num_blocks), num_groups_(num_groups) {
-  for (BlockId block = num_blocks - 1; block >= 0; --block) free_.push_back(block);
+  for (std::int32_t block = num_blocks - 1; block >= 0; --block) free_.push_back(HostBlockId::of(block));
 }
 
 bool HostPool::store(const BlockTable& table, std::int32_t num_tokens, HostCopy& copy) {
@@ -21,7 +21,7 @@ bool HostPool::store(const BlockTable& table, std::int32_t num_tokens, HostCopy&
   copy = {
       .replica = replica_, .num_tokens = num_tokens, .num_passed = table.num_passed, .blocks = {}, .age = ++last_age_};
   for (const BlockId source : sources) {
-    copy.blocks.push_back(kNoBlock);
+    copy.blocks.push_back(kNoHostBlock);
     if (source == kNoBlock) continue;
     copy.blocks.back() = free_.back();
     free_.pop_back();
@@ -31,10 +31,10 @@ bool HostPool::store(const BlockTable& table, std::int32_t num_tokens, HostCopy&
   return true;
 }
 
-std::vector<BlockCopy> HostPool::restore(HostCopy& copy, const BlockTable& table, std::int32_t num_present) {
-  std::vector<BlockCopy> back;
+std::vector<CopyFromHost> HostPool::restore(HostCopy& copy, const BlockTable& table, std::int32_t num_present) {
+  std::vector<CopyFromHost> back;
   for (auto i = static_cast<std::size_t>(num_present * num_groups_); i < copy.blocks.size(); ++i) {
-    if (copy.blocks[i] != kNoBlock) back.push_back({.source = copy.blocks[i], .destination = table.blocks[i]});
+    if (copy.blocks[i] != kNoHostBlock) back.push_back({.source = copy.blocks[i], .destination = table.blocks[i]});
   }
   forget(copy);
   return back;
@@ -42,7 +42,7 @@ std::vector<BlockCopy> HostPool::restore(HostCopy& copy, const BlockTable& table
 
 // Of a copy that was not made yet nothing is left to be done.
 void HostPool::drop(HostCopy& copy) {
-  const auto is_given_up = [&](const BlockCopy& due) { return std::ranges::count(copy.blocks, due.destination) > 0; };
+  const auto is_given_up = [&](const CopyToHost& due) { return std::ranges::count(copy.blocks, due.destination) > 0; };
   MUTANT_OMITS(given_up_copy_made, std::erase_if(due_, is_given_up));
   forget(copy);
 }
@@ -54,30 +54,29 @@ void HostPool::drop_all() {
 void HostPool::forget(HostCopy& copy) {
   CHECK(copy.exists() && copy.replica == replica_ && copies_.erase(copy.age) == 1);
   for (auto block = copy.blocks.rbegin(); block != copy.blocks.rend(); ++block) {
-    if (*block != kNoBlock && MUTANT(host_block_leaks, true, *block % 5 != 3)) free_.push_back(*block);
+    if (*block != kNoHostBlock && MUTANT(host_block_leaks, true, block->value() % 5 != 3)) free_.push_back(*block);
   }
   copy = {};
 }
 
 void HostPool::check_integrity() const {
-  std::vector<std::int32_t> num_holders(static_cast<std::size_t>(num_blocks_), 0);
-  for (const BlockId block : free_) ++num_holders.at(static_cast<std::size_t>(block));
-  std::vector<bool> is_stored(num_holders.size(), false);
+  IndexedVector<HostBlockId, std::int32_t> num_holders(num_blocks_);
+  for (const HostBlockId block : free_) ++num_holders.at(block);
+  IndexedVector<HostBlockId, bool> is_stored(num_blocks_);
   for (const auto& [age, copy] : copies_) {
     CHECK(copy->exists() && copy->replica == replica_ && copy->age == age);
     CHECK(std::ssize(copy->blocks) == blocks_for(copy->num_tokens) * num_groups_);
-    for (const BlockId block : copy->blocks) {
-      if (block == kNoBlock) continue;
-      ++num_holders.at(static_cast<std::size_t>(block));
-      is_stored[static_cast<std::size_t>(block)] = true;
+    for (const HostBlockId block : copy->blocks) {
+      if (block == kNoHostBlock) continue;
+      ++num_holders.at(block);
+      is_stored[block] = true;
     }
   }
   CHECK_MSG(std::ranges::all_of(num_holders, [](std::int32_t n) { return n == 1; }),
             "a host block is lost, or has two owners");
-  for (const BlockCopy& copy : due_) {
-    CHECK_MSG(is_stored.at(static_cast<std::size_t>(copy.destination)),
-              "a copy is due to a host block that nobody has");
-    is_stored[static_cast<std::size_t>(copy.destination)] = false;  // once
+  for (const CopyToHost& copy : due_) {
+    CHECK_MSG(is_stored.at(copy.destination), "a copy is due to a host block that nobody has");
+    is_stored[copy.destination] = false;  // once
   }
 }
 

@@ -13,14 +13,16 @@
 
 namespace caudal {
 
+inline constexpr HostBlockId kNoHostBlock = -1;
+
 // What a waiting sequence has in the host memory of the replica that it ran on. Lives in the sequence; changes
 // only through its HostPool.
 struct HostCopy {
   ReplicaId replica = 0;
-  std::int32_t num_tokens = 0;  // leading ones, computed; 0: there is no copy
-  std::int32_t num_passed = 0;  // of the table that was copied
-  std::vector<BlockId> blocks;  // of the host, in the order of the table; kNoBlock where nothing reads them any more
-  std::uint64_t age = 0;        // smaller is older
+  std::int32_t num_tokens = 0;      // leading ones, computed; 0: there is no copy
+  std::int32_t num_passed = 0;      // of the table that was copied
+  std::vector<HostBlockId> blocks;  // in the order of the table; kNoHostBlock where nothing reads them any more
+  std::uint64_t age = 0;            // smaller is older
 
   bool exists() const { return num_tokens > 0; }
 };
@@ -38,13 +40,13 @@ class HostPool {
 
   // Brings the copy back into a table that holds its first `num_present` blocks of each group already: the copies to be
   // made, host block to KV block. The copy is gone then.
-  std::vector<BlockCopy> restore(HostCopy& copy, const BlockTable& table, std::int32_t num_present);
+  std::vector<CopyFromHost> restore(HostCopy& copy, const BlockTable& table, std::int32_t num_present);
 
   void drop(HostCopy& copy);
   void drop_all();
 
   // The copies to be made by the next plan, KV block to host block.
-  std::vector<BlockCopy> take_due() { return std::exchange(due_, {}); }
+  std::vector<CopyToHost> take_due() { return std::exchange(due_, {}); }
 
   void check_integrity() const;
 
@@ -54,9 +56,9 @@ class HostPool {
   const ReplicaId replica_;
   const std::int32_t num_blocks_;
   const std::int32_t num_groups_;
-  std::vector<BlockId> free_;                  // the last one goes first
+  std::vector<HostBlockId> free_;              // the last one goes first
   std::map<std::uint64_t, HostCopy*> copies_;  // by age
-  std::vector<BlockCopy> due_;
+  std::vector<CopyToHost> due_;
   std::uint64_t last_age_ = 0;
 };
 

@@ -10,14 +10,14 @@ namespace caudal {
 
 // The longest prefix of which every group has the blocks that a query behind it reads.
 std::int32_t KvManager::num_matching(const Prefix& prefix) const {
-  const auto num_findable = static_cast<std::int32_t>(
-      MUTANT(prefix_is_whole_prompt, prefix.num_findable(), prefix.tokens.size() / kBlockSize));
+  const auto num_findable = MUTANT(prefix_is_whole_prompt, prefix.num_findable(),
+                                   static_cast<std::int32_t>(prefix.tokens.size() / kBlockSize));
   std::int32_t num_matching = 0;
   std::vector<std::int32_t> num_in_a_row(windows_.size(), 0);  // found without a gap, by group
   for (std::int32_t end = 1; end <= num_findable; ++end) {
     bool is_whole = true;
     for (std::size_t group = 0; group < windows_.size(); ++group) {
-      const bool is_found = pool_.lookup(prefix.content(static_cast<std::size_t>(end) - 1, group)).has_value();
+      const bool is_found = pool_.lookup(prefix.content(end - 1, group)).has_value();
       num_in_a_row[group] = is_found ? num_in_a_row[group] + 1 : 0;
       if (!is_found && windows_[group] == 0) return num_matching;
       is_whole &= num_in_a_row[group] >= end - hidden_blocks(windows_[group], end * kBlockSize);
@@ -32,7 +32,7 @@ CachedPrefix KvManager::probe(const Prefix& prefix) const {
   cached.num_tokens = cached.num_blocks * kBlockSize;
   for (std::size_t group = 0; group < windows_.size(); ++group) {
     for (std::int32_t i = hidden_blocks(windows_[group], cached.num_tokens); i < cached.num_blocks; ++i) {
-      const BlockId block = *pool_.lookup(prefix.content(static_cast<std::size_t>(i), group));
+      const BlockId block = *pool_.lookup(prefix.content(i, group));
       cached.num_free += pool_.num_references(block) == 0 ? 1 : 0;
     }
   }
@@ -47,7 +47,7 @@ BlockTable KvManager::match(const Prefix& prefix) {
     for (std::size_t group = 0; group < windows_.size(); ++group) {
       BlockId block = kNoBlock;
       if (i >= num_dropped(table, group)) {
-        block = *pool_.lookup(prefix.content(static_cast<std::size_t>(i), group));
+        block = *pool_.lookup(prefix.content(i, group));
         pool_.retain(block);
       }
       table.blocks.push_back(block);
@@ -93,14 +93,13 @@ std::optional<Fork> KvManager::fork(const BlockTable& parent, std::int32_t num_t
 }
 
 void KvManager::publish(BlockTable& table, const Prefix& prefix, std::int32_t num_computed) {
-  const std::size_t num_full = static_cast<std::size_t>(num_computed / kBlockSize);
-  const auto first = static_cast<std::size_t>(table.num_published);
-  for (std::size_t group = 0; first < num_full && group < windows_.size(); ++group)
-    pool_.fetch(prefix.hashes.subspan(first, num_full - first), group);
-  for (; (table.num_published + 1) * kBlockSize <= num_computed; ++table.num_published) {
-    const auto i = static_cast<std::size_t>(table.num_published);
+  const std::int32_t num_full = num_computed / kBlockSize;
+  std::int32_t& i = table.num_published;
+  for (std::size_t group = 0; i < num_full && group < windows_.size(); ++group)
+    pool_.fetch(prefix.hashes_of(i, num_full), group);
+  for (; i < num_full; ++i) {
     for (std::size_t group = 0; group < windows_.size(); ++group) {
-      const BlockId block = table.blocks[i * windows_.size() + group];
+      const BlockId block = table.blocks[place(i, group)];
       if (block != kNoBlock) pool_.publish(block, prefix.content(i, group));
     }
   }
@@ -120,7 +119,7 @@ std::int32_t KvManager::num_exclusive(const BlockTable& table) const {
 void KvManager::drop_hidden(BlockTable& table, std::int32_t num_computed) {
   for (std::size_t group = 0; group < windows_.size(); ++group) {
     for (std::int32_t i = num_dropped(table, group); i < hidden_blocks(windows_[group], num_computed); ++i) {
-      BlockId& entry = table.blocks[static_cast<std::size_t>(i) * windows_.size() + group];
+      BlockId& entry = table.blocks[place(i, group)];
       pool_.release(std::exchange(entry, kNoBlock));
     }
   }

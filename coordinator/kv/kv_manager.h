@@ -56,9 +56,9 @@ class KvManager {
  public:
   // `index` outlives it.
   KvManager(BlockIndex& index, ReplicaId replica, std::int32_t num_blocks, std::vector<std::int32_t> windows)
-      : pool_(index, {replica, Tier::kDevice}, num_blocks), windows_(std::move(windows)) {}
+      : pool_(index, replica, num_blocks), windows_(std::move(windows)) {}
 
-  const BlockPool& pool() const { return pool_; }
+  const BlockPool<Tier::kDevice>& pool() const { return pool_; }
   std::int32_t num_groups() const { return static_cast<std::int32_t>(windows_.size()); }
 
   // Tokens that the table has room for.
@@ -122,7 +122,12 @@ class KvManager {
  private:
   std::int32_t num_matching(const Prefix& prefix) const;
 
-  BlockPool pool_;
+  // Of a table: the entry of the block.
+  std::size_t place(std::int32_t block, std::size_t group) const {
+    return static_cast<std::size_t>(block) * windows_.size() + group;
+  }
+
+  BlockPool<Tier::kDevice> pool_;
   const std::vector<std::int32_t> windows_;  // by group
 };
 

@@ -33,14 +33,23 @@ struct Prefix {
   std::span<const BlockHash> hashes;  // hashes[i] covers tokens [0, 16 (i + 1))
   BlockHash root = 0;
 
-  BlockHash parent(std::size_t block) const { return block == 0 ? root : hashes[block - 1]; }
-  BlockTokens block_tokens(std::size_t block) const { return tokens.subspan(block * kBlockSize).first<kBlockSize>(); }
-  BlockContent content(std::size_t block, std::size_t group = 0) const {
-    return {parent(block), hashes[block], block_tokens(block), group};
+  BlockHash hash(std::int32_t block) const { return hashes[static_cast<std::size_t>(block)]; }
+  BlockHash parent(std::int32_t block) const { return block == 0 ? root : hash(block - 1); }
+  BlockTokens block_tokens(std::int32_t block) const {
+    return tokens.subspan(static_cast<std::size_t>(block) * kBlockSize).first<kBlockSize>();
+  }
+  BlockContent content(std::int32_t block, std::size_t group = 0) const {
+    return {parent(block), hash(block), block_tokens(block), group};
+  }
+  // Of blocks [begin, end).
+  std::span<const BlockHash> hashes_of(std::int32_t begin, std::int32_t end) const {
+    return hashes.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
   }
 
   // Full blocks short of the last token. That one has to be computed, for the next one to be sampled.
-  std::size_t num_findable() const { return tokens.empty() ? 0 : (tokens.size() - 1) / kBlockSize; }
+  std::int32_t num_findable() const {
+    return tokens.empty() ? 0 : static_cast<std::int32_t>((tokens.size() - 1) / kBlockSize);
+  }
 };
 
 // The root under which sequences of this model and salt share their KV.
@@ -56,7 +65,7 @@ class PrefixHashes {
     root_ = root;
     Prefix prefix{.tokens = tokens, .hashes = hashes_, .root = root};
     while ((hashes_.size() + 1) * kBlockSize <= tokens.size()) {
-      const std::size_t block = hashes_.size();
+      const auto block = static_cast<std::int32_t>(hashes_.size());
       hashes_.push_back(chain_hash(key, prefix.parent(block), prefix.block_tokens(block)));
       prefix.hashes = hashes_;
     }

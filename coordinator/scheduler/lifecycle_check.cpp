@@ -54,7 +54,7 @@ void Lifecycle::check_sequence(const Sequence& sequence) const {
       CHECK(num_blocks == 0 && residence.num_plans_in_flight == 0);
       break;
     case SequenceState::kRunning:
-      CHECK(residence.slot >= 0);
+      CHECK(residence.slot != kNoSlot);
       CHECK_MSG(sequence.max_known() <= residence.token_limit, "planned past the end");
       CHECK_MSG(sequence.max_computed() <= std::min(sequence.max_known(), residence.token_limit - 1),
                 "planned a token that cannot be known");
@@ -62,7 +62,7 @@ void Lifecycle::check_sequence(const Sequence& sequence) const {
                 "plans in flight lack a block");
       break;
     case SequenceState::kLeaving:
-      CHECK(residence.slot == -1 && residence.num_plans_in_flight > 0);
+      CHECK(residence.slot == kNoSlot && residence.num_plans_in_flight > 0);
       break;
     case SequenceState::kEnded:
       CHECK((num_blocks > 0) == (residence.num_plans_in_flight > 0));
@@ -76,8 +76,8 @@ void Lifecycle::check_sequence(const Sequence& sequence) const {
 // What is summed over all sequences that have something here; the rest the replica knows itself.
 void Lifecycle::check_replica(const ReplicaState& replica) const {
   replica.host().check_integrity();
-  const BlockPool& pool = replica.kv().pool();
-  std::vector<std::int32_t> num_holders(static_cast<std::size_t>(pool.num_blocks()), 0);
+  const BlockPool<Tier::kDevice>& pool = replica.kv().pool();
+  IndexedVector<BlockId, std::int32_t> num_holders(pool.num_blocks());
   std::int32_t num_host_copies = 0;
   std::int32_t num_leaving_blocks = 0;
   std::size_t num_plans = 0;
@@ -88,19 +88,18 @@ void Lifecycle::check_replica(const ReplicaState& replica) const {
       // A beam may run without blocks yet.
       if ((residence.table.blocks.empty() && !sequence.is_running()) || residence.replica != replica.id()) continue;
       for (const BlockId block : residence.table.blocks) {
-        if (block != kNoBlock) ++num_holders[static_cast<std::size_t>(block)];
+        if (block != kNoBlock) ++num_holders[block];
       }
       num_plans += static_cast<std::size_t>(residence.num_plans_in_flight);
       if (!sequence.is_running()) num_leaving_blocks += residence.table.num_held();
     }
   });
   for (const PlanInFlight& plan : replica.plans_in_flight()) {
-    for (const BlockId block : plan.copied) ++num_holders[static_cast<std::size_t>(block)];
+    for (const BlockId block : plan.copied) ++num_holders[block];
     num_plans -= plan.sequences.size();
   }
-  for (BlockId block = 0; block < pool.num_blocks(); ++block) {
-    CHECK_MSG(pool.num_references(block) == num_holders[static_cast<std::size_t>(block)],
-              "reference count is not the number of holders");
+  for (const BlockId block : pool.ids()) {
+    CHECK_MSG(pool.num_references(block) == num_holders[block], "reference count is not the number of holders");
   }
   CHECK(num_leaving_blocks == replica.num_leaving_blocks());
   CHECK_MSG(num_host_copies == replica.host().num_copies(),

@@ -113,7 +113,7 @@ bool PlanBuilder::make_room(Sequence& sequence, std::int32_t num_tokens) {
 }
 
 bool PlanBuilder::free_blocks(Sequence& needy, std::int32_t num_blocks) {
-  const BlockPool& pool = replica_.kv().pool();
+  const BlockPool<Tier::kDevice>& pool = replica_.kv().pool();
   while (pool.num_free() < num_blocks) {
     short_of_blocks_ = true;
     if (pool.num_free() + replica_.num_leaving_blocks() >= num_blocks) return false;
@@ -180,7 +180,7 @@ void PlanBuilder::bring_back(Sequence& sequence) {
   const HostCopy& host = sequence.host;
   if (!host.exists()) return;
   if (host.replica == replica_.id() && host.num_tokens > sequence.residence.num_computed) {
-    const std::vector<BlockCopy> copies = swap_in(sequence, replica_);
+    const std::vector<CopyFromHost> copies = swap_in(sequence, replica_);
     MUTANT_OMITS(no_blocks_back, plan_.swapped_in.insert(plan_.swapped_in.end(), copies.begin(), copies.end()));
   } else {
     MUTANT_OMITS(host_outlives_move, life_.drop_host_copy(sequence));
@@ -208,7 +208,7 @@ void PlanBuilder::send_whole(Sequence& sequence) {
   line.num_prompt_tokens = MUTANT(output_is_prompt, sequence.request->num_prompt_tokens, sequence.num_tokens());
   line.num_computed = residence.num_computed;
   line.blocks = residence.table.blocks;
-  std::ranges::replace(line.blocks, kNoBlock, BlockId{0});  // never read: out of every window
+  std::ranges::replace(line.blocks, kNoBlock, BlockId(0));  // never read: out of every window
   line.params = request.params;
   line.params.sampling.seed = sequence_seed(request.params.sampling.seed, MUTANT(sampled_alike, sequence.index, 0));
   line.params.speculative = speculative_mode(sequence, config_.speculative);

@@ -15,7 +15,7 @@ ReplicaState::ReplicaState(BlockIndex& index, ReplicaId id, Epoch epoch, const R
       kv_(index, id, info.num_blocks, info.kv_windows),
       host_(id, info.num_host_blocks, info.num_kv_groups()),
       draft_length_(info) {
-  for (SlotId slot = info.max_num_sequences - 1; slot >= 0; --slot) free_slots_.push_back(slot);
+  for (std::int32_t slot = info.max_num_sequences - 1; slot >= 0; --slot) free_slots_.push_back(SlotId::of(slot));
 }
 
 Admission ReplicaState::admission(const SchedulerConfig& config, std::int32_t num_tokens_left) const {
@@ -48,7 +48,7 @@ void ReplicaState::leave(Sequence& sequence, SequenceState next) {
   MUTANT_OMITS(slot_lost, free_slots_.push_back(residence.slot));
   num_leaving_blocks_ += residence.table.num_held();
   num_uncomputed_tokens_ -= sequence.num_uncomputed();
-  residence.slot = -1;
+  residence.slot = kNoSlot;
   sequence.state = next;
   has_departed_ = true;
 }
@@ -96,16 +96,16 @@ void ReplicaState::lose() {
 }
 
 void ReplicaState::check_integrity(const SchedulerConfig& config) const {
-  std::vector<bool> is_used(static_cast<std::size_t>(info_.max_num_sequences), false);
+  IndexedVector<SlotId, bool> is_used(info_.max_num_sequences);
   std::int64_t num_uncomputed_tokens = 0;
   for (const Sequence* sequence : running_) {
     CHECK(sequence->is_running() && sequence->residence.replica == id_);
-    is_used[static_cast<std::size_t>(sequence->residence.slot)] = true;
+    is_used[sequence->residence.slot] = true;
     num_uncomputed_tokens += sequence->num_uncomputed();
   }
   for (const SlotId slot : free_slots_) {
-    CHECK_MSG(!is_used[static_cast<std::size_t>(slot)], "a slot is free and in use, or free twice");
-    is_used[static_cast<std::size_t>(slot)] = true;
+    CHECK_MSG(!is_used[slot], "a slot is free and in use, or free twice");
+    is_used[slot] = true;
   }
   CHECK_MSG(std::ranges::all_of(is_used, [](bool used) { return used; }), "a slot is lost");
   CHECK(num_uncomputed_tokens == num_uncomputed_tokens_);

@@ -159,7 +159,7 @@ ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
   const auto found = life_.replicas().find(id);
   if (found == life_.replicas().end()) return {};
   const ReplicaState& replica = found->second;
-  const BlockPool& pool = replica.kv().pool();
+  const BlockPool<Tier::kDevice>& pool = replica.kv().pool();
   const HostPool& host = replica.host();
   const ReplicaCounters& counters = replica.counters();
   ReplicaStats stats{.alive = replica.is_alive(),

@@ -33,13 +33,13 @@ void swap_out(Sequence& sequence, ReplicaState& replica) {
     ++replica.counters().num_sequences_swapped_out;
 }
 
-std::vector<BlockCopy> swap_in(Sequence& sequence, ReplicaState& replica) {
+std::vector<CopyFromHost> swap_in(Sequence& sequence, ReplicaState& replica) {
   Residence& residence = sequence.residence;
   HostCopy& host = sequence.host;
   const std::int32_t num_passed = host.num_passed;
   const std::int32_t num_present = residence.num_computed / kBlockSize + MUTANT(block_too_few_back, 0, 1);
   residence.num_computed = host.num_tokens;
-  std::vector<BlockCopy> copies = replica.host().restore(host, residence.table, num_present);
+  std::vector<CopyFromHost> copies = replica.host().restore(host, residence.table, num_present);
   replica.kv().drop_hidden(residence.table, num_passed);  // nothing was kept of those
   ++replica.counters().num_sequences_swapped_in;
   return copies;

@@ -13,6 +13,6 @@ void swap_out(Sequence& sequence, ReplicaState& replica);
 
 // Of a sequence that comes back. It has its blocks here, the first of them perhaps from the prefix cache; the others
 // get what was kept. The copies to be made, host block to KV block.
-std::vector<BlockCopy> swap_in(Sequence& sequence, ReplicaState& replica);
+std::vector<CopyFromHost> swap_in(Sequence& sequence, ReplicaState& replica);
 
 }  // namespace caudal

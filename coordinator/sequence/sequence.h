@@ -33,7 +33,7 @@ enum class SequenceState : std::uint8_t { kWaiting, kRunning, kLeaving, kEnded }
 // What a sequence has on a replica; empty elsewhere. Without plans in flight the last three numbers are 0.
 struct Residence {
   ReplicaId replica = 0;
-  SlotId slot = -1;               // -1 once given back, while plans in flight still name the blocks
+  SlotId slot = kNoSlot;          // kNoSlot once given back, while plans in flight still name the blocks
   std::int32_t token_limit = 0;   // prompt and output never get longer here
   std::int32_t num_computed = 0;  // answered by the worker
   std::int32_t num_plans_in_flight = 0;

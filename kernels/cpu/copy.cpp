@@ -69,9 +69,9 @@ void compute(CpuContext&, const op::InsertSampled& o) {
   }
 }
 
-void CpuBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) {
+void CpuBackend::copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) {
   check_copy_blocks(copies, from, to);
-  for (const BlockCopy& copy : copies) {  // in order: a copy may read what an earlier one wrote
+  for (const BlockPair& copy : copies) {  // in order: a copy may read what an earlier one wrote
     std::byte* const source = row_address(from, copy.source);
     std::byte* const destination = row_address(to, copy.destination);
     if (source != destination) std::memcpy(destination, source, row_bytes(from));

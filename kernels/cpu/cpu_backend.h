@@ -29,7 +29,7 @@ class CpuBackend final : public Backend {
   Result<Buffer> allocate_host(std::size_t bytes) override { return allocate(bytes); }
   void copy_to_device(const void* source, const Tensor& destination) override;
   void copy_to_host(const Tensor& source, void* destination) override;
-  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
+  void copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) override;
   void zero(const Tensor& destination) override;
   void synchronize() override {}
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/fields.h"
+#include "common/strong_id.h"
 
 namespace caudal {
 
@@ -43,6 +44,12 @@ class RandomFields {
                            Limits::max(), static_cast<T>(random_())};
       value = choices[below(std::size(choices))];
     }
+  }
+  template <StrongIdType T>
+  void fill(T& id) {
+    auto value = id.value();
+    fill(value);
+    id = T::of(value);
   }
   void fill(std::string& text) {
     text.resize(below(9));

@@ -57,6 +57,8 @@ void expect_same(const T& value, const pb::Message& message, const pb::FieldDesc
   if constexpr (HasFields<T>) {
     expect_same(value, index < 0 ? reflection.GetMessage(message, &field)
                                  : reflection.GetRepeatedMessage(message, &field, index));
+  } else if constexpr (StrongIdType<T>) {
+    expect_same(value.value(), message, field, index);
   } else if constexpr (std::same_as<T, std::string>) {
     EXPECT_EQ(reflection.GetString(message, &field), value);
   } else if constexpr (std::same_as<T, float>) {
@@ -228,7 +230,7 @@ TEST(Wire, MutatedMessagesNeverCrash) {
     const auto decoded = decode_to_worker(bytes);
     if (!decoded.ok()) continue;
     if (const auto* p = std::get_if<StepPlan>(&decoded.value())) {
-      for (const auto& scheduled : p->scheduled) EXPECT_GE(scheduled.slot, 0);
+      for (const auto& scheduled : p->scheduled) EXPECT_GE(scheduled.slot, SlotId(0));
     }
   }
 }

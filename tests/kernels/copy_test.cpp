@@ -53,7 +53,7 @@ TEST_P(CopyTest, BlocksAreCopiedInOrder) {
   constexpr std::int64_t kColumns = kBlockSize * 2 * 8;
   OwnedMatrix cache = OwnedMatrix(dtype(), 4, kColumns).fill_normal(3);
   const OwnedMatrix before = cache;
-  const std::array<BlockCopy, 3> copies{{{0, 1}, {1, 3}, {2, 2}}};
+  const std::array<BlockPair, 3> copies{{{0, 1}, {1, 3}, {2, 2}}};
   const Tensor blocks = cache.tensor().reshaped({4, kBlockSize, 2, 8});
   backend_->copy_blocks(copies, blocks, blocks);
   EXPECT_EQ(cache.row(0), before.row(0));
@@ -70,8 +70,8 @@ TEST_P(CopyTest, BlocksGoToHostMemoryAndBack) {
   const Buffer memory = std::move(backend_->allocate_host(4 * kColumns * dtype_bytes(dtype()))).value();
   const Tensor blocks = cache.tensor().reshaped({6, kBlockSize, 2, 8});
   const Tensor host = memory.tensor(dtype(), {4, kBlockSize, 2, 8});
-  backend_->copy_blocks(std::array<BlockCopy, 4>{{{1, 0}, {2, 1}, {3, 2}, {5, 3}}}, blocks, host);
-  backend_->copy_blocks(std::array<BlockCopy, 3>{{{3, 0}, {0, 4}, {1, 5}}}, host, blocks);
+  backend_->copy_blocks(std::array<BlockPair, 4>{{{1, 0}, {2, 1}, {3, 2}, {5, 3}}}, blocks, host);
+  backend_->copy_blocks(std::array<BlockPair, 3>{{{3, 0}, {0, 4}, {1, 5}}}, host, blocks);
   const std::array<int, 6> expected{5, 1, 2, 3, 1, 2};
   for (std::int64_t i = 0; i < 6; ++i) EXPECT_EQ(cache.row(i), before.row(expected[static_cast<std::size_t>(i)])) << i;
 }
@@ -97,7 +97,7 @@ TEST(CopyDeathTest, RefusesRowsAndBlocksOutside) {
   const OwnedMatrix x(DType::kF32, 2, 4), out(DType::kF32, 1, 4), rows = indices({2});
   EXPECT_DEATH(backend->gather_rows(x.tensor(), rows.vector(), out.tensor()), "row < ");
   const OwnedMatrix cache(DType::kF32, 2, kBlockSize * 4);
-  const std::array<BlockCopy, 1> copies{{{0, 2}}};
+  const std::array<BlockPair, 1> copies{{{0, 2}}};
   const Tensor blocks = cache.tensor().reshaped({2, kBlockSize, 1, 4});
   EXPECT_DEATH(backend->copy_blocks(copies, blocks, blocks), "destination");
 }

@@ -39,7 +39,7 @@ class WaitingBackend final : public Backend {
     inner_->copy_to_host(source, destination);
     synchronize();
   }
-  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override {
+  void copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) override {
     inner_->copy_blocks(copies, from, to);
     synchronize();
   }

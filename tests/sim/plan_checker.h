@@ -26,6 +26,8 @@ std::uint64_t digest(const T& value, std::uint64_t seed = 0) {
   if constexpr (HasFields<T>) {
     visit_fields(value, [&](std::string_view, const auto& field) { seed = digest(field, seed); });
     return seed;
+  } else if constexpr (StrongIdType<T>) {
+    return digest(value.value(), seed);
   } else if constexpr (std::same_as<T, float>) {
     return mix(seed, std::bit_cast<std::uint32_t>(value));
   } else {
@@ -126,14 +128,14 @@ class PlanChecker {
 
   // A host block is read once after it was written, each block is named once, and what is written is nobody's.
   void swap(const StepPlan& plan) {
-    std::set<BlockId> host_blocks;
-    for (const BlockCopy& copy : plan.swapped_out) {
-      CHECK(copy.destination >= 0 && copy.destination < info_.num_host_blocks);
+    std::set<HostBlockId> host_blocks;
+    for (const CopyToHost& copy : plan.swapped_out) {
+      CHECK(copy.destination >= 0 && copy.destination.value() < info_.num_host_blocks);
       CHECK_MSG(host_blocks.insert(copy.destination).second, "two blocks are copied to one host block");
       in_host_memory_.insert(copy.destination);
     }
     std::set<BlockId> blocks;
-    for (const BlockCopy& copy : plan.swapped_in) {
+    for (const CopyFromHost& copy : plan.swapped_in) {
       CHECK_MSG(in_host_memory_.erase(copy.source) == 1, "nothing was copied to a host block that is read");
       CHECK_MSG(blocks.insert(copy.destination).second, "two host blocks are copied to one block");
       check_unused(copy.destination);
@@ -142,8 +144,8 @@ class PlanChecker {
 
   // Whole blocks are found, or come back from the host; what is computed behind them has been copied either way.
   void enter(const NewSequence& sequence, const StepPlan& plan, Unanswered& unanswered) {
-    const auto is_copied = [](const std::vector<BlockCopy>& copies, BlockId block) {
-      return std::ranges::count(copies, block, &BlockCopy::destination) == 1;
+    const auto is_copied = []<typename Copy>(const std::vector<Copy>& copies, BlockId block) {
+      return std::ranges::count(copies, block, &Copy::destination) == 1;
     };
     const std::int32_t num_full = sequence.num_computed / kBlockSize;
     if (sequence.num_computed % kBlockSize != 0) {
@@ -222,7 +224,7 @@ class PlanChecker {
   }
 
   void check_unused(BlockId block) const {
-    CHECK(block >= 0 && block < info_.num_blocks);
+    CHECK(block >= 0 && block.value() < info_.num_blocks);
     for (const auto& [slot, other] : tables_) {
       CHECK_MSG(std::ranges::count(other.blocks, block) == 0, "a block is in two tables");
     }
@@ -244,7 +246,7 @@ class PlanChecker {
   StepId last_step_id_ = 0;
   std::map<SlotId, Table> tables_;  // as the worker sees them after the last plan
   std::deque<Unanswered> unanswered_;
-  std::set<BlockId> in_host_memory_;  // host blocks that were written and not read since
+  std::set<HostBlockId> in_host_memory_;  // host blocks that were written and not read since
   std::uint64_t digest_ = 0;
 };
 

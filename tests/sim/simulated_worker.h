@@ -3,6 +3,7 @@
 // keeps the coordinator's side of it. A step is one call; when plans run and answers travel is up to the caller.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <functional>
 #include <optional>
@@ -19,8 +20,8 @@ class SimulatedWorker {
   explicit SimulatedWorker(const ReplicaInfo& info)
       : info_(info),
         table_(info.max_num_sequences),
-        kv_(info.num_blocks * kBlockSize),
-        host_kv_(info.num_host_blocks * kBlockSize),
+        kv_(info.num_blocks),
+        host_kv_(info.num_host_blocks),
         num_tables_(info.num_blocks) {}
 
   StepResult run(const StepPlan& plan) {
@@ -38,8 +39,8 @@ class SimulatedWorker {
       for (const BlockId block : sequence.blocks) ++num_tables_.at(block);
       hide(*table_[sequence.slot]);
     }
-    for (const BlockCopy& copy : plan.swapped_out) copy_block(kv_, copy, host_kv_);
-    for (const BlockCopy& copy : plan.swapped_in) copy_block(host_kv_, copy, kv_);
+    for (const CopyToHost& copy : plan.swapped_out) copy_block(kv_, copy, host_kv_);
+    for (const CopyFromHost& copy : plan.swapped_in) copy_block(host_kv_, copy, kv_);
     for (const BlockCopy& copy : plan.block_copies) {
       CHECK_MSG(num_tables_.at(copy.destination) == 1, "a copy overwrites somebody's block");
       copy_block(kv_, copy, kv_);
@@ -68,12 +69,12 @@ class SimulatedWorker {
     std::vector<std::size_t> num_hidden;  // by group: leading blocks that it never reads again
   };
 
-  using Blocks = std::vector<std::uint64_t>;  // [number of blocks, 16]
+  using Block = std::array<std::uint64_t, kBlockSize>;
 
-  static void copy_block(const Blocks& from, const BlockCopy& copy, Blocks& to) {
-    CHECK(copy.source >= 0 && (copy.source + 1) * kBlockSize <= std::ssize(from));
-    CHECK(copy.destination >= 0 && (copy.destination + 1) * kBlockSize <= std::ssize(to));
-    std::copy_n(from.begin() + copy.source * kBlockSize, kBlockSize, to.begin() + copy.destination * kBlockSize);
+  template <Tier from, Tier to>
+  static void copy_block(const IndexedVector<BlockIdOf<from>, Block>& sources, BlockCopyBetween<from, to> copy,
+                         IndexedVector<BlockIdOf<to>, Block>& destinations) {
+    destinations.at(copy.destination) = sources.at(copy.source);
   }
 
   std::size_t num_groups() const { return info_.kv_windows.size(); }
@@ -95,7 +96,7 @@ class SimulatedWorker {
   }
 
   std::uint64_t& kv_at(const Row& row, std::size_t group, std::int32_t position) {
-    return kv_.at(block_of(row, group, position) * kBlockSize + position % kBlockSize);
+    return kv_.at(block_of(row, group, position))[position % kBlockSize];
   }
 
   // What a sequence finds, cached or copied, is what it would have computed itself, as far as it sees.
@@ -211,11 +212,11 @@ class SimulatedWorker {
   }
 
   ReplicaInfo info_;
-  std::int32_t num_rows_ = 0;              // of the step
-  std::vector<std::optional<Row>> table_;  // by slot
-  Blocks kv_;
-  Blocks host_kv_;
-  std::vector<std::int32_t> num_tables_;  // that hold a block
+  std::int32_t num_rows_ = 0;  // of the step
+  IndexedVector<SlotId, std::optional<Row>> table_;
+  IndexedVector<BlockId, Block> kv_;
+  IndexedVector<HostBlockId, Block> host_kv_;
+  IndexedVector<BlockId, std::int32_t> num_tables_;  // that hold a block
 };
 
 }  // namespace caudal::sim

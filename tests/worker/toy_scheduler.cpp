@@ -14,8 +14,8 @@ class ToyScheduler {
     run_.answers.resize(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) waiting_.push_back(i);
     const std::int32_t blocks = options.num_blocks > 0 ? options.num_blocks : replica.info().num_blocks;
-    for (BlockId b = 0; b < blocks; ++b) free_blocks_.push_back(b);
-    for (SlotId s = replica.info().max_num_sequences - 1; s >= 0; --s) free_slots_.push_back(s);
+    for (const BlockId b : ids<BlockId>(blocks)) free_blocks_.push_back(b);
+    for (std::int32_t s = replica.info().max_num_sequences - 1; s >= 0; --s) free_slots_.push_back(SlotId::of(s));
   }
 
   ToyRun run() {

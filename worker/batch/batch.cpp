@@ -30,7 +30,7 @@ void append_item(const BatchItem& item, Batch& batch) {
     batch.positions.push_back(position);
     for (std::size_t group = 0; group < batch.kv.size(); ++group) {
       const BlockId block = sequence.blocks[i / kBlockSize * batch.kv.size() + group];
-      batch.kv[group].cache_slot.push_back(block * kBlockSize + position % kBlockSize);
+      batch.kv[group].cache_slot.push_back(block.value() * kBlockSize + position % kBlockSize);
     }
     if (position >= end - item.num_logit_rows)
       batch.logit_rows.push_back(static_cast<std::int32_t>(batch.token_ids.size()) - 1);
@@ -60,7 +60,7 @@ Batch make_batch(const std::vector<BatchItem>& items, std::size_t num_kv_groups)
     for (std::size_t s = 0; s < items.size(); ++s) {
       const auto num_blocks = static_cast<std::size_t>(blocks_for(batch.context_length[s]));
       for (std::size_t i = 0; i < num_blocks; ++i)
-        table[s * width + i] = items[s].sequence->blocks[i * num_kv_groups + group];
+        table[s * width + i] = items[s].sequence->blocks[i * num_kv_groups + group].value();
     }
   }
   return batch;

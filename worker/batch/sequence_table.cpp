@@ -34,8 +34,7 @@ TokenCount& TokenCounts::at(TokenId token) {
   return counts_[place->second];
 }
 
-SequenceTable::SequenceTable(const TableLimits& limits)
-    : limits_(limits), slots_(static_cast<std::size_t>(limits.max_num_sequences)) {}
+SequenceTable::SequenceTable(const TableLimits& limits) : limits_(limits), slots_(limits.max_num_sequences) {}
 
 Result<std::vector<ScheduledWork>> SequenceTable::apply(StepPlan& plan) {
   for (SlotId slot : plan.released)
@@ -58,36 +57,34 @@ Result<std::vector<ScheduledWork>> SequenceTable::apply(StepPlan& plan) {
 }
 
 const SequenceRow& SequenceTable::at(SlotId slot) const {
-  const std::optional<SequenceRow>& sequence = slots_.at(static_cast<std::size_t>(slot));
+  const std::optional<SequenceRow>& sequence = slots_.at(slot);
   CHECK(sequence.has_value());
   return *sequence;
 }
 
 const SequenceRow* SequenceTable::find(SlotId slot) const {
-  if (slot < 0 || slot >= limits_.max_num_sequences) return nullptr;
-  const std::optional<SequenceRow>& sequence = slots_[static_cast<std::size_t>(slot)];
+  if (!slots_.contains(slot)) return nullptr;
+  const std::optional<SequenceRow>& sequence = slots_[slot];
   return sequence ? &*sequence : nullptr;
 }
 
 void SequenceTable::advance(SlotId slot, std::int32_t num_tokens) {
-  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
+  SequenceRow& sequence = *slots_[slot];
   sequence.num_computed += num_tokens;
   CHECK(sequence.num_computed <= sequence.num_tokens());
 }
 
-void SequenceTable::promise(SlotId slot, TokenInFlight token) {
-  slots_[static_cast<std::size_t>(slot)]->in_flight.push_back(token);
-}
+void SequenceTable::promise(SlotId slot, TokenInFlight token) { slots_[slot]->in_flight.push_back(token); }
 
 void SequenceTable::fulfil(SlotId slot, std::optional<TokenId> token) {
-  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
+  SequenceRow& sequence = *slots_[slot];
   CHECK(!sequence.in_flight.empty());
   sequence.in_flight.erase(sequence.in_flight.begin());
   take(sequence, token);
 }
 
 void SequenceTable::append(SlotId slot, std::optional<TokenId> token) {
-  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
+  SequenceRow& sequence = *slots_[slot];
   CHECK(sequence.in_flight.empty());
   take(sequence, token);
 }
@@ -112,28 +109,29 @@ void SequenceTable::clear() {
 }
 
 Result<void> SequenceTable::release(SlotId slot) {
-  if (slot < 0 || slot >= limits_.max_num_sequences || !slots_[static_cast<std::size_t>(slot)])
-    return broken("slot {} is released but holds nothing", slot);
-  slots_[static_cast<std::size_t>(slot)].reset();
+  if (!slots_.contains(slot) || !slots_[slot]) return broken("slot {} is released but holds nothing", slot.value());
+  slots_[slot].reset();
   return {};
 }
 
 Result<void> SequenceTable::enter(NewSequence& entering) {
   const SlotId slot = entering.slot;
-  if (slot < 0 || slot >= limits_.max_num_sequences) return broken("slot {} does not exist", slot);
-  if (slots_[static_cast<std::size_t>(slot)]) return broken("slot {} is taken", slot);
+  if (!slots_.contains(slot)) return broken("slot {} does not exist", slot.value());
+  if (slots_[slot]) return broken("slot {} is taken", slot.value());
   const auto num_tokens = static_cast<std::int64_t>(entering.tokens.size());
   if (num_tokens < 1 || num_tokens >= limits_.max_context_tokens)
-    return broken("slot {} enters with {} tokens; the context holds {}", slot, num_tokens, limits_.max_context_tokens);
+    return broken("slot {} enters with {} tokens; the context holds {}", slot.value(), num_tokens,
+                  limits_.max_context_tokens);
   if (entering.num_prompt_tokens < 1 || entering.num_prompt_tokens > num_tokens || entering.num_computed < 0 ||
       entering.num_computed >= num_tokens)
-    return broken("slot {} enters with wrong counters", slot);
+    return broken("slot {} enters with wrong counters", slot.value());
   for (TokenId token : entering.tokens)
-    if (token < 0 || token >= limits_.vocab_size) return broken("slot {} enters with token {}", slot, token);
-  if (!blocks_exist(entering.blocks)) return broken("slot {} enters with an unknown block", slot);
-  if (!are_of_all_groups(entering.blocks)) return broken("slot {} enters with more blocks of some KV groups", slot);
+    if (token < 0 || token >= limits_.vocab_size) return broken("slot {} enters with token {}", slot.value(), token);
+  if (!blocks_exist(entering.blocks)) return broken("slot {} enters with an unknown block", slot.value());
+  if (!are_of_all_groups(entering.blocks))
+    return broken("slot {} enters with more blocks of some KV groups", slot.value());
 
-  SequenceRow& sequence = slots_[static_cast<std::size_t>(slot)].emplace();
+  SequenceRow& sequence = slots_[slot].emplace();
   sequence.id = entering.sequence_id;
   sequence.tokens = std::move(entering.tokens);
   sequence.num_prompt_tokens = entering.num_prompt_tokens;
@@ -151,26 +149,26 @@ Result<void> SequenceTable::enter(NewSequence& entering) {
 Result<void> SequenceTable::check_copies(const StepPlan& plan) const {
   for (const BlockCopy& copy : plan.block_copies)
     if (!blocks_exist({copy.source, copy.destination})) return broken("an unknown block is copied");
-  const auto on_host = [&](BlockId block) { return block >= 0 && block < limits_.num_host_blocks; };
-  for (const BlockCopy& copy : plan.swapped_out)
+  const auto on_host = [&](HostBlockId block) { return block >= 0 && block.value() < limits_.num_host_blocks; };
+  for (const CopyToHost& copy : plan.swapped_out)
     if (!blocks_exist({copy.source}) || !on_host(copy.destination)) return broken("an unknown block is swapped out");
-  for (const BlockCopy& copy : plan.swapped_in)
+  for (const CopyFromHost& copy : plan.swapped_in)
     if (!on_host(copy.source) || !blocks_exist({copy.destination})) return broken("an unknown block is swapped in");
   return {};
 }
 
 Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequence& scheduled, StepId step) {
   const SlotId slot = scheduled.slot;
-  if (slot < 0 || slot >= limits_.max_num_sequences || !slots_[static_cast<std::size_t>(slot)])
-    return broken("slot {} is scheduled but holds nothing", slot);
-  SequenceRow& sequence = *slots_[static_cast<std::size_t>(slot)];
-  if (sequence.last_scheduled == step) return broken("slot {} is scheduled twice", slot);
+  if (!slots_.contains(slot) || !slots_[slot]) return broken("slot {} is scheduled but holds nothing", slot.value());
+  SequenceRow& sequence = *slots_[slot];
+  if (sequence.last_scheduled == step) return broken("slot {} is scheduled twice", slot.value());
   sequence.last_scheduled = step;
-  if (scheduled.num_tokens < 1) return broken("slot {} is scheduled for {} tokens", slot, scheduled.num_tokens);
+  if (scheduled.num_tokens < 1) return broken("slot {} is scheduled for {} tokens", slot.value(), scheduled.num_tokens);
   if (scheduled.num_draft_tokens < 0 || scheduled.num_draft_tokens > limits_.max_draft_tokens)
-    return broken("slot {} is to have {} draft tokens", slot, scheduled.num_draft_tokens);
-  if (!blocks_exist(scheduled.new_blocks)) return broken("slot {} gets an unknown block", slot);
-  if (!are_of_all_groups(scheduled.new_blocks)) return broken("slot {} gets more blocks of some KV groups", slot);
+    return broken("slot {} is to have {} draft tokens", slot.value(), scheduled.num_draft_tokens);
+  if (!blocks_exist(scheduled.new_blocks)) return broken("slot {} gets an unknown block", slot.value());
+  if (!are_of_all_groups(scheduled.new_blocks))
+    return broken("slot {} gets more blocks of some KV groups", slot.value());
   sequence.blocks.insert(sequence.blocks.end(), scheduled.new_blocks.begin(), scheduled.new_blocks.end());
   const bool ends = !sequence.in_flight.empty() && is_full(sequence, sequence.num_tokens(), limits_.max_context_tokens);
   if (sequence.finished() || ends) return std::optional<ScheduledWork>();
@@ -178,12 +176,12 @@ Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequ
 
   ScheduledWork work{.slot = slot};
   work.num_tokens = std::min(scheduled.num_tokens, sequence.num_tokens() - sequence.num_computed);
-  if (work.num_tokens < 1) return broken("slot {} is scheduled and has nothing to compute", slot);
+  if (work.num_tokens < 1) return broken("slot {} is scheduled and has nothing to compute", slot.value());
   work.samples = sequence.num_computed + work.num_tokens == sequence.num_tokens();
   if (work.samples) work.max_drafts = std::min(scheduled.num_draft_tokens, most_drafts(sequence));
   const std::int64_t end = sequence.num_computed + work.num_tokens + work.max_drafts;
   if (std::ssize(sequence.blocks) / limits_.num_kv_groups * kBlockSize < end)
-    return broken("slot {} has {} blocks for {} tokens", slot, sequence.blocks.size(), end);
+    return broken("slot {} has {} blocks for {} tokens", slot.value(), sequence.blocks.size(), end);
   return std::optional(work);
 }
 
@@ -193,7 +191,7 @@ Result<void> SequenceTable::take_next_token(const ScheduledSequence& scheduled, 
   const TokenId token = *scheduled.next_token;
   if (!sequence.is_beam || sequence.num_computed != sequence.num_tokens() || token < 0 || token >= limits_.vocab_size ||
       sequence.num_tokens() + 1 >= limits_.max_context_tokens)
-    return broken("slot {} gets token {}", scheduled.slot, token);
+    return broken("slot {} gets token {}", scheduled.slot.value(), token);
   sequence.tokens.push_back(token);
   return {};
 }
@@ -210,7 +208,7 @@ bool SequenceTable::are_of_all_groups(const std::vector<BlockId>& blocks) const 
 }
 
 bool SequenceTable::blocks_exist(const std::vector<BlockId>& blocks) const {
-  return std::all_of(blocks.begin(), blocks.end(), [&](BlockId b) { return b >= 0 && b < limits_.num_blocks; });
+  return std::all_of(blocks.begin(), blocks.end(), [&](BlockId b) { return b >= 0 && b.value() < limits_.num_blocks; });
 }
 
 }  // namespace caudal

@@ -116,7 +116,7 @@ class SequenceTable {
   bool are_of_all_groups(const std::vector<BlockId>& blocks) const;
 
   TableLimits limits_;
-  std::vector<std::optional<SequenceRow>> slots_;  // [max_num_sequences]
+  IndexedVector<SlotId, std::optional<SequenceRow>> slots_;  // max_num_sequences of them
 };
 
 }  // namespace caudal

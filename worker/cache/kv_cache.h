@@ -39,12 +39,18 @@ class KvCache {
   std::size_t num_groups() const { return num_groups_; }
   const LayerCache& layer(std::size_t i) const { return layers_[i]; }
   // Of the group that each block belongs to, to another cache of the same shape or inside this one.
-  void copy_blocks(Backend& backend, std::span<const BlockCopy> copies, const KvCache& to) const;
+  template <IsBlockCopy Copy>
+  void copy_blocks(Backend& backend, const std::vector<Copy>& copies, const KvCache& to) const {
+    std::vector<BlockPair> rows;
+    for (const Copy& copy : copies) rows.push_back({copy.source.value(), copy.destination.value()});
+    copy_rows(backend, rows, to);
+  }
 
  private:
   struct Arrays {
     Tensor k, v;
   };
+  void copy_rows(Backend& backend, std::span<const BlockPair> rows, const KvCache& to) const;
 
   std::int64_t num_blocks_ = 0;
   std::size_t num_groups_ = 1;

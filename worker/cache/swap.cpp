@@ -28,14 +28,19 @@ std::int64_t measure_swap_ns(Backend& backend, const KvCache& device, const KvCa
   constexpr int kRepeats = 3;
   const auto num_blocks = static_cast<std::int32_t>(std::min({kMostBlocks, device.num_blocks(), host.num_blocks()}));
   if (num_blocks == 0) return 0;
-  std::vector<BlockCopy> copies;  // every block to its own number: in the other direction it is the same list
-  for (BlockId block = 0; block < num_blocks; ++block) copies.push_back({block, block});
+  std::vector<CopyToHost> out;  // every block to its own number
+  std::vector<CopyFromHost> back;
+  for (const BlockId block : ids<BlockId>(num_blocks)) {
+    const auto on_host = HostBlockId::of(block.value());
+    out.push_back({block, on_host});
+    back.push_back({on_host, block});
+  }
   Clock::duration best = Clock::duration::max();
   for (int i = 0; i <= kRepeats; ++i) {
     backend.synchronize();
     const Clock::time_point begin = Clock::now();
-    device.copy_blocks(backend, copies, host);
-    host.copy_blocks(backend, copies, device);
+    device.copy_blocks(backend, out, host);
+    host.copy_blocks(backend, back, device);
     backend.synchronize();
     if (i > 0) best = std::min(best, Clock::now() - begin);  // the first touches the memory
   }

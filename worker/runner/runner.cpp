@@ -227,7 +227,7 @@ std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::i
   sequence.tokens.assign(tokens.begin(), tokens.end());
   CHECK(sequence.num_tokens() <= info_.max_context_tokens && chunk >= 1);
   const std::int32_t num_blocks = (sequence.num_tokens() + kBlockSize - 1) / kBlockSize * info_.num_kv_groups();
-  for (BlockId block = 0; block < num_blocks; ++block) sequence.blocks.push_back(block);
+  for (const BlockId block : ids<BlockId>(num_blocks)) sequence.blocks.push_back(block);
   chunk = std::min({chunk, info_.max_num_sequences, info_.max_tokens_per_step});  // a row of logits per token
   std::vector<float> all(tokens.size() * vocab);
   while (sequence.num_computed < sequence.num_tokens()) {

@@ -6,9 +6,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "worker/batch/batch.h"
@@ -89,7 +89,7 @@ class DraftModel {
   std::unique_ptr<Sampler> sampler_;
   KvCache cache_;
   DecodeGraphs graphs_;
-  std::unordered_map<SlotId, Followed> followed_;
+  std::map<SlotId, Followed> followed_;
 };
 
 }  // namespace caudal

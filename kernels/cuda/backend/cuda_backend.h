@@ -40,7 +40,7 @@ class CudaBackend final : public Backend, public Recorder {
   void copy_to_host(const Tensor& source, void* destination) override;
   void zero(const Tensor& destination) override;
   void synchronize() override { context_->synchronize(); }
-  void copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) override;
+  void copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) override;
 
   // Every format: packing converts to the dtype of x.
   bool takes(StoredFormat) const override { return true; }

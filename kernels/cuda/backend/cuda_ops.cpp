@@ -137,13 +137,13 @@ void CudaBackend::choose_matmul(const Tensor& x, const Linear& weight, const Ten
 
 // A copy may read what an earlier one wrote, so they stay in order. Those inside a cache are few (forked sequences); of
 // those to and from the host, what is in a row on both sides goes at once.
-void CudaBackend::copy_blocks(std::span<const BlockCopy> copies, const Tensor& from, const Tensor& to) {
+void CudaBackend::copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) {
   check_copy_blocks(copies, from, to);
   const bool is_fork = from.data() == to.data();
   while (!copies.empty() && ready()) {
-    const BlockCopy first = copies.front();
+    const BlockPair first = copies.front();
     std::int32_t run = 1;
-    const auto goes_on = [&](const BlockCopy& next) {
+    const auto goes_on = [&](const BlockPair& next) {
       return next.source == first.source + run && next.destination == first.destination + run;
     };
     while (!is_fork && run < std::ssize(copies) && goes_on(copies[static_cast<std::size_t>(run)])) ++run;

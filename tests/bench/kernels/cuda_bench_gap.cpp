@@ -92,14 +92,14 @@ class GapBench {
   // One sequence after another enters with its whole context and draws its first token.
   void fill_caches() {
     const std::int32_t most = runner_->info().max_tokens_per_step;
-    for (SlotId slot = 0; slot < options_.batch; ++slot) {
+    for (const SlotId slot : ids<SlotId>(options_.batch)) {
       NewSequence sequence;
       sequence.slot = slot;
       for (std::int32_t i = 0; i < options_.context; ++i)
-        sequence.tokens.push_back((i * 31 + slot * 7) % runner_->info().vocab_size);
+        sequence.tokens.push_back((i * 31 + slot.value() * 7) % runner_->info().vocab_size);
       sequence.num_prompt_tokens = options_.context;
-      for (BlockId block = 0; block < blocks_per_sequence(); ++block)
-        sequence.blocks.push_back(slot * blocks_per_sequence() + block);
+      for (std::int32_t i = 0; i < blocks_per_sequence(); ++i)
+        sequence.blocks.push_back(BlockId::of(slot.value() * blocks_per_sequence() + i));
       sequence.params.sampling.temperature = 0.0F;
       sequence.params.stop.max_tokens = 1 << 30;
       for (std::int32_t computed = 0; computed < options_.context; computed += most) {
@@ -115,7 +115,7 @@ class GapBench {
   StepPlan decode() {
     StepPlan plan;
     plan.step_id = ++step_;
-    for (SlotId slot = 0; slot < options_.batch; ++slot) plan.scheduled.push_back({slot, 1, {}, 0});
+    for (const SlotId slot : ids<SlotId>(options_.batch)) plan.scheduled.push_back({slot, 1, {}, 0});
     return plan;
   }
 

@@ -126,8 +126,8 @@ void gather_rows(benchmark::State& state) {
 void copy_blocks(benchmark::State& state) {
   const std::int64_t num_copies = state.range(0);
   const Data cache(DType::kBF16, 2 * num_copies, kBlockSize * kKvHeads * kHeadDim);
-  std::vector<BlockCopy> copies;
-  for (BlockId i = 0; i < num_copies; ++i) copies.push_back({2 * i, 2 * i + 1});
+  std::vector<BlockPair> copies;
+  for (std::int32_t i = 0; i < num_copies; ++i) copies.push_back({2 * i, 2 * i + 1});
   const Tensor blocks = cache.tensor.reshaped({2 * num_copies, kBlockSize, kKvHeads, kHeadDim});
   for (auto _ : state) device().copy_blocks(copies, blocks, blocks);
   report(state, cache.tensor.bytes());

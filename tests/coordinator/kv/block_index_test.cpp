@@ -17,9 +17,9 @@ class BlockIndexTest : public testing::Test {
   Prefix prefix(BlockHash root = 7) { return hashes_.of(HashKey{1, 2}, root, tokens_); }
 
   // As a replica does that has computed the first `num_blocks` blocks.
-  void hold(ReplicaId replica, std::size_t num_blocks, Tier tier = Tier::kDevice) {
-    for (std::size_t block = 0; block < num_blocks; ++block) {
-      index_.insert(prefix().content(block), {{replica, tier}, static_cast<BlockId>(10 * replica + block)});
+  void hold(ReplicaId replica, std::int32_t num_blocks, Tier tier = Tier::kDevice) {
+    for (std::int32_t block = 0; block < num_blocks; ++block) {
+      index_.insert(prefix().content(block), {{replica, tier}, static_cast<std::int32_t>(10 * replica) + block});
     }
   }
   std::vector<std::pair<ReplicaId, std::int32_t>> holders(std::size_t max_holders, std::uint64_t turn = 0) {

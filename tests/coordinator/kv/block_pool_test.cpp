@@ -5,7 +5,7 @@
 namespace caudal {
 namespace {
 
-constexpr PoolId kPool{1, Tier::kDevice};
+using Pool = BlockPool<Tier::kDevice>;
 
 BlockContent content(BlockHash parent, BlockHash hash, TokenId first) {
   std::array<TokenId, kBlockSize> tokens{};
@@ -15,10 +15,10 @@ BlockContent content(BlockHash parent, BlockHash hash, TokenId first) {
 
 TEST(BlockPool, HandsOutEveryBlockOnce) {
   BlockIndex index;
-  BlockPool pool(index, kPool, 3);
-  EXPECT_EQ(pool.allocate(), 0);
-  EXPECT_EQ(pool.allocate(), 1);
-  EXPECT_EQ(pool.allocate(), 2);
+  Pool pool(index, 1, 3);
+  EXPECT_EQ(pool.allocate(), BlockId(0));
+  EXPECT_EQ(pool.allocate(), BlockId(1));
+  EXPECT_EQ(pool.allocate(), BlockId(2));
   EXPECT_EQ(pool.num_free(), 0);
   EXPECT_DEATH(pool.allocate(), "num_free");
   pool.check_integrity();
@@ -26,7 +26,7 @@ TEST(BlockPool, HandsOutEveryBlockOnce) {
 
 TEST(BlockPool, ABlockIsFreeWhenItsLastHolderLeaves) {
   BlockIndex index;
-  BlockPool pool(index, kPool, 2);
+  Pool pool(index, 1, 2);
   const BlockId block = pool.allocate();
   pool.retain(block);
   pool.release(block);
@@ -39,7 +39,7 @@ TEST(BlockPool, ABlockIsFreeWhenItsLastHolderLeaves) {
 
 TEST(BlockPool, PublishedBlocksSurviveTheirRelease) {
   BlockIndex index;
-  BlockPool pool(index, kPool, 2);
+  Pool pool(index, 1, 2);
   const BlockId block = pool.allocate();
   pool.publish(block, content(1, 99, 5));
   pool.release(block);
@@ -53,7 +53,7 @@ TEST(BlockPool, PublishedBlocksSurviveTheirRelease) {
 
 TEST(BlockPool, AHashIsNotEnough) {
   BlockIndex index;
-  BlockPool pool(index, kPool, 2);
+  Pool pool(index, 1, 2);
   const BlockId block = pool.allocate();
   pool.publish(block, content(1, 99, 5));
   EXPECT_FALSE(pool.lookup(content(1, 99, 6)));
@@ -68,7 +68,7 @@ TEST(BlockPool, AHashIsNotEnough) {
 
 TEST(BlockPool, TheFirstOfEqualContentsStays) {
   BlockIndex index;
-  BlockPool pool(index, kPool, 2);
+  Pool pool(index, 1, 2);
   const BlockId first = pool.allocate();
   const BlockId second = pool.allocate();
   pool.publish(first, content(1, 99, 5));
@@ -81,28 +81,28 @@ TEST(BlockPool, TheFirstOfEqualContentsStays) {
 
 TEST(BlockPool, TakesPlainBlocksThenTheLongestUnusedPublishedOnes) {
   BlockIndex index;
-  BlockPool pool(index, kPool, 4);
-  for (BlockId i = 0; i < 4; ++i) {
+  Pool pool(index, 1, 4);
+  for (const BlockId i : pool.ids()) {
     ASSERT_EQ(pool.allocate(), i);
-    if (i != 3) pool.publish(i, content(0, static_cast<BlockHash>(i), i));
+    if (i != 3) pool.publish(i, content(0, i.index(), i.value()));
   }
-  for (const BlockId block : {1, 0, 3, 2}) pool.release(block);
-  EXPECT_EQ(pool.allocate(), 3);
-  EXPECT_EQ(pool.allocate(), 1);
+  for (const BlockId block : std::initializer_list<BlockId>{1, 0, 3, 2}) pool.release(block);
+  EXPECT_EQ(pool.allocate(), BlockId(3));
+  EXPECT_EQ(pool.allocate(), BlockId(1));
   EXPECT_FALSE(pool.lookup(content(0, 1, 1))) << "its content is about to be overwritten";
-  EXPECT_EQ(pool.lookup(content(0, 0, 0)), 0);
+  EXPECT_EQ(pool.lookup(content(0, 0, 0)), BlockId(0));
   pool.retain(0);  // used again: now the last to go
   pool.release(0);
-  EXPECT_EQ(pool.allocate(), 2);
-  EXPECT_EQ(pool.allocate(), 0);
+  EXPECT_EQ(pool.allocate(), BlockId(2));
+  EXPECT_EQ(pool.allocate(), BlockId(0));
   pool.check_integrity();
 }
 
 TEST(BlockPool, NothingOfALostPoolIsFound) {
   BlockIndex index;
-  BlockPool pool(index, kPool, 2);
+  Pool pool(index, 1, 2);
   {
-    BlockPool other(index, {2, Tier::kDevice}, 2);
+    Pool other(index, 2, 2);
     other.publish(other.allocate(), content(1, 99, 5));
     const BlockId block = pool.allocate();
     pool.publish(block, content(1, 99, 5));
@@ -121,7 +121,7 @@ TEST(BlockPool, NothingOfALostPoolIsFound) {
 
 TEST(BlockPool, MayBeEmpty) {
   BlockIndex index;
-  BlockPool pool(index, kPool, 0);
+  Pool pool(index, 1, 0);
   EXPECT_EQ(pool.num_free(), 0);
   EXPECT_FALSE(pool.lookup(content(0, 0, 0)));
   pool.check_integrity();

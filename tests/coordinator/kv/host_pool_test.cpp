@@ -16,12 +16,12 @@ class HostPoolTest : public testing::Test {
     for (std::int32_t i = 0; i < num_dropped; ++i) blocks[static_cast<std::size_t>(i)] = kNoBlock;
     return {.blocks = std::move(blocks), .num_passed = 16 * num_dropped};
   }
-  static std::vector<std::pair<BlockId, BlockId>> pairs(const std::vector<BlockCopy>& copies) {
-    std::vector<std::pair<BlockId, BlockId>> all;
-    for (const BlockCopy& copy : copies) all.emplace_back(copy.source, copy.destination);
+  using Pairs = std::vector<std::pair<int, int>>;
+  static Pairs pairs(const auto& copies) {
+    Pairs all;
+    for (const auto& copy : copies) all.emplace_back(copy.source.value(), copy.destination.value());
     return all;
   }
-  using Pairs = std::vector<std::pair<BlockId, BlockId>>;
 
   HostCopy first_, second_, third_, large_;  // outlive the pool's check
   HostPool pool_{1, 6, 1};

@@ -135,8 +135,8 @@ TEST(KvManager, GroupsFreeAndFindBlocksByTheirOwnWindow) {
   const auto fork = kv.fork(a, 63);
   ASSERT_TRUE(fork);
   ASSERT_EQ(fork->copies.size(), 2U) << "one of each group";
-  EXPECT_EQ(fork->copies[0].source, 6);
-  EXPECT_EQ(fork->copies[1].source, 7);
+  EXPECT_EQ(fork->copies[0].source, BlockId(6));
+  EXPECT_EQ(fork->copies[1].source, BlockId(7));
   BlockTable child = fork->table;
   EXPECT_EQ(child.num_held(), 6);
   for (BlockTable* table : {&a, &b, &child}) kv.release(*table);
@@ -204,7 +204,7 @@ class RandomTables {
   void check() {
     index_.check_integrity();
     ASSERT_EQ(kv_.pool().check_integrity(), index_.num_locations());
-    std::vector<std::int32_t> num_holders(num_blocks_, 0);
+    IndexedVector<BlockId, std::int32_t> num_holders(num_blocks_);
     for (const Row& row : rows_) {
       for (std::size_t i = 0; i < row.table.blocks.size(); ++i) {
         const BlockId block = row.table.blocks[i];
@@ -215,7 +215,7 @@ class RandomTables {
         ASSERT_TRUE(!shared || filled_[block].size() == kBlockSize) << "only full blocks may be shared";
       }
     }
-    for (BlockId block = 0; block < num_blocks_; ++block) {
+    for (const BlockId block : num_holders.ids()) {
       ASSERT_EQ(kv_.pool().num_references(block), num_holders[block]);
     }
   }
@@ -297,7 +297,7 @@ class RandomTables {
   std::int32_t num_blocks_;
   BlockIndex index_;
   KvManager kv_;
-  std::vector<std::vector<TokenId>> filled_;  // by block
+  IndexedVector<BlockId, std::vector<TokenId>> filled_;
   std::vector<Row> rows_;
   std::int32_t num_hits_ = 0;
 };

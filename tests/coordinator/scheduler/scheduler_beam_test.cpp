@@ -35,7 +35,7 @@ class BeamTest : public SchedulerTest {
     for (const NewSequence& entering : step.new_sequences) {
       if (entering.sequence_id == id) return entering.slot;
     }
-    return static_cast<SlotId>(id - 1);
+    return SlotId::of(id - 1);
   }
   // Submits and brings all beams to their first token: 5, 6 and 7.
   StepPlan start(Request r) {
@@ -219,7 +219,7 @@ TEST_F(BeamTest, ABeamThatCannotEnterChangesNothing) {
 
   const StepPlan without = plan();
   ASSERT_EQ(without.scheduled.size(), 1U) << "the first beam";
-  EXPECT_EQ(without.scheduled[0].slot, 0);
+  EXPECT_EQ(without.scheduled[0].slot, SlotId(0));
   EXPECT_TRUE(without.new_sequences.empty());
   EXPECT_TRUE(without.block_copies.empty());
   EXPECT_TRUE(without.released == std::vector<SlotId>{2}) << "the long one leaves, the beam keeps its slot";
@@ -228,7 +228,7 @@ TEST_F(BeamTest, ABeamThatCannotEnterChangesNothing) {
   ASSERT_TRUE(apply(fourth, {line(2, 3, 51, {7})}));
   const StepPlan with = plan();
   ASSERT_EQ(with.new_sequences.size(), 1U);
-  EXPECT_EQ(with.new_sequences[0].slot, 1);
+  EXPECT_EQ(with.new_sequences[0].slot, SlotId(1));
   EXPECT_EQ(with.new_sequences[0].num_computed, 17);
   EXPECT_EQ(with.block_copies.size(), 1U);
   EXPECT_EQ(num_used(), 3);

@@ -59,8 +59,8 @@ class SwapTest : public testing::Test {
 TEST_F(SwapTest, GoesOutBeforeItsBlocksAreReusedAndComesBack) {
   const StepPlan out = preempt(info());
   ASSERT_EQ(out.swapped_out.size(), 2U);
-  EXPECT_EQ(out.swapped_out[0].source, 2);
-  EXPECT_EQ(out.swapped_out[1].source, 3);
+  EXPECT_EQ(out.swapped_out[0].source, BlockId(2));
+  EXPECT_EQ(out.swapped_out[1].source, BlockId(3));
   EXPECT_EQ(out.scheduled.size(), 1U);
   EXPECT_EQ(scheduler_.replica_stats(1).num_swapped, 1);
   EXPECT_EQ(scheduler_.replica_stats(1).num_used_host_blocks, 2);
@@ -172,7 +172,7 @@ TEST_F(SwapWithCacheTest, CachedBlocksAreNotCopied) {
   ASSERT_EQ(in.new_sequences.size(), 1U);
   EXPECT_EQ(in.new_sequences[0].num_computed, 32);
   ASSERT_EQ(in.swapped_in.size(), 1U);
-  EXPECT_EQ(in.new_sequences[0].blocks[0], 2) << "found";
+  EXPECT_EQ(in.new_sequences[0].blocks[0], BlockId(2)) << "found";
   EXPECT_EQ(in.swapped_in[0].destination, in.new_sequences[0].blocks[1]);
 }
 

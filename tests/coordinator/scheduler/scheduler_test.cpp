@@ -276,7 +276,7 @@ TEST_F(SchedulerTest, APreemptionNeverHitsAMoreUrgentSequence) {
   ASSERT_TRUE(apply(first, {line(0, 2, 16, {5}), line(1, 1, 16, {5})}));
   const StepPlan second = plan();  // the urgent one takes the last block: the older one has to go
   ASSERT_EQ(second.scheduled.size(), 1U);
-  EXPECT_EQ(second.scheduled[0].slot, 0);
+  EXPECT_EQ(second.scheduled[0].slot, SlotId(0));
   EXPECT_EQ(second.released, std::vector<SlotId>{1});
 }
 

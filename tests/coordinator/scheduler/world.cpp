@@ -307,7 +307,7 @@ void World::check_cached(const Node& node, const NewSequence& sequence, const St
     num_beam_moves_ += index > 0 ? 1 : 0;
     return;  // what it took over from whom the simulated worker compares with its tokens
   }
-  const auto comes_back = [&](const BlockCopy& copy) {
+  const auto comes_back = [&](const CopyFromHost& copy) {
     return std::ranges::count(sequence.blocks, copy.destination) > 0;
   };
   const bool is_swapped_in = std::ranges::any_of(plan.swapped_in, comes_back);

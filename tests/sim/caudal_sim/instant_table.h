@@ -17,7 +17,7 @@ struct StepWork {
 
 class InstantTable {
  public:
-  explicit InstantTable(std::int32_t num_slots) : rows_(static_cast<std::size_t>(num_slots)) {}
+  explicit InstantTable(std::int32_t num_slots) : rows_(num_slots) {}
 
   // The answer, as if it had taken a microsecond; adds what it is worth to `work`.
   StepResult run(const StepPlan& plan, StepWork& work) {
@@ -63,7 +63,7 @@ class InstantTable {
     std::int32_t end = 0;  // so long it gets
     bool has_ended = false;
   };
-  std::vector<Row> rows_;  // by slot
+  IndexedVector<SlotId, Row> rows_;  // by slot
 };
 
 }  // namespace caudal::sim

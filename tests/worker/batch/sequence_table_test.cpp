@@ -131,7 +131,7 @@ TEST_F(Table, FinishedSlotsAreSkippedUntilReleased) {
   ASSERT_TRUE(table_.at(0).finished());
   const std::vector<ScheduledWork> work = apply(plan({}, {{0, 1, {5}}, {1, 4, {}}}));
   ASSERT_EQ(work.size(), 1U);
-  EXPECT_EQ(work[0].slot, 1);
+  EXPECT_EQ(work[0].slot, SlotId(1));
   StepPlan reuse = plan({entering(0, 6)}, {{0, 6, {}}});
   reuse.released = {0};
   EXPECT_EQ(apply(reuse).at(0).num_tokens, 6);
@@ -231,7 +231,7 @@ TEST_F(Table, RefusesBrokenPlans) {
       {"token out of range", [](StepPlan& p) { p.new_sequences[0].tokens[3] = 100; }},
       {"longer than the context", [](StepPlan& p) { p.new_sequences[0].tokens.resize(48, 1); }},
       {"over the step's tokens", [](StepPlan& p) {
-         for (SlotId slot : {1, 2, 3}) {
+         for (const SlotId slot : std::initializer_list<SlotId>{1, 2, 3}) {
            p.new_sequences.push_back(entering(slot, 20));
            p.scheduled.push_back({slot, 20, {}});
          }

@@ -90,10 +90,10 @@ TEST_F(OverlapTest, BetweenRanks) {
 NewSequence entering(SlotId slot, const std::vector<TokenId>& tokens, BlockId block) {
   NewSequence sequence;
   sequence.slot = slot;
-  sequence.sequence_id = static_cast<SequenceId>(slot) + 1;
+  sequence.sequence_id = slot.index() + 1;
   sequence.tokens = tokens;
   sequence.num_prompt_tokens = static_cast<std::int32_t>(tokens.size());
-  sequence.blocks = {block, block + 1};
+  sequence.blocks = {block, BlockId::of(block.value() + 1)};
   sequence.params.sampling.temperature = 0.0F;
   sequence.params.stop.max_tokens = 8;
   return sequence;

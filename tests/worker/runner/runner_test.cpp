@@ -156,7 +156,7 @@ TEST(Runner, BlocksBehindTheWindowMayHoldAnything) {
   first.tokens = mixed_requests(300)[0].prompt;
   while (first.tokens.size() < 240) first.tokens.push_back(static_cast<TokenId>(7 * first.tokens.size() % 300));
   first.num_prompt_tokens = 240;
-  for (BlockId block = 0; block < 16; ++block) first.blocks.push_back(block);
+  for (const BlockId block : ids<BlockId>(16)) first.blocks.push_back(block);
   first.params.sampling.temperature = 0.0F;
   std::vector<TokenId> answers;
   for (const bool reused : {false, true}) {
@@ -174,7 +174,7 @@ TEST(Runner, BlocksBehindTheWindowMayHoldAnything) {
     other.slot = 1;
     std::ranges::reverse(other.tokens);
     other.blocks.clear();
-    for (BlockId block = 0; block < num_hidden; ++block) other.blocks.push_back(reused ? block : 20 + block);
+    for (std::int32_t i = 0; i < num_hidden; ++i) other.blocks.push_back(BlockId::of(reused ? i : 20 + i));
     step.step_id = 2;
     step.new_sequences = {other};
     step.scheduled = {{1, num_hidden * kBlockSize, {}}, {0, 40, {}}};

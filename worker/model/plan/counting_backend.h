@@ -36,7 +36,7 @@ class CountingBackend final : public Backend {
   Result<Buffer> allocate_host(std::size_t bytes) override { return allocate(bytes); }
   void copy_to_device(const void*, const Tensor&) override {}
   void copy_to_host(const Tensor&, void*) override {}
-  void copy_blocks(std::span<const BlockCopy>, const Tensor&, const Tensor&) override { count(1); }
+  void copy_blocks(std::span<const BlockPair>, const Tensor&, const Tensor&) override { count(1); }
   void zero(const Tensor&) override {}
   void synchronize() override {}
   bool takes(StoredFormat) const override { return true; }

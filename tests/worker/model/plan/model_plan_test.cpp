@@ -109,7 +109,7 @@ void compute_largest_step(const OpenedModel& model, ModelPlan plan, Backend& bac
   const KvCache cache = std::move(KvCache::create(backend, plan.kv, num_blocks * std::ssize(plan.kv.groups))).value();
   SequenceRow sequence;
   sequence.tokens.assign(static_cast<std::size_t>(kLimits.max_tokens), 7);
-  for (BlockId block = 0; block < num_blocks * std::ssize(plan.kv.groups); ++block) sequence.blocks.push_back(block);
+  for (const BlockId block : ids<BlockId>(num_blocks * std::ssize(plan.kv.groups))) sequence.blocks.push_back(block);
   const auto num_tokens = static_cast<std::int32_t>(kLimits.max_tokens);
   const Batch batch =
       make_batch({{&sequence, 0, num_tokens, static_cast<std::int32_t>(kLimits.max_rows)}}, plan.kv.groups.size());
