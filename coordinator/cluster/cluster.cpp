@@ -168,6 +168,7 @@ void Cluster::end_overdue(Actions& actions, Time now) {
     if (now - rank.last_heard > MUTANT(silence_unnoticed, 1, 2) * config_.lease_us) silent.emplace(peer, &rank);
     look_by(rank.last_heard + config_.lease_us);
   }
+  leaving.reserve(silent.size());
   for (const auto& [peer, rank] : silent) {
     leaving.emplace_back(rank->replica_key, fmt::format("rank {} is silent", rank->rank));
   }
