@@ -17,7 +17,7 @@ class BlockWriter {
     std::memcpy(block_ + 2 * column, &codes.d, 2);
     if (layout_.mins) std::memcpy(block_ + 2 * (kPanel + column), &codes.m, 2);
     const std::uint8_t* values = codes.codes.data();
-    for (int step = 0; step < layout_.steps; ++step, values += kStep) {
+    for (std::int64_t step = 0; step < layout_.steps; ++step, values += kStep) {
       std::uint8_t* const packed = block_ + layout_.header_bytes() + step * layout_.step_bytes();
       write_scales(codes, step, column, packed);
       write_codes(values, packed + layout_.scale_bytes() + 4 * column);
@@ -25,10 +25,10 @@ class BlockWriter {
   }
 
  private:
-  void write_scales(const BlockCodes& codes, int step, std::int64_t column, std::uint8_t* packed) const {
-    const int count = layout_.scales_per_step;
+  void write_scales(const BlockCodes& codes, std::int64_t step, std::int64_t column, std::uint8_t* packed) const {
+    const std::int64_t count = layout_.scales_per_step;
     const std::int8_t* scales = codes.scales.data() + step * count;
-    for (int s = 0; s < count; ++s, packed += kPanel) packed[column] = static_cast<std::uint8_t>(scales[s]);
+    for (std::int64_t s = 0; s < count; ++s, packed += kPanel) packed[column] = static_cast<std::uint8_t>(scales[s]);
     if (count > 0 && layout_.mins) packed[column] = codes.mins.data()[step];
   }
 

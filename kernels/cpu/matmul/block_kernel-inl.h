@@ -3,9 +3,10 @@
 //
 // No include guard: block_simd.cpp includes it again for each build, each in a namespace of its own (CAUDAL_BLOCKS).
 
-HWY_BEFORE_NAMESPACE();
 #if CAUDAL_VNNI
-HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR_AVX3 ",avx512vnni")
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR_AVX3 ",avx512vnni")  // not inside another: clang takes the outer one
+#else
+HWY_BEFORE_NAMESPACE();
 #endif
 namespace caudal::HWY_NAMESPACE::CAUDAL_BLOCKS {
 
@@ -263,5 +264,6 @@ void panels(const BlockJob& job, std::int64_t begin, std::int64_t end) {
 }  // namespace caudal::HWY_NAMESPACE::CAUDAL_BLOCKS
 #if CAUDAL_VNNI
 HWY_POP_ATTRIBUTES
-#endif
+#else
 HWY_AFTER_NAMESPACE();
+#endif

@@ -18,19 +18,26 @@
 #include "kernels/cpu/simd.h"
 #include "kernels/half_float.h"
 
+// Elsewhere the definition is computed.
+#undef CAUDAL_BLOCK_VECTORS
+#define CAUDAL_BLOCK_VECTORS (HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3)
+
 HWY_BEFORE_NAMESPACE();
 namespace caudal::HWY_NAMESPACE {
 
 // The order in which `pairs` has the codes of each four.
 constexpr std::int64_t kPairOrder[4] = {0, 2, 1, 3};
 
-// codes[k .. k + lanes) = round(v), ties to even. (Highway's own scalar rounding takes 0.49999997 for 1.)
+// codes[0 .. lanes) = round(v), ties to even. (Highway's own rounding of scalars takes 0.49999997 for 1.)
 HWY_INLINE void round_to_codes(V32 v, std::int8_t* codes) {
-#if HWY_TARGET == HWY_SCALAR
-  *codes = std::abs(v.raw) <= 127.0F ? static_cast<std::int8_t>(std::nearbyint(v.raw)) : std::int8_t{0};
-#else
+#if CAUDAL_BLOCK_VECTORS
   const hn::Rebind<std::int8_t, F32> d;
   hn::StoreU(hn::DemoteTo(d, hn::NearestInt(v)), d, codes);
+#else
+  float values[hn::MaxLanes(F32())];
+  hn::StoreU(v, F32(), values);
+  for (const float value : values)
+    *codes++ = std::abs(value) <= 127.0F ? static_cast<std::int8_t>(std::nearbyint(value)) : std::int8_t{0};
 #endif
 }
 
@@ -76,7 +83,7 @@ void code_rows(const Tensor& x, std::int64_t begin, std::int64_t end, const Code
 }  // namespace caudal::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#if HWY_TARGET == HWY_SCALAR
+#if !CAUDAL_BLOCK_VECTORS
 namespace caudal::HWY_NAMESPACE::blocks {
 
 // Code of value `k` of a step, in the column whose codes begin at `packed`.
@@ -135,8 +142,8 @@ void panels(const BlockJob& job, std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = 0; row < job.x.num_rows; ++row) {
       const V32 value = hn::Set(d, value_of(job, row, panel, column % kPanel) + job.weight->bias[column]);
       const std::int64_t at = row * job.out->stride0() + column;
-      job.out->dtype() == DType::kF32 ? store_full(value, d, job.out->as<float>() + at)
-                                      : store_full(value, d, job.out->as<BF16>() + at);
+      job.out->dtype() == DType::kF32 ? store(value, d, job.out->as<float>() + at, 1)
+                                      : store(value, d, job.out->as<BF16>() + at, 1);
     }
   }
 }
