@@ -108,6 +108,21 @@ TEST_P(BlockLinearTest, IsExactWhereXIs) {
   }
 }
 
+// All codes and all of x at their ends, where sums of few bits would overflow.
+TEST_P(BlockLinearTest, IsExactAtTheEnds) {
+  OwnedMatrix zero(dtype(), 1, 33), x(dtype(), 9, kIn);
+  for (std::int64_t c = 0; c < 33; ++c) zero.set(0, c, 0);
+  for (std::int64_t r = 0; r < 9; ++r) {
+    for (std::int64_t k = 0; k < kIn; ++k) x.set(r, k, r % 2 == 0 ? 127 : -127);
+  }
+  for (const std::byte byte : {std::byte{0xFF}, std::byte{0x7F}, std::byte{0x80}, std::byte{0}}) {
+    const BlockWeight weight(format(), 33, kIn, 3, byte);
+    const OwnedMatrix out(DType::kF32, 9, 33);
+    backend_->linear(x.tensor(), *pack(weight), out.tensor());
+    expect_products(x, weight, zero, out, true);
+  }
+}
+
 TEST_P(BlockLinearTest, RoundsXTo8Bits) {
   const BlockWeight weight(format(), 40, kIn, 3);
   OwnedMatrix zero(dtype(), 1, 40);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -19,12 +20,14 @@ inline const std::vector<StoredFormat> kBlockFormats = {StoredFormat::kQ8_0, Sto
 // Any bytes are a block; but its f16 scales must not be NaN, and values of about 1 make a better test.
 class BlockWeight {
  public:
-  BlockWeight(StoredFormat format, std::int64_t rows, std::int64_t columns, unsigned seed)
+  // Every byte but the scales is `only`, where that is given.
+  BlockWeight(StoredFormat format, std::int64_t rows, std::int64_t columns, unsigned seed,
+              std::optional<std::byte> only = std::nullopt)
       : format_(format), rows_(rows), columns_(columns) {
     const FormatInfo& info = info_of(format);
     std::mt19937 random(seed);
     bytes_.resize(static_cast<std::size_t>(rows) * stored_bytes(format, columns));
-    for (std::byte& byte : bytes_) byte = static_cast<std::byte>(random() & 0xFFU);
+    for (std::byte& byte : bytes_) byte = only.value_or(static_cast<std::byte>(random() & 0xFFU));
     const float deviation = 1.0F / static_cast<float>(1 << info.coding.bits) / (info.block_values > 32 ? 32.0F : 1.0F);
     std::normal_distribution<float> scale(0.0F, deviation);
     for (std::size_t block = 0; block < bytes_.size(); block += info.block_bytes) {
