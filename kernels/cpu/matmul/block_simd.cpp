@@ -8,6 +8,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -24,9 +25,6 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace caudal::HWY_NAMESPACE {
-
-// The order in which `pairs` has the codes of each four.
-constexpr std::int64_t kPairOrder[4] = {0, 2, 1, 3};
 
 // codes[0 .. lanes) = round(v), ties to even. (Highway's own rounding of scalars takes 0.49999997 for 1.)
 HWY_INLINE void round_to_codes(V32 v, std::int8_t* codes) {
@@ -64,7 +62,11 @@ void code_step(const T* x, std::int64_t left, const CodedRows& out, std::int64_t
     for (std::int64_t k = 0; k < kStep / 2; ++k) sum += codes[half * kStep / 2 + k];
     out.sums[step][half] = sum;
   }
-  for (std::int64_t k = 0; k < kStep; ++k) out.pairs[step * kStep + k] = codes[k / 4 * 4 + kPairOrder[k % 4]];
+  for (std::int64_t k = 0; k < kStep; k += 4) {
+    const std::int8_t* four = codes + k;
+    const std::array<std::int16_t, 4> pairs = {four[0], four[2], four[1], four[3]};
+    std::ranges::copy(pairs, out.pairs + step * kStep + k);
+  }
 }
 
 template <typename T>
