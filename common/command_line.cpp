@@ -46,8 +46,8 @@ Option& Option::existing_file() {
   option_->check(CLI::ExistingFile);
   return *this;
 }
-Option& Option::existing_directory() {
-  option_->check(CLI::ExistingDirectory);
+Option& Option::existing_path() {
+  option_->check(CLI::ExistingPath);
   return *this;
 }
 Option& Option::transformed(const std::function<std::string(std::string)>& transform) {

@@ -36,7 +36,7 @@ class CommandLine {
     Option& not_negative();
     Option& one_of(const std::vector<std::string>& words);
     Option& existing_file();
-    Option& existing_directory();
+    Option& existing_path();
     Option& transformed(const std::function<std::string(std::string)>& transform);  // before it is checked
     Option& separated_by(char delimiter);
     Option& may_repeat();                           // of a list: its values are those of all times

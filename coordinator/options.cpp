@@ -5,6 +5,7 @@
 
 #include "common/command_line.h"
 #include "common/installation.h"
+#include "common/model_files/model_files.h"
 #include "common/socket.h"
 #include "coordinator/request/speculative_modes.h"
 
@@ -14,10 +15,11 @@ namespace {
 constexpr std::int32_t kMaxTenantWeight = 10'000;
 
 void add_serving(CommandLine& line, Options& options) {
-  line.add("--model", options.model_dir, "Hugging Face model directory")
+  line.add("--model", options.model_dir, "Hugging Face model directory, or a GGUF file")
       .transformed(from_installation)
-      .existing_directory();
-  line.add("--served-model-name", options.served_model_name, "Name that clients use (default: the directory's)");
+      .existing_path();
+  line.add("--served-model-name", options.served_model_name,
+           "Name that clients use (default: the directory's or file's)");
   line.add("--host", options.host, "HTTP address; off loopback everybody who reaches it may use it");
   line.add("--port", options.port, "HTTP port; 0 picks a free one").within(0, 65535);
   line.add("--drain-s", options.drain_s, "Seconds that running requests may go on after SIGINT or SIGTERM")
@@ -43,8 +45,8 @@ void add_launching(CommandLine& line, Options& options) {
   line.add("--tensor-parallel", options.tensor_parallel_size, "Ranks per launched replica").within(1, 1024);
   line.add("--hostfile", options.hostfile, "Where launched replicas run (Open MPI format)").existing_file();
   line.add("--draft-model", options.draft_model_dir,
-           "Directory of a smaller model with the same vocabulary that proposes draft tokens to launched workers")
-      .existing_directory();
+           "A smaller model with the same vocabulary that proposes draft tokens to launched workers")
+      .existing_path();
   line.add("--worker-arg", options.worker_args,
            "Handed to launched workers, as in --worker-arg=--dtype=f32 or --worker-arg=--threads=4")
       .may_repeat();
@@ -123,11 +125,6 @@ std::string complaint(const Options& options) {
   return "";
 }
 
-std::string directory_name(const std::string& path) {
-  const auto absolute = std::filesystem::absolute(path).lexically_normal();
-  return absolute.has_filename() ? absolute.filename() : absolute.parent_path().filename();
-}
-
 }  // namespace
 
 std::optional<int> parse_options(int argc, char** argv, Options& options) {
@@ -142,7 +139,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   if (const auto code = line.parse_or_say(argc, argv)) return code;
   if (const std::string problem = complaint(options); !problem.empty()) return line.refuse(problem);
   if (options.served_model_name.empty() && !options.model_dir.empty())
-    options.served_model_name = directory_name(options.model_dir);
+    options.served_model_name = name_of_model(options.model_dir);
   return std::nullopt;
 }
 

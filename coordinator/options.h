@@ -12,7 +12,7 @@ namespace caudal {
 
 struct Options {
   std::string model_dir;
-  std::string served_model_name;  // what clients call it; the directory's name unless given
+  std::string served_model_name;  // what clients call it; the directory's or file's name unless given
 
   std::string host = "127.0.0.1";
   int port = 8000;

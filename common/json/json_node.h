@@ -16,7 +16,7 @@ namespace caudal {
 struct JsonError {
   std::string message;
   std::string path;
-  const char* file = "";  // "" for a request
+  std::string file = {};  // empty for a request
 
   // Of a file: "FILE: PATH message", with the path, or else the file, as the field.
   Error in_file() const;
@@ -24,7 +24,7 @@ struct JsonError {
 
 class JsonNode {
  public:
-  // A whole document, which outlives the node. `file` is a literal.
+  // A whole document, which outlives the node, as does `file`.
   explicit JsonNode(const boost::json::value& document, const char* file = "") : JsonNode(document, "", file) {}
 
   const std::string& path() const { return path_; }

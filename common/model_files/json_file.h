@@ -1,5 +1,5 @@
 // One file of a model directory. Files are from outside: their sizes and depths are bounded. Everything here throws
-// JsonError with the name of the file; names are literals.
+// JsonError with the name of the file, which is a literal.
 #pragma once
 
 #include <boost/json/value.hpp>
@@ -12,10 +12,11 @@
 namespace caudal {
 
 struct JsonFile {
-  const char* name;
+  std::string name;
   boost::json::value document;
 
-  JsonNode root() const { return JsonNode(document, name); }
+  // As long as this stays where it is.
+  JsonNode root() const { return JsonNode(document, name.c_str()); }
 };
 
 // The whole file. Fails when it cannot be read or is absurdly large.

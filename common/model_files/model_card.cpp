@@ -7,19 +7,11 @@
 #include <array>
 #include <limits>
 
-#include "common/model_files/json_file.h"
-
 namespace caudal {
 namespace {
 
 constexpr char kConfigFile[] = "config.json";
 constexpr char kGenerationFile[] = "generation_config.json";
-
-std::string sha256(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return fmt::format("{:02x}", fmt::join(digest, ""));
-}
 
 TokenId token_id(const JsonNode& node) {
   return static_cast<TokenId>(node.integer(0, std::numeric_limits<TokenId>::max()));
@@ -59,43 +51,44 @@ void read_sampling(const JsonNode& root, SamplingParams& sampling) {
   sampling.top_k = static_cast<std::int32_t>(std::max(top_k, 0.0F));  // 0 and -1 turn it off
 }
 
-ModelCard read_card(std::string_view config_text, std::string_view generation_text) {
+ModelCard read_card(ModelDocuments documents) {
   ModelCard card;
-  card.digest = sha256(config_text);
-  card.document = std::make_shared<const boost::json::value>(parse_json_file(config_text, kConfigFile).document);
+  card.digest = std::move(documents.digest);
+  card.config_file = std::make_shared<const JsonFile>(std::move(documents.config));
   card.vocab_size = card.config().count("vocab_size");
   card.rope = read_rope(card.config());
   read_eos(card.config(), card.eos_token_ids);
-  if (generation_text.empty()) return card;
-  const JsonFile generation = parse_json_file(generation_text, kGenerationFile);
-  read_eos(generation.root(), card.eos_token_ids);
-  read_sampling(generation.root(), card.default_sampling);
+  if (!documents.generation_config) return card;
+  const JsonNode generation = documents.generation_config->root();
+  read_eos(generation, card.eos_token_ids);
+  read_sampling(generation, card.default_sampling);
   return card;
 }
 
 }  // namespace
 
-JsonNode ModelCard::config() const { return JsonNode(*document, kConfigFile); }
-
-Result<ModelCard> parse_model_card(std::string_view config, std::string_view generation_config) {
+Result<ModelCard> read_model_card(ModelDocuments documents) {
   try {
-    return read_card(config, generation_config);
+    return read_card(std::move(documents));
   } catch (const JsonError& error) {
     return error.in_file();
   }
 }
 
-Result<ModelCard> load_model_card(const std::filesystem::path& model_dir) {
+Result<ModelDocuments> parse_model_documents(std::string_view config, std::string_view generation_config) {
   try {
-    const std::string config = read_text_file(model_dir, kConfigFile);
-    std::error_code error;
-    const bool has_generation = std::filesystem::exists(model_dir / kGenerationFile, error);
-    const std::string generation = has_generation ? read_text_file(model_dir, kGenerationFile) : "";
-    if (has_generation && generation.empty()) throw JsonError{"is empty", "", kGenerationFile};
-    return read_card(config, generation);
+    ModelDocuments documents{parse_json_file(config, kConfigFile), std::nullopt, sha256_of(config)};
+    if (!generation_config.empty()) documents.generation_config = parse_json_file(generation_config, kGenerationFile);
+    return documents;
   } catch (const JsonError& error) {
     return error.in_file();
   }
+}
+
+std::string sha256_of(std::string_view text) {
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  return fmt::format("{:02x}", fmt::join(digest, ""));
 }
 
 }  // namespace caudal

@@ -33,7 +33,17 @@ void read_llama3(const JsonNode& scaling, RopeConfig& rope) {
   }
 }
 
+void read_factors(const JsonNode& scaling, RopeConfig& rope) {
+  rope.scaling = RopeScaling::kFactors;
+  const JsonNode factors = scaling.at("factors");
+  for (std::size_t i = 0; i < factors.size(); ++i) {
+    rope.factors.push_back(factors.at(i).number());
+    if (!(rope.factors.back() > 0.0)) scaling.fail_at("factors", "must be above 0");
+  }
+}
+
 void read_scaling(const JsonNode& scaling, std::string_view type, RopeConfig& rope) {
+  if (type == "frequency_factors") return read_factors(scaling, rope);
   rope.original_max_position = scaling.count("original_max_position_embeddings", rope.max_position);
   if (type == "yarn" && !scaling.has("factor")) {
     rope.factor = static_cast<double>(rope.max_position) / static_cast<double>(rope.original_max_position);
@@ -72,12 +82,14 @@ std::int64_t RopeConfig::longest_context() const {
       return std::max(max_position, stretched(original_max_position));
     case RopeScaling::kNone:
     case RopeScaling::kLlama3:
+    case RopeScaling::kFactors:
       break;
   }
   return max_position;
 }
 
-// Published configs have "rope_theta" and "rope_scaling" side by side, or both inside "rope_parameters".
+// Published configs have "rope_theta" and "rope_scaling" side by side, or both inside "rope_parameters". The type
+// "frequency_factors" is ours: it is how GGUF files say it (gguf_config.cpp).
 RopeConfig read_rope(const JsonNode& config) {
   RopeConfig rope;
   rope.max_position = config.count("max_position_embeddings");

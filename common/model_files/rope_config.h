@@ -3,12 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "common/json/json_node.h"
 
 namespace caudal {
 
-enum class RopeScaling { kNone, kLinear, kDynamic, kLlama3, kYarn };
+enum class RopeScaling { kNone, kLinear, kDynamic, kLlama3, kYarn, kFactors };
 
 struct RopeConfig {
   std::int64_t max_position = 0;  // as config.json states it, in tokens
@@ -21,6 +22,7 @@ struct RopeConfig {
   double beta_fast = 32.0;                 // yarn (Peng et al., arXiv 2309.00071)
   double beta_slow = 1.0;                  // yarn
   double attention_factor = 1.0;           // yarn: cos and sin are multiplied by it
+  std::vector<double> factors;             // kFactors: each frequency is divided by its own; [head_dim / 2]
   bool truncate = true;                    // yarn: round the ramp's ends to whole dimensions
 
   // In tokens: what is served unless the operator asks for another length, and the most that may be asked for.

@@ -45,7 +45,7 @@ Result<ChatTemplateSource> find_chat_template(const std::filesystem::path& model
 
 }  // namespace
 
-Result<TextFiles> load_text_files(const std::filesystem::path& model_dir) {
+Result<TextFiles> read_text_files(const std::filesystem::path& model_dir) {
   try {
     const JsonFile tokenizer = read_json_file(model_dir, kTokenizerFile);
     const std::optional<JsonFile> config = read_config(model_dir);
@@ -54,12 +54,6 @@ Result<TextFiles> load_text_files(const std::filesystem::path& model_dir) {
   } catch (const JsonError& error) {
     return error.in_file();
   }
-}
-
-Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& model_dir) {
-  Result<TextFiles> files = load_text_files(model_dir);
-  if (!files) return files.error();
-  return std::move(files.value().tokenizer);
 }
 
 }  // namespace caudal

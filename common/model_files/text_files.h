@@ -22,11 +22,8 @@ struct TextFiles {
   Result<ChatTemplateSource> chat_template;
 };
 
-// Reads tokenizer.json and, when there is one, tokenizer_config.json (added_tokens_decoder, add_bos_token,
-// add_eos_token, the tokens with a role). Errors name the file and the field.
-Result<TextFiles> load_text_files(const std::filesystem::path& model_dir);
-
-// Of them the tokenizer alone.
-Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& model_dir);
+// Of a directory in the layout of Hugging Face: reads tokenizer.json and, when there is one, tokenizer_config.json
+// (added_tokens_decoder, add_bos_token, add_eos_token, the tokens with a role). Errors name the file and the field.
+Result<TextFiles> read_text_files(const std::filesystem::path& model_dir);
 
 }  // namespace caudal

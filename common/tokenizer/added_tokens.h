@@ -18,6 +18,8 @@
 
 namespace caudal {
 
+inline constexpr std::size_t kMaxAddedTokenBytes = 1024;
+
 struct AddedToken {
   TokenId id = 0;
   std::string content;

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
+#include "common/check.h"
 #include "common/text/unicode.h"
 
 namespace caudal {
@@ -24,6 +26,7 @@ Result<BpeModel> BpeModel::create(BpeConfig config) {
   BpeModel model;
   if (Result<void> added = model.add_tokens(std::move(config.vocab)); !added) return added.error();
   if (Result<void> added = model.add_merges(config.merges); !added) return added.error();
+  if (!config.scores.empty()) model.add_merges_by_score(config.scores);
   model.add_byte_tokens();
   if (config.unk_token) {
     model.unk_id_ = model.token_to_id(*config.unk_token);
@@ -66,6 +69,33 @@ Result<void> BpeModel::add_merges(const std::vector<std::pair<std::string, std::
     merges_.set(*left_id, *right_id, {static_cast<std::uint32_t>(rank), *joined_id});
   }
   return {};
+}
+
+// Tokens of one score have one rank, so that of two places where they can be made the left one comes first.
+void BpeModel::add_merges_by_score(const std::vector<double>& scores) {
+  CHECK(scores.size() >= tokens_.size());
+  std::vector<TokenId> by_score;
+  for (TokenId id = 0; id < end_id(); ++id)
+    if (!tokens_[id].empty() && std::isfinite(scores[id])) by_score.push_back(id);
+  std::ranges::stable_sort(by_score, std::greater<>(), [&](TokenId id) { return scores[id]; });
+  struct Merge {
+    TokenId left, right;
+    PairTable::Merge merge;
+  };
+  std::vector<Merge> merges;
+  std::uint32_t rank = 0;
+  for (std::size_t i = 0; i < by_score.size(); ++i) {
+    const TokenId joined = by_score[i];
+    if (i > 0 && scores[joined] != scores[by_score[i - 1]]) ++rank;
+    const std::string_view token = tokens_[joined];
+    for (std::size_t cut = decode_utf8(token, 0).num_bytes; cut < token.size();
+         cut += decode_utf8(token, cut).num_bytes) {
+      const std::optional<TokenId> left = token_to_id(token.substr(0, cut)), right = token_to_id(token.substr(cut));
+      if (left && right) merges.push_back({*left, *right, {rank, joined}});
+    }
+  }
+  merges_ = PairTable(merges.size());
+  for (const Merge& m : merges) merges_.set(m.left, m.right, m.merge);
 }
 
 void BpeModel::add_byte_tokens() {

@@ -25,6 +25,9 @@ inline constexpr TokenId kMaxTokenId = 1 << 22;
 struct BpeConfig {
   std::vector<std::pair<std::string, TokenId>> vocab;
   std::vector<std::pair<std::string, std::string>> merges;  // by rank; the joined token is in the vocabulary
+  // Instead of merges, as SentencePiece has it: two tokens join where they make one of the vocabulary, the best score
+  // first. By id; minus infinity: nothing joins to this token.
+  std::vector<double> scores;
   std::optional<std::string> unk_token;  // for characters not in the vocabulary; without it they are dropped
   bool fuse_unk = false;                 // adjacent unknown characters give one unk_token
   bool byte_fallback = false;            // unknown characters become tokens <0x00>..<0xFF>, if all are there
@@ -65,6 +68,7 @@ class BpeModel {
   BpeModel() = default;
   Result<void> add_tokens(std::vector<std::pair<std::string, TokenId>>&& vocab);
   Result<void> add_merges(const std::vector<std::pair<std::string, std::string>>& merges);
+  void add_merges_by_score(const std::vector<double>& scores);
   void add_byte_tokens();
 
   TokenId character_id(std::string_view character) const;

@@ -11,8 +11,6 @@
 namespace caudal {
 namespace {
 
-constexpr std::size_t kMaxAddedTokenBytes = 1024;
-
 void read_vocab(const JsonNode& node, BpeConfig& config) {
   config.vocab.reserve(node.object().size());
   for (const auto& [token, id] : node.object()) {

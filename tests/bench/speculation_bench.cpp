@@ -7,7 +7,7 @@
 
 #include "common/command_line.h"
 #include "common/log.h"
-#include "common/model_files/text_files.h"
+#include "common/model_files/model_files.h"
 #include "coordinator/scheduler/scheduler.h"
 #include "kernels/factory/make_backend.h"
 #include "worker/comm/local.h"

@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "common/model_files/json_file.h"
+#include "common/model_files/model_files.h"
 
 namespace caudal {
 namespace {
@@ -45,13 +45,17 @@ Result<ModelSpec> read_model_spec(const ModelCard& card, std::span<const Family>
   }
 }
 
-Result<ModelSpec> load_model_spec(const std::filesystem::path& model_dir, std::span<const Family> families) {
+Result<ModelSpec> load_model_spec(const std::filesystem::path& path, std::span<const Family> families) {
+  const Result<std::unique_ptr<ModelFiles>> files = open_model_files(path);
+  if (!files) return files.error();
+  Result<ModelDocuments> documents = files.value()->documents();
+  if (!documents) return documents.error();
   try {  // first, because another architecture may name its other fields otherwise
-    find_family(read_json_file(model_dir, "config.json").root(), families);
+    find_family(documents.value().config.root(), families);
   } catch (const JsonError& error) {
     return error.in_file();
   }
-  const Result<ModelCard> card = load_model_card(model_dir);
+  const Result<ModelCard> card = read_model_card(std::move(documents).value());
   if (!card) return card.error();
   return read_model_spec(card.value(), families);
 }

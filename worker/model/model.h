@@ -64,6 +64,7 @@ struct ModelSpec {
 
 // Errors name the file and the field; an unknown architecture lists `families`, which must outlive the result.
 Result<ModelSpec> read_model_spec(const ModelCard& card, std::span<const Family> families);
-Result<ModelSpec> load_model_spec(const std::filesystem::path& model_dir, std::span<const Family> families);
+// `path` is one that open_model_files() takes.
+Result<ModelSpec> load_model_spec(const std::filesystem::path& path, std::span<const Family> families);
 
 }  // namespace caudal

@@ -34,6 +34,8 @@ void read_shape(const JsonNode& root, const ShapeRules& rules, ModelConfig& conf
   }
   if (config.head_dim % 16 != 0 || config.head_dim > 256)
     root.fail_at("head_dim", fmt::format("must be a multiple of 16 and at most 256, not {}", config.head_dim));
+  if (config.rope.scaling == RopeScaling::kFactors && std::ssize(config.rope.factors) != config.head_dim / 2)
+    root.fail_at("rope_scaling", fmt::format("must have {} factors", config.head_dim / 2));
   config.norm_eps = static_cast<float>(root.positive("rms_norm_eps"));
 }
 

@@ -76,6 +76,9 @@ std::vector<double> rope_frequencies(const ModelConfig& config, std::int64_t con
     case RopeScaling::kYarn:
       stretch_yarn(rope, config.head_dim, frequencies);
       break;
+    case RopeScaling::kFactors:
+      for (std::size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= rope.factors[i];
+      break;
   }
   return frequencies;
 }

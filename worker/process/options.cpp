@@ -10,10 +10,10 @@ namespace caudal {
 namespace {
 
 void add_model(CommandLine& line, WorkerOptions& options) {
-  line.add("--model", options.model_dir, "Hugging Face model directory")
+  line.add("--model", options.model_dir, "Hugging Face model directory, or a GGUF file")
       .required()
       .transformed(from_installation)
-      .existing_directory();
+      .existing_path();
   line.add_choice<LoadFormat>("--load-format", options.runner.load_format,
                               {{"safetensors", LoadFormat::kSafetensors}, {"dummy", LoadFormat::kDummy}},
                               "safetensors, or dummy: random weights of the configured shape");
@@ -22,7 +22,7 @@ void add_model(CommandLine& line, WorkerOptions& options) {
                                 {"bf16", DTypeChoice::kBF16},
                                 {"f16", DTypeChoice::kF16},
                                 {"f32", DTypeChoice::kF32}},
-                               "bf16, f16, f32, or auto: as stored, refused when the backend does not compute in that");
+                               "bf16, f16, f32, or auto: as stored where the backend computes in that, else f32");
   line.add("--max-context-tokens", options.runner.max_context_tokens,
            "Longest prompt and output; 0 = the model's, or what the KV cache holds")
       .within(0, 1 << 30);
@@ -30,8 +30,8 @@ void add_model(CommandLine& line, WorkerOptions& options) {
 
 void add_speculation(CommandLine& line, WorkerOptions& options) {
   line.add("--draft-model", options.runner.draft_model_dir,
-           "Directory of a smaller model with the same vocabulary that proposes draft tokens")
-      .existing_directory();
+           "A smaller model with the same vocabulary that proposes draft tokens")
+      .existing_path();
   line.add("--max-draft-tokens", options.runner.max_draft_tokens,
            "Draft tokens of a sequence in a step, at the most; 0 = none")
       .within(0, kMaxDraftTokens);

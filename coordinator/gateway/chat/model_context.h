@@ -24,8 +24,8 @@ struct ModelContext {
   std::int64_t created = 0;                   // Unix seconds, for /v1/models
 };
 
-// From the files of a model directory. A model without a usable chat template serves completions only. Errors name
-// the file and the field.
-Result<ModelContext> load_model_context(const std::filesystem::path& model_dir, std::string served_name);
+// From the files of a model (`path` is one that open_model_files() takes). A model without a usable chat template
+// serves completions only. Errors name the file and the field.
+Result<ModelContext> load_model_context(const std::filesystem::path& path, std::string served_name);
 
 }  // namespace caudal

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/common/model_files/parsed_card.h"
+
 namespace caudal {
 namespace {
 

@@ -1,6 +1,5 @@
 // Where the tokenizer and the chat template of a model directory come from.
 #include "common/model_files/text_files.h"
-#include "common/model_files/model_card.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,6 +7,8 @@
 
 #include <filesystem>
 #include <fstream>
+
+#include "common/model_files/model_files.h"
 
 namespace caudal {
 namespace {
@@ -27,12 +28,12 @@ class TextFilesTest : public ::testing::Test {
   void write(const std::string& name, const std::string& text) { std::ofstream(dir_ / name) << text; }
 
   std::string refusal() const {
-    const Result<TextFiles> files = load_text_files(dir_);
+    const Result<TextFiles> files = read_text_files(dir_);
     return files ? "none" : files.error().message;
   }
   // "FILE: text", or why there is none.
   std::string chat_template() const {
-    const Result<TextFiles> files = load_text_files(dir_);
+    const Result<TextFiles> files = read_text_files(dir_);
     if (!files) return files.error().message;
     const Result<ChatTemplateSource>& source = files.value().chat_template;
     return source ? source.value().file + ": " + source.value().text : source.error().message;
@@ -56,11 +57,12 @@ TEST_F(TextFilesTest, Tokenizer) {
 // A file that was cut off is no file that is absent.
 TEST_F(TextFilesTest, AnEmptyGenerationConfigIsRefused) {
   write("config.json", R"({"vocab_size":300,"max_position_embeddings":64})");
-  EXPECT_TRUE(load_model_card(dir_).ok());
+  const std::unique_ptr<ModelFiles> files = std::move(open_model_files(dir_)).value();
+  EXPECT_TRUE(files->documents().ok());
   write("generation_config.json", "");
-  const Result<ModelCard> card = load_model_card(dir_);
-  ASSERT_FALSE(card.ok());
-  EXPECT_EQ(card.error().message, "generation_config.json: is empty");
+  const Result<ModelDocuments> documents = files->documents();
+  ASSERT_FALSE(documents.ok());
+  EXPECT_EQ(documents.error().message, "generation_config.json: is empty");
 }
 
 TEST_F(TextFilesTest, ChatTemplate) {

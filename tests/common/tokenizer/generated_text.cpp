@@ -9,7 +9,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "common/model_files/text_files.h"
+#include "common/model_files/model_files.h"
 #include "common/text/unicode.h"
 
 namespace caudal::test {

@@ -10,7 +10,7 @@
 #include <functional>
 #include <iterator>
 
-#include "common/model_files/text_files.h"
+#include "common/model_files/model_files.h"
 #include "tests/common/tokenizer/generated_text.h"
 
 namespace caudal {

@@ -6,6 +6,7 @@
 
 #include <boost/json.hpp>
 
+#include "tests/common/model_files/parsed_card.h"
 #include "worker/model/families/registry.h"
 
 namespace caudal {

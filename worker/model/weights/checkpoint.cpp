@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "worker/model/weights/gguf_checkpoint.h"
 #include "worker/model/weights/safetensors_checkpoint.h"
 
 namespace caudal {
@@ -22,8 +23,17 @@ StoredPart stored_part(const WeightPart& part, StoredFormat format) {
           .stored_columns = stored_count(part.columns, std::max<std::int64_t>(part.total_columns, 1))};
 }
 
-Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::filesystem::path& model_dir) {
-  Result<std::unique_ptr<SafetensorsCheckpoint>> checkpoint = SafetensorsCheckpoint::open(model_dir);
+StoredPart mapped_part(const WeightPart& part, StoredFormat format, const std::byte* tensor) {
+  StoredPart out = stored_part(part, format);
+  out.row_bytes = stored_bytes(format, std::max<std::int64_t>(part.total_columns, 1));
+  out.data =
+      tensor + static_cast<std::size_t>(part.rows.begin) * out.row_bytes + stored_bytes(format, part.columns.begin);
+  return out;
+}
+
+Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::filesystem::path& path) {
+  if (is_gguf(path)) return GgufCheckpoint::open(path);
+  Result<std::unique_ptr<SafetensorsCheckpoint>> checkpoint = SafetensorsCheckpoint::open(path);
   if (!checkpoint) return checkpoint.error();
   return std::unique_ptr<Checkpoint>(std::move(checkpoint).value());
 }

@@ -27,6 +27,7 @@ class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
 
+  virtual std::string name() const = 0;  // what errors call it: a file
   virtual const TensorInfos& tensors() const = 0;
 
   // What a rank takes of a tensor, as it is stored. `part` has passed check_weights(). The result may point into the
@@ -37,8 +38,11 @@ class Checkpoint {
 // `part` without its data.
 StoredPart stored_part(const WeightPart& part, StoredFormat format);
 
-// The checkpoint in a model's directory: safetensors files. Errors name the file.
-Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::filesystem::path& model_dir);
+// The same with its data, of a whole tensor that lies in memory.
+StoredPart mapped_part(const WeightPart& part, StoredFormat format, const std::byte* tensor);
+
+// Of the model that open_model_files() opens there: safetensors files or GGUF. Errors name the file.
+Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::filesystem::path& path);
 
 // A checkpoint of f32 with the tensors of these parameters. Values come from a hash of name and index: uniform with
 // standard deviation 0.02, norms 1. So it is the same model for every partition and every start.

@@ -27,6 +27,7 @@ class DummyCheckpoint final : public Checkpoint {
       infos_.emplace(part->name, TensorInfo{"F32", part->stored_shape()});
   }
 
+  std::string name() const override { return "dummy weights"; }
   const TensorInfos& tensors() const override { return infos_; }
 
   StoredPart read(const WeightPart& part) const override {

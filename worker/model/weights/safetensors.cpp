@@ -1,10 +1,6 @@
 #include "worker/model/weights/safetensors.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -131,31 +127,12 @@ Result<StoredTensors> parse_safetensors(std::span<const std::byte> image, const 
   return tensors;
 }
 
-void SafetensorsFile::Unmap::operator()(void* address) const { munmap(address, bytes); }
-
 Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path) {
-  const std::string name = path.filename().string();
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat status {};
-  if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-    if (fd >= 0) close(fd);
-    return Error{fmt::format("{}: cannot be read", name), name};
-  }
-  const auto bytes = static_cast<std::size_t>(status.st_size);
-  if (bytes == 0) {  // cannot be mapped
-    close(fd);
-    return Error{fmt::format("{}: is empty", name), name};
-  }
-  void* address = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-  close(fd);
-  if (address == MAP_FAILED) return Error{fmt::format("{}: cannot be mapped", name), name};
-
-  SafetensorsFile file;
-  file.mapping_ = std::unique_ptr<void, Unmap>(address, Unmap{bytes});
-  Result<StoredTensors> tensors = parse_safetensors({static_cast<const std::byte*>(address), bytes}, name);
+  Result<MappedFile> file = MappedFile::open(path);
+  if (!file) return file.error();
+  Result<StoredTensors> tensors = parse_safetensors(file.value().bytes(), path.filename().string());
   if (!tensors) return tensors.error();
-  file.tensors_ = std::move(tensors).value();
-  return file;
+  return SafetensorsFile(std::move(file).value(), std::move(tensors).value());
 }
 
 }  // namespace caudal

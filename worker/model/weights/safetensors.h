@@ -7,12 +7,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/mapped_file.h"
 #include "common/result.h"
 
 namespace caudal {
@@ -36,12 +36,9 @@ class SafetensorsFile {
   const StoredTensors& tensors() const { return tensors_; }
 
  private:
-  struct Unmap {
-    std::size_t bytes;
-    void operator()(void* address) const;
-  };
+  SafetensorsFile(MappedFile file, StoredTensors tensors) : file_(std::move(file)), tensors_(std::move(tensors)) {}
 
-  std::unique_ptr<void, Unmap> mapping_{nullptr, Unmap{0}};
+  MappedFile file_;
   StoredTensors tensors_;
 };
 

@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
@@ -91,12 +90,7 @@ Result<void> SafetensorsCheckpoint::add(const std::filesystem::path& path) {
 StoredPart SafetensorsCheckpoint::read(const WeightPart& part) const {
   const StoredTensor& tensor = *tensors_.find(part.name)->second;
   const StoredFormat format = *find_format(tensor.format);
-  const std::int64_t total_columns = std::max<std::int64_t>(part.total_columns, 1);
-  StoredPart out = stored_part(part, format);
-  out.row_bytes = stored_bytes(format, total_columns);
-  out.data = tensor.data.data() + static_cast<std::size_t>(part.rows.begin) * out.row_bytes +
-             stored_bytes(format, part.columns.begin);
-  return out;
+  return mapped_part(part, format, tensor.data.data());
 }
 
 }  // namespace caudal

@@ -19,6 +19,7 @@ class SafetensorsCheckpoint final : public Checkpoint {
   // index says or that two files hold.
   static Result<std::unique_ptr<SafetensorsCheckpoint>> open(const std::filesystem::path& model_dir);
 
+  std::string name() const override { return "model.safetensors"; }
   const TensorInfos& tensors() const override { return infos_; }
   StoredPart read(const WeightPart& part) const override;
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "kernels/half_float.h"
+
 namespace caudal {
 namespace {
 
@@ -12,13 +14,13 @@ namespace {
 struct Mismatch {
   std::set<std::string> missing, wrong, left_over;
 
-  std::optional<Error> error() const {
+  std::optional<Error> error(const std::string& checkpoint) const {
     if (missing.empty() && wrong.empty() && left_over.empty()) return std::nullopt;
-    std::string message = "the checkpoint does not fit config.json.";
+    std::string message = fmt::format("{}: the tensors do not fit the model.", checkpoint);
     if (!missing.empty()) message += fmt::format(" Missing tensors: {}.", fmt::join(missing, ", "));
     if (!wrong.empty()) message += fmt::format(" Wrong tensors: {}.", fmt::join(wrong, ", "));
     if (!left_over.empty()) message += fmt::format(" Tensors nothing reads: {}.", fmt::join(left_over, ", "));
-    return Error{message, "model.safetensors"};
+    return Error{message, checkpoint};
   }
 };
 
@@ -64,6 +66,20 @@ std::vector<StoredPart> read_parts(const Parameter& parameter, const Checkpoint&
   return parts;
 }
 
+// Whether a vector's values are the same in `dtype`. The whole vector's, so that all ranks say the same.
+bool fits(const WeightPart& part, const Checkpoint& checkpoint, DType dtype) {
+  const StoredFormat format = format_of(part, checkpoint);
+  if (info_of(format).dtype == dtype) return true;
+  std::vector<StoredPart> whole;
+  whole.push_back(checkpoint.read(whole_vector(part.name, part.total_rows)));
+  std::vector<float> stored(static_cast<std::size_t>(part.total_rows)), rounded(stored.size());
+  std::vector<std::byte> in_dtype(stored.size() * dtype_bytes(dtype));
+  read_rows(whole, 0, part.total_rows, DType::kF32, reinterpret_cast<std::byte*>(stored.data()));
+  read_rows(whole, 0, part.total_rows, dtype, in_dtype.data());
+  widen(dtype, in_dtype.data(), rounded.size(), rounded.data());
+  return stored == rounded;
+}
+
 }  // namespace
 
 Result<void> check_weights(const Checkpoint& checkpoint, const ModelConfig& config,
@@ -76,17 +92,20 @@ Result<void> check_weights(const Checkpoint& checkpoint, const ModelConfig& conf
   }
   for (const auto& [name, tensor] : checkpoint.tensors())
     if (!known.contains(name) && !is_redundant(config, name)) mismatch.left_over.insert(name);
-  if (std::optional<Error> error = mismatch.error()) return *error;
+  if (std::optional<Error> error = mismatch.error(checkpoint.name())) return *error;
   return {};
 }
 
 std::optional<DType> stored_dtype(const Checkpoint& checkpoint, std::span<const Parameter> parameters) {
   std::optional<DType> common;
   for (const WeightPart* part : all_parts(parameters)) {
+    if (part->total_columns == 0) continue;
     const std::optional<DType> dtype = info_of(format_of(*part, checkpoint)).dtype;
     if (!dtype || (common && dtype != common)) return std::nullopt;
     common = dtype;
   }
+  for (const WeightPart* part : all_parts(parameters))
+    if (common && part->total_columns == 0 && !fits(*part, checkpoint, *common)) return std::nullopt;
   return common;
 }
 
@@ -113,9 +132,7 @@ Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored, cons
     if (backend.computes_in(DType::kF16)) return DType::kF16;
     return Error{"this device does not compute in f16; choose --dtype f32 (exact) or --dtype bf16 (rounds)", "dtype"};
   }
-  if (stored && backend.computes_in(*stored)) return *stored;
-  const char* what = stored == DType::kF16 ? "f16, in which this backend does not compute" : "of no single dtype";
-  return Error{fmt::format("weights are {}; choose --dtype f32 (exact) or --dtype bf16 (rounds)", what), "dtype"};
+  return stored && backend.computes_in(*stored) ? *stored : DType::kF32;
 }
 
 Weight WeightLoader::load(const Parameter& parameter) {

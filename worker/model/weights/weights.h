@@ -22,15 +22,16 @@ enum class DTypeChoice { kAuto, kBF16, kF16, kF32 };
 Result<void> check_weights(const Checkpoint& checkpoint, const ModelConfig& config,
                            std::span<const Parameter> parameters, const Backend& backend);
 
-// The one dtype of all stored values; nothing when they differ.
+// The dtype of all matrices, if the vectors' values fit in it (GGUF files keep them as f32); nothing when they differ
+// or are stored in blocks.
 std::optional<DType> stored_dtype(const Checkpoint& checkpoint, std::span<const Parameter> parameters);
 
 // Device memory for these parameters, to compute in `dtype`: an upper bound.
 std::size_t weights_bytes(const Backend& backend, const Checkpoint& checkpoint, std::span<const Parameter> parameters,
                           DType dtype);
 
-// The dtype to compute in. Auto takes the stored one when the backend computes in it; else, and for mixed
-// weights, it takes an explicit choice, since any answer changes what the user has.
+// The dtype to compute in. Auto takes the stored one when the backend computes in it, else f32, which holds whatever is
+// stored as it is: what rounds the weights takes an explicit choice.
 Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored, const Backend& backend);
 
 class WeightLoader final : public ParameterLoader {

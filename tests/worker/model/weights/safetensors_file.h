@@ -1,12 +1,12 @@
-// Writes safetensors images and model directories for tests, sound ones and damaged ones.
+// Writes safetensors images for tests, sound ones and damaged ones.
 #pragma once
 
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "tests/temporary_dir.h"
 
 namespace caudal {
 
@@ -40,25 +40,5 @@ inline std::string safetensors_image(const std::map<std::string, TestTensor>& te
   }
   return safetensors_image(header + "}", data);
 }
-
-// A directory that is gone with the test.
-class TemporaryDir {
- public:
-  TemporaryDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "caudal-test-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TemporaryDir() { std::filesystem::remove_all(path_); }
-  TemporaryDir(const TemporaryDir&) = delete;
-  TemporaryDir& operator=(const TemporaryDir&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  void write(const std::string& name, const std::string& content) const {
-    std::ofstream(path_ / name, std::ios::binary) << content;
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace caudal
