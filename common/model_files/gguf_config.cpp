@@ -27,6 +27,7 @@ const Architecture& find_architecture(const JsonNode& metadata) {
   const auto* found = std::ranges::find(kArchitectures, node.string(), &Architecture::name);
   if (found != kArchitectures.end()) return *found;
   std::vector<std::string_view> known;
+  known.reserve(kArchitectures.size());
   for (const Architecture& architecture : kArchitectures) known.push_back(architecture.name);
   node.fail(fmt::format("is not known; known are {}", fmt::join(known, ", ")));
 }

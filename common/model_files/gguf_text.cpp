@@ -60,7 +60,9 @@ std::vector<AddedToken> added_tokens(const GgufFile& file) {
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const bool special = types[i] == TokenType::kControl || types[i] == TokenType::kUnknown;
     if (!special && types[i] != TokenType::kUserDefined) continue;
-    const auto fail = [&](std::string what) { file.metadata().fail_at(fmt::format("{}[{}]", kTokens, i), what); };
+    const auto fail = [&](const std::string& what) {
+      file.metadata().fail_at(fmt::format("{}[{}]", kTokens, i), what);
+    };
     if (tokens[i].empty() || tokens[i].size() > kMaxAddedTokenBytes)
       fail(fmt::format("must have 1 to {} bytes", kMaxAddedTokenBytes));
     if (!known.insert(tokens[i]).second) fail("is there twice");

@@ -94,6 +94,7 @@ const GgufTokenizerKind& bpe_kind(const JsonNode& metadata) {
   const auto* found = std::ranges::find(kKinds, name, &NamedKind::name);
   if (found != kKinds.end()) return found->kind;
   std::vector<std::string_view> known;
+  known.reserve(kKinds.size());
   for (const NamedKind& kind : kKinds) known.push_back(kind.name);
   metadata.fail_at("tokenizer.ggml.pre", fmt::format("is not known; known are {}", fmt::join(known, ", ")));
 }

@@ -55,6 +55,17 @@ class Start(unittest.TestCase):
                 time.sleep(0.05)
             self.assertEqual(served(c), 4096)
 
+    def test_the_plan_before_anything_is_loaded_is_what_is_taken(self):
+        options = ["--num-blocks", "100", "--swap-bytes", "1MiB"]
+        done = subprocess.run([BIN / "caudal-worker", "--model", DEMO, "--plan", *options], capture_output=True, text=True,
+                              timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        plan, context = done.stdout.splitlines()
+        with Cluster(worker_args=[f"{name}={value}" for name, value in zip(options[::2], options[1::2])]) as c:
+            self.assertIn(plan, c.output())
+            self.assertIn("1024 context tokens", c.output())
+        self.assertEqual(context, "A context may be 1024 tokens long, and 1 of that length fit at a time.")
+
     def job(self, *ranks, code=1):
         """What mpirun says of ranks that cannot start, each given by its arguments, and how long it takes."""
         root = ["--allow-run-as-root"] if os.geteuid() == 0 else []

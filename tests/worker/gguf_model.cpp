@@ -74,8 +74,8 @@ std::string as_f32(const StoredTensor& tensor) {
 
 void add_tensor(const std::string& name, const StoredTensor& tensor, const Config& config, GgufWriter& writer) {
   const bool vector = tensor.shape.size() == 1;
-  std::string data = vector ? as_f32(tensor)
-                            : std::string(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size());
+  std::string data =
+      vector ? as_f32(tensor) : std::string(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size());
   const bool rotated = name.find("q_proj.") != std::string::npos || name.find("k_proj.") != std::string::npos;
   if (rotated && config.llama) data = interleave(data, static_cast<std::size_t>(tensor.shape[0]), config.head_dim());
   const std::uint32_t type = vector || tensor.format == "F32" ? GgufWriter::kF32
@@ -112,7 +112,8 @@ void add_rope_scaling(const Config& config, const std::string& arch, GgufWriter&
   const auto* scaling = config.root.as_object().if_contains("rope_scaling");
   if (scaling == nullptr || scaling->is_null()) return;
   const auto& object = scaling->as_object();
-  const std::string type = boost::json::value_to<std::string>(object.at(object.contains("type") ? "type" : "rope_type"));
+  const std::string type =
+      boost::json::value_to<std::string>(object.at(object.contains("type") ? "type" : "rope_type"));
   if (type == "llama3") {
     const double theta = config.root.at("rope_theta").to_number<double>();
     const std::vector<float> factors = llama3_factors(*scaling, theta, config.head_dim());

@@ -7,8 +7,8 @@
 
 namespace caudal {
 
-// From config.json and the safetensors in `model_dir`: norms and biases as f32, matrices as they are; in a Llama the rows
-// of q and k interleaved. Dynamic rope scaling is the one thing that GGUF has no word for.
+// From config.json and the safetensors in `model_dir`: norms and biases as f32, matrices as they are; in a Llama the
+// rows of q and k interleaved. Dynamic rope scaling is the one thing that GGUF has no word for.
 GgufWriter gguf_of(const std::filesystem::path& model_dir);
 
 }  // namespace caudal

@@ -28,6 +28,7 @@ struct WeightPart {
 // Parts stacked by rows: q, k and v become one matrix. No parts: the model has no such parameter.
 struct Parameter {
   std::vector<WeightPart> parts;
+  bool packed = false;  // only multiplied with, so held as the backend packs it; the plan finds that out
 
   std::int64_t rows() const;
   std::int64_t columns() const { return parts.empty() ? 0 : parts.front().columns.count; }

@@ -15,6 +15,7 @@
 #include "worker/comm/make.h"
 #include "worker/comm/refusal.h"
 #include "worker/process/options.h"
+#include "worker/runner/startup.h"
 
 namespace caudal {
 namespace {
@@ -85,8 +86,19 @@ std::unique_ptr<Socket> connect(const WorkerOptions& options) {
   return or_give_up(Socket::connect_dealer(options.coordinator, socket));
 }
 
+// By the first rank, as all of them plan alike.
+int print_plan(Backend& backend, Communicator& group, const WorkerOptions& options) {
+  const Startup start = or_give_up(plan_startup(backend, group, options.model_dir, options.runner));
+  const std::int32_t context = start.info.max_context_tokens;
+  const std::int64_t blocks = (context + kBlockSize - 1) / kBlockSize * std::ssize(start.plan.kv.groups);
+  if (group.rank() == 0)
+    fmt::print("{}\nA context may be {} tokens long, and {} of that length fit at a time.\n", describe(start, backend),
+               context, start.memory.num_blocks / blocks);
+  return 0;
+}
+
 int serve(WorkerOptions options, const Job& job) {
-  std::unique_ptr<Socket> socket = connect(options);
+  std::unique_ptr<Socket> socket = options.plan_only ? nullptr : connect(options);
   const RankCores cores = choose_rank_cores(options.cores, job.local_rank, job.local_size);
   BackendOptions backend_options;
   backend_options.device = options.device;
@@ -102,6 +114,7 @@ int serve(WorkerOptions options, const Job& job) {
   const bool shared = backend->traits().is_host || options.gpu >= 0;  // all ranks of a host use one device
   options.runner.swap.ranks_on_host = std::max(job.local_size, options.runner.kv.ranks_on_host);
   options.runner.kv.ranks_on_device = shared ? options.runner.swap.ranks_on_host : 1;
+  if (options.plan_only) return print_plan(*backend, *group, options);
   const std::unique_ptr<Runner> runner =
       or_give_up(Runner::create(*backend, *group, options.model_dir, options.runner));
 

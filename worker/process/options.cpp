@@ -61,8 +61,11 @@ void add_capacity(CommandLine& line, WorkerOptions& options) {
 }
 
 void add_process(CommandLine& line, WorkerOptions& options) {
-  line.add("--coordinator", options.coordinator, "The coordinator's control endpoint, as in tcp://127.0.0.1:5570")
-      .required();
+  line.add("--coordinator", options.coordinator, "The coordinator's control endpoint, as in tcp://127.0.0.1:5570");
+  line.add_switch(
+      "--plan", options.plan_only,
+      "Say what weights, workspace and KV cache would take and how long a context they leave room for; load "
+      "nothing, and end");
   line.add("--tensor-parallel", options.tensor_parallel_size, "Ranks per replica; the ranks of one mpirun are split")
       .within(1, 1024);
   line.add("--device", options.device, "What to compute on: cpu, or cuda where the build has it");
@@ -104,6 +107,7 @@ Result<std::optional<std::string>> parse_worker_options(int argc, char** argv, W
   add_speculation(line, options);
   Result<std::optional<std::string>> parsed = line.parse(argc, argv);
   if (!parsed || parsed.value()) return parsed;
+  if (options.coordinator.empty() && !options.plan_only) return Error{"--coordinator is required", "coordinator"};
   if (options.device != "cpu" && !line.given("--memory-fraction"))
     options.runner.kv.memory_fraction = kGpuMemoryFraction;
   return parsed;

@@ -14,6 +14,7 @@ namespace caudal {
 
 struct WorkerOptions {
   std::string coordinator;  // endpoint of the control link
+  bool plan_only = false;   // say what the model would take, and end
   std::string model_dir;
   int tensor_parallel_size = 1;
   std::string device = "cpu";

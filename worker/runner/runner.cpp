@@ -14,8 +14,7 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   Result<Startup> planned = plan_startup(backend, group, model_dir, options);
   if (!planned) return planned.error();
   const Startup& start = planned.value();
-  LOG_INFO("{} as {} in {} of {}: {}", start.model.spec.config.architecture, dtype_name(start.model.dtype),
-           backend.info().name, group.size(), start.memory.describe());
+  LOG_INFO("{}", describe(start, backend));
   if (Result<void> ready = backend.prepare(start.sizes, start.memory.total_bytes()); !ready) return ready.error();
   Result<Parts> parts = make_parts(backend, group, start);
   if (!parts) return parts.error();

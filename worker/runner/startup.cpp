@@ -188,6 +188,11 @@ ReplicaInfo describe(const Startup& start, const DeviceTraits& device, const Run
 
 }  // namespace
 
+std::string describe(const Startup& start, const Backend& backend) {
+  return fmt::format("{} as {} in {} of {}: {}", start.model.spec.config.architecture, dtype_name(start.model.dtype),
+                     backend.info().name, start.model.part.size, start.memory.describe());
+}
+
 Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::filesystem::path& model_dir,
                              const RunnerOptions& options) {
   Startup start;

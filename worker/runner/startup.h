@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "kernels/comm/communicator.h"
 #include "worker/cache/memory_plan.h"
@@ -24,6 +25,9 @@ struct Startup {
   MemoryPlan memory;
   ReplicaInfo info;
 };
+
+// "LlamaForCausalLM as bf16 in cpu of 2: weights 494.0 MiB, ..."
+std::string describe(const Startup& start, const Backend& backend);
 
 Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::filesystem::path& model_dir,
                              const RunnerOptions& options);

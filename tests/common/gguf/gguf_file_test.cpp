@@ -15,9 +15,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Result<GgufHeader> parse(const std::string& image) {
-  return parse_gguf(std::as_bytes(std::span(image)), "m.gguf");
-}
+Result<GgufHeader> parse(const std::string& image) { return parse_gguf(std::as_bytes(std::span(image)), "m.gguf"); }
 
 std::string refusal(const std::string& image) {
   const Result<GgufHeader> header = parse(image);
@@ -88,7 +86,8 @@ TEST(GgufFile, RefusesMetadataThatLies) {
   EXPECT_EQ(with([](GgufWriter& w) { w.entry("x", 9) += GgufWriter::bytes_of(9U) + GgufWriter::bytes_of(1UL); }),
             "m.gguf: \"x\" has a value of the unknown type 9");
   EXPECT_EQ(with([](GgufWriter& w) { w.entry("x", 99); }), "m.gguf: \"x\" has a value of the unknown type 99");
-  EXPECT_EQ(with([](GgufWriter& w) { w.add("llama.block_count", 3U); }), "m.gguf: \"llama.block_count\" is there twice");
+  EXPECT_EQ(with([](GgufWriter& w) { w.add("llama.block_count", 3U); }),
+            "m.gguf: \"llama.block_count\" is there twice");
   EXPECT_EQ(with([](GgufWriter& w) { w.add("x", "\xFF"); }), "m.gguf: \"x\" holds a text that is not UTF-8");
   EXPECT_EQ(with([](GgufWriter& w) { w.add("", 1U); }), "m.gguf: its metadata holds an improper name");
   EXPECT_EQ(with([](GgufWriter& w) { w.add("general.alignment", 48U); }),
@@ -107,7 +106,8 @@ TEST(GgufFile, RefusesTensorsThatLie) {
   EXPECT_EQ(with({1, 1, 1, 1, 1}, 0), "m.gguf: tensor \"x\" has 5 dimensions; may have 1 to 4");
   EXPECT_EQ(with({3, 0}, 0), "m.gguf: tensor \"x\" has an empty dimension");
   EXPECT_EQ(with({-1}, 0), "m.gguf: tensor \"x\" has a shape past all memory");
-  EXPECT_EQ(with({std::int64_t{1} << 32, std::int64_t{1} << 32}, 0), "m.gguf: tensor \"x\" has a shape past all memory");
+  EXPECT_EQ(with({std::int64_t{1} << 32, std::int64_t{1} << 32}, 0),
+            "m.gguf: tensor \"x\" has a shape past all memory");
   EXPECT_EQ(with({1}, 7), "m.gguf: tensor \"x\" begins at no multiple of 32 bytes");
   EXPECT_EQ(with({1}, std::uint64_t{1} << 60), "m.gguf: tensor \"x\" begins past the end of the file");
 }
@@ -142,7 +142,8 @@ TEST(GgufFiles, AFileADirectoryOrASet) {
   EXPECT_TRUE(is_gguf(dir.path() / "m.gguf"));
   EXPECT_EQ(open_gguf(dir.path()).value().front().name(), "m.gguf");
   dir.write("n.gguf", small_model().image());
-  EXPECT_EQ(open_gguf(dir.path()).error().message, "the model directory has several models; name one of m.gguf, n.gguf");
+  EXPECT_EQ(open_gguf(dir.path()).error().message,
+            "the model directory has several models; name one of m.gguf, n.gguf");
   dir.write("config.json", "{}");
   EXPECT_FALSE(is_gguf(dir.path()));
   EXPECT_EQ(gguf_stem("SmolLM2.Q4_1.gguf"), "SmolLM2.Q4_1");

@@ -55,11 +55,12 @@ void add_factors(GgufWriter& writer, const std::vector<float>& factors) {
 
 TEST(GgufConfig, ShapeAndDefaults) {
   const ModelCard plain = card();
-  EXPECT_EQ(boost::json::serialize(plain.config().value()),
-            R"({"architectures":["LlamaForCausalLM"],"vocab_size":3,"hidden_size":64,"intermediate_size":96,)"
-            R"("num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":4,"head_dim":16,"rms_norm_eps":5E-1,)"
-            R"("max_position_embeddings":4096,"rope_theta":1E4,"rope_scaling":null,"tie_word_embeddings":true,)"
-            R"("attention_bias":false,"mlp_bias":false,"eos_token_id":[]})");
+  EXPECT_EQ(
+      boost::json::serialize(plain.config().value()),
+      R"({"architectures":["LlamaForCausalLM"],"vocab_size":3,"hidden_size":64,"intermediate_size":96,)"
+      R"("num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":4,"head_dim":16,"rms_norm_eps":5E-1,)"
+      R"("max_position_embeddings":4096,"rope_theta":1E4,"rope_scaling":null,"tie_word_embeddings":true,)"
+      R"("attention_bias":false,"mlp_bias":false,"eos_token_id":[]})");
   EXPECT_EQ(plain.rope.default_context(), 4096);
   EXPECT_TRUE(plain.eos_token_ids.empty());
   const ModelCard biased = card([](GgufWriter& w) {
@@ -133,11 +134,17 @@ TEST(GgufConfig, Refusals) {
             "m.gguf: llama.expert_count is not supported: mixtures of experts are not served");
   EXPECT_EQ(refusal([](GgufWriter& w) { w.add("llama.rope.scaling.type", "longrope"); }),
             "m.gguf: llama.rope.scaling.type is unknown; known are none, linear, yarn");
-  EXPECT_EQ(refusal([](GgufWriter& w) { w.add("llama.attention.head_count_kv", std::vector<std::int32_t>{1, 2}); }),
+  EXPECT_EQ(refusal([](GgufWriter& w) {
+              w.add("llama.attention.head_count_kv", std::vector<std::int32_t>{1, 2});
+            }),
             "m.gguf: llama.attention.head_count_kv must be an integer from 1 to 2147483647");
-  EXPECT_EQ(refusal([](GgufWriter& w) { add_factors(w, {1, 2}); }),
+  EXPECT_EQ(refusal([](GgufWriter& w) {
+              add_factors(w, {1, 2});
+            }),
             "m.gguf: tensor \"rope_freqs.weight\" must be F32 [8]");
-  EXPECT_EQ(refusal([](GgufWriter& w) { add_factors(w, {1, 1, 1, 1, 1, 1, 1, 0}); }),
+  EXPECT_EQ(refusal([](GgufWriter& w) {
+              add_factors(w, {1, 1, 1, 1, 1, 1, 1, 0});
+            }),
             "m.gguf: rope_scaling.factors must be above 0");
 }
 

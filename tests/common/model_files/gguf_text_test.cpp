@@ -1,5 +1,5 @@
-// The tokenizers of GGUF files against those of the same models' tokenizer.json, against `tokenizers` and `sentencepiece`
-// (tests/reference/tokenizers/make_gguf.py), and what of a file is refused.
+// The tokenizers of GGUF files against those of the same models' tokenizer.json, against `tokenizers` and
+// `sentencepiece` (tests/reference/tokenizers/make_gguf.py), and what of a file is refused.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,9 +15,9 @@
 namespace caudal {
 namespace {
 
-using ::testing::HasSubstr;
 using test::SequenceHash;
 using test::TextGenerator;
+using ::testing::HasSubstr;
 
 constexpr std::int32_t kNormal = 1, kControl = 3, kUserDefined = 4;
 
@@ -121,9 +121,8 @@ TEST(GgufText, NamedPreTokenizers) {
   for (const auto& [pre, hashes] : all.at("kinds").as_object()) {
     SCOPED_TRACE(std::string(pre));
     const std::unique_ptr<Tokenizer> ours = tokenizer(family("gpt2", pre));
-    expect_hashes(hashes, all, [&](const std::string& text, SequenceHash& hash) {
-      add_ids(ours->encode(text, kPlain), hash);
-    });
+    expect_hashes(hashes, all,
+                  [&](const std::string& text, SequenceHash& hash) { add_ids(ours->encode(text, kPlain), hash); });
   }
 }
 
@@ -142,9 +141,8 @@ GgufWriter sentence_piece(const boost::json::value& model) {
 TEST(GgufText, SentencePiece) {
   const boost::json::value all = reference(), model = all.at("sentencepiece");
   const std::unique_ptr<Tokenizer> ours = tokenizer(sentence_piece(model));
-  expect_hashes(model.at("hashes"), all, [&](const std::string& text, SequenceHash& hash) {
-    add_ids(ours->encode(text, kPlain), hash);
-  });
+  expect_hashes(model.at("hashes"), all,
+                [&](const std::string& text, SequenceHash& hash) { add_ids(ours->encode(text, kPlain), hash); });
   expect_hashes(model.at("decoded"), all, [&](const std::string& text, SequenceHash& hash) {
     for (const char byte : ours->decode(ours->encode(text, kPlain), false)) hash.add(static_cast<std::uint8_t>(byte));
     hash.end_sequence();
@@ -198,8 +196,7 @@ TEST(GgufText, RefusesWhatItDoesNotKnowAndWhatLies) {
   EXPECT_EQ(vocabulary({1, 1, 1}, {"a b"}), "none");
   EXPECT_EQ(vocabulary({1, 1, 1}, {"ab"}), "m.gguf: tokenizer.ggml.merges[0] must be two tokens with a space between");
   EXPECT_THAT(vocabulary({1, 1, 1}, {"b a"}), HasSubstr("merges[0] a part or the result of the merge"));
-  EXPECT_EQ(vocabulary({1, 1}, {"a b"}),
-            "m.gguf: tokenizer.ggml.token_type must have an entry for each of 3 tokens");
+  EXPECT_EQ(vocabulary({1, 1}, {"a b"}), "m.gguf: tokenizer.ggml.token_type must have an entry for each of 3 tokens");
   EXPECT_EQ(vocabulary({1, 1, 7}, {}), "m.gguf: tokenizer.ggml.token_type[2] must be from 1 to 6");
   EXPECT_EQ(vocabulary({1, 1, 1}, {}, 3), "m.gguf: tokenizer.ggml.eos_token_id must be an integer from 0 to 2");
   EXPECT_EQ(with([](GgufWriter& w) {

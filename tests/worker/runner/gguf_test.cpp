@@ -25,8 +25,8 @@ class GgufModel : public testing::TestWithParam<std::string> {
   const TemporaryDir dir_;
 };
 
-// In the dtype of the file, with one rank and two. Frequencies that llama.cpp keeps as rounded factors differ in the last
-// bits; the answers are the same all the same.
+// In the dtype of the file, with one rank and two. Frequencies that llama.cpp keeps as rounded factors differ in the
+// last bits; the answers are the same all the same.
 TEST_P(GgufModel, GivesTheSameBitsAsSafetensors) {
   const bool rounded = fixture_.name == "llama3_1" || fixture_.name == "llama3_2";
   for (const int ranks : {1, 2}) {

@@ -20,7 +20,7 @@ class ParameterRecorder final : public ParameterLoader {
     return note(parameter) ? Weight(backend_.tensor(dtype_, {parameter.rows()})) : Weight();
   }
   std::unique_ptr<Linear> linear(const Parameter& weight, const Parameter& bias) override {
-    note(weight);
+    if (note(weight)) parameters_.back().packed = true;
     note(bias);
     return CountingBackend::shaped_linear(weight.columns(), weight.rows(), dtype_);
   }

@@ -56,6 +56,7 @@ void check_places(const GgufFile& file) {
     throw JsonError{fmt::format("tensor \"{}\" {}", name, what), "", file.name()};
   };
   std::vector<std::pair<std::uint64_t, const std::string*>> by_offset;
+  by_offset.reserve(header.tensors.size());
   for (const auto& [name, tensor] : header.tensors) by_offset.emplace_back(tensor.offset, &name);
   std::ranges::sort(by_offset, {}, &decltype(by_offset)::value_type::first);
   std::uint64_t end = 0;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <set>
 
 #include "kernels/half_float.h"
@@ -62,6 +61,7 @@ StoredFormat format_of(const WeightPart& part, const Checkpoint& checkpoint) {
 
 std::vector<StoredPart> read_parts(const Parameter& parameter, const Checkpoint& checkpoint) {
   std::vector<StoredPart> parts;
+  parts.reserve(parameter.parts.size());
   for (const WeightPart& part : parameter.parts) parts.push_back(checkpoint.read(part));
   return parts;
 }
@@ -115,12 +115,14 @@ std::size_t weights_bytes(const Backend& backend, const Checkpoint& checkpoint, 
   std::size_t bytes = 0;
   for (const Parameter& parameter : parameters) {
     if (!parameter.held()) continue;
+    if (!parameter.packed) {
+      const auto values = static_cast<std::size_t>(parameter.rows() * parameter.columns());
+      bytes += (values * dtype_bytes(dtype) + unit - 1) / unit * unit;
+      continue;
+    }
     LinearShape shape{.rows = {}, .dtype = dtype, .in_features = parameter.columns()};
     for (const WeightPart& part : parameter.parts) shape.rows.push_back({format_of(part, checkpoint), part.rows.count});
-    const auto values = static_cast<std::size_t>(parameter.rows() * parameter.columns());
-    const std::size_t plain = (values * dtype_bytes(dtype) + unit - 1) / unit * unit;
-    const std::size_t packed = backend.packed_bytes(shape);
-    bytes += parameter.columns() > 1 ? std::max(plain, packed) : plain;
+    bytes += backend.packed_bytes(shape);
   }
   return bytes;
 }
