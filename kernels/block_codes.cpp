@@ -122,7 +122,7 @@ void widen_block(const BlockCoding& coding, const std::byte* block, std::size_t 
   BlockCodes codes;
   coding.decode(block, codes);
   const float d = f16_to_float(codes.d), m = f16_to_float(codes.m);
-  const auto values_per_scale = static_cast<std::size_t>(coding.values_per_scale);
+  const std::size_t values_per_scale = coding.values_per_scale;
   for (std::size_t i = 0; i < num_values; ++i) {
     const std::size_t s = i / values_per_scale;
     const float scale = d * static_cast<float>(codes.scales[s]), min = m * static_cast<float>(codes.mins[s]);

@@ -26,7 +26,7 @@ class Tensor {
   Tensor() = default;
   Tensor(void* data, DType dtype, std::initializer_list<std::int64_t> shape) : data_(data), dtype_(dtype) {
     CHECK(shape.size() >= 1 && shape.size() <= kMaxRank);
-    for (std::int64_t dim : shape) shape_[static_cast<std::size_t>(rank_++)] = dim;
+    for (std::int64_t dim : shape) shape_[rank_++] = dim;
     stride0_ = row_elements();
   }
 
@@ -37,7 +37,7 @@ class Tensor {
   }
   DType dtype() const { return dtype_; }
   int rank() const { return rank_; }
-  std::int64_t dim(int i) const { return shape_[static_cast<std::size_t>(i)]; }
+  std::int64_t dim(int i) const { return shape_[i]; }
   std::int64_t stride0() const { return stride0_; }  // elements from row to row
   bool contiguous() const { return stride0_ == row_elements(); }
   bool empty() const { return data_ == nullptr; }

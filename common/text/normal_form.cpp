@@ -97,7 +97,7 @@ void flush(CodePoints& stretch, NormalForm form, std::string& output) {
         utf8proc_normalize_utf32(stretch.data(), static_cast<utf8proc_ssize_t>(stretch.size()),
                                  static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
     CHECK(size >= 0);
-    stretch.resize(static_cast<std::size_t>(size));
+    stretch.resize(size);
   }
   for (const utf8proc_int32_t c : stretch) append_utf8(output, static_cast<char32_t>(c));
   stretch.clear();

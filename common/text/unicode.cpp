@@ -130,7 +130,7 @@ CodePoint decode_utf8(std::string_view valid_text, std::size_t position) {
 void append_utf8(std::string& text, char32_t code_point) {
   utf8proc_uint8_t buffer[4];
   const utf8proc_ssize_t size = utf8proc_encode_char(static_cast<utf8proc_int32_t>(code_point), buffer);
-  text.append(reinterpret_cast<const char*>(buffer), static_cast<std::size_t>(size));
+  text.append(reinterpret_cast<const char*>(buffer), size);
 }
 
 bool is_valid_utf8(std::string_view text) {

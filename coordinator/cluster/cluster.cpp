@@ -37,7 +37,7 @@ Cluster::Actions Cluster::on_register(const Peer& peer, const Register& message,
   Group& group = groups_[message.replica_key];
   if (group.ranks.empty()) {
     group.since = group.progress_at = now;
-    group.ranks.resize(static_cast<std::size_t>(message.info.topology.num_ranks()));
+    group.ranks.resize(message.info.topology.num_ranks());
     group.info = message.info;
     group.info.model = *config_.models.find_digest(message.info.model_digest);
   }

@@ -98,7 +98,7 @@ class Supervisor {
     const auto endpoint = read_endpoint();
     if (!endpoint) return;
     for (int i = 0; i < config.num_replicas; ++i) {
-      jobs_.push_back({.command = mpirun_command(config, *endpoint, i, hosts[static_cast<std::size_t>(i)])});
+      jobs_.push_back({.command = mpirun_command(config, *endpoint, i, hosts[i])});
       jobs_.back().start();
     }
     while (!coordinator_gone_) watch();
@@ -242,7 +242,7 @@ Result<std::vector<std::string>> assign_hosts(const std::string& hostfile_text, 
 
 Result<Launcher> Launcher::fork_child(const LaunchConfig& config) {
   if (const Result<void> checked = check_operator_args(config); !checked) return checked.error();
-  std::vector<std::string> hosts(static_cast<std::size_t>(config.num_replicas));
+  std::vector<std::string> hosts(config.num_replicas);
   if (!config.hostfile.empty()) {
     std::ifstream file(config.hostfile);
     if (!file) return Error{"cannot be read", "hostfile"};
@@ -291,7 +291,7 @@ void Launcher::start(const std::string& endpoint) {
 std::string Launcher::read_fatal() const {
   std::array<char, 256> text{};
   const ssize_t size = read(fatal_fd_, text.data(), text.size());
-  return size > 0 ? std::string(text.data(), static_cast<std::size_t>(size)) : "the launcher ended";
+  return size > 0 ? std::string(text.data(), size) : "the launcher ended";
 }
 
 }  // namespace caudal

@@ -22,7 +22,7 @@ Cores usable_cores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return {};
   int first = 0;
-  while (!CPU_ISSET(static_cast<std::size_t>(first), &set)) ++first;
+  while (!CPU_ISSET(first, &set)) ++first;
   return {first, CPU_COUNT(&set)};
 }
 

@@ -18,7 +18,7 @@ EngineCore::EngineCore(const EngineConfig& config, Outlet& outlet)
 void EngineCore::submit(Request request, std::shared_ptr<TokenSink> sink, Time now) {
   const RequestId id = request.id;
   const std::int32_t num_sequences = request.num_sequences;
-  clients_.insert(id, {std::move(sink), std::vector<bool>(static_cast<std::size_t>(num_sequences))});
+  clients_.insert(id, {std::move(sink), std::vector<bool>(num_sequences)});
   const RejectReason reject = scheduler_.submit(std::move(request), now);
   if (reject == RejectReason::kNone) return;
   for (std::int32_t i = 0; i < num_sequences; ++i) {
@@ -142,7 +142,7 @@ void EngineCore::hand_out(TokenEvent event) {
   Client* client = clients_.find(event.request_id);
   if (client == nullptr) return;  // cancelled meanwhile
   // The client of a single sequence is gone with it.
-  const bool is_over = client->finished.size() > 1 && client->finished[static_cast<std::size_t>(event.sequence_index)];
+  const bool is_over = client->finished.size() > 1 && client->finished[event.sequence_index];
   if (MUTANT(events_after_cancel, is_over, false)) return;
   if (event.queue_us > 0) outlet_.on_first_plan(event.replica, event.queue_us);
   if (event.reject != RejectReason::kNone) outlet_.on_refused(event.reject);
@@ -153,7 +153,7 @@ void EngineCore::hand_out(TokenEvent event) {
 }
 
 void EngineCore::finish(RequestId id, Client& client, std::int32_t sequence_index) {
-  client.finished[static_cast<std::size_t>(sequence_index)] = true;
+  client.finished[sequence_index] = true;
   if (std::ranges::find(client.finished, false) == client.finished.end()) clients_.erase(id);
 }
 

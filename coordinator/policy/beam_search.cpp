@@ -20,23 +20,22 @@ BeamSearch::BeamSearch(const BeamParams& params, std::vector<TokenId> stop_token
     : params_(params),
       stop_token_ids_(std::move(stop_token_ids)),
       num_logprobs_(num_logprobs),
-      beams_(static_cast<std::size_t>(params.width)),
-      is_live_(static_cast<std::size_t>(params.width)) {
+      beams_(params.width),
+      is_live_(params.width) {
   is_live_[0] = true;
 }
 
 std::vector<std::int32_t> BeamSearch::advance(std::span<const std::vector<TokenLogprob>> candidates,
                                               std::int32_t max_tokens) {
   const std::vector<Continuation> ranked = rank(candidates);
-  const auto width = static_cast<std::size_t>(params_.width);
+  const std::size_t width = params_.width;
   const auto num_tokens = static_cast<std::int32_t>(beams_[0].tokens.size()) + 1;
   std::vector<Continuation> chosen;
   for (std::size_t i = 0; i < ranked.size() && (i < width || chosen.size() < width); ++i) {
     const bool stops = is_stop(ranked[i].next.token);
     if (!stops) chosen.push_back(ranked[i]);
     if (MUTANT(stop_anywhere, i < width, true) && (stops || num_tokens >= max_tokens)) {
-      keep(extended(ranked[i], candidates[static_cast<std::size_t>(ranked[i].position)]),
-           stops ? FinishReason::kStop : FinishReason::kLength);
+      keep(extended(ranked[i], candidates[ranked[i].position]), stops ? FinishReason::kStop : FinishReason::kLength);
     }
   }
   if (chosen.size() > width) chosen.resize(width);
@@ -48,8 +47,8 @@ std::vector<std::int32_t> BeamSearch::advance(std::span<const std::vector<TokenL
   std::vector<std::int32_t> parents(width, kNone);
   is_live_.assign(width, false);
   for (std::size_t i = 0; i < chosen.size(); ++i) {
-    const auto to = static_cast<std::size_t>(positions[i]);
-    next[to] = extended(chosen[i], candidates[static_cast<std::size_t>(chosen[i].position)]);
+    const std::size_t to = positions[i];
+    next[to] = extended(chosen[i], candidates[chosen[i].position]);
     parents[to] = MUTANT(wrong_parent, chosen[i].position, chosen.front().position);
     is_live_[to] = true;
   }
@@ -70,13 +69,13 @@ std::vector<BeamSearch::Continuation> BeamSearch::rank(std::span<const std::vect
   std::ranges::sort(ranked, [&](const Continuation& a, const Continuation& b) {
     if (a.sum != b.sum) return a.sum > b.sum;
     if (a.position == b.position) return a.next.token < b.next.token;
-    return beams_[static_cast<std::size_t>(a.position)].tokens < beams_[static_cast<std::size_t>(b.position)].tokens;
+    return beams_[a.position].tokens < beams_[b.position].tokens;
   });
   return ranked;
 }
 
 Beam BeamSearch::extended(const Continuation& continuation, std::span<const TokenLogprob> candidates) const {
-  Beam beam = beams_[static_cast<std::size_t>(continuation.position)];
+  Beam beam = beams_[continuation.position];
   beam.tokens.push_back(continuation.next.token);
   beam.sum = continuation.sum;
   if (num_logprobs_ >= 0) {
@@ -119,7 +118,7 @@ std::vector<std::int32_t> BeamSearch::positions_for(std::span<const Continuation
   std::vector<std::int32_t> positions(chosen.size(), kNone);
   std::vector<bool> taken(beams_.size(), false);
   for (std::size_t i = 0; i < chosen.size(); ++i) {
-    const auto from = static_cast<std::size_t>(chosen[i].position);
+    const std::size_t from = chosen[i].position;
     if (taken[from]) continue;
     taken[from] = true;
     positions[i] = chosen[i].position;
@@ -127,8 +126,8 @@ std::vector<std::int32_t> BeamSearch::positions_for(std::span<const Continuation
   std::int32_t free = 0;
   for (std::int32_t& to : positions) {
     if (to != kNone) continue;
-    while (taken[static_cast<std::size_t>(free)]) ++free;
-    taken[static_cast<std::size_t>(free)] = true;
+    while (taken[free]) ++free;
+    taken[free] = true;
     to = free;
   }
   if (!positions.empty() && !taken[0]) positions.back() = 0;  // fewer than there were

@@ -64,8 +64,7 @@ DraftLength::Step DraftLength::step(const DecodeBatch& batch) {
   step.batch_ = batch;
   if (longest_ <= 0 || batch.num_speculating == 0) return step;
   for (std::int32_t k = 0; k <= longest_; ++k) {
-    step.verify_us_[static_cast<std::size_t>(k)] =
-        step_costs_.estimate(batch.num_plain + batch.num_speculating * (1 + k));
+    step.verify_us_[k] = step_costs_.estimate(batch.num_plain + batch.num_speculating * (1 + k));
   }
   if (step.verify_us_[0] == 0) return step;  // a plain step comes first
   step.pass_us_ = draft_costs_.estimate(batch.num_speculating);
@@ -91,7 +90,7 @@ std::int32_t DraftLength::Step::best(std::int32_t acceptance, bool with_model) c
     chance = chance * acceptance / kOne;
     expected += chance;
     const std::int64_t tokens = kOne * std::int64_t{batch_.num_plain} + expected * batch_.num_speculating;
-    const std::int64_t us = verify_us_[static_cast<std::size_t>(k)] + (with_model ? pass_us_ * k : 0);
+    const std::int64_t us = verify_us_[k] + (with_model ? pass_us_ * k : 0);
     if (tokens * best_us <= best_tokens * us) continue;
     best_tokens = tokens;
     best_us = us;

@@ -15,7 +15,7 @@ constexpr int kFade = 3;                              // a new measurement count
 constexpr std::int64_t kMaxSurprise = 4;              // times the estimate: one slow step does not rule
 
 std::size_t size_of(std::int32_t num_tokens) {
-  return static_cast<std::size_t>(std::bit_width(static_cast<std::uint32_t>(std::max(num_tokens, 0))));
+  return std::bit_width(static_cast<std::uint32_t>(std::max(num_tokens, 0)));
 }
 
 std::int64_t believable(std::int64_t measured, std::int64_t estimate) {

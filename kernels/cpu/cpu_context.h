@@ -46,10 +46,10 @@ class CpuContext {
     if (isa < Isa::kAvx512) targets &= ~std::int64_t{HWY_AVX3 | HWY_AVX3_DL};
     if (isa < Isa::kAvx2) targets &= ~std::int64_t{HWY_AVX2};
     simd_.Update(targets);
-    thread_scratch_.resize(static_cast<std::size_t>(num_threads()));
+    thread_scratch_.resize(num_threads());
   }
   CpuContext(int num_threads, Isa isa)  // not pinned
-      : CpuContext(std::vector<int>(static_cast<std::size_t>(num_threads), -1), isa) {}
+      : CpuContext(std::vector<int>(num_threads, -1), isa) {}
 
   int num_threads() const { return pool_.num_threads(); }
   Isa isa() const { return isa_; }
@@ -70,7 +70,7 @@ class CpuContext {
 
   // Scratch of one thread, for the task it is running; and of the op, shared by its threads and asked for
   // before they start. Both are valid until asked for again.
-  Scratch& thread_scratch(int thread) { return thread_scratch_[static_cast<std::size_t>(thread)]; }
+  Scratch& thread_scratch(int thread) { return thread_scratch_[thread]; }
   Scratch& op_scratch() { return op_scratch_; }
 
  private:

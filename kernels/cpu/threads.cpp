@@ -17,7 +17,7 @@ void pin_this_thread(int core) {
   if (core < 0) return;
   cpu_set_t set;
   CPU_ZERO(&set);
-  CPU_SET(static_cast<std::size_t>(core), &set);
+  CPU_SET(core, &set);
   pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }
 
@@ -89,7 +89,7 @@ void ThreadPool::work(std::uint32_t job, int thread) {
 }
 
 void ThreadPool::worker(int thread) {
-  pin_this_thread(cores_[static_cast<std::size_t>(thread)]);
+  pin_this_thread(cores_[thread]);
   int seen = 0;
   while (true) {
     const auto changed = [this, seen] { return wake_.load(std::memory_order_acquire) != seen; };
@@ -106,15 +106,15 @@ Result<std::vector<int>> choose_cores(int num_threads, int first_core) {
   if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return Error{"sched_getaffinity failed", "num_threads"};
   if (num_threads < 0) return Error{"num_threads must not be negative", "num_threads"};
   const int count = num_threads == 0 ? CPU_COUNT(&allowed) : num_threads;
-  std::vector<int> cores(static_cast<std::size_t>(count), -1);
+  std::vector<int> cores(count, -1);
   if (first_core < 0) return cores;
   for (int i = 0; i < count; ++i) {
     const int core = first_core + i;
-    if (core >= CPU_SETSIZE || !CPU_ISSET(static_cast<std::size_t>(core), &allowed)) {
+    if (core >= CPU_SETSIZE || !CPU_ISSET(core, &allowed)) {
       return Error{fmt::format("core {} (of {} from {}) is not one this process may use", core, count, first_core),
                    "first_core"};
     }
-    cores[static_cast<std::size_t>(i)] = core;
+    cores[i] = core;
   }
   return cores;
 }

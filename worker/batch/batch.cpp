@@ -25,7 +25,7 @@ void append_item(const BatchItem& item, Batch& batch) {
   const SequenceRow& sequence = *item.sequence;
   const std::int32_t end = item.begin + item.num_tokens;
   for (std::int32_t position = item.begin; position < end; ++position) {
-    const auto i = static_cast<std::size_t>(position);
+    const std::size_t i = position;
     batch.token_ids.push_back(token_at(item, i, batch));
     batch.positions.push_back(position);
     for (std::size_t group = 0; group < batch.kv.size(); ++group) {
@@ -53,12 +53,12 @@ Batch make_batch(const std::vector<BatchItem>& items, std::size_t num_kv_groups)
   batch.query_start.push_back(0);
   for (const BatchItem& item : items) append_item(item, batch);
   for (std::int32_t context : batch.context_length) batch.max_blocks = std::max(batch.max_blocks, blocks_for(context));
-  const auto width = static_cast<std::size_t>(batch.max_blocks);
+  const std::size_t width = batch.max_blocks;
   for (std::size_t group = 0; group < num_kv_groups; ++group) {
     std::vector<std::int32_t>& table = batch.kv[group].block_table;
     table.resize(items.size() * width, 0);
     for (std::size_t s = 0; s < items.size(); ++s) {
-      const auto num_blocks = static_cast<std::size_t>(blocks_for(batch.context_length[s]));
+      const std::size_t num_blocks = blocks_for(batch.context_length[s]);
       for (std::size_t i = 0; i < num_blocks; ++i)
         table[s * width + i] = items[s].sequence->blocks[i * num_kv_groups + group].value();
     }
@@ -116,7 +116,7 @@ Tensor BatchUploader::put(const std::vector<std::int32_t>& values) {
   const auto n = static_cast<std::int64_t>(values.size());
   CHECK(static_cast<std::size_t>(begin + n) * sizeof(std::int32_t) <= memory_.bytes());
   image_.insert(image_.end(), values.begin(), values.end());
-  image_.resize(static_cast<std::size_t>(aligned(static_cast<std::int64_t>(image_.size()))));
+  image_.resize(aligned(static_cast<std::int64_t>(image_.size())));
   return Tensor(static_cast<std::int32_t*>(memory_.data()) + begin, DType::kI32, {n});
 }
 

@@ -32,7 +32,7 @@ struct LocalGroup {
 class LocalExchange final : public HostExchange {
  public:
   LocalExchange(LocalGroup& group, int rank, std::chrono::milliseconds deadline)
-      : HostExchange(deadline), group_(group), rank_(static_cast<std::size_t>(rank)) {}
+      : HostExchange(deadline), group_(group), rank_(rank) {}
 
  private:
   void send(std::span<const std::int32_t> mine) override {
@@ -82,7 +82,7 @@ class LocalCommunicator final : public Communicator {
   void all_gather_columns(const Tensor& input, const Tensor& output) override {
     CHECK(input.contiguous() && output.contiguous() && output.dim(1) == size() * input.dim(1));
     CHECK(output.dim(0) == input.dim(0) && output.dtype() == input.dtype());
-    const auto rows = static_cast<std::size_t>(input.dim(0));
+    const std::size_t rows = input.dim(0);
     scratch_.resize(output.bytes());
     show(input);
     for (std::size_t r = 0; r < group_->shown.size(); ++r)
@@ -94,13 +94,13 @@ class LocalCommunicator final : public Communicator {
   void broadcast(const Tensor& tensor, int root) override {
     CHECK(tensor.contiguous());
     show(tensor);
-    if (rank_ != root) std::memcpy(tensor.data(), group_->shown[static_cast<std::size_t>(root)], tensor.bytes());
+    if (rank_ != root) std::memcpy(tensor.data(), group_->shown[root], tensor.bytes());
     group_->meeting.arrive_and_wait();
   }
 
  private:
   void show(const Tensor& tensor) {
-    group_->shown[static_cast<std::size_t>(rank_)] = tensor.as<std::byte>();
+    group_->shown[rank_] = tensor.as<std::byte>();
     group_->meeting.arrive_and_wait();
   }
 

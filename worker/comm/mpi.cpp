@@ -44,7 +44,7 @@ class MpiCommunicator final : public Communicator {
     received_.resize(output.bytes());
     const int bytes = as_count(input.bytes());
     MPI_Allgather(input.data(), bytes, MPI_BYTE, received_.data(), bytes, MPI_BYTE, group_);
-    const auto rows = static_cast<std::size_t>(input.dim(0));
+    const std::size_t rows = input.dim(0);
     place_columns(received_.data(), size_, rows, input.bytes() / rows, output.as<std::byte>());
   }
 
@@ -67,7 +67,7 @@ class MpiCommunicator final : public Communicator {
 
   void reduce_long(const Tensor& tensor) {
     const std::size_t element = dtype_bytes(tensor.dtype());
-    const auto n = static_cast<std::size_t>(tensor.elements());
+    const std::size_t n = tensor.elements();
     const Piece mine = piece_of(n, rank_, size_);
     const std::size_t mine_bytes = (mine.end - mine.begin) * element;
     piece_bytes_.clear();
@@ -77,7 +77,7 @@ class MpiCommunicator final : public Communicator {
       piece_bytes_.push_back(as_count((piece.end - piece.begin) * element));
       piece_offsets_.push_back(as_count(piece.begin * element));
     }
-    mine_counts_.assign(static_cast<std::size_t>(size_), as_count(mine_bytes));
+    mine_counts_.assign(size_, as_count(mine_bytes));
     mine_offsets_.clear();
     for (int r = 0; r < size_; ++r) mine_offsets_.push_back(as_count(static_cast<std::size_t>(r) * mine_bytes));
 

@@ -46,11 +46,10 @@ class Meeting {
     MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
     MPI_Comm_size(MPI_COMM_WORLD, &size_);
     refusals_[rank_] = from_bytes(bytes_);
-    sends_.resize(static_cast<std::size_t>(size_), MPI_REQUEST_NULL);
+    sends_.resize(size_, MPI_REQUEST_NULL);
     for (int to = 0; to < size_; ++to) {
       if (to == rank_) continue;
-      MPI_Isend(bytes_.data(), static_cast<int>(bytes_.size()), MPI_BYTE, to, kRefusalTag, MPI_COMM_WORLD,
-                &sends_[static_cast<std::size_t>(to)]);
+      MPI_Isend(bytes_.data(), static_cast<int>(bytes_.size()), MPI_BYTE, to, kRefusalTag, MPI_COMM_WORLD, &sends_[to]);
     }
   }
 
@@ -80,7 +79,7 @@ class Meeting {
     if (found == 0) return false;
     int count = 0;
     MPI_Get_count(&status, MPI_BYTE, &count);
-    std::string bytes(static_cast<std::size_t>(count), '\0');
+    std::string bytes(count, '\0');
     MPI_Recv(bytes.data(), count, MPI_BYTE, status.MPI_SOURCE, kRefusalTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     refusals_[status.MPI_SOURCE] = from_bytes(bytes);
     return true;

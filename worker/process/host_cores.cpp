@@ -16,7 +16,7 @@ std::vector<int> allowed_cores() {
   std::vector<int> cores;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return {0};
   for (int core = 0; core < CPU_SETSIZE; ++core)
-    if (CPU_ISSET(static_cast<std::size_t>(core), &set)) cores.push_back(core);
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
   return cores;
 }
 

@@ -17,7 +17,7 @@ bool ends_with(std::span<const TokenId> output, std::span<const TokenId> drafts,
 }  // namespace
 
 void append_banned(const SequenceRow& sequence, std::span<const TokenId> drafts, std::vector<TokenId>& banned) {
-  const auto output = std::span(sequence.tokens).subspan(static_cast<std::size_t>(sequence.num_prompt_tokens));
+  const auto output = std::span(sequence.tokens).subspan(sequence.num_prompt_tokens);
   for (const std::vector<TokenId>& word : sequence.params.sampling.bad_words) {
     if (ends_with(output, drafts, std::span(word).first(word.size() - 1))) banned.push_back(word.back());
   }

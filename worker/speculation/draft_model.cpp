@@ -110,7 +110,7 @@ std::int32_t DraftModel::num_followed(const DraftTask& task) {
   Followed& followed = followed_[task.slot];
   const std::vector<TokenId>& tokens = task.sequence->tokens;
   for (std::size_t i = 0; i + 1 < followed.proposed.size(); ++i) {
-    const auto position = static_cast<std::size_t>(followed.num_computed);
+    const std::size_t position = followed.num_computed;
     if (position >= tokens.size() || tokens[position] != followed.proposed[i]) break;
     ++followed.num_computed;
   }

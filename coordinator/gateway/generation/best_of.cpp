@@ -17,13 +17,13 @@ double mean_logprob(const ChoiceDelta& candidate) {
 }  // namespace
 
 BestOf::BestOf(std::size_t num_prompts, std::int32_t num_candidates, std::int32_t num_kept, bool keeps_logprobs)
-    : num_candidates_(static_cast<std::size_t>(num_candidates)),
-      num_kept_(static_cast<std::size_t>(num_kept)),
+    : num_candidates_(num_candidates),
+      num_kept_(num_kept),
       keeps_logprobs_(keeps_logprobs),
       candidates_(num_prompts * num_candidates_) {}
 
 void BestOf::add(ChoiceDelta delta) {
-  ChoiceDelta& candidate = candidates_[static_cast<std::size_t>(delta.choice)];
+  ChoiceDelta& candidate = candidates_[delta.choice];
   candidate.text += delta.text;
   std::move(delta.logprobs.begin(), delta.logprobs.end(), std::back_inserter(candidate.logprobs));
   candidate.finish_reason = delta.finish_reason;

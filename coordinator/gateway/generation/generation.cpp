@@ -135,7 +135,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
 std::optional<ApiError> Generation::fit_context(Part& part, std::int32_t max_context) const {
   const char* field = request_.endpoint == Endpoint::kChat ? "messages" : "prompt";
   if (part.num_prompt_tokens == 0) return invalid_request({"It has no tokens.", field});
-  const auto context = static_cast<std::size_t>(max_context);
+  const std::size_t context = max_context;
   if (part.num_prompt_tokens >= context) {
     const std::string message = fmt::format("The prompt has {} tokens; the context of {} leaves no room for output.",
                                             part.num_prompt_tokens, context);
@@ -219,7 +219,7 @@ void Generation::measure(Part& part, const TokenEvent& event) {
   const auto now = Clock::now();
   if (!first_token_seen_) context_.metrics.first_token(event.replica, now - arrival_);
   first_token_seen_ = true;
-  auto& last = part.last_token[static_cast<std::size_t>(event.sequence_index)];
+  auto& last = part.last_token[event.sequence_index];
   const bool first = last == Clock::time_point{};
   if (!first) context_.metrics.next_tokens(event.replica, now - last, static_cast<std::int32_t>(event.tokens.size()));
   last = now;

@@ -47,8 +47,7 @@ std::string find_bytes(const Tokenizer& tokenizer, TokenId id) {
 
 }  // namespace
 
-TokenBytes::TokenBytes(const Tokenizer& tokenizer)
-    : tokenizer_(tokenizer), known_(static_cast<std::size_t>(tokenizer.vocab_size())) {}
+TokenBytes::TokenBytes(const Tokenizer& tokenizer) : tokenizer_(tokenizer), known_(tokenizer.vocab_size()) {}
 
 TokenBytes::~TokenBytes() {
   for (const auto& bytes : known_) delete bytes.load();
@@ -56,7 +55,7 @@ TokenBytes::~TokenBytes() {
 
 const std::string& TokenBytes::of(TokenId id) const {
   static const std::string kNothing;
-  const auto index = static_cast<std::size_t>(id);
+  const std::size_t index = id;
   if (index >= known_.size()) return kNothing;
   if (const std::string* bytes = known_[index].load()) return *bytes;
   auto found = std::make_unique<const std::string>(find_bytes(tokenizer_, id));

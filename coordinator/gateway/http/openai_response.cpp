@@ -47,8 +47,7 @@ void append_chat_token(const TokenBytes& token_bytes, const TokenLogprob& entry,
 }
 
 std::size_t count_characters(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xC0) != 0x80; }));
+  return std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xC0) != 0x80; });
 }
 
 }  // namespace
@@ -80,7 +79,7 @@ OpenAiResponse::OpenAiResponse(const ApiRequest& request, const GatewayModel& mo
 }
 
 OpenAiResponse::Collected& OpenAiResponse::choice(std::int32_t index) {
-  const auto position = static_cast<std::size_t>(index);
+  const std::size_t position = index;
   if (choices_.size() <= position) choices_.resize(position + 1);
   return choices_[position];
 }

@@ -76,7 +76,7 @@ std::string EventWriter::accepted() const {
 }
 
 std::vector<std::string> EventWriter::delta(const ChoiceDelta& delta) {
-  ChoiceDelta& choice = choices_[static_cast<std::size_t>(delta.choice)];
+  ChoiceDelta& choice = choices_[delta.choice];
   choice.finish_reason = delta.finish_reason;
   choice.stop_string = delta.stop_string;
   choice.stop_token = delta.stop_token;

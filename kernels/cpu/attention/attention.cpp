@@ -36,7 +36,7 @@ std::vector<QueryRows> cut_queries(const AttentionBatch& batch, const AttentionJ
   const std::int64_t max_tokens = std::max<std::int64_t>(1, kMaxQueryTiles * kQueryLanes / job.group);
   const auto num_sequences = static_cast<std::int64_t>(batch.context_length_host.size());
   for (std::int64_t s = 0; s < num_sequences; ++s) {
-    const auto index = static_cast<std::size_t>(s);
+    const std::size_t index = s;
     const std::int64_t begin = batch.query_start_host[index], count = batch.query_start_host[index + 1] - begin;
     const std::int64_t context = batch.context_length_host[index];
     CHECK(count >= 0 && context >= count && context <= batch.block_table.dim(1) * kBlockSize);
@@ -86,8 +86,7 @@ class AttentionRun {
   void run(const std::vector<QueryRows>& tasks) {
     const auto count = static_cast<std::int64_t>(tasks.size());
     if (count >= kTasksPerThread * context_.num_threads()) {
-      context_.parallel_tasks(
-          count, [&](std::int64_t task, int thread) { run_whole(tasks[static_cast<std::size_t>(task)], thread); });
+      context_.parallel_tasks(count, [&](std::int64_t task, int thread) { run_whole(tasks[task], thread); });
     } else {
       run_splits(tasks);
     }
@@ -115,9 +114,7 @@ class AttentionRun {
     return {base, states, states + floats, reinterpret_cast<std::byte*>(states + 2 * floats)};
   }
   // A token's group alone may be wider than kMaxQueryTiles tiles.
-  std::size_t tiles_limit() const {
-    return static_cast<std::size_t>(std::max(kMaxQueryTiles, round_up(job_.group, kQueryLanes) / kQueryLanes));
-  }
+  std::size_t tiles_limit() const { return std::max(kMaxQueryTiles, round_up(job_.group, kQueryLanes) / kQueryLanes); }
 
   void pack(const QueryRows& rows, const Work& work) const {
     for (std::int64_t tile = 0; tile < rows.num_tiles(); ++tile) {
@@ -168,13 +165,13 @@ class AttentionRun {
       }
     }
     context_.parallel_tasks(static_cast<std::int64_t>(parts.size()), [&](std::int64_t i, int thread) {
-      const SplitTask& part = parts[static_cast<std::size_t>(i)];
+      const SplitTask& part = parts[i];
       const Work work = work_of(thread);
       pack(tasks[part.rows], work);
       attend(tasks[part.rows], part.split, work, part.states);
     });
     context_.parallel_tasks(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i, int) {
-      const auto index = static_cast<std::size_t>(i);
+      const std::size_t index = i;
       merge_splits(tasks[index], first[index]);
     });
   }

@@ -64,9 +64,7 @@ struct KeyRange {
 KeyRange key_range(const QueryRows& rows, std::int64_t tile, std::int64_t sliding_window);
 
 // Softmax state of one query tile: floats [2 + head_dim][16], rows: maximum, sum of exponentials, weighted sum of V.
-inline std::size_t state_floats(std::int64_t head_dim) {
-  return static_cast<std::size_t>((2 + head_dim) * kQueryLanes);
-}
+inline std::size_t state_floats(std::int64_t head_dim) { return (2 + head_dim) * kQueryLanes; }
 void clear_state(float* state, std::int64_t head_dim);
 
 // Base address of a token's K or V row of one KV head in the paged cache.

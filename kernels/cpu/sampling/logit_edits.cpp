@@ -14,13 +14,13 @@ LogitEdits::LogitEdits(std::span<float> logits, const SamplingRow& row) : logits
 LogitEdits::~LogitEdits() {
   // Backwards, because a token may have been edited more than once.
   for (auto edit = originals_.rbegin(); edit != originals_.rend(); ++edit) {
-    logits_[static_cast<std::size_t>(edit->first)] = edit->second;
+    logits_[edit->first] = edit->second;
   }
 }
 
 void LogitEdits::set(TokenId token, float value) {
   originals_.emplace_back(token, at(token));
-  logits_[static_cast<std::size_t>(token)] = value;
+  logits_[token] = value;
 }
 
 void LogitEdits::add_bias(const SamplingParams& params) {

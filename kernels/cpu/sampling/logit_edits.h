@@ -24,7 +24,7 @@ class LogitEdits {
   void ban(std::span<const TokenId> tokens);
   void penalize(const SamplingParams& params, std::span<const TokenCount> counts);
   bool in_row(TokenId token) const { return token >= 0 && token < std::ssize(logits_); }
-  float at(TokenId token) const { return logits_[static_cast<std::size_t>(token)]; }
+  float at(TokenId token) const { return logits_[token]; }
 
   std::span<float> logits_;
   std::vector<std::pair<TokenId, float>> originals_;  // in order of the edits

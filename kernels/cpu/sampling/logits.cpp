@@ -164,7 +164,7 @@ TokenId LogitsRow::sample(SoftmaxScale softmax, double fraction) const {
 Candidates LogitsRow::top(std::int64_t k) const {
   const auto select = CAUDAL_SIMD(context_, block_select);
   k = std::min(k, std::ssize(logits_));
-  std::vector<float> largest(static_cast<std::size_t>(2 * k + kBlock + kMaxLanes));
+  std::vector<float> largest(2 * k + kBlock + kMaxLanes);
   std::int64_t count = 0;
   float bound = above_masked(kMaskedLogit);
   for_each_block(logits_, [&](std::int64_t begin, std::int64_t size) {
@@ -172,7 +172,7 @@ Candidates LogitsRow::top(std::int64_t k) const {
     if (count < 2 * k) return true;
     partition_largest(largest, count, k);
     // Strictly above: a later token of equal logit loses the tie.
-    bound = std::nextafter(largest[static_cast<std::size_t>(k - 1)], -kMaskedLogit);
+    bound = std::nextafter(largest[k - 1], -kMaskedLogit);
     count = k;
     return true;
   });
@@ -183,7 +183,7 @@ Candidates LogitsRow::top(std::int64_t k) const {
 
 // The k tokens whose logits are largest[0, k), the smallest of which is last and may have equals beyond k.
 Candidates LogitsRow::first_of_equals(const std::vector<float>& largest, std::int64_t k) const {
-  const float smallest = largest[static_cast<std::size_t>(k - 1)];
+  const float smallest = largest[k - 1];
   std::int64_t equals = std::count(largest.begin(), largest.begin() + k, smallest);
   const Candidates all = at_least(smallest);
   Candidates kept;
@@ -209,7 +209,7 @@ Candidates LogitsRow::at_least(float minimum) const {
   Candidates found;
   std::int64_t count = 0;
   for_each_block(logits_, [&](std::int64_t begin, std::int64_t size) {
-    const auto needed = static_cast<std::size_t>(count + kBlock + kMaxLanes);
+    const std::size_t needed = count + kBlock + kMaxLanes;
     if (found.size() < needed) {
       found.tokens.resize(2 * needed);
       found.logits.resize(2 * needed);
@@ -218,8 +218,8 @@ Candidates LogitsRow::at_least(float minimum) const {
                     found.logits.data() + count, found.tokens.data() + count);
     return true;
   });
-  found.tokens.resize(static_cast<std::size_t>(count));
-  found.logits.resize(static_cast<std::size_t>(count));
+  found.tokens.resize(count);
+  found.logits.resize(count);
   return found;
 }
 

@@ -139,7 +139,7 @@ std::vector<TokenLogprob> logprobs_of(const LogitsRow& row, std::span<const floa
   const float maximum = row.maximum().logit;
   const double log_sum = static_cast<double>(maximum) + std::log(row.weight_sum({maximum, 1.0F}));
   const auto logprob = [&](float logit) { return static_cast<float>(static_cast<double>(logit) - log_sum); };
-  std::vector<TokenLogprob> result{{sampled, logprob(logits[static_cast<std::size_t>(sampled)])}};
+  std::vector<TokenLogprob> result{{sampled, logprob(logits[sampled])}};
   if (count == 0) return result;
   const Candidates top = row.top(count);
   for (std::size_t i = 0; i < top.size(); ++i) result.push_back({top.tokens[i], logprob(top.logits[i])});
@@ -190,8 +190,8 @@ std::unique_ptr<PendingSamples> CpuBackend::sample(const Tensor& logits, std::in
   std::vector<SamplingOutput> out(rows.size());
   context_->parallel_for(std::ssize(rows), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::span<float> row(logits.as<float>() + i * logits.stride0(), static_cast<std::size_t>(vocab_size));
-      out[static_cast<std::size_t>(i)] = sample_row(*context_, row, rows[static_cast<std::size_t>(i)]);
+      const std::span<float> row(logits.as<float>() + i * logits.stride0(), vocab_size);
+      out[i] = sample_row(*context_, row, rows[i]);
     }
   });
   for (std::size_t i = 0; !tokens.empty() && i < out.size(); ++i)

@@ -125,7 +125,7 @@ class Planner {
       const std::int64_t step = ceil_div(ceil_div(rows.keys(), parts), kPrefillStep) * kPrefillStep;
       parts = ceil_div(rows.keys(), step);
       if (partial_rows_ + parts * rows.piece.num_pairs > geometry_.max_partial_rows) parts = 1;
-      std::vector<AttentionPiece> cut(static_cast<std::size_t>(parts), rows.piece);
+      std::vector<AttentionPiece> cut(parts, rows.piece);
       for (std::size_t i = 0; i + 1 < cut.size(); ++i) {
         cut[i].kv_end = cut[i + 1].kv_begin =
             rows.piece.kv_begin + static_cast<std::int32_t>(static_cast<std::int64_t>(i + 1) * step);
@@ -173,7 +173,7 @@ class Planner {
     const AttentionPlanHeader header{prefill, static_cast<std::int32_t>(prefill_pieces_.size()),
                                      prefill + static_cast<std::int32_t>(prefill_pieces_.size()),
                                      static_cast<std::int32_t>(merges_.size())};
-    words.resize(static_cast<std::size_t>(decode * kPlanUnit));
+    words.resize(decode * kPlanUnit);
     std::memcpy(words.data(), &header, sizeof header);
     std::ranges::copy(worker_start_, words.begin() + 4);
     append(words, decode_pieces_);
@@ -258,7 +258,7 @@ std::size_t max_plan_words(const AttentionGeometry& geometry, std::int64_t max_s
   const std::int64_t tiles = max_sequences + ceil_div(max_tokens * geometry.group(), geometry.prefill_rows);
   const std::int64_t units = decode_piece_offset(geometry.decode_workers) + tiles + 2 * geometry.decode_workers +
                              2 * max_prefill_parts(geometry);
-  return static_cast<std::size_t>(units * kPlanUnit);
+  return units * kPlanUnit;
 }
 
 }  // namespace caudal::cuda

@@ -71,7 +71,7 @@ std::size_t CudaBackend::packed_bytes(const LinearShape& shape) const {
 Result<Buffer> CudaBackend::upload(std::span<const StoredPart> parts, DType dtype, DType out_dtype) {
   constexpr std::size_t kBytesAtOnce = std::size_t{4} << 20;
   const std::int64_t rows = total_rows(parts), columns = parts.front().columns;
-  const auto row_values = static_cast<std::size_t>(columns);
+  const std::size_t row_values = columns;
   const std::int64_t at_once =
       std::clamp<std::int64_t>(static_cast<std::int64_t>(kBytesAtOnce / (row_values * sizeof(float))), 1, rows);
   Result<Buffer> memory = allocate(static_cast<std::size_t>(rows) * row_values * dtype_bytes(out_dtype));
@@ -146,8 +146,8 @@ void CudaBackend::copy_blocks(std::span<const BlockPair> copies, const Tensor& f
     const auto goes_on = [&](const BlockPair& next) {
       return next.source == first.source + run && next.destination == first.destination + run;
     };
-    while (!is_fork && run < std::ssize(copies) && goes_on(copies[static_cast<std::size_t>(run)])) ++run;
-    copies = copies.subspan(static_cast<std::size_t>(run));
+    while (!is_fork && run < std::ssize(copies) && goes_on(copies[run])) ++run;
+    copies = copies.subspan(run);
     const Tensor source = from.rows(first.source, run), destination = to.rows(first.destination, run);
     if (source.data() == destination.data()) continue;
     context_->check(

@@ -166,7 +166,7 @@ std::unique_ptr<PendingSamples> CudaBackend::fetch_samples(const Tensor& tokens)
   if (!results) return std::make_unique<NoSamples>();
   auto samples = std::make_unique<CudaSamples>(*context_, std::move(results));
   PackedSampling plain;
-  plain.rows.resize(static_cast<std::size_t>(tokens.dim(0)));
+  plain.rows.resize(tokens.dim(0));
   if (tokens.bytes() > 0)
     context_->check(
         cudaMemcpyAsync(samples->memory(), tokens.data(), tokens.bytes(), cudaMemcpyDefault, context_->stream()),

@@ -104,8 +104,7 @@ struct Matmul::Plan {
         cublasLtMatmulAlgoGetHeuristic(handle, desc, weight, x, out, out, raw, most, found.data(), &count);
     if (status != CUBLAS_STATUS_SUCCESS) return status;
     for (int i = 0; i < count; ++i)
-      if (found[static_cast<std::size_t>(i)].state == CUBLAS_STATUS_SUCCESS)
-        proposals.push_back(found[static_cast<std::size_t>(i)].algo);
+      if (found[i].state == CUBLAS_STATUS_SUCCESS) proposals.push_back(found[i].algo);
     return proposals.empty() ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
   }
 

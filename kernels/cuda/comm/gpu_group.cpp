@@ -95,8 +95,8 @@ std::string peer_obstacle(const std::vector<GpuPlace>& ranks, const std::vector<
 Result<std::unique_ptr<Communicator>> cuda::CudaBackend::make_communicator(std::unique_ptr<Communicator> host,
                                                                            const GatherBytes& gather,
                                                                            const CommOptions& options) {
-  const auto rank = static_cast<std::size_t>(host->rank());
-  std::vector<GpuPlace> ranks(static_cast<std::size_t>(host->size()));
+  const std::size_t rank = host->rank();
+  std::vector<GpuPlace> ranks(host->size());
   const GpuPlace mine = place_of(*context_);
   gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(ranks)));
   const GpuPath path = choose_gpu_path(ranks, make_nccl_ != nullptr);

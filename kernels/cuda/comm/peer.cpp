@@ -42,7 +42,7 @@ class PeerCommunicator final : public Communicator {
 
 template <typename T>
 std::vector<T> gather_all(const GatherBytes& gather, int size, const T& mine) {
-  std::vector<T> all(static_cast<std::size_t>(size));
+  std::vector<T> all(size);
   gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
   return all;
 }
@@ -98,8 +98,7 @@ cudaError_t PeerMemory::make_region() {
 cudaError_t PeerMemory::open_regions(std::span<const cudaIpcMemHandle_t> handles) {
   for (int r = 0; r < group_.size; ++r) {
     if (r == group_.rank) continue;
-    const cudaError_t status =
-        cudaIpcOpenMemHandle(&group_.regions[r], handles[static_cast<std::size_t>(r)], cudaIpcMemLazyEnablePeerAccess);
+    const cudaError_t status = cudaIpcOpenMemHandle(&group_.regions[r], handles[r], cudaIpcMemLazyEnablePeerAccess);
     if (status != cudaSuccess) {
       cudaGetLastError();  // it is no error of what comes later
       return status;

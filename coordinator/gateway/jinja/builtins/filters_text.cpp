@@ -115,7 +115,7 @@ Value escape(Evaluator& evaluator, const Value& input, const Arguments& argument
 std::string spaces(const Value& width) {
   if (width.text()) return *width.text();
   const std::int64_t count = require_integer(width, "a width");
-  return std::string(static_cast<std::size_t>(std::clamp<std::int64_t>(count, 0, 1000)), ' ');
+  return std::string(std::clamp<std::int64_t>(count, 0, 1000), ' ');
 }
 
 Value indent(Evaluator& evaluator, const Value& input, const Arguments& arguments) {

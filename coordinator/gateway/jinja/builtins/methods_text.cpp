@@ -211,8 +211,8 @@ std::int64_t position(Evaluator& evaluator, const Value& self, const Arguments& 
   const std::int64_t start = clamp(raw_start);
   const std::int64_t stop = clamp(bound[2] && !bound[2]->is_none() ? bound.integer(2, size) : size);
   if (start > stop || raw_start > size) return -1;
-  const std::size_t begin = byte_offset(text, static_cast<std::size_t>(start));
-  const std::size_t end = byte_offset(text, static_cast<std::size_t>(stop));
+  const std::size_t begin = byte_offset(text, start);
+  const std::size_t end = byte_offset(text, stop);
   const std::string_view window = std::string_view(text).substr(begin, end - begin);
   evaluator.budget().work(window.size());
   if (last) charge_reverse_search(evaluator.budget(), window, part);
@@ -320,9 +320,9 @@ Value zfill(Evaluator& evaluator, const Value& self, const Arguments& arguments)
   const auto size = static_cast<std::int64_t>(code_point_count(text));
   if (width <= size) return text;
   const std::int64_t missing = width - size;
-  evaluator.budget().allocate(static_cast<std::size_t>(missing));
+  evaluator.budget().allocate(missing);
   const std::size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
-  return text.substr(0, sign) + std::string(static_cast<std::size_t>(missing), '0') + text.substr(sign);
+  return text.substr(0, sign) + std::string(missing, '0') + text.substr(sign);
 }
 
 Value format(Evaluator& evaluator, const Value& self, const Arguments& arguments) {

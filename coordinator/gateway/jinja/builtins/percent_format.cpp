@@ -126,7 +126,7 @@ void PercentFormatter::item() {
   if (letter != 's' && letter != 'r') return pad(item, number(letter, item, *value), true);
   std::string text;
   letter == 's' ? append_text(text, *value, budget_) : append_repr(text, *value, budget_);
-  if (item.precision >= 0) text.resize(byte_offset(text, static_cast<std::size_t>(item.precision)));
+  if (item.precision >= 0) text.resize(byte_offset(text, item.precision));
   pad(item, std::move(text), false);
 }
 

@@ -67,7 +67,7 @@ Value Evaluator::filtered(const ast::Expression& filter, Value captured) {
 
 Value Evaluator::value_of(const ast::Name& node) {
   const Value* found = scope_->find(node.symbol);
-  return found ? *found : context_[static_cast<std::size_t>(node.symbol)];
+  return found ? *found : context_[node.symbol];
 }
 
 Value Evaluator::value_of(const ast::ListLiteral& node) {
@@ -140,9 +140,9 @@ Value Evaluator::subscript(const Value& object, const Value& index) {
     const auto size = static_cast<std::int64_t>(length(object));
     const std::int64_t position = index.integer() < 0 ? index.integer() + size : index.integer();
     if (position < 0 || position >= size) return {};
-    if (sequence) return sequence->items[static_cast<std::size_t>(position)];
+    if (sequence) return sequence->items[position];
     budget_.work(text->size());
-    const std::size_t begin = byte_offset(*text, static_cast<std::size_t>(position));
+    const std::size_t begin = byte_offset(*text, position);
     std::size_t end = begin;
     next_code_point(*text, end);
     return text->substr(begin, end - begin);

@@ -175,7 +175,7 @@ std::string slice_text(const std::string& text, const SliceBounds& bounds, Budge
   starts.push_back(text.size());
   std::string result;
   for (const std::int64_t position : positions) {
-    const auto i = static_cast<std::size_t>(position);
+    const std::size_t i = position;
     result.append(text, starts[i], starts[i + 1] - starts[i]);
   }
   return result;
@@ -248,7 +248,7 @@ Value slice(const Value& object, const SliceBounds& bounds, Budget& budget) {
   if (!sequence || !sequence->indexable()) fail(std::string("cannot slice ") + type_name(object));
   std::vector<Value> items;
   for (const std::int64_t position : slice_positions(static_cast<std::int64_t>(sequence->items.size()), bounds)) {
-    items.push_back(sequence->items[static_cast<std::size_t>(position)]);
+    items.push_back(sequence->items[position]);
   }
   budget.allocate(items.size() * sizeof(Value));
   return Value::sequence(sequence->kind, std::move(items));

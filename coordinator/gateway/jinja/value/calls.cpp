@@ -13,7 +13,7 @@ Bound::Bound(const Arguments& arguments, std::initializer_list<std::string_view>
   for (const auto& [name, value] : arguments.named) {
     const auto found = std::find(names.begin(), names.end(), name);
     if (found == names.end()) fail("unknown argument '" + name + "' in a call");
-    const Value*& slot = values_[static_cast<std::size_t>(found - names.begin())];
+    const Value*& slot = values_[found - names.begin()];
     if (slot) fail("argument '" + name + "' is given twice in a call");
     slot = &value;
   }

@@ -36,7 +36,7 @@ char32_t next_code_point(std::string_view text, std::size_t& at) {
 void append_code_point(std::string& out, char32_t code_point) {
   utf8proc_uint8_t bytes[4];
   const auto used = utf8proc_encode_char(static_cast<utf8proc_int32_t>(code_point), bytes);
-  out.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(used));
+  out.append(reinterpret_cast<const char*>(bytes), used);
 }
 
 bool valid_utf8(std::string_view text) {
@@ -51,7 +51,7 @@ bool valid_utf8(std::string_view text) {
 }
 
 std::size_t code_point_count(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
 }
 
 std::size_t byte_offset(std::string_view text, std::size_t index) {
@@ -68,7 +68,7 @@ std::size_t find_text(std::string_view text, std::string_view part, std::size_t 
   if (part.empty()) return from;
   const void* found = memmem(text.data() + from, text.size() - from, part.data(), part.size());
   if (!found) return std::string_view::npos;
-  return static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+  return static_cast<const char*>(found) - text.data();
 }
 
 std::size_t occurrences(std::string_view text, std::string_view part) {

@@ -125,7 +125,7 @@ void tma_load(void* destination, const CUtensorMap* map, void* barrier, const in
   std::size_t bytes = copy.map.element_bytes;
   for (int i = 0; i < rank; ++i) {
     bytes *= copy.map.box[i];
-    copy.origin[static_cast<std::size_t>(i)] = coordinate[i];
+    copy.origin[i] = coordinate[i];
   }
   // A swizzle pattern repeats every 8 rows of its width.
   const std::size_t align = copy.map.swizzle_bits > 0 ? std::size_t{128} << copy.map.swizzle_bits : 128;

@@ -8,8 +8,8 @@ namespace caudal::simt {
 namespace {
 
 void copy_now(const Copy& c) {
-  raw_copy(c.destination, c.source, static_cast<std::size_t>(c.source_bytes));
-  raw_fill(static_cast<char*>(c.destination) + c.source_bytes, 0, static_cast<std::size_t>(c.bytes - c.source_bytes));
+  raw_copy(c.destination, c.source, c.source_bytes);
+  raw_fill(static_cast<char*>(c.destination) + c.source_bytes, 0, c.bytes - c.source_bytes);
 }
 
 void note_copy(Fiber& f, const Copy& c, void* pc) {
@@ -17,8 +17,8 @@ void note_copy(Fiber& f, const Copy& c, void* pc) {
   tsan::release(&f.issued);
   const IdentityScope scope(f.ids.copies, pc);
   tsan::acquire(&f.issued);
-  if (c.source_bytes > 0) tsan::read(c.source, static_cast<std::size_t>(c.source_bytes));
-  tsan::write(c.destination, static_cast<std::size_t>(c.bytes));
+  if (c.source_bytes > 0) tsan::read(c.source, c.source_bytes);
+  tsan::write(c.destination, c.bytes);
   tsan::release(&f.group_done[f.copy_group % kGroupSlots]);
 }
 
@@ -28,9 +28,9 @@ void cp_async(void* destination, const void* source, int bytes, int source_bytes
   BlockState& s = state();
   Fiber& f = self();
   ++s.stats.cp_async;
-  const auto size = static_cast<std::size_t>(bytes);
+  const std::size_t size = bytes;
   check_shared(destination, size, size, "cp.async", loc);
-  if (source_bytes > 0) check_global(source, static_cast<std::size_t>(source_bytes), size, "cp.async", loc);
+  if (source_bytes > 0) check_global(source, source_bytes, size, "cp.async", loc);
   const Copy copy{destination, source, bytes, source_bytes, f.copy_group};
   note_copy(f, copy, __builtin_return_address(0));
   const HostScope scope;

@@ -64,7 +64,7 @@ std::uint32_t shared_address(const void* pointer) {
 
 void check_shared(const void* p, std::size_t bytes, std::size_t align, const char* what, Loc loc) {
   const BlockState& s = state();
-  const auto offset = static_cast<std::size_t>(static_cast<const char*>(p) - s.arena);
+  const std::size_t offset = static_cast<const char*>(p) - s.arena;
   const bool leaves_dynamic = offset < s.dynamic_bytes && offset + bytes > s.dynamic_bytes;
   if (!inside_arena(s, p, bytes) || leaves_dynamic) fail(std::string(what) + ": address outside shared memory", loc);
   if (misaligned(p, align)) fail(std::string(what) + ": misaligned shared memory address", loc);

@@ -95,10 +95,8 @@ Accumulator& accumulator_of(WarpGroup& group, int n) {
   }
   Accumulator& fresh = group.accumulators.emplace_back();
   fresh.n = n;
-  fresh.values.resize(static_cast<std::size_t>(kM * n));
-  for_accumulator(n, [&](int t, int j, int row, int column) {
-    fresh.values[static_cast<std::size_t>(row * n + column)] = registers(t)[j];
-  });
+  fresh.values.resize(kM * n);
+  for_accumulator(n, [&](int t, int j, int row, int column) { fresh.values[row * n + column] = registers(t)[j]; });
   for (int t = 0; t < kThreads; ++t) {
     fresh.registers.push_back(registers(t));
     raw_fill(registers(t), 0xFF, static_cast<std::size_t>(n) * 2);  // undefined until waited for
@@ -125,8 +123,7 @@ void take_register_operand(const WarpGroup& group, Half type, WgmmaOp& op) {
     for (int j = 0; j < 4; ++j) {
       for (int half = 0; half < 2; ++half) {
         const int row = 16 * (t / 32) + t % 32 / 4 + 8 * (j & 1), k = 2 * (t % 4) + 8 * (j >> 1) + half;
-        op.a[static_cast<std::size_t>(row * kK + k)] =
-            half_to_float(static_cast<std::uint16_t>(in.a_registers[j] >> (16 * half)), type);
+        op.a[row * kK + k] = half_to_float(static_cast<std::uint16_t>(in.a_registers[j] >> (16 * half)), type);
       }
     }
   }
@@ -134,8 +131,7 @@ void take_register_operand(const WarpGroup& group, Half type, WgmmaOp& op) {
 
 void gather(const Operand& operand, int rows, Half type, std::vector<float>& out) {
   for (int i = 0; i < rows; ++i) {
-    for (int k = 0; k < kK; ++k)
-      out[static_cast<std::size_t>(i * kK + k)] = half_to_float(*operand.element(i, k), type);
+    for (int k = 0; k < kK; ++k) out[i * kK + k] = half_to_float(*operand.element(i, k), type);
   }
 }
 
@@ -154,7 +150,7 @@ void note_reads(WarpGroup& group, const Operand* a, const Operand& b, int n, voi
 
 void execute(WgmmaOp& op) {
   if (!op.gathered) op.gather(op);
-  const auto n = static_cast<std::size_t>(op.accumulator->n);
+  const std::size_t n = op.accumulator->n;
   float* d = op.accumulator->values.data();
   for (std::size_t i = 0; i < kM; ++i) {
     for (std::size_t j = 0; j < n; ++j) {
@@ -175,9 +171,8 @@ void return_registers(WarpGroup& group) {
       ++it;
       continue;
     }
-    for_accumulator(done.n, [&](int t, int j, int row, int column) {
-      done.registers[static_cast<std::size_t>(t)][j] = done.values[static_cast<std::size_t>(row * done.n + column)];
-    });
+    for_accumulator(
+        done.n, [&](int t, int j, int row, int column) { done.registers[t][j] = done.values[row * done.n + column]; });
     it = group.accumulators.erase(it);
   }
 }
@@ -222,7 +217,7 @@ void wgmma(float* d, int n, const WgmmaOperands& operands, Loc loc) {
     WgmmaOp op;
     op.accumulator = &accumulator_of(group, n);
     op.a.resize(kM * kK);
-    op.b.resize(static_cast<std::size_t>(n * kK));
+    op.b.resize(n * kK);
     op.accumulate = operands.accumulate;
     op.group = group.group;
     if (!a_in_shared) take_register_operand(group, operands.type, op);
