@@ -13,7 +13,7 @@ namespace {
 void read_values(const FormatInfo& format, const std::byte* blocks, std::size_t columns, DType dtype, std::byte* out) {
   if (format.dtype) return convert(*format.dtype, blocks, columns, dtype, out);
   std::array<float, BlockCodes::kMaxValues> wide;
-  const auto step = static_cast<std::size_t>(format.block_values);
+  const std::size_t step = format.block_values;
   for (std::size_t begin = 0; begin < columns; begin += step, blocks += format.block_bytes) {
     widen_block(format.coding, blocks, step, wide.data());
     narrow(dtype, wide.data(), std::min(step, columns - begin), out + begin * dtype_bytes(dtype));
@@ -21,9 +21,9 @@ void read_values(const FormatInfo& format, const std::byte* blocks, std::size_t 
 }
 
 void read_row(const StoredPart& part, std::int64_t row, DType dtype, std::byte* out) {
-  const std::size_t bytes = static_cast<std::size_t>(part.columns) * dtype_bytes(dtype);
-  const auto stored = static_cast<std::size_t>(row < part.stored_rows ? part.stored_columns : 0);
-  const std::byte* blocks = part.data + static_cast<std::size_t>(row) * part.row_bytes;
+  const std::size_t bytes = part.columns * dtype_bytes(dtype);
+  const std::size_t stored = row < part.stored_rows ? part.stored_columns : 0;
+  const std::byte* blocks = part.data + row * part.row_bytes;
   if (stored > 0) read_values(info_of(part.format), blocks, stored, dtype, out);
   std::memset(out + stored * dtype_bytes(dtype), 0, bytes - stored * dtype_bytes(dtype));
 }
@@ -39,7 +39,7 @@ std::int64_t total_rows(std::span<const StoredPart> parts) {
 StoredRow find_row(std::span<const StoredPart> parts, std::int64_t row) {
   for (const StoredPart& part : parts) {
     if (row < part.rows) {
-      const std::byte* data = part.data + static_cast<std::size_t>(row) * part.row_bytes;
+      const std::byte* data = part.data + row * part.row_bytes;
       return row < part.stored_rows ? StoredRow{data, part.stored_columns} : StoredRow{nullptr, 0};
     }
     row -= part.rows;
@@ -54,7 +54,7 @@ void read_rows(std::span<const StoredPart> parts, std::int64_t first, std::int64
     const std::int64_t begin = std::max<std::int64_t>(first, 0), end = std::min(first + count, part.rows);
     for (std::int64_t row = begin; row < end; ++row) {
       read_row(part, row, dtype, out);
-      out += static_cast<std::size_t>(part.columns) * dtype_bytes(dtype);
+      out += part.columns * dtype_bytes(dtype);
     }
     first -= part.rows;
   }

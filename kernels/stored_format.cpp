@@ -57,7 +57,7 @@ StoredFormat plain_format(DType dtype) {
 
 std::size_t stored_bytes(StoredFormat format, std::int64_t columns) {
   const FormatInfo& info = info_of(format);
-  return static_cast<std::size_t>((columns + info.block_values - 1) / info.block_values) * info.block_bytes;
+  return ((columns + info.block_values - 1) / info.block_values) * info.block_bytes;
 }
 
 }  // namespace caudal

@@ -49,7 +49,7 @@ class Tensor {
     return n;
   }
   std::int64_t elements() const { return dim(0) * row_elements(); }
-  std::size_t bytes() const { return static_cast<std::size_t>(elements()) * dtype_bytes(dtype_); }
+  std::size_t bytes() const { return elements() * dtype_bytes(dtype_); }
 
   // Rows [begin, begin + count) of dimension 0.
   Tensor rows(std::int64_t begin, std::int64_t count) const {

@@ -79,7 +79,7 @@ boost::json::array read_factors(const GgufFile& file, std::int64_t count) {
   boost::json::array factors;
   for (std::int64_t i = 0; i < count; ++i) {
     float factor = 0.0F;
-    std::memcpy(&factor, data.data() + static_cast<std::size_t>(i) * sizeof factor, sizeof factor);
+    std::memcpy(&factor, data.data() + i * sizeof factor, sizeof factor);
     factors.push_back(static_cast<double>(factor));
   }
   return factors;

@@ -13,7 +13,7 @@ namespace caudal {
 HfTokenizer::HfTokenizer(HfParts parts) : parts_(std::move(parts)) {
   TokenId end = parts_.model.end_id();
   for (const AddedToken& token : parts_.added.tokens()) end = std::max(end, token.id + 1);
-  tokens_.resize(static_cast<std::size_t>(end));
+  tokens_.resize(end);
   for (TokenId id = 0; id < parts_.model.end_id(); ++id) tokens_[id].token = parts_.model.id_to_token(id);
   for (const AddedToken& token : parts_.added.tokens()) tokens_[token.id] = {token.content, token.special};
 }

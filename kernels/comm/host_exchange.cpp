@@ -31,7 +31,7 @@ Result<std::span<const std::int32_t>> HostExchange::gather(std::span<const std::
 Result<void> HostExchange::broadcast(std::span<std::int32_t> numbers, int root) {
   const Result<std::span<const std::int32_t>> all = gather(numbers);
   if (!all) return all.error();
-  const std::size_t begin = static_cast<std::size_t>(root) * numbers.size();
+  const std::size_t begin = root * numbers.size();
   std::ranges::copy(all.value().subspan(begin, numbers.size()), numbers.begin());
   return {};
 }

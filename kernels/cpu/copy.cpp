@@ -13,9 +13,7 @@ std::byte* row_address(const Tensor& tensor, std::int64_t row) {
   return tensor.as<std::byte>() + row * tensor.stride0() * static_cast<std::int64_t>(dtype_bytes(tensor.dtype()));
 }
 
-std::size_t row_bytes(const Tensor& tensor) {
-  return static_cast<std::size_t>(tensor.row_elements()) * dtype_bytes(tensor.dtype());
-}
+std::size_t row_bytes(const Tensor& tensor) { return tensor.row_elements() * dtype_bytes(tensor.dtype()); }
 
 }  // namespace
 
@@ -23,8 +21,7 @@ void CpuBackend::copy_to_device(const void* source, const Tensor& destination) {
   if (destination.elements() == 0) return;
   const std::size_t bytes = row_bytes(destination);
   for (std::int64_t row = 0; row < destination.dim(0); ++row)
-    std::memcpy(row_address(destination, row),
-                static_cast<const std::byte*>(source) + static_cast<std::size_t>(row) * bytes, bytes);
+    std::memcpy(row_address(destination, row), static_cast<const std::byte*>(source) + row * bytes, bytes);
 }
 
 void CpuBackend::copy_to_host(const Tensor& source, void* destination) {

@@ -57,7 +57,7 @@ void rope_and_cache_rows(const op::RopeAndCache& args, std::int64_t begin, std::
   const std::int64_t num_kv_heads = args.k_cache.dim(2), head_dim = args.k_cache.dim(3), half = head_dim / 2;
   const std::int64_t num_heads = args.qkv.dim(1) / head_dim - 2 * num_kv_heads;
   const std::int64_t kv_elements = num_kv_heads * head_dim;  // of one token in a cache
-  const auto kv_bytes = static_cast<std::size_t>(kv_elements) * sizeof(T);
+  const auto kv_bytes = kv_elements * sizeof(T);
   for (std::int64_t token = begin; token < end; ++token) {
     const std::int64_t position = args.positions.as<std::int32_t>()[token];
     const std::int64_t slot = args.cache_slot.as<std::int32_t>()[token];

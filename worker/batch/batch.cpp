@@ -72,7 +72,7 @@ std::size_t BatchUploader::device_bytes(std::int64_t max_tokens, std::int64_t ma
   const auto groups = static_cast<std::int64_t>(num_kv_groups);
   const std::int64_t elements = groups * aligned(max_sequences * max_blocks) + (3 + groups) * aligned(max_tokens) +
                                 aligned(max_sequences + 1) + aligned(max_sequences);
-  return static_cast<std::size_t>(elements) * sizeof(std::int32_t);
+  return elements * sizeof(std::int32_t);
 }
 
 Result<std::unique_ptr<BatchUploader>> BatchUploader::create(Backend& backend, std::int64_t max_tokens,
@@ -114,7 +114,7 @@ DeviceBatch BatchUploader::upload(const Batch& batch) {
 Tensor BatchUploader::put(const std::vector<std::int32_t>& values) {
   const std::int64_t begin = std::ssize(block_tables_) * aligned(block_tables_.front().elements()) + std::ssize(image_);
   const auto n = static_cast<std::int64_t>(values.size());
-  CHECK(static_cast<std::size_t>(begin + n) * sizeof(std::int32_t) <= memory_.bytes());
+  CHECK((begin + n) * sizeof(std::int32_t) <= memory_.bytes());
   image_.insert(image_.end(), values.begin(), values.end());
   image_.resize(aligned(static_cast<std::int64_t>(image_.size())));
   return Tensor(static_cast<std::int32_t*>(memory_.data()) + begin, DType::kI32, {n});

@@ -65,7 +65,7 @@ ModelConfig read_decoder_config(const ModelCard& card, const ShapeRules& rules) 
   read_shape(root, rules, config);
   check_structure(root);
   config.tied_embeddings = root.flag("tie_word_embeddings", false);
-  config.sliding_window.assign(static_cast<std::size_t>(config.num_layers), 0);
+  config.sliding_window.assign(config.num_layers, 0);
   read_dtype(root, config);
   return config;
 }

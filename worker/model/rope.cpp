@@ -8,7 +8,7 @@ namespace caudal {
 namespace {
 
 std::vector<double> plain_frequencies(double theta, std::int64_t head_dim) {
-  std::vector<double> frequencies(static_cast<std::size_t>(head_dim / 2));
+  std::vector<double> frequencies(head_dim / 2);
   for (std::size_t i = 0; i < frequencies.size(); ++i)
     frequencies[i] = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
   return frequencies;

@@ -21,9 +21,7 @@ struct SampleTask {
 
 class Sampler {
  public:
-  static std::size_t device_bytes(std::int64_t max_rows) {
-    return static_cast<std::size_t>(max_rows) * sizeof(TokenId);
-  }
+  static std::size_t device_bytes(std::int64_t max_rows) { return max_rows * sizeof(TokenId); }
   static Result<std::unique_ptr<Sampler>> create(Backend& backend, Communicator& group, std::int64_t vocab_size,
                                                  std::int64_t max_rows);
 

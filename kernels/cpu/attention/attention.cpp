@@ -72,7 +72,7 @@ void write_tile(const AttentionJob& job, const QueryRows& rows, std::int64_t til
 
 void write_out(const AttentionJob& job, const QueryRows& rows, const float* states) {
   for (std::int64_t tile = 0; tile < rows.num_tiles(); ++tile) {
-    const float* state = states + static_cast<std::size_t>(tile) * state_floats(job.head_dim);
+    const float* state = states + tile * state_floats(job.head_dim);
     job.out.dtype() == DType::kF32 ? write_tile<float>(job, rows, tile, state)
                                    : write_tile<BF16>(job, rows, tile, state);
   }
@@ -118,13 +118,13 @@ class AttentionRun {
 
   void pack(const QueryRows& rows, const Work& work) const {
     for (std::int64_t tile = 0; tile < rows.num_tiles(); ++tile) {
-      kernel_.pack_query(job_, rows, tile, work.queries + static_cast<std::size_t>(tile) * kernel_.query_bytes);
+      kernel_.pack_query(job_, rows, tile, work.queries + tile * kernel_.query_bytes);
     }
   }
 
   void attend(const QueryRows& rows, std::int64_t split, const Work& work, float* states) const {
     for (std::int64_t tile = 0; tile < rows.num_tiles(); ++tile) {
-      clear_state(states + static_cast<std::size_t>(tile) * state_floats_, job_.head_dim);
+      clear_state(states + tile * state_floats_, job_.head_dim);
     }
     kernel_.attend(job_, rows, split * kKvSplit, (split + 1) * kKvSplit, work.queries, states, work.kernel);
   }
@@ -161,7 +161,7 @@ class AttentionRun {
       first[i] = states;
       for (std::int64_t split = splits.begin; split < splits.end; ++split) {
         parts.push_back({i, split, states});
-        states += static_cast<std::size_t>(tasks[i].num_tiles()) * state_floats_;
+        states += tasks[i].num_tiles() * state_floats_;
       }
     }
     context_.parallel_tasks(static_cast<std::int64_t>(parts.size()), [&](std::int64_t i, int thread) {
@@ -177,10 +177,9 @@ class AttentionRun {
   }
 
   void merge_splits(const QueryRows& rows, float* states) const {
-    const std::size_t set = static_cast<std::size_t>(rows.num_tiles()) * state_floats_;
+    const std::size_t set = rows.num_tiles() * state_floats_;
     const std::int64_t count = split_range(rows, job_.params.sliding_window).count();
-    for (std::int64_t split = 1; split < count; ++split)
-      fold(rows, states, states + static_cast<std::size_t>(split) * set);
+    for (std::int64_t split = 1; split < count; ++split) fold(rows, states, states + split * set);
     write_out(job_, rows, states);
   }
 

@@ -58,7 +58,7 @@ struct Work {
 
 std::size_t work_bytes(std::int64_t head_dim) {
   const std::int64_t elements = kKvTile * (head_dim + padded_depth(head_dim));
-  return sizeof(Work) + static_cast<std::size_t>(elements) * sizeof(BF16) + 64;
+  return sizeof(Work) + elements * sizeof(BF16) + 64;
 }
 
 // One KV tile as seen by all query tiles of a task.
@@ -322,7 +322,7 @@ CAUDAL_AMX void attend(const AttentionJob& job, const QueryRows& rows, std::int6
       if (first >= keys.end || first + kv.count <= keys.begin) continue;
       attend_query_tile(job, kv, mask_of(rows, kv, index, keys, window),
                         static_cast<const BF16*>(packed) + index * query_elements,
-                        states + static_cast<std::size_t>(index) * state_floats(job.head_dim), work);
+                        states + index * state_floats(job.head_dim), work);
     }
   }
 }
@@ -342,7 +342,7 @@ CAUDAL_AMX void fold(const AttentionJob& job, float* state, const float* next) {
 // B tiles [k block][16 d pairs][16 queries][2]
 void pack_query(const AttentionJob& job, const QueryRows& rows, std::int64_t tile, void* packed) {
   auto* out = static_cast<BF16*>(packed);
-  std::memset(out, 0, static_cast<std::size_t>(padded_depth(job.head_dim) * kQueryLanes) * sizeof(BF16));
+  std::memset(out, 0, padded_depth(job.head_dim) * kQueryLanes * sizeof(BF16));
   const std::int64_t first = tile * kQueryLanes, end = std::min(rows.num_pairs(), first + kQueryLanes);
   for (std::int64_t pair = first; pair < end; ++pair) {
     const BF16* query = job.q.as<BF16>() + rows.row(pair) * job.q.stride0() + rows.head(pair) * job.head_dim;
@@ -356,7 +356,7 @@ void pack_query(const AttentionJob& job, const QueryRows& rows, std::int64_t til
 
 CpuAttentionKernel attention_amx(std::int64_t head_dim) {
   CpuAttentionKernel kernel;
-  kernel.query_bytes = static_cast<std::size_t>(padded_depth(head_dim) * kQueryLanes) * sizeof(BF16);
+  kernel.query_bytes = padded_depth(head_dim) * kQueryLanes * sizeof(BF16);
   kernel.work_bytes = work_bytes(head_dim);
   kernel.pack_query = pack_query;
   kernel.attend = attend;

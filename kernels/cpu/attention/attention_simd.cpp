@@ -143,7 +143,7 @@ void attend_typed(const AttentionJob& job, const QueryRows& rows, std::int64_t b
       const float reach = window == 0 ? std::numeric_limits<float>::max() : static_cast<float>(window);
       const LaneTile tile{k, v, first, std::min(count, keys.end - first), masked, reach, {}};
       attend_query_tile(job, rows, index, tile, queries + index * job.head_dim * kQueryLanes,
-                        states + static_cast<std::size_t>(index) * state_floats(job.head_dim), scores);
+                        states + index * state_floats(job.head_dim), scores);
     }
   }
 }
@@ -202,8 +202,8 @@ void pack_query(const AttentionJob& job, const QueryRows& rows, std::int64_t til
 
 CpuAttentionKernel attention_simd(const CpuContext& context, std::int64_t head_dim) {
   CpuAttentionKernel kernel;
-  kernel.query_bytes = static_cast<std::size_t>(head_dim * kQueryLanes) * sizeof(float);
-  kernel.work_bytes = static_cast<std::size_t>(kKvTile * (2 * head_dim + kQueryLanes)) * sizeof(float);
+  kernel.query_bytes = head_dim * kQueryLanes * sizeof(float);
+  kernel.work_bytes = kKvTile * (2 * head_dim + kQueryLanes) * sizeof(float);
   kernel.pack_query = pack_query;
   kernel.attend = CAUDAL_SIMD(context, attend_tiles);
   kernel.fold = CAUDAL_SIMD(context, fold_states);

@@ -57,9 +57,7 @@ class BlockKind final : public PackedKind {
  public:
   BlockKind(const FormatInfo& format, std::size_t layout) : format_(format), layout_(layout) {}
 
-  std::size_t panel_bytes(std::int64_t in) const override {
-    return static_cast<std::size_t>(num_blocks(in) * layout().block_bytes());
-  }
+  std::size_t panel_bytes(std::int64_t in) const override { return num_blocks(in) * layout().block_bytes(); }
 
   void pack_panel(std::span<const StoredPart> parts, std::int64_t first, std::int64_t count, Scratch&,
                   std::byte* panel) const override {
@@ -104,7 +102,7 @@ std::vector<std::unique_ptr<BlockKind>> make_kinds() {
   for (const StoredFormat format : all_formats()) {
     const FormatInfo& info = info_of(format);
     const auto* found = info.dtype ? std::end(kLayouts) : std::ranges::find(kLayouts, layout_of(info));
-    const auto layout = static_cast<std::size_t>(found - std::begin(kLayouts));
+    const std::size_t layout = found - std::begin(kLayouts);
     kinds.push_back(found == std::end(kLayouts) ? nullptr : std::make_unique<BlockKind>(info, layout));
   }
   return kinds;
@@ -115,7 +113,7 @@ std::vector<std::unique_ptr<BlockKind>> make_kinds() {
 const PackedKind* block_kind(StoredFormat format) {
   static const std::vector<std::unique_ptr<BlockKind>> kinds = make_kinds();  // in the order of all_formats()
   const std::vector<StoredFormat> formats = all_formats();
-  return kinds[static_cast<std::size_t>(std::ranges::find(formats, format) - formats.begin())].get();
+  return kinds[std::ranges::find(formats, format) - formats.begin()].get();
 }
 
 }  // namespace caudal

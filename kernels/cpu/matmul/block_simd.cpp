@@ -189,7 +189,7 @@ namespace {
 
 // Memory for the codes of so many rows, in one piece.
 CodedRows allocate_codes(CpuContext& context, std::int64_t num_rows, std::int64_t steps) {
-  const auto count = static_cast<std::size_t>(num_rows * steps);
+  const std::size_t count = num_rows * steps;
   constexpr std::size_t kStepBytes = kStep * 3 + sizeof(float) + 2 * sizeof(std::int32_t);
   auto* memory = context.op_scratch().get<std::byte>(count * kStepBytes);
   CodedRows rows{

@@ -22,7 +22,7 @@ CpuLinear::CpuLinear(const LinearShape& shape)
     first += rows.count;
   }
   for (const Piece& piece : pieces_) {
-    const auto panels = static_cast<std::size_t>(piece.matrix.num_panels());
+    const std::size_t panels = piece.matrix.num_panels();
     weight_bytes_ += panels * piece.matrix.panel_bytes;
     bias_bytes_ += panels * kPanel * sizeof(float);
   }
@@ -35,10 +35,10 @@ void CpuLinear::pack_weight(CpuContext& context, std::span<const StoredPart> par
     matrix.panels = panels;
     context.parallel_tasks(matrix.num_panels(), [&](std::int64_t i, int thread) {
       const std::int64_t row = i * kPanel, count = std::min(kPanel, matrix.out_features - row);
-      std::byte* panel = panels + static_cast<std::size_t>(i) * matrix.panel_bytes;
+      std::byte* panel = panels + i * matrix.panel_bytes;
       piece.kind->pack_panel(parts, piece.first + row, count, context.thread_scratch(thread), panel);
     });
-    panels += static_cast<std::size_t>(matrix.num_panels()) * matrix.panel_bytes;
+    panels += matrix.num_panels() * matrix.panel_bytes;
   }
 }
 
@@ -50,7 +50,7 @@ void CpuLinear::pack_bias(std::span<const StoredPart> parts) {
     const std::int64_t count = piece.matrix.out_features;
     std::fill_n(packed, piece.matrix.num_panels() * kPanel, 0.0F);
     if (total_rows(parts) > 0) {
-      std::vector<std::byte> values(static_cast<std::size_t>(count) * dtype_bytes(dtype_));
+      std::vector<std::byte> values(count * dtype_bytes(dtype_));
       read_rows(parts, piece.first, count, dtype_, values.data());
       widen(dtype_, values.data(), static_cast<std::size_t>(count), packed);
     }

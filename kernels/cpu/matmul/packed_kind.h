@@ -26,7 +26,7 @@ struct PackedMatrix {
   std::int64_t num_panels() const { return (out_features + kPanel - 1) / kPanel; }
   template <typename T = std::byte>
   const T* panel(std::int64_t i) const {
-    return reinterpret_cast<const T*>(panels + static_cast<std::size_t>(i) * panel_bytes);
+    return reinterpret_cast<const T*>(panels + i * panel_bytes);
   }
 };
 

@@ -45,16 +45,14 @@ struct BF16Panel {
 template <typename Panel>
 class PlainKind final : public PackedKind {
  public:
-  std::size_t panel_bytes(std::int64_t in) const override {
-    return static_cast<std::size_t>(Panel::elements(in)) * dtype_bytes(Panel::kDType);
-  }
+  std::size_t panel_bytes(std::int64_t in) const override { return Panel::elements(in) * dtype_bytes(Panel::kDType); }
 
   void pack_panel(std::span<const StoredPart> parts, std::int64_t first, std::int64_t count, Scratch& scratch,
                   std::byte* panel) const override {
     const std::int64_t in = parts.front().columns;
-    const std::size_t value_bytes = dtype_bytes(Panel::kDType), row_bytes = static_cast<std::size_t>(in) * value_bytes;
+    const std::size_t value_bytes = dtype_bytes(Panel::kDType), row_bytes = in * value_bytes;
     const std::size_t words = (row_bytes + 3) / 4;
-    const auto rows = static_cast<std::size_t>(count);
+    const std::size_t rows = count;
     auto* read = scratch.get<std::byte>(rows * words * 4);
     read_rows(parts, first, count, Panel::kDType, read);
     if (words * 4 != row_bytes) spread(read, rows, row_bytes, words * 4);

@@ -153,7 +153,7 @@ void pack_rows(const Tensor& x, std::int64_t tile, std::int64_t blocks_k, BF16* 
   const std::int64_t in = x.dim(1), rows = std::min<std::int64_t>(16, x.dim(0) - tile * 16);
   if (rows < 16 || in % kBlockK != 0) std::memset(packed, 0, static_cast<std::size_t>(blocks_k * amx::kElements) * 2);
   for (std::int64_t block = 0; block < blocks_k; ++block) {
-    const auto bytes = static_cast<std::size_t>(std::min(kBlockK, in - block * kBlockK)) * sizeof(BF16);
+    const auto bytes = std::min(kBlockK, in - block * kBlockK) * sizeof(BF16);
     const BF16* source = x.as<BF16>() + tile * 16 * x.stride0() + block * kBlockK;
     BF16* destination = packed + block * amx::kElements;
     for (std::int64_t row = 0; row < rows; ++row) {
@@ -164,7 +164,7 @@ void pack_rows(const Tensor& x, std::int64_t tile, std::int64_t blocks_k, BF16* 
 
 const BF16* pack_all_rows(CpuContext& context, const Tensor& x, std::int64_t blocks_k) {
   const std::int64_t num_tiles = (x.dim(0) + 15) / 16, tile_elements = blocks_k * amx::kElements;
-  BF16* packed = context.op_scratch().get<BF16>(static_cast<std::size_t>(num_tiles * tile_elements));
+  BF16* packed = context.op_scratch().get<BF16>(num_tiles * tile_elements);
   const auto pack = [&](std::int64_t tile) { pack_rows(x, tile, blocks_k, packed + tile * tile_elements); };
   if (num_tiles <= 2) {  // cheaper than waking threads
     for (std::int64_t tile = 0; tile < num_tiles; ++tile) pack(tile);
@@ -187,7 +187,7 @@ void linear_amx(CpuContext& context, const Tensor& x, const PackedMatrix& weight
     const std::int64_t row = task / panel_tasks * kTaskRows, rows = std::min(kTaskRows, num_rows - row);
     const std::int64_t begin = task % panel_tasks * panels, end = std::min(num_panels, begin + panels);
     const std::int64_t blocks = (rows + 31) / 32 * panels;
-    float* c = context.thread_scratch(thread).get<float>(static_cast<std::size_t>(blocks * kBlockC));
+    float* c = context.thread_scratch(thread).get<float>(blocks * kBlockC);
     run_task(gemm, row, rows, begin, end, c);
   });
 }

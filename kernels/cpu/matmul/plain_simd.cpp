@@ -154,7 +154,7 @@ void linear_simd(CpuContext& context, const Tensor& x, const PackedMatrix& weigh
   SimdLinearJob job{x.as<float>(), x.stride0(), x.dim(0), &weight, &out, x.dtype() == DType::kBF16};
   if (job.bf16) {
     job.x_stride = (x.dim(1) + kPanel - 1) / kPanel * kPanel;
-    auto* widened = context.op_scratch().get<float>(static_cast<std::size_t>(x.dim(0) * job.x_stride));
+    auto* widened = context.op_scratch().get<float>(x.dim(0) * job.x_stride);
     context.parallel_for(x.dim(0), [&](std::int64_t begin, std::int64_t end) {
       CAUDAL_SIMD(context, widen_rows)(x, begin, end, widened, job.x_stride);
     });

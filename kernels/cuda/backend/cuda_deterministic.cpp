@@ -13,9 +13,7 @@ bool is_tile(const Tensor& rows) {
   return rows.dim(0) == kTileRows && rows.contiguous() && reinterpret_cast<std::uintptr_t>(rows.data()) % 16 == 0;
 }
 
-std::size_t bytes_of_tile(DType dtype, std::int64_t columns) {
-  return static_cast<std::size_t>(kTileRows * columns) * dtype_bytes(dtype);
-}
+std::size_t bytes_of_tile(DType dtype, std::int64_t columns) { return kTileRows * columns * dtype_bytes(dtype); }
 
 }  // namespace
 

@@ -20,17 +20,13 @@ struct Layout {
 
   Layout(std::int64_t row_count, std::int64_t num_edits, std::int64_t max_logprobs)
       : num_rows(row_count), columns(1 + max_logprobs) {
-    edits = Arena::rounded(static_cast<std::size_t>(num_rows) * sizeof(SampleRow));
-    results = edits + Arena::rounded(static_cast<std::size_t>(num_edits) * sizeof(LogitEdit));
+    edits = Arena::rounded(num_rows * sizeof(SampleRow));
+    results = edits + Arena::rounded(num_edits * sizeof(LogitEdit));
     end = results + Arena::rounded(result_bytes());
   }
   // tokens, then tokens and values of the log-probabilities: all of 4 bytes.
-  std::size_t result_bytes() const {
-    return static_cast<std::size_t>(num_rows * (1 + 2 * columns)) * sizeof(std::int32_t);
-  }
-  std::size_t result_offset(std::int64_t per_row) const {
-    return results + static_cast<std::size_t>(num_rows * per_row) * sizeof(std::int32_t);
-  }
+  std::size_t result_bytes() const { return num_rows * (1 + 2 * columns) * sizeof(std::int32_t); }
+  std::size_t result_offset(std::int64_t per_row) const { return results + num_rows * per_row * sizeof(std::int32_t); }
 };
 
 std::int64_t edit_capacity(std::int64_t num_rows, std::int64_t vocab_size) {

@@ -154,7 +154,7 @@ void NcclCommunicator::all_gather_columns(const Tensor& input, const Tensor& out
   CHECK(input.contiguous() && output.contiguous() && output.dim(1) == size_ * input.dim(1));
   CHECK(output.dim(0) == input.dim(0) && output.dtype() == input.dtype());
   if (output.elements() == 0) return;
-  const std::size_t width = static_cast<std::size_t>(input.dim(1)) * dtype_bytes(input.dtype());
+  const std::size_t width = input.dim(1) * dtype_bytes(input.dtype());
   const std::size_t pitch = width * static_cast<std::size_t>(size_);
   CHECK_MSG(pitch <= kGatherBytes, "a row is too wide to be gathered");
   const auto chunk = static_cast<std::int64_t>(kGatherBytes / pitch);

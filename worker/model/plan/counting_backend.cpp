@@ -9,9 +9,7 @@ namespace {
 // Launches of one attention on a GPU: the rows of prefills, those of decodes, and the merging of their parts.
 constexpr std::int64_t kAttentionLaunches = 3;
 
-std::size_t row_bytes(const Tensor& tensor) {
-  return static_cast<std::size_t>(tensor.row_elements()) * dtype_bytes(tensor.dtype());
-}
+std::size_t row_bytes(const Tensor& tensor) { return tensor.row_elements() * dtype_bytes(tensor.dtype()); }
 
 class ShapedLinear final : public Linear {
  public:

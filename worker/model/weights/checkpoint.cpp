@@ -26,8 +26,7 @@ StoredPart stored_part(const WeightPart& part, StoredFormat format) {
 StoredPart mapped_part(const WeightPart& part, StoredFormat format, const std::byte* tensor) {
   StoredPart out = stored_part(part, format);
   out.row_bytes = stored_bytes(format, std::max<std::int64_t>(part.total_columns, 1));
-  out.data =
-      tensor + static_cast<std::size_t>(part.rows.begin) * out.row_bytes + stored_bytes(format, part.columns.begin);
+  out.data = tensor + part.rows.begin * out.row_bytes + stored_bytes(format, part.columns.begin);
   return out;
 }
 

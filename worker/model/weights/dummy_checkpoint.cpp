@@ -33,7 +33,7 @@ class DummyCheckpoint final : public Checkpoint {
   StoredPart read(const WeightPart& part) const override {
     StoredPart out = stored_part(part, StoredFormat::kF32);
     out.row_bytes = stored_bytes(out.format, out.columns);
-    out.memory = std::make_unique<std::byte[]>(static_cast<std::size_t>(out.rows) * out.row_bytes);
+    out.memory = std::make_unique<std::byte[]>(out.rows * out.row_bytes);
     out.data = out.memory.get();
     auto* values = reinterpret_cast<float*>(out.memory.get());
     const bool norm = part.name.ends_with("norm.weight");

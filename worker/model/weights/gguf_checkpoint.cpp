@@ -106,12 +106,12 @@ StoredPart GgufCheckpoint::read(const WeightPart& part) const {
   StoredPart out = mapped_part(part, *find_format(infos_.find(part.name)->second.format), place.data);
   if (place.interleaved == 0) return out;
   const std::size_t row_bytes = stored_bytes(out.format, out.columns);
-  out.memory = std::make_unique<std::byte[]>(static_cast<std::size_t>(out.stored_rows) * row_bytes);
+  out.memory = std::make_unique<std::byte[]>(out.stored_rows * row_bytes);
   const std::int64_t dim = place.interleaved, half = dim / 2;
   for (std::int64_t row = 0; row < out.stored_rows; ++row) {
     const std::int64_t wanted = part.rows.begin + row, head = wanted / dim, in_head = wanted % dim;
     const std::int64_t stored = head * dim + 2 * (in_head % half) + in_head / half;
-    std::memcpy(out.memory.get() + static_cast<std::size_t>(row) * row_bytes,
+    std::memcpy(out.memory.get() + row * row_bytes,
                 out.data + (stored - part.rows.begin) * static_cast<std::ptrdiff_t>(out.row_bytes), row_bytes);
   }
   out.data = out.memory.get();

@@ -70,7 +70,7 @@ const char* parse_entry(const boost::json::value& value, std::span<const std::by
   if (begin < 0 || end < begin) return "has wrong data_offsets";
   if (static_cast<std::uint64_t>(end) > data.size()) return "ends past the end of the file";
   if (static_cast<std::uint64_t>(end - begin) != bytes) return "has data_offsets that do not fit its shape";
-  tensor.data = data.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+  tensor.data = data.subspan(begin, end - begin);
   return nullptr;
 }
 

@@ -72,7 +72,7 @@ bool fits(const WeightPart& part, const Checkpoint& checkpoint, DType dtype) {
   if (info_of(format).dtype == dtype) return true;
   std::vector<StoredPart> whole;
   whole.push_back(checkpoint.read(whole_vector(part.name, part.total_rows)));
-  std::vector<float> stored(static_cast<std::size_t>(part.total_rows)), rounded(stored.size());
+  std::vector<float> stored(part.total_rows), rounded(stored.size());
   std::vector<std::byte> in_dtype(stored.size() * dtype_bytes(dtype));
   read_rows(whole, 0, part.total_rows, DType::kF32, reinterpret_cast<std::byte*>(stored.data()));
   read_rows(whole, 0, part.total_rows, dtype, in_dtype.data());
@@ -116,7 +116,7 @@ std::size_t weights_bytes(const Backend& backend, const Checkpoint& checkpoint, 
   for (const Parameter& parameter : parameters) {
     if (!parameter.held()) continue;
     if (!parameter.packed) {
-      const auto values = static_cast<std::size_t>(parameter.rows() * parameter.columns());
+      const std::size_t values = parameter.rows() * parameter.columns();
       bytes += (values * dtype_bytes(dtype) + unit - 1) / unit * unit;
       continue;
     }
@@ -141,7 +141,7 @@ Weight WeightLoader::load(const Parameter& parameter) {
   Weight weight;
   if (error_ || !parameter.held()) return weight;
   const std::int64_t rows = parameter.rows(), columns = parameter.columns();
-  host_.resize(static_cast<std::size_t>(rows * columns) * dtype_bytes(dtype_));
+  host_.resize(rows * columns * dtype_bytes(dtype_));
   read_rows(read_parts(parameter, checkpoint_), 0, rows, dtype_, host_.data());
   Result<Buffer> buffer = backend_.allocate(host_.size());
   if (!buffer) {

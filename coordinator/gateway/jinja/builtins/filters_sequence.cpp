@@ -227,7 +227,7 @@ Value batch(Evaluator& evaluator, const Value& input, const Arguments& arguments
   }
   if (row.empty()) return generator(std::move(rows));
   if (bound[1] && !bound[1]->is_none() && size > static_cast<std::int64_t>(row.size())) {
-    evaluator.budget().allocate(static_cast<std::size_t>(std::min(size, std::int64_t{1} << 40)) * sizeof(Value));
+    evaluator.budget().allocate(std::min(size, std::int64_t{1} << 40) * sizeof(Value));
     row.resize(size, *bound[1]);
   }
   rows.push_back(Value::list(std::move(row)));

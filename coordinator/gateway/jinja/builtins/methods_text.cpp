@@ -303,7 +303,7 @@ Value justify(Evaluator& evaluator, const Value& self, const Arguments& argument
   const auto size = static_cast<std::int64_t>(code_point_count(text));
   if (width <= size) return text;
   const std::int64_t missing = width - size;
-  evaluator.budget().allocate(static_cast<std::size_t>(std::min(missing, std::int64_t{1} << 40)) * fill.size());
+  evaluator.budget().allocate(std::min(missing, std::int64_t{1} << 40) * fill.size());
   std::int64_t before = text_at == Side::left ? 0 : missing;
   if (text_at == Side::both) before = missing / 2 + (missing & width & 1);
   std::string result;

@@ -65,7 +65,7 @@ void Writer::write(const Value& value) {
 
 void Writer::new_line() {
   if (!style_.indent) return;
-  budget_.allocate(static_cast<std::size_t>(level_) * style_.indent->size() + 1);
+  budget_.allocate(level_ * style_.indent->size() + 1);
   out_ += '\n';
   for (int i = 0; i < level_; ++i) out_ += *style_.indent;
 }

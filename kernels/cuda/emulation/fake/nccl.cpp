@@ -183,8 +183,7 @@ ncclResult_t ncclAllGather(const void* send, void* receive, std::size_t count, n
   const std::size_t part = count * element_bytes(type);
   return collective(comm, send, part, stream, [=](Group& group, std::size_t offset, std::size_t bytes) {
     for (int r = 0; r < group.size; ++r)
-      std::memcpy(static_cast<std::byte*>(receive) + static_cast<std::size_t>(r) * part + offset, group.slots[r],
-                  bytes);
+      std::memcpy(static_cast<std::byte*>(receive) + r * part + offset, group.slots[r], bytes);
   });
 }
 
