@@ -27,6 +27,8 @@ template <Tier tier>
 using BlockIdOf = StrongId<BlockTag<tier>>;
 using BlockId = BlockIdOf<Tier::kDevice>;
 using HostBlockId = BlockIdOf<Tier::kHost>;
+inline constexpr BlockId kNoBlock = -1;                          // in a block table: no later query reads it
+using TransferId = StrongId<struct TransferTag, std::uint64_t>;  // rises by one per transfer of a replica epoch, from 1
 using SlotId = StrongId<struct SlotTag>;  // index into a worker's sequence table, 0 .. max_num_sequences - 1
 inline constexpr SlotId kNoSlot = -1;
 using RequestId = std::uint64_t;  // unique within one start of a coordinator
@@ -59,7 +61,7 @@ struct NewSequence {
   std::vector<TokenId> tokens{};       // prompt, then what was generated before
   std::int32_t num_prompt_tokens = 0;  // tokens[0, num_prompt_tokens) is the prompt
   std::int32_t num_computed = 0;       // tokens whose KV is already in `blocks` (cached prefix)
-  std::vector<BlockId> blocks{};       // the block table so far: see BlockId
+  std::vector<BlockId> blocks{};       // the block table so far, perhaps with kNoBlock: see BlockId
   GenerationParams params{};
   // The worker neither samples nor ends a beam. Once all its tokens are computed, the result carries the
   // params.sampling.num_logprobs most likely next ones as candidates; the chosen token comes with the next work.
@@ -117,14 +119,35 @@ void visit_fields(IsBlockCopy auto& copy, auto&& visit) {
   visit("destination", copy.destination);
 }
 
-// Applied in this order: released, new_sequences, swapped_out, swapped_in, block_copies, scheduled.
+// Blocks on their way from one tier to another. They are copied beside the steps and may take any number of them. From
+// the plan that starts it to the one that confirms its end nobody writes the sources, and nobody else uses the
+// destinations.
+template <Tier from, Tier to>
+struct Transfer {
+  TransferId id = 0;
+  std::vector<BlockCopyBetween<from, to>> copies{};
+};
+using TransferToHost = Transfer<Tier::kDevice, Tier::kHost>;
+using TransferFromHost = Transfer<Tier::kHost, Tier::kDevice>;
+
+template <typename T>
+concept IsTransfer = Is<T, TransferToHost> || Is<T, TransferFromHost>;
+
+void visit_fields(IsTransfer auto& transfer, auto&& visit) {
+  visit("id", transfer.id);
+  visit("copies", transfer.copies);
+}
+
+// Applied in this order: confirmed_transfers, released, new_sequences, transfers, block_copies, scheduled. A plan in
+// which nothing is scheduled is answered as soon as a transfer has ended or the next plan is there.
 struct StepPlan {
   Epoch epoch = 0;
   StepId step_id = 0;
   std::vector<SlotId> released;
   std::vector<NewSequence> new_sequences;
-  std::vector<CopyToHost> swapped_out;   // of preempted sequences
-  std::vector<CopyFromHost> swapped_in;  // of new sequences
+  std::vector<TransferToHost> transfers_to_host;      // that start
+  std::vector<TransferFromHost> transfers_from_host;  // that start
+  std::vector<TransferId> confirmed_transfers;  // rank 0 has told their end; every rank waits for its own part of them
   std::vector<BlockCopy> block_copies;
   std::vector<ScheduledSequence> scheduled;
 };
@@ -134,8 +157,9 @@ void visit_fields(Is<StepPlan> auto& plan, auto&& visit) {
   visit("step_id", plan.step_id);
   visit("released", plan.released);
   visit("new_sequences", plan.new_sequences);
-  visit("swapped_out", plan.swapped_out);
-  visit("swapped_in", plan.swapped_in);
+  visit("transfers_to_host", plan.transfers_to_host);
+  visit("transfers_from_host", plan.transfers_from_host);
+  visit("confirmed_transfers", plan.confirmed_transfers);
   visit("block_copies", plan.block_copies);
   visit("scheduled", plan.scheduled);
 }
@@ -183,8 +207,9 @@ struct StepResult {
   std::vector<SequenceResult> sequences;
   // On rank 0, from taking the plan, or from having the last step's tokens, to having this step's tokens.
   std::int64_t compute_us = 0;
-  std::int64_t draft_us = 0;       // of these, the draft model's
-  std::int64_t draft_pass_us = 0;  // of those, one pass for one draft token; 0 = there was none
+  std::int64_t draft_us = 0;                  // of these, the draft model's
+  std::int64_t draft_pass_us = 0;             // of those, one pass for one draft token; 0 = there was none
+  std::vector<TransferId> ended_transfers{};  // on rank 0, and not told before
 };
 
 void visit_fields(Is<StepResult> auto& result, auto&& visit) {
@@ -194,6 +219,7 @@ void visit_fields(Is<StepResult> auto& result, auto&& visit) {
   visit("compute_us", result.compute_us);
   visit("draft_us", result.draft_us);
   visit("draft_pass_us", result.draft_pass_us);
+  visit("ended_transfers", result.ended_transfers);
 }
 
 // How the ranks of one replica share its model.
@@ -225,7 +251,7 @@ struct ReplicaInfo {
   std::int32_t max_draft_tokens = 0;  // per sequence and step; 0 = does not speculate
   bool has_draft_model = false;
   std::int32_t num_host_blocks = 0;  // in host memory, for the KV of preempted sequences
-  std::int64_t swap_block_ns = 0;    // measured: one block to the host pool and back; 0 = not
+  std::int64_t swap_block_ns = 0;    // measured: one block to host memory and back; 0 = not
   ModelId model = 0;                 // found by the digest; the coordinator's alone, so it is not sent
 
   std::int32_t num_kv_groups() const { return static_cast<std::int32_t>(kv_windows.size()); }

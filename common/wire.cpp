@@ -31,7 +31,9 @@ Result<void> check(const NewSequence& sequence) {
   if (sequence.num_computed < 0 || sequence.num_computed >= num_tokens) {
     return Error{"outside the tokens", "num_computed"};
   }
-  if (!all_non_negative(sequence.blocks)) return Error{"negative block", "blocks"};
+  if (std::ranges::any_of(sequence.blocks, [](BlockId block) { return block < kNoBlock; })) {
+    return Error{"negative block", "blocks"};
+  }
   if (sequence.params.stop.max_tokens < 1) return Error{"less than one", "max_tokens"};
   const std::vector<std::vector<TokenId>>& bad_words = sequence.params.sampling.bad_words;
   if (std::ranges::any_of(bad_words, &std::vector<TokenId>::empty)) return Error{"an empty word", "bad_words"};
@@ -43,8 +45,11 @@ Result<void> check(const StepPlan& plan) {
   for (const NewSequence& sequence : plan.new_sequences) {
     if (auto checked = check(sequence); !checked.ok()) return checked;
   }
-  if (!all_non_negative(plan.swapped_out)) return Error{"negative block", "swapped_out"};
-  if (!all_non_negative(plan.swapped_in)) return Error{"negative block", "swapped_in"};
+  const auto has_sane_copies = [](const auto& transfer) { return all_non_negative(transfer.copies); };
+  if (!std::ranges::all_of(plan.transfers_to_host, has_sane_copies))
+    return Error{"negative block", "transfers_to_host"};
+  if (!std::ranges::all_of(plan.transfers_from_host, has_sane_copies))
+    return Error{"negative block", "transfers_from_host"};
   if (!all_non_negative(plan.block_copies)) return Error{"negative block", "block_copies"};
   for (const ScheduledSequence& scheduled : plan.scheduled) {
     if (scheduled.slot < 0 || scheduled.num_tokens < 1 || scheduled.num_draft_tokens < 0 ||

@@ -5,14 +5,14 @@
 
 namespace caudal {
 
-void Backend::check_copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) {
+void check_copy_blocks(std::span<const BlockPair> pairs, const Tensor& from, const Tensor& to) {
   Dim sources("sources"), destinations("destinations"), block_size("block_size", kBlockSize);
   Dim num_kv_heads("num_kv_heads"), head_dim("head_dim");
   Expect expect("copy_blocks");
   expect.shape("from", from, {sources, block_size, num_kv_heads, head_dim}).contiguous("from", from);
   expect.shape("to", to, {destinations, block_size, num_kv_heads, head_dim}).contiguous("to", to);
   expect.dtype("to", to, from.dtype());
-  for (const BlockPair& copy : copies) {
+  for (const BlockPair& copy : pairs) {
     CHECK(copy.source >= 0 && copy.source < *sources);
     CHECK(copy.destination >= 0 && copy.destination < *destinations);
   }

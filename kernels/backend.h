@@ -20,6 +20,7 @@
 #include "common/result.h"
 #include "common/types.h"
 #include "kernels/buffer.h"
+#include "kernels/copy_stream.h"
 #include "kernels/device.h"
 #include "kernels/ops.h"
 #include "kernels/recorder.h"
@@ -29,12 +30,6 @@ namespace caudal {
 
 class Communicator;
 struct CommOptions;
-
-// Of a block to be copied: rows of two cache tensors.
-struct BlockPair {
-  std::int32_t source = 0;
-  std::int32_t destination = 0;
-};
 
 class Backend : public Ops {
  public:
@@ -65,6 +60,8 @@ class Backend : public Ops {
   // Copies whole blocks from one contiguous cache tensor [num_blocks, kBlockSize, num_kv_heads, head_dim] to another,
   // which may differ in the number of blocks only; or inside one. In order. Each may be in memory of allocate_host().
   virtual void copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) = 0;
+  // For copies that do not hold up what is computed.
+  virtual std::unique_ptr<CopyStream> make_copy_stream() = 0;
   virtual void zero(const Tensor& destination) = 0;
   virtual void synchronize() = 0;
 
@@ -95,7 +92,6 @@ class Backend : public Ops {
   virtual std::unique_ptr<PendingSamples> fetch_samples(const Tensor& tokens) = 0;
 
  protected:
-  static void check_copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to);
   static void check_sample(const Tensor& logits, std::int64_t vocab_size, std::span<const SamplingRow> rows,
                            const Tensor& tokens);
 };

@@ -172,14 +172,14 @@ void Engine::publish_metrics(const LoadReport& report) {
     metrics_.preempted(replica, static_cast<std::int32_t>(grown(&ReplicaStats::num_preemptions)));
     metrics_.prefix_cache(replica, grown(&ReplicaStats::num_prefix_tokens_queried),
                           grown(&ReplicaStats::num_prefix_tokens_hit));
-    metrics_.swapped(
+    metrics_.transfers(
         replica,
-        {.num_swapped = load.num_swapped,
+        {.num_arriving = load.num_arriving,
          .host_usage = load.num_host_blocks > 0 ? double(load.num_used_host_blocks) / load.num_host_blocks : 0.0,
-         .num_sequences_out = grown(&ReplicaStats::num_sequences_swapped_out),
-         .num_sequences_in = grown(&ReplicaStats::num_sequences_swapped_in),
-         .num_blocks_out = grown(&ReplicaStats::num_blocks_swapped_out),
-         .num_blocks_in = grown(&ReplicaStats::num_blocks_swapped_in)});
+         .num_sequences_out = grown(&ReplicaStats::num_sequences_to_host),
+         .num_sequences_in = grown(&ReplicaStats::num_sequences_from_host),
+         .num_blocks_out = grown(&ReplicaStats::num_blocks_to_host),
+         .num_blocks_in = grown(&ReplicaStats::num_blocks_from_host)});
     known = load;
   }
   for (const TenantLoad& tenant : report.tenants) {

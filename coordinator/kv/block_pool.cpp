@@ -42,7 +42,9 @@ void BlockPool<tier>::release(Id id) {
 template <Tier tier>
 void BlockPool<tier>::publish(Id id, const BlockContent& content) {
   CHECK(blocks_[id].num_references > 0);
-  if (!blocks_[id].is_published()) blocks_[id].entry = index_.insert(content, {id_, id.value()});
+  if (blocks_[id].is_published()) return;
+  blocks_[id].entry = index_.insert(content, {id_, id.value()});
+  if (blocks_[id].is_published()) ++num_published_;
 }
 
 template <Tier tier>
@@ -69,7 +71,9 @@ void BlockPool<tier>::remove_free(Id id) {
 template <Tier tier>
 void BlockPool<tier>::unpublish(Id id) {
   CHECK(blocks_[id].num_references > 0);
-  if (blocks_[id].is_published()) index_.erase(*std::exchange(blocks_[id].entry, nullptr), id_);
+  if (!blocks_[id].is_published()) return;
+  index_.erase(*std::exchange(blocks_[id].entry, nullptr), id_);
+  --num_published_;
 }
 
 template <Tier tier>
@@ -77,7 +81,7 @@ void BlockPool<tier>::unpublish_all() {
   for (Block& block : blocks_) {
     if (block.is_published()) index_.erase(*std::exchange(block.entry, nullptr), id_);
   }
-  num_cached_ = 0;
+  num_cached_ = num_published_ = 0;
 }
 
 template <Tier tier>
@@ -102,6 +106,7 @@ std::size_t BlockPool<tier>::check_integrity() const {
     ++num_published;
     CHECK_MSG(lookup(blocks_[id].entry->content) == id, "a published block is not found, or another one in its place");
   }
+  CHECK(num_published == static_cast<std::size_t>(num_published_));
   return num_published;
 }
 

@@ -27,6 +27,7 @@ class BlockPool {
   std::int32_t num_blocks() const { return blocks_.size() - 1; }
   std::int32_t num_free() const { return num_free_; }      // not referenced, cached ones included
   std::int32_t num_cached() const { return num_cached_; }  // free and still published
+  std::int32_t num_published() const { return num_published_; }
   std::int32_t num_references(Id id) const { return blocks_[id].num_references; }
 
   // A block with one reference; what was published in it is forgotten. There must be a free one.
@@ -78,6 +79,7 @@ class BlockPool {
   IndexedVector<Id, Block> blocks_;
   std::int32_t num_free_ = 0;
   std::int32_t num_cached_ = 0;
+  std::int32_t num_published_ = 0;
 };
 
 }  // namespace caudal

@@ -9,7 +9,7 @@
 namespace caudal {
 
 // The longest prefix of which every group has the blocks that a query behind it reads.
-std::int32_t KvManager::num_matching(const Prefix& prefix) const {
+std::int32_t KvManager::num_matching(const Prefix& prefix, Tiers tiers) const {
   const auto num_findable = MUTANT(prefix_is_whole_prompt, prefix.num_findable(),
                                    static_cast<std::int32_t>(prefix.tokens.size() / kBlockSize));
   std::int32_t num_matching = 0;
@@ -17,9 +17,9 @@ std::int32_t KvManager::num_matching(const Prefix& prefix) const {
   for (std::int32_t end = 1; end <= num_findable; ++end) {
     bool is_whole = true;
     for (std::size_t group = 0; group < windows_.size(); ++group) {
-      const bool is_found = pool_.lookup(prefix.content(end - 1, group)).has_value();
-      num_in_a_row[group] = is_found ? num_in_a_row[group] + 1 : 0;
-      if (!is_found && windows_[group] == 0) return num_matching;
+      const bool is_there = is_found(prefix.content(end - 1, group), tiers);
+      num_in_a_row[group] = is_there ? num_in_a_row[group] + 1 : 0;
+      if (!is_there && windows_[group] == 0) return num_matching;
       is_whole &= num_in_a_row[group] >= end - hidden_blocks(windows_[group], end * kBlockSize);
     }
     if (is_whole) num_matching = end;
@@ -27,33 +27,45 @@ std::int32_t KvManager::num_matching(const Prefix& prefix) const {
   return num_matching;
 }
 
-CachedPrefix KvManager::probe(const Prefix& prefix) const {
-  CachedPrefix cached{.num_blocks = num_matching(prefix)};
+CachedPrefix KvManager::probe(const Prefix& prefix, Tiers tiers) const {
+  CachedPrefix cached{.num_blocks = num_matching(prefix, tiers)};
   cached.num_tokens = cached.num_blocks * kBlockSize;
   for (std::size_t group = 0; group < windows_.size(); ++group) {
     for (std::int32_t i = hidden_blocks(windows_[group], cached.num_tokens); i < cached.num_blocks; ++i) {
-      const BlockId block = *pool_.lookup(prefix.content(i, group));
-      cached.num_free += pool_.num_references(block) == 0 ? 1 : 0;
+      const std::optional<BlockId> block = pool_.lookup(prefix.content(i, group));
+      cached.num_from_host += block ? 0 : 1;
+      cached.num_free += block && pool_.num_references(*block) == 0 ? 1 : 0;
     }
   }
   return cached;
 }
 
-BlockTable KvManager::match(const Prefix& prefix) {
-  BlockTable table;
-  table.num_published = num_matching(prefix);
+// What is found is held before anything is allocated, which might take just that.
+Match KvManager::match(const Prefix& prefix, Tiers tiers, bool publish) {
+  Match match;
+  BlockTable& table = match.table;
+  table.num_published = num_matching(prefix, tiers);
   table.num_passed = table.num_published * kBlockSize;
+  std::vector<TransferSource<Tier::kHost>> sources;
+  std::vector<std::size_t> places;  // of these
   for (std::int32_t i = 0; i < table.num_published; ++i) {
     for (std::size_t group = 0; group < windows_.size(); ++group) {
-      BlockId block = kNoBlock;
-      if (i >= num_dropped(table, group)) {
-        block = *pool_.lookup(prefix.content(i, group));
-        pool_.retain(block);
+      table.blocks.push_back(kNoBlock);
+      if (i < num_dropped(table, group)) continue;
+      const BlockContent content = prefix.content(i, group);
+      if (const std::optional<BlockId> block = pool_.lookup(content)) {
+        table.blocks.back() = *block;
+        pool_.retain(*block);
+      } else {
+        sources.push_back({*host_.lookup(content), content});
+        places.push_back(place(i, group));
       }
-      table.blocks.push_back(block);
     }
   }
-  return table;
+  std::vector<BlockId> destinations;
+  for (const std::size_t place : places) destinations.push_back(table.blocks[place] = pool_.allocate());
+  if (!sources.empty()) match.arrives = transfers_.from_host(sources, destinations, publish);
+  return match;
 }
 
 bool KvManager::grow(BlockTable& table, std::int32_t num_tokens) {
@@ -111,19 +123,43 @@ void KvManager::disown(const BlockTable& table) {
   }
 }
 
+void KvManager::disown_all() {
+  MUTANT_OMITS(transfer_outlives_epoch, transfers_.drop_all());
+  pool_.unpublish_all();
+  host_.unpublish_all();
+}
+
+std::vector<TransferSource<Tier::kDevice>> KvManager::find_unsaved(const BlockTable& table, const Prefix& prefix,
+                                                                   std::int32_t num_computed) const {
+  std::vector<TransferSource<Tier::kDevice>> unsaved;
+  const std::int32_t num_full = num_computed / kBlockSize;
+  for (std::int32_t i = 0; i < num_full; ++i) {
+    for (std::size_t group = 0; group < windows_.size(); ++group) {
+      if (i < hidden_blocks(windows_[group], num_full * kBlockSize)) continue;
+      const BlockContent content = prefix.content(i, group);
+      if (host_.lookup(content)) continue;
+      const BlockId block = table.blocks[place(i, group)];
+      if (block == kNoBlock) return {};
+      if (!transfers_.is_source(block)) unsaved.push_back({block, content});
+    }
+  }
+  return unsaved;
+}
+
 std::int32_t KvManager::num_exclusive(const BlockTable& table) const {
   const auto is_exclusive = [&](BlockId block) { return block != kNoBlock && pool_.num_references(block) == 1; };
   return static_cast<std::int32_t>(std::ranges::count_if(table.blocks, is_exclusive));
 }
 
 void KvManager::drop_hidden(BlockTable& table, std::int32_t num_computed) {
+  const std::int32_t num_passed = num_computed / kBlockSize * kBlockSize;
   for (std::size_t group = 0; group < windows_.size(); ++group) {
-    for (std::int32_t i = num_dropped(table, group); i < hidden_blocks(windows_[group], num_computed); ++i) {
+    for (std::int32_t i = num_dropped(table, group); i < hidden_blocks(windows_[group], num_passed); ++i) {
       BlockId& entry = table.blocks[place(i, group)];
       pool_.release(std::exchange(entry, kNoBlock));
     }
   }
-  table.num_passed = std::max(table.num_passed, num_computed);
+  table.num_passed = std::max(table.num_passed, num_passed);
 }
 
 void KvManager::release(BlockTable& table) {

@@ -117,11 +117,12 @@ struct Metrics::Registry {
   Family<Counter>& generated_tokens = counters("vllm:generation_tokens_total", "Tokens generated.");
   Family<Counter>& preemptions = counters("vllm:num_preemptions_total", "Sequences sent back to the queue.");
   Family<Gauge>& swapped =
-      gauges("vllm:num_requests_swapped", "Preempted sequences that wait with their KV in host memory.");
+      gauges("vllm:num_requests_swapped", "Sequences whose KV is on its way back from host memory.");
   Family<Gauge>& host_usage =
       gauges("vllm:cpu_cache_usage_perc", "Share of the host memory's KV blocks in use, 0 to 1.");
   Family<Counter>& swapped_sequences =
-      counters("caudal:swapped_sequences_total", "Preempted sequences copied to host memory (out), and back (in).");
+      counters("caudal:swapped_sequences_total",
+               "Preempted sequences that kept KV in host memory (out), and sequences that found some there (in).");
   Family<Counter>& swapped_blocks =
       counters("caudal:swapped_blocks_total", "KV blocks copied to host memory (out), and back (in).");
   Family<Counter>& prefix_queries =
@@ -244,7 +245,7 @@ void Metrics::replica_joined(ReplicaId replica, const ReplicaInfo& info) {
 
 void Metrics::replica_lost(ReplicaId replica) {
   load(replica, 0, 0.0);
-  swapped(replica, {});
+  transfers(replica, {});
   registry_->remove_cache_config(replica);
   registry_->replica_up.Add({{"engine", std::to_string(replica)}}).Set(0);
 }
@@ -277,9 +278,9 @@ void Metrics::preempted(ReplicaId replica, std::int32_t num_sequences) {
   registry_->of(replica).preemptions.Increment(num_sequences);
 }
 
-void Metrics::swapped(ReplicaId replica, const SwapSample& sample) {
+void Metrics::transfers(ReplicaId replica, const TransferSample& sample) {
   ReplicaSeries& series = registry_->of(replica);
-  series.swapped.Set(sample.num_swapped);
+  series.swapped.Set(sample.num_arriving);
   series.host_usage.Set(sample.host_usage);
   series.sequences_out.Increment(static_cast<double>(sample.num_sequences_out));
   series.sequences_in.Increment(static_cast<double>(sample.num_sequences_in));

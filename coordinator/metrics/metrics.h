@@ -18,10 +18,10 @@ namespace caudal {
 
 using Seconds = std::chrono::duration<double>;
 
-// KV swap of a replica: now, and since the last sample.
-struct SwapSample {
-  std::int32_t num_swapped = 0;  // sequences
-  double host_usage = 0.0;       // share of the host blocks, 0 to 1
+// Transfers between a replica's device and its host memory: now, and since the last sample.
+struct TransferSample {
+  std::int32_t num_arriving = 0;  // sequences that wait for their blocks
+  double host_usage = 0.0;        // share of the host blocks, 0 to 1
   std::int64_t num_sequences_out = 0;
   std::int64_t num_sequences_in = 0;
   std::int64_t num_blocks_out = 0;
@@ -54,9 +54,9 @@ class Metrics {
   void preempted(ReplicaId replica, std::int32_t num_sequences);
   void prefix_cache(ReplicaId replica, std::int64_t num_queried, std::int64_t num_hit);  // tokens
   void queue_time(ReplicaId replica, Seconds waited);
-  // Preempted sequences that wait with their KV in host memory, the share of that memory in use, and what went out and
-  // came back since the last call.
-  void swapped(ReplicaId replica, const SwapSample& sample);
+  // Sequences whose KV is on its way back from host memory, the share of that memory in use, and what went out and came
+  // back since the last call.
+  void transfers(ReplicaId replica, const TransferSample& sample);
   // Engine, whole cluster: the waiting queue is one.
   void waiting(std::int32_t num_sequences);
   void stale_message();                                               // a result of a past epoch or plan was dropped

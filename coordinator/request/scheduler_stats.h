@@ -47,12 +47,13 @@ struct ReplicaStats {
   std::uint64_t num_prefix_tokens_queried = 0;   // of sequences at each admission
   std::uint64_t num_prefix_tokens_hit = 0;       // of these, found in the prefix cache
   std::int32_t num_host_blocks = 0;              // for the KV of preempted sequences
-  std::int32_t num_used_host_blocks = 0;
-  std::int32_t num_swapped = 0;  // sequences that wait with their KV there
-  std::uint64_t num_sequences_swapped_out = 0;
-  std::uint64_t num_sequences_swapped_in = 0;
-  std::uint64_t num_blocks_swapped_out = 0;
-  std::uint64_t num_blocks_swapped_in = 0;
+  std::int32_t num_used_host_blocks = 0;         // with something in them, or on its way
+  std::int32_t num_arriving = 0;                 // running sequences that wait for blocks from there
+  std::int32_t num_transfers = 0;                // between device and host memory, that have not ended
+  std::uint64_t num_sequences_to_host = 0;       // preempted ones that kept blocks there
+  std::uint64_t num_sequences_from_host = 0;     // that were admitted with blocks from there
+  std::uint64_t num_blocks_to_host = 0;
+  std::uint64_t num_blocks_from_host = 0;
   std::int64_t decode_us = 0;        // a step of one sequence, measured; 0: not yet
   std::int64_t prompt_token_ns = 0;  // one more prompt token in a step, measured; 0: not yet
 };

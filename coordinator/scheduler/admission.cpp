@@ -35,7 +35,7 @@ std::int32_t entry_blocks(const ReplicaInfo& info, const Demand& demand) {
   const std::int32_t num_tokens = demand.never_preempted ? token_limit(info, demand) : demand.num_tokens + 1;
   const std::int32_t num_new = blocks_for(entry_tokens(info, demand)) - demand.cached.num_blocks +
                                (demand.num_together - 1) * further_blocks(demand, num_tokens);
-  return num_new * info.num_kv_groups() + demand.cached.num_free;
+  return num_new * info.num_kv_groups() + demand.cached.num_free + demand.cached.num_from_host;
 }
 
 bool can_ever_fit(const ReplicaInfo& info, const Demand& demand) {

@@ -6,7 +6,7 @@
 #include "common/check.h"
 #include "common/mutation.h"
 #include "coordinator/scheduler/groups.h"
-#include "coordinator/scheduler/swap.h"
+#include "coordinator/scheduler/prefix_cache.h"
 
 namespace caudal {
 
@@ -27,6 +27,7 @@ class Lifecycle::Hold {
 
 Lifecycle::Lifecycle(const SchedulerConfig& config, const PrefixCache& prefix_cache)
     : config_(config),
+      prefix_cache_(prefix_cache),
       tenants_(config.tenants),
       waiting_(sequences_, tenants_, config.oldest_every),
       placement_(config, prefix_cache, sequences_, waiting_) {}
@@ -108,7 +109,6 @@ void Lifecycle::lose(ReplicaState& replica) {
   for (Sequence* sequence : replica.running()) leave(*sequence, SequenceState::kLeaving);
   replica.remove_departed();
   while (!replica.plans_in_flight().empty()) answered(replica, replica.take_oldest());
-  MUTANT_OMITS(host_outlives_epoch, replica.host().drop_all());
 }
 
 bool Lifecycle::forget_lost(Epoch epoch) {
@@ -163,7 +163,7 @@ void Lifecycle::leave(Sequence& sequence, SequenceState next) {
 void Lifecycle::settle(Sequence& sequence) {
   if (!sequence.residence.table.blocks.empty()) {
     ReplicaState& replica = replicas_.at(sequence.residence.replica);
-    if (sequence.state == SequenceState::kLeaving) swap_out(sequence, replica);
+    if (sequence.state == SequenceState::kLeaving) prefix_cache_.save(sequence, replica);
     replica.give_blocks_back(sequence);
     due_.insert(replica.id());
     placement_.replica_changed(replica);
@@ -191,7 +191,6 @@ void Lifecycle::end(Sequence& sequence) {
         waiting_.erase(*queued);
         MUTANT_OMITS(placed_though_cancelled, placement_.invalidate());
       }
-      MUTANT_OMITS(host_outlives_cancel, drop_host_copy(sequence));
       sequence.state = SequenceState::kEnded;
       return settle(sequence);
     case SequenceState::kEnded:
@@ -250,10 +249,6 @@ void Lifecycle::give_up_target(Sequence& sequence, const QueuePolicy& policy) {
   sequence.key = policy.key(sequence.request->request, sequence.id, sequence.in_time);
   waiting_.insert(sequence);
   placement_.invalidate();
-}
-
-void Lifecycle::drop_host_copy(Sequence& sequence) {
-  if (sequence.host.exists()) replicas_.at(sequence.host.replica).host().drop(sequence.host);
 }
 
 void Lifecycle::emit(Sequence& sequence, FinishReason finish_reason, SequenceResult* result) {

@@ -79,7 +79,6 @@ class Lifecycle {
   void answered(ReplicaState& replica, const PlanInFlight& plan);
   // Another place in the queue, because it is too late for its target.
   void give_up_target(Sequence& sequence, const QueuePolicy& policy);
-  void drop_host_copy(Sequence& sequence);
 
   void emit(Sequence& sequence, FinishReason finish_reason, SequenceResult* result = nullptr);
   std::vector<TokenEvent> take_events();
@@ -101,6 +100,7 @@ class Lifecycle {
   void check_replica(const ReplicaState& replica) const;
 
   const SchedulerConfig& config_;
+  const PrefixCache& prefix_cache_;
   Arena<RequestState> arena_;  // of the requests with their sequences
   IdMap<RequestState*> requests_;
   SequenceMap sequences_;

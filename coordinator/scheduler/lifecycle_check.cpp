@@ -68,23 +68,23 @@ void Lifecycle::check_sequence(const Sequence& sequence) const {
       CHECK((num_blocks > 0) == (residence.num_plans_in_flight > 0));
       break;
   }
-  CHECK_MSG(!sequence.host.exists() || sequence.state == SequenceState::kWaiting, "KV in host memory outlives its use");
+  CHECK_MSG(
+      !residence.is_arriving() || (sequence.is_running() && residence.num_plans_in_flight == 0 &&
+                                   replicas_.at(residence.replica).kv().transfers().is_running(residence.arrives)),
+      "blocks arrive for nobody, or are computed with before they are there");
   CHECK_MSG(sequence.num_preemptions <= config_.max_preemptions, "preempted too often");
   CHECK(residence.num_plans_in_flight >= 0 && residence.num_plans_in_flight <= config_.max_plans_in_flight);
 }
 
 // What is summed over all sequences that have something here; the rest the replica knows itself.
 void Lifecycle::check_replica(const ReplicaState& replica) const {
-  replica.host().check_integrity();
   const BlockPool<Tier::kDevice>& pool = replica.kv().pool();
   IndexedVector<BlockId, std::int32_t> num_holders(pool.num_blocks());
-  std::int32_t num_host_copies = 0;
   std::int32_t num_leaving_blocks = 0;
   std::size_t num_plans = 0;
   requests_.for_each([&](RequestId, const RequestState* request) {
     for (const Sequence& sequence : request->sequences) {
       const Residence& residence = sequence.residence;
-      num_host_copies += sequence.host.exists() && sequence.host.replica == replica.id() ? 1 : 0;
       // A beam may run without blocks yet.
       if ((residence.table.blocks.empty() && !sequence.is_running()) || residence.replica != replica.id()) continue;
       for (const BlockId block : residence.table.blocks) {
@@ -98,13 +98,16 @@ void Lifecycle::check_replica(const ReplicaState& replica) const {
     for (const BlockId block : plan.copied) ++num_holders[block];
     num_plans -= plan.sequences.size();
   }
+  IndexedVector<HostBlockId, std::int32_t> num_host_holders(replica.kv().host().num_blocks());
+  replica.kv().transfers().count_references(num_holders, num_host_holders);
+  for (const HostBlockId block : num_host_holders.ids()) {
+    CHECK_MSG(replica.kv().host().num_references(block) == num_host_holders[block], "host memory is held by nobody");
+  }
   for (const BlockId block : pool.ids()) {
     CHECK_MSG(pool.num_references(block) == num_holders[block], "reference count is not the number of holders");
   }
   CHECK(num_leaving_blocks == replica.num_leaving_blocks());
-  CHECK_MSG(num_host_copies == replica.host().num_copies(),
-            "host memory keeps something for nobody, or nothing for somebody");
-  CHECK(replica.is_alive() || num_host_copies == 0);
+  CHECK(replica.is_alive() || replica.kv().transfers().num_running() == 0);
   CHECK_MSG(num_plans == 0, "a plan in flight names a sequence that does not know");
   replica.check_integrity(config_);
 }

@@ -26,12 +26,7 @@ std::int64_t load_of(const ReplicaState& replica) {
 
 std::int64_t Placement::Candidate::take(const Demand& demand) {
   admission.take(demand);
-  is_idle = false;
   return demand.num_uncached() + kRunningTokens;
-}
-
-bool Placement::Candidate::is_home_of(const Sequence& sequence) const {
-  return !sequence.host.exists() || sequence.host.replica == replica->id();
 }
 
 // --- what changes ---
@@ -125,7 +120,6 @@ void Placement::refresh() {
     if (candidate == nullptr || !candidate->is_stale) continue;  // lost; or it is another one by now
     const ReplicaState& replica = *candidate->replica;
     candidate->admission = admission_of(config_, replica);
-    candidate->is_idle = replica.running().empty();
     candidate->is_stale = false;
     std::int64_t load = load_of(replica);
     for (const Placed& placed : candidate->placed) load += candidate->take(placed.demand);
@@ -177,7 +171,7 @@ void Placement::place_all(std::set<ReplicaId>& due) {
   while (Sequence* sequence = walk.next()) {
     if (place(*sequence, due) != Outcome::kNoRoom) continue;
     are_all_placed_ = false;
-    if (MUTANT(small_overtakes, !close(*sequence, demand_of(config_, *sequence)), false)) return;
+    if (MUTANT(small_overtakes, !close(demand_of(config_, *sequence)), false)) return;
   }
 }
 
@@ -216,7 +210,6 @@ Placement::Choice Placement::choose(Sequence& sequence, const Demand& demand) {
     if (Candidate* candidate = find(id)) consider(*candidate, sequence, demand, best);
   };
   for (const PrefixHolder& holder : holders) look_at(holder.replica);
-  if (sequence.host.exists()) look_at(sequence.host.replica);
   if (sequence.request->sequences.size() > 1) {
     for (const Sequence& sibling : sequence.request->sequences) {
       if (sibling.is_running()) look_at(sibling.residence.replica);
@@ -238,7 +231,6 @@ Placement::Choice Placement::choose(Sequence& sequence, const Demand& demand) {
 // Whether it has room for the sequence.
 bool Placement::consider(Candidate& candidate, Sequence& sequence, const Demand& demand, Choice& best) const {
   if (candidate.is_closed || candidate.admission.exhausted()) return false;
-  if (!candidate.is_idle && !candidate.is_home_of(sequence)) return false;
   Demand here = demand;
   here.cached = cache_.probe(sequence, *candidate.replica);
   if (!candidate.admission.admits(here)) return false;
@@ -248,14 +240,14 @@ bool Placement::consider(Candidate& candidate, Sequence& sequence, const Demand&
   return true;
 }
 
-// Nobody may overtake this sequence where it belongs and could ever fit. False: then nobody is left.
-bool Placement::close(const Sequence& sequence, const Demand& demand) {
+// Nobody may overtake the sequence where it could ever fit. False: then nobody is left.
+bool Placement::close(const Demand& demand) {
   bool is_any_open = false;
   std::vector<Candidate*> closing;
   for (const Peers& peers : peers_) {
     for (const auto& [key, candidate] : peers.by_load) {
       if (candidate->is_closed) continue;
-      const bool is_wanted = candidate->is_home_of(sequence) && can_ever_fit(candidate->replica->info(), demand);
+      const bool is_wanted = can_ever_fit(candidate->replica->info(), demand);
       if (is_wanted) closing.push_back(candidate);
       is_any_open |= !is_wanted;
     }

@@ -8,8 +8,7 @@
 // computed there before; and kRunningTokens for every sequence that decodes beside it. So a prefix of n tokens
 // brings at most n * kNewTokenCost / kRunningTokens more sequences to its replica than the least loaded one
 // has: one hot prefix spreads over as many replicas as its load needs, and each of them caches it then.
-// A sequence whose KV is in the host memory of its replica belongs there, and goes only to another one that has
-// nothing else to do. Both constants: tests/bench/placement_bench.cpp.
+// Blocks in host memory that are worth their way count as cached. Both constants: tests/bench/placement_bench.cpp.
 //
 // A sequence is not weighed against every replica: only those with the longest beginnings of it, as the block index
 // tells, and the least loaded ones of its model are looked at. Owned by Lifecycle; engine thread.
@@ -73,8 +72,7 @@ class Placement {
   struct Candidate {
     const ReplicaState* replica = nullptr;
     Admission admission;
-    std::int64_t load = 0;  // tokens
-    bool is_idle = false;
+    std::int64_t load = 0;   // tokens
     bool is_closed = false;  // somebody waits for room here: nobody may overtake him
     bool is_stale = false;   // the replica has changed since
     bool is_listed = false;  // in by_load
@@ -83,7 +81,6 @@ class Placement {
 
     // The load that it adds.
     std::int64_t take(const Demand& demand);
-    bool is_home_of(const Sequence& sequence) const;
   };
   // The best of those that were looked at.
   struct Choice {
@@ -109,7 +106,7 @@ class Placement {
   Outcome place(Sequence& sequence, std::set<ReplicaId>& due);
   Choice choose(Sequence& sequence, const Demand& demand);
   bool consider(Candidate& candidate, Sequence& sequence, const Demand& demand, Choice& best) const;
-  bool close(const Sequence& sequence, const Demand& demand);
+  bool close(const Demand& demand);
   std::vector<PrefixHolder> find_holders(Sequence& sequence);
 
   const SchedulerConfig& config_;

@@ -5,7 +5,6 @@
 
 #include "common/check.h"
 #include "common/mutation.h"
-#include "coordinator/scheduler/swap.h"
 
 namespace caudal {
 
@@ -116,7 +115,8 @@ bool PlanBuilder::free_blocks(Sequence& needy, std::int32_t num_blocks) {
   const BlockPool<Tier::kDevice>& pool = replica_.kv().pool();
   while (pool.num_free() < num_blocks) {
     short_of_blocks_ = true;
-    if (pool.num_free() + replica_.num_leaving_blocks() >= num_blocks) return false;
+    const std::int32_t num_departing = replica_.kv().transfers().num_departing();
+    if (pool.num_free() + replica_.num_leaving_blocks() + num_departing >= num_blocks) return false;
     Sequence* victim = choose_victim(needy);
     if (victim == nullptr) return false;
     life_.preempt(*victim);
@@ -168,23 +168,11 @@ void PlanBuilder::admit(Sequence& sequence, const Demand& demand) {
   for (const BlockCopy& copy : prefix_cache_.enter(sequence, replica_)) copy_block(copy);
   // All of what is known at once: a prompt that has begun never waits for blocks.
   CHECK(replica_.kv().grow(sequence.residence.table, entry_tokens(replica_.info(), demand)));
-  bring_back(sequence);
   life_.start(sequence, replica_);
   send_whole(sequence);
   sequence.group().admit_others(*this, sequence);
-  schedule(sequence, chunk(sequence.num_plannable()));
-}
-
-// What the sequence has in host memory here comes back; what it has there elsewhere is given up.
-void PlanBuilder::bring_back(Sequence& sequence) {
-  const HostCopy& host = sequence.host;
-  if (!host.exists()) return;
-  if (host.replica == replica_.id() && host.num_tokens > sequence.residence.num_computed) {
-    const std::vector<CopyFromHost> copies = swap_in(sequence, replica_);
-    MUTANT_OMITS(no_blocks_back, plan_.swapped_in.insert(plan_.swapped_in.end(), copies.begin(), copies.end()));
-  } else {
-    MUTANT_OMITS(host_outlives_move, life_.drop_host_copy(sequence));
-  }
+  const std::int32_t num_tokens = chunk(sequence.num_plannable());
+  if (num_tokens > 0) schedule(sequence, num_tokens);  // else its blocks have to arrive first
 }
 
 // --- lines of the plan ---
@@ -208,7 +196,6 @@ void PlanBuilder::send_whole(Sequence& sequence) {
   line.num_prompt_tokens = MUTANT(output_is_prompt, sequence.request->num_prompt_tokens, sequence.num_tokens());
   line.num_computed = residence.num_computed;
   line.blocks = residence.table.blocks;
-  std::ranges::replace(line.blocks, kNoBlock, BlockId(0));  // never read: out of every window
   line.params = request.params;
   line.params.sampling.seed = sequence_seed(request.params.sampling.seed, MUTANT(sampled_alike, sequence.index, 0));
   line.params.speculative = speculative_mode(sequence, config_.speculative);
@@ -216,7 +203,7 @@ void PlanBuilder::send_whole(Sequence& sequence) {
 }
 
 std::optional<StepPlan> PlanBuilder::finish() {
-  if (plan_.scheduled.empty()) return std::nullopt;
+  if (plan_.scheduled.empty() && !replica_.must_hear_of_transfers()) return std::nullopt;
   StepLoad& load = record_.load;
   for (const PlannedSequence& planned : record_.sequences) load.num_prompt_tokens += planned.num_tokens;
   load.num_prompt_tokens -= load.num_decode_tokens;

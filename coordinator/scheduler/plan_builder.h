@@ -19,7 +19,7 @@ class PlanBuilder {
   // In this order.
   void schedule_running();
   void admit_waiting();
-  // Sends the plan. Empty: it computes nothing; slots to release wait for one that does.
+  // Sends the plan. Empty: there is nothing to compute or to copy; slots to release wait for a plan that has something.
   std::optional<StepPlan> finish();
 
   // --- for SequenceGroup ---
@@ -28,7 +28,7 @@ class PlanBuilder {
   // Tokens of `num_wanted` that this step still takes.
   std::int32_t chunk(std::int32_t num_wanted) const { return left_.chunk(num_wanted); }
   // Whether so many blocks are free, after preemptions if these help. False: not in this step. Blocks that plans in
-  // flight still name come back by themselves, so nobody leaves for those.
+  // flight or transfers still name come back by themselves, so nobody leaves for those.
   bool free_blocks(Sequence& needy, std::int32_t num_blocks);
   void copy_block(const BlockCopy& copy);
   // Sends the worker all of a sequence.
@@ -43,7 +43,6 @@ class PlanBuilder {
   bool make_room(Sequence& sequence, std::int32_t num_tokens);
   Sequence* choose_victim(Sequence& needy) const;
   void admit(Sequence& sequence, const Demand& demand);
-  void bring_back(Sequence& sequence);
 
   Lifecycle& life_;
   const SchedulerConfig& config_;

@@ -4,12 +4,13 @@
 
 #include "common/check.h"
 #include "common/mutation.h"
+#include "coordinator/kv/transfer_cost.h"
 
 namespace caudal {
 
 Prefix PrefixCache::prefix(Sequence& sequence, const std::string& model_digest) const {
-  const BlockHash root =
-      prefix_root(key_, model_digest, MUTANT(salt_ignored, sequence.request->request.cache_salt, std::string()));
+  const std::string& salt = enabled_ ? sequence.request->request.cache_salt : std::to_string(sequence.id);
+  const BlockHash root = prefix_root(key_, model_digest, MUTANT(salt_ignored, salt, std::string()));
   return sequence.hashes.of(key_, root, sequence.tokens);
 }
 
@@ -42,6 +43,7 @@ const Sequence* find_parent(const Sequence& sequence, const ReplicaState& replic
   for (const Sequence& sibling : sequence.request->sequences) {
     const Residence& residence = sibling.residence;
     const bool has_it = residence.num_computed >= MUTANT(fork_takes_more, num_shared, num_shared - 1) &&
+                        MUTANT(forked_before_arrival, !residence.is_arriving(), true) &&
                         replica.kv().can_fork(residence.table, num_shared);
     if (sibling.is_running() && residence.replica == replica.id() && has_it) return &sibling;
   }
@@ -54,7 +56,9 @@ bool PrefixCache::shares_prompt(const Sequence& sequence) { return !has_begun(se
 
 bool PrefixCache::is_under_way(const Sequence& sequence) {
   const auto computes_it = [&](const Sequence& sibling) {
-    return sibling.is_running() && sibling.residence.num_computed < num_shareable(*sequence.request);
+    const Residence& residence = sibling.residence;
+    return sibling.is_running() &&
+           (residence.is_arriving() || residence.num_computed < num_shareable(*sequence.request));
   };
   return shares_prompt(sequence) && std::ranges::any_of(sequence.request->sequences, computes_it);
 }
@@ -68,15 +72,26 @@ CachedPrefix PrefixCache::probe(Sequence& sequence, const ReplicaState& replica)
     const std::int32_t num_shared = sequence.num_tokens() - 1;
     return {.num_tokens = num_shared, .num_blocks = num_shared / kBlockSize, .num_free = 0};
   }
-  CachedPrefix cached = enabled_ ? replica.kv().probe(usable_prefix(sequence, replica)) : CachedPrefix{};
-  const HostCopy& host = sequence.host;
-  if (host.exists() && host.replica == replica.id()) cached.num_tokens = std::max(cached.num_tokens, host.num_tokens);
-  return cached;
+  return is_findable(sequence) ? find(sequence, replica).cached : CachedPrefix{};
+}
+
+// Beams fork from each other's blocks as soon as they are entered, so theirs must not be on their way.
+PrefixCache::Found PrefixCache::find(Sequence& sequence, const ReplicaState& replica) const {
+  const KvManager& kv = replica.kv();
+  const Prefix prefix = usable_prefix(sequence, replica);
+  const Found on_device{kv.probe(prefix)};
+  if (kv.host().num_published() == 0 || !sequence.group().are_sampled()) return on_device;
+  const Found on_both{kv.probe(prefix, Tiers::kDeviceAndHost), Tiers::kDeviceAndHost};
+  const TransferCost cost{.num_blocks = on_both.cached.num_from_host,
+                          .num_tokens = on_both.cached.num_tokens - on_device.cached.num_tokens,
+                          .block_ns = (replica.info().swap_block_ns + 1) / 2,  // one way
+                          .prompt_token_ns = replica.step_budget().prompt_token_ns()};
+  return cost.is_cheaper() ? on_both : on_device;
 }
 
 std::vector<PrefixHolder> PrefixCache::find_holders(Sequence& sequence, const std::string& model_digest,
                                                     std::size_t max_holders) const {
-  if (!enabled_) return {};
+  if (!is_findable(sequence)) return {};
   return index_.find_holders(prefix(sequence, model_digest), max_holders, sequence.id);
 }
 
@@ -89,11 +104,17 @@ std::vector<BlockCopy> PrefixCache::enter(Sequence& sequence, ReplicaState& repl
     residence.table = std::move(fork->table);
     return std::move(fork->copies);
   }
-  if (!enabled_) return {};
-  residence.table = replica.kv().match(usable_prefix(sequence, replica));
+  if (!is_findable(sequence)) return {};
+  const Tiers tiers = find(sequence, replica).tiers;
+  Match match = replica.kv().match(usable_prefix(sequence, replica), tiers, enabled_);
+  residence.table = std::move(match.table);
+  residence.arrives = match.arrives;
   residence.num_computed = replica.kv().capacity(residence.table);
-  replica.counters().num_prefix_tokens_queried += sequence.num_tokens();
-  replica.counters().num_prefix_tokens_hit += residence.num_computed;
+  ReplicaCounters& counters = replica.counters();
+  counters.num_sequences_from_host += residence.is_arriving() ? 1 : 0;
+  if (!enabled_) return {};
+  counters.num_prefix_tokens_queried += sequence.num_tokens();
+  counters.num_prefix_tokens_hit += residence.num_computed;
   return {};
 }
 
@@ -105,6 +126,38 @@ void PrefixCache::publish(Sequence& sequence, ReplicaState& replica) const {
         residence.table, prefix(sequence, replica.info().model_digest),
         MUTANT(published_unanswered, residence.num_computed, std::min(sequence.max_computed(), sequence.num_tokens())));
   }
+}
+
+// Computed tokens in blocks that nobody else holds. Those may be found on the device later, but it is short of blocks,
+// so most will have been handed out by then.
+static std::int32_t num_lost_tokens(const Residence& residence, const KvManager& kv) {
+  const auto is_shared = [&](BlockId block) { return block != kNoBlock && kv.pool().num_references(block) > 1; };
+  std::int32_t num_lost = residence.num_computed;
+  for (std::int32_t i = 0; (i + 1) * kBlockSize <= residence.num_computed; ++i) {
+    const auto blocks = residence.table.blocks.begin() + i * kv.num_groups();
+    if (std::any_of(blocks, blocks + kv.num_groups(), is_shared)) num_lost -= kBlockSize;
+  }
+  return num_lost;
+}
+
+void PrefixCache::save(Sequence& sequence, ReplicaState& replica) const {
+  const Residence& residence = sequence.residence;
+  KvManager& kv = replica.kv();
+  const bool is_computed = MUTANT(saved_before_arrival, !residence.is_arriving(), true) &&
+                           residence.num_computed >= kBlockSize && residence.num_computed < sequence.num_tokens();
+  const bool may_save = replica.is_alive() && kv.host().num_blocks() > 0 && sequence.group().are_sampled();
+  if (!is_computed || !may_save) return;
+  const Prefix own = prefix(sequence, replica.info().model_digest);
+  const std::vector<TransferSource<Tier::kDevice>> unsaved =
+      kv.find_unsaved(residence.table, own, residence.num_computed);
+  const TransferCost cost{.num_blocks = static_cast<std::int32_t>(unsaved.size()),
+                          .num_tokens = num_lost_tokens(residence, kv),
+                          .block_ns = replica.info().swap_block_ns,
+                          .prompt_token_ns = replica.step_budget().prompt_token_ns()};
+  if (unsaved.empty() || cost.num_blocks > kv.host().num_free() || !cost.is_cheaper()) return;
+  kv.transfers().to_host(unsaved);
+  kv.publish(sequence.residence.table, own, residence.num_computed);  // it may come back before they are there
+  ++replica.counters().num_sequences_to_host;
 }
 
 }  // namespace caudal

@@ -12,8 +12,7 @@ ReplicaState::ReplicaState(BlockIndex& index, ReplicaId id, Epoch epoch, const R
     : id_(id),
       epoch_(epoch),
       info_(info),
-      kv_(index, id, info.num_blocks, info.kv_windows),
-      host_(id, info.num_host_blocks, info.num_kv_groups()),
+      kv_(index, id, info.num_blocks, info.num_host_blocks, info.kv_windows),
       draft_length_(info) {
   for (std::int32_t slot = info.max_num_sequences - 1; slot >= 0; --slot) free_slots_.push_back(SlotId::of(slot));
 }
@@ -63,8 +62,15 @@ void ReplicaState::give_blocks_back(Sequence& sequence) {
   MUTANT_OMITS(blocks_leak, kv_.release(sequence.residence.table));
 }
 
+// A plan that only waits for a transfer holds up nobody: the next plan ends it.
 bool ReplicaState::may_plan(std::int32_t max_plans_in_flight) const {
-  return std::ssize(in_flight_) < max_plans_in_flight + MUTANT(plan_too_many, 0, 1);
+  const auto computes = [](const PlanInFlight& plan) { return !plan.sequences.empty(); };
+  return std::ssize(in_flight_) <= max_plans_in_flight + MUTANT(plan_too_many, 0, 1) &&
+         std::ranges::count_if(in_flight_, computes) < max_plans_in_flight + MUTANT(plan_too_many, 0, 1);
+}
+
+bool ReplicaState::must_hear_of_transfers() const {
+  return kv_.transfers().are_due() || (kv_.transfers().num_running() > 0 && in_flight_.empty());
 }
 
 void ReplicaState::send(StepPlan& plan, PlanInFlight record) {
@@ -72,10 +78,12 @@ void ReplicaState::send(StepPlan& plan, PlanInFlight record) {
   last_step_id_ += MUTANT(step_id_twice, 1, last_step_id_ % 5 == 4 ? 0 : 1);
   plan.step_id = record.step_id = last_step_id_;
   plan.released = MUTANT(slot_released_again, std::exchange(to_release_, {}), to_release_);
-  if (MUTANT(copied_out_late, true, last_step_id_ % 2 == 0)) plan.swapped_out = host_.take_due();
-  counters_.num_blocks_swapped_out += plan.swapped_out.size();
-  counters_.num_blocks_swapped_in += plan.swapped_in.size();
-  record.swap_us = (std::ssize(plan.swapped_out) + std::ssize(plan.swapped_in)) * info_.swap_block_ns / 2000;
+  DueTransfers due = kv_.transfers().take_due();
+  for (const TransferToHost& transfer : due.to_host) counters_.num_blocks_to_host += transfer.copies.size();
+  for (const TransferFromHost& transfer : due.from_host) counters_.num_blocks_from_host += transfer.copies.size();
+  plan.transfers_to_host = std::move(due.to_host);
+  MUTANT_OMITS(no_blocks_back, plan.transfers_from_host = std::move(due.from_host));
+  MUTANT_OMITS(transfer_unconfirmed, plan.confirmed_transfers = std::exchange(unconfirmed_, {}));
   in_flight_.push_back(std::move(record));
 }
 
@@ -88,6 +96,16 @@ PlanInFlight ReplicaState::take_oldest() {
   PlanInFlight plan = std::move(in_flight_.front());
   in_flight_.erase(in_flight_.begin());
   return plan;
+}
+
+void ReplicaState::end_transfers(const std::vector<TransferId>& ended) {
+  for (const TransferId id : ended) {
+    if (!kv_.transfers().end(id)) continue;
+    unconfirmed_.push_back(id);
+    for (Sequence* sequence : running_) {
+      if (sequence->residence.arrives == id) sequence->residence.arrives = 0;
+    }
+  }
 }
 
 void ReplicaState::lose() {
@@ -112,7 +130,7 @@ void ReplicaState::check_integrity(const SchedulerConfig& config) const {
   const auto by_key = [](const Sequence* a, const Sequence* b) { return a->key < b->key; };
   CHECK(std::ranges::is_sorted(running_, by_key));
   CHECK(num_running() <= config.batch_sequences(info_));
-  CHECK(std::ssize(in_flight_) <= config.max_plans_in_flight);
+  CHECK(std::ssize(in_flight_) <= config.max_plans_in_flight + 1);
 }
 
 }  // namespace caudal

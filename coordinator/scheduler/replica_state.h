@@ -32,7 +32,6 @@ struct PlanInFlight {
   StepLoad load{};
   std::vector<PlannedSequence> sequences;
   std::vector<BlockId> copied;  // sources of its copies, kept until it is answered
-  std::int64_t swap_us = 0;     // that its copies from and to the host take, as measured at start
 };
 
 // Totals, for metrics.
@@ -42,10 +41,10 @@ struct ReplicaCounters {
   std::uint64_t num_prompt_tokens_computed = 0;  // of these
   std::uint64_t num_prefix_tokens_queried = 0;   // at admissions
   std::uint64_t num_prefix_tokens_hit = 0;       // of these
-  std::uint64_t num_sequences_swapped_out = 0;
-  std::uint64_t num_sequences_swapped_in = 0;
-  std::uint64_t num_blocks_swapped_out = 0;  // in plans
-  std::uint64_t num_blocks_swapped_in = 0;
+  std::uint64_t num_sequences_to_host = 0;       // preempted ones that kept blocks there
+  std::uint64_t num_sequences_from_host = 0;
+  std::uint64_t num_blocks_to_host = 0;  // in plans
+  std::uint64_t num_blocks_from_host = 0;
 };
 
 class ReplicaState {
@@ -60,8 +59,6 @@ class ReplicaState {
 
   KvManager& kv() { return kv_; }
   const KvManager& kv() const { return kv_; }
-  HostPool& host() { return host_; }
-  const HostPool& host() const { return host_; }
   StepBudget& step_budget() { return step_budget_; }
   const StepBudget& step_budget() const { return step_budget_; }
   DraftLength& draft_length() { return draft_length_; }
@@ -98,11 +95,16 @@ class ReplicaState {
   bool may_plan(std::int32_t max_plans_in_flight) const;
   StepId next_step_id() const { return last_step_id_ + 1; }
   std::span<const PlanInFlight> plans_in_flight() const { return in_flight_; }  // oldest first
-  // Gives the plan its number, the slots that have become free and the copies that are due. It is in flight then.
+  // Whether a plan is due although there is nothing to compute: transfers start, or run with no plan in flight whose
+  // answer would tell of their end.
+  bool must_hear_of_transfers() const;
+  // Gives the plan its number, the slots that have become free and the transfers that are due. It is in flight then.
   void send(StepPlan& plan, PlanInFlight record);
   // Whether it answers the oldest plan in flight.
   bool is_answered_by(const StepResult& result) const;
   PlanInFlight take_oldest();
+  // The worker says so. Who has waited for its blocks goes on.
+  void end_transfers(const std::vector<TransferId>& ended);
 
   // The replica is gone: nothing of it is found any more. Its sequences have to leave.
   void lose();
@@ -116,12 +118,12 @@ class ReplicaState {
   ReplicaInfo info_;
   bool is_alive_ = true;
   KvManager kv_;
-  HostPool host_;  // what preempted sequences have in host memory
   std::vector<Sequence*> running_;
   bool has_departed_ = false;                                  // some of these run no more
   std::vector<SlotId> free_slots_;                             // may be given out again in the plan that releases them
   std::vector<SlotId> to_release_;                             // with the next plan
   boost::container::small_vector<PlanInFlight, 2> in_flight_;  // oldest first
+  std::vector<TransferId> unconfirmed_;                        // have ended, and no plan says so yet
   DraftLength draft_length_;
   StepId last_step_id_ = 0;
   StepBudget step_budget_;  // what steps take here

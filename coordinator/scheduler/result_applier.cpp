@@ -61,12 +61,13 @@ StepSample ResultApplier::apply(StepResult result) {
   const PlanInFlight plan = replica_.take_oldest();
 
   fetch(plan);
-  observe_speculation(replica_, plan, result);
-  if (!result.sequences.empty()) replica_.step_budget().observe(plan.load, result.compute_us - plan.swap_us);
+  if (!plan.sequences.empty()) observe_speculation(replica_, plan, result);
+  if (!result.sequences.empty()) replica_.step_budget().observe(plan.load, result.compute_us);
   ResultOrder order(result.sequences);
   for (const PlannedSequence& planned : plan.sequences) deliver(planned, order.find(planned.slot));
   replica_.remove_departed();
   life_.answered(replica_, plan);
+  replica_.end_transfers(result.ended_transfers);
   sample.num_prompt_tokens =
       static_cast<std::int32_t>(replica_.counters().num_prompt_tokens_computed - num_prompt_tokens_before);
   return sample;

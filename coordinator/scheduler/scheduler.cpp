@@ -160,7 +160,7 @@ ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
   if (found == life_.replicas().end()) return {};
   const ReplicaState& replica = found->second;
   const BlockPool<Tier::kDevice>& pool = replica.kv().pool();
-  const HostPool& host = replica.host();
+  const BlockPool<Tier::kHost>& host = replica.kv().host();
   const ReplicaCounters& counters = replica.counters();
   ReplicaStats stats{.alive = replica.is_alive(),
                      .epoch = replica.epoch(),
@@ -176,16 +176,18 @@ ReplicaStats Scheduler::replica_stats(ReplicaId id) const {
                      .num_prefix_tokens_queried = counters.num_prefix_tokens_queried,
                      .num_prefix_tokens_hit = counters.num_prefix_tokens_hit,
                      .num_host_blocks = host.num_blocks(),
-                     .num_used_host_blocks = host.num_blocks() - host.num_free(),
-                     .num_swapped = host.num_copies(),
-                     .num_sequences_swapped_out = counters.num_sequences_swapped_out,
-                     .num_sequences_swapped_in = counters.num_sequences_swapped_in,
-                     .num_blocks_swapped_out = counters.num_blocks_swapped_out,
-                     .num_blocks_swapped_in = counters.num_blocks_swapped_in,
+                     .num_used_host_blocks = host.num_blocks() - host.num_free() + host.num_cached(),
+                     .num_arriving = 0,
+                     .num_transfers = replica.kv().transfers().num_running(),
+                     .num_sequences_to_host = counters.num_sequences_to_host,
+                     .num_sequences_from_host = counters.num_sequences_from_host,
+                     .num_blocks_to_host = counters.num_blocks_to_host,
+                     .num_blocks_from_host = counters.num_blocks_from_host,
                      .decode_us = replica.step_budget().decode_us(1),
                      .prompt_token_ns = replica.step_budget().prompt_token_ns()};
   for (const Sequence* sequence : replica.running()) {
     const Residence& residence = sequence->residence;
+    stats.num_arriving += residence.is_arriving() ? 1 : 0;
     stats.num_kv_tokens += residence.num_computed - replica.kv().num_dropped(residence.table, 0) * kBlockSize;
   }
   return stats;
@@ -195,7 +197,8 @@ void Scheduler::check_integrity() const {
   life_.check_integrity();
   block_index_.check_integrity();
   std::size_t num_published = 0;
-  for (const auto& [id, replica] : life_.replicas()) num_published += replica.kv().pool().check_integrity();
+  for (const auto& [id, replica] : life_.replicas())
+    num_published += replica.kv().pool().check_integrity() + replica.kv().host().check_integrity();
   CHECK_MSG(num_published == block_index_.num_locations(), "the index finds a block that nobody published");
 }
 

@@ -10,7 +10,7 @@
 
 #include <boost/container/small_vector.hpp>
 
-#include "coordinator/kv/host_pool.h"
+#include "common/mutation.h"
 #include "coordinator/kv/kv_manager.h"
 #include "coordinator/policy/draft_length.h"
 #include "coordinator/policy/queue_policy.h"
@@ -41,6 +41,9 @@ struct Residence {
   std::int32_t num_new_tokens_in_flight = 0;  // the most they can sample
   bool is_sent = false;                       // the worker has a sequence in the slot
   BlockTable table;
+  TransferId arrives = 0;  // the transfer that brings some of its blocks: nothing is computed before its end
+
+  bool is_arriving() const { return arrives != 0; }
 };
 
 // There are more of them than a cache holds: what every step reads stands first, in two cache lines.
@@ -66,7 +69,6 @@ struct alignas(64) Sequence {
   bool in_time = true;                 // the target for the first token can still be met
   Time queue_us = 0;                   // from arrival to the first plan; sent with the first event
   std::int32_t num_cached_tokens = 0;  // of the prompt, at the first admission; sent with the first event
-  HostCopy host;                       // only while it waits
 
   // When it has to be looked at if it has not started: after this it is too late for the target or the deadline.
   std::optional<Time> alarm() const;
@@ -80,7 +82,10 @@ struct alignas(64) Sequence {
   std::int32_t max_known() const { return num_tokens() + residence.num_new_tokens_in_flight; }
   std::int32_t num_uncomputed() const { return num_tokens() - residence.num_computed; }
   std::int32_t max_computed() const { return residence.num_computed + residence.num_tokens_in_flight; }
-  std::int32_t num_plannable() const { return std::min(max_known(), residence.token_limit - 1) - max_computed(); }
+  std::int32_t num_plannable() const {
+    if (MUTANT(scheduled_before_arrival, residence.is_arriving(), false)) return 0;
+    return std::min(max_known(), residence.token_limit - 1) - max_computed();
+  }
 };
 
 // Its prompt has moved into the sequences' tokens. It stays where it is: others point at it and at its sequences.

@@ -1,6 +1,7 @@
 // What only moves rows: embedding, gather, sampled tokens, cache block copies, host copies.
 #include <cstring>
 
+#include "kernels/cpu/copy_stream.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/rows.h"
@@ -66,13 +67,19 @@ void compute(CpuContext&, const op::InsertSampled& o) {
   }
 }
 
-void CpuBackend::copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) {
-  check_copy_blocks(copies, from, to);
-  for (const BlockPair& copy : copies) {  // in order: a copy may read what an earlier one wrote
+void copy_blocks_now(std::span<const BlockPair> pairs, const Tensor& from, const Tensor& to) {
+  for (const BlockPair& copy : pairs) {
     std::byte* const source = row_address(from, copy.source);
     std::byte* const destination = row_address(to, copy.destination);
     if (source != destination) std::memcpy(destination, source, row_bytes(from));
   }
 }
+
+void CpuBackend::copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) {
+  check_copy_blocks(copies, from, to);
+  copy_blocks_now(copies, from, to);
+}
+
+std::unique_ptr<CopyStream> CpuBackend::make_copy_stream() { return std::make_unique<CpuCopyStream>(); }
 
 }  // namespace caudal

@@ -30,6 +30,7 @@ class CpuBackend final : public Backend {
   void copy_to_device(const void* source, const Tensor& destination) override;
   void copy_to_host(const Tensor& source, void* destination) override;
   void copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) override;
+  std::unique_ptr<CopyStream> make_copy_stream() override;
   void zero(const Tensor& destination) override;
   void synchronize() override {}
 

@@ -116,7 +116,7 @@ RunReport InProcess::run(const std::vector<RequestShape>& workload, const Schedu
   report.mean_batch = static_cast<double>(num_scheduled) / static_cast<double>(report.num_steps);
   report.unused_kv_share = waste.mean();
   report.num_preemptions = scheduler.stats().num_preemptions;
-  report.num_swapped_in = scheduler.replica_stats(0).num_sequences_swapped_in;
+  report.num_swapped_in = scheduler.replica_stats(0).num_sequences_from_host;
   report.num_computed = static_cast<std::int64_t>(scheduler.replica_stats(0).num_tokens_computed);
   CHECK(scheduler.stats().num_finished == workload.size());
   return report;

@@ -39,8 +39,9 @@ StepPlan sample_plan() {
                                         .stop = {.max_tokens = 10, .min_tokens = 2, .stop_token_ids = {0, 2}},
                                         .speculative = SpeculativeMode::kDraft},
                              .is_beam = true}},
-          .swapped_out = {{6, 1}},
-          .swapped_in = {{2, 7}, {3, 8}},
+          .transfers_to_host = {{.id = 4, .copies = {{6, 1}}}},
+          .transfers_from_host = {{.id = 5, .copies = {{2, 7}, {3, 8}}}},
+          .confirmed_transfers = {2, 3},
           .block_copies = {{4, 5}},
           .scheduled = {{.slot = 2, .num_tokens = 2, .new_blocks = {5}, .num_draft_tokens = 3},
                         {.slot = 0, .num_tokens = 1, .new_blocks = {}, .next_token = 0}}};
@@ -68,7 +69,8 @@ void expect_same(const T& value, const pb::Message& message, const pb::FieldDesc
   } else if constexpr (std::same_as<T, std::int64_t>) {
     EXPECT_EQ(reflection.GetInt64(message, &field), value);
   } else if constexpr (std::same_as<T, std::uint64_t>) {
-    EXPECT_EQ(reflection.GetUInt64(message, &field), value);
+    EXPECT_EQ(index < 0 ? reflection.GetUInt64(message, &field) : reflection.GetRepeatedUInt64(message, &field, index),
+              value);
   } else if constexpr (std::same_as<T, std::int32_t>) {
     EXPECT_EQ(index < 0 ? reflection.GetInt32(message, &field) : reflection.GetRepeatedInt32(message, &field, index),
               value);
@@ -206,10 +208,10 @@ TEST(Wire, RefusesWhatCannotBe) {
   EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].tokens[1] = -4; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].num_prompt_tokens = 4; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].num_computed = 3; }));
-  EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].blocks = {-1}; }));
+  EXPECT_TRUE(refused([](StepPlan& p) { p.new_sequences[0].blocks = {-2}; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.block_copies[0].source = -1; }));
-  EXPECT_TRUE(refused([](StepPlan& p) { p.swapped_out[0].destination = -1; }));
-  EXPECT_TRUE(refused([](StepPlan& p) { p.swapped_in[1].source = -1; }));
+  EXPECT_TRUE(refused([](StepPlan& p) { p.transfers_to_host[0].copies[0].destination = -1; }));
+  EXPECT_TRUE(refused([](StepPlan& p) { p.transfers_from_host[0].copies[1].source = -1; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].num_tokens = 0; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].new_blocks = {-7}; }));
   EXPECT_TRUE(refused([](StepPlan& p) { p.scheduled[0].num_draft_tokens = -1; }));

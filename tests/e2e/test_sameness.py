@@ -52,13 +52,13 @@ class Sameness(unittest.TestCase):
     def test_preemption_in_a_small_pool(self):
         self.assertGreater(self.check(worker_args=["--num-blocks=24", "--swap-bytes=0"]), 0)
 
-    def test_swap_to_host_memory(self):
+    def test_transfers_to_host_memory(self):
         # Without the prefix cache, so that whoever comes back needs his blocks from there.
         with Cluster(worker_args=["--dtype=f32", "--num-blocks=24"], args=["--no-prefix-caching"], tensor_parallel=2) as c:
             self.assertEqual(answers(c, 32), self.alone)
             self.assertGreater(c.metric("vllm:num_preemptions_total"), 0)
             self.assertGreater(c.metric("caudal:swapped_blocks_total"), 0)
-            self.assertEqual(c.metric("vllm:cpu_cache_usage_perc"), 0)
+            self.assertGreater(c.metric("vllm:cpu_cache_usage_perc"), 0)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class WaitingBackend final : public Backend {
     inner_->copy_blocks(copies, from, to);
     synchronize();
   }
+  std::unique_ptr<CopyStream> make_copy_stream() override { return inner_->make_copy_stream(); }
   void zero(const Tensor& destination) override {
     inner_->zero(destination);
     synchronize();

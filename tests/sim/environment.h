@@ -37,7 +37,7 @@ enum class EventKind : std::uint8_t {
   kPeerGone,  // the coordinator notices that link a broke
   kStart,     // job a is launched
   kBeat,      // of job a, rank b, life c
-  kStepDone,  // of job a, life c
+  kStepDone,  // of job a, step b, life c
   kClient,    // client a does something
   kChaos,     // a fault
 };

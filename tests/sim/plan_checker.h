@@ -1,7 +1,7 @@
 // PlanChecker: watches the plans and answers of one replica epoch from outside and CHECKs what has to hold
 // for every pair of them: step ids rise by one, budgets hold, a block is in two tables only as part of a cached
 // prefix, nobody writes to such a block or finds one that an unanswered plan still writes, and no block is
-// handed out while an unanswered plan names it. Keeps a digest of everything sent.
+// handed out while an unanswered plan or an unconfirmed transfer names it. Keeps a digest of everything sent.
 #pragma once
 
 #include <bit>
@@ -52,10 +52,15 @@ class PlanChecker {
 
   void sent(const StepPlan& plan) {
     CHECK(plan.epoch == epoch_ && plan.step_id == ++last_step_id_);
-    CHECK_MSG(!plan.scheduled.empty(), "a plan without work");
-    CHECK(unanswered_.size() < static_cast<std::size_t>(config_.max_plans_in_flight));
+    check_work(plan);
+    for (const TransferId id : plan.confirmed_transfers) {
+      CHECK_MSG(ended_.erase(id) == 1, "a transfer is confirmed that has not ended");
+      to_host_.erase(id);
+      from_host_.erase(id);
+    }
     for (const SlotId slot : plan.released) CHECK(tables_.erase(slot) == 1);
-    swap(plan);
+    for (const TransferToHost& transfer : plan.transfers_to_host) start(transfer);
+    for (const TransferFromHost& transfer : plan.transfers_from_host) start(transfer);
     Unanswered unanswered;
     for (const NewSequence& sequence : plan.new_sequences) enter(sequence, plan, unanswered);
     for (const BlockCopy& copy : plan.block_copies) unanswered.named.insert(copy.source);
@@ -64,6 +69,7 @@ class PlanChecker {
     for (const ScheduledSequence& scheduled : plan.scheduled) {
       CHECK_MSG(slots.insert(scheduled.slot).second, "a slot is twice in a plan");
       Table& table = tables_.at(scheduled.slot);
+      for (const BlockId block : table.blocks) CHECK_MSG(!arrives(block), "computed with blocks that are on their way");
       hand_out(table, scheduled.new_blocks);
       write(table, scheduled, unanswered);
       CHECK(scheduled.num_draft_tokens >= 0 && scheduled.num_draft_tokens <= info_.max_draft_tokens);
@@ -88,6 +94,11 @@ class PlanChecker {
       forget(slot, work, hide(table->second));
     }
     unanswered_.pop_front();
+    for (const TransferId id : result.ended_transfers) {
+      ended_.insert(id);
+      if (!to_host_.contains(id)) continue;
+      for (const CopyToHost& copy : to_host_.at(id).copies) in_host_memory_.insert(copy.destination);
+    }
   }
 
   std::int32_t num_unanswered() const { return static_cast<std::int32_t>(unanswered_.size()); }
@@ -100,6 +111,10 @@ class PlanChecker {
       named.insert(plan.named.begin(), plan.named.end());
       named.insert(plan.may_be_held.begin(), plan.may_be_held.end());
     }
+    for (const auto& [id, transfer] : to_host_)
+      for (const CopyToHost& copy : transfer.copies) named.insert(copy.source);
+    for (const auto& [id, transfer] : from_host_)
+      for (const CopyFromHost& copy : transfer.copies) named.insert(copy.destination);
     named.erase(kNoBlock);
     return static_cast<std::int32_t>(named.size());
   }
@@ -126,32 +141,55 @@ class PlanChecker {
     std::map<SlotId, Work> work;
   };
 
-  // A host block is read once after it was written, each block is named once, and what is written is nobody's.
-  void swap(const StepPlan& plan) {
-    std::set<HostBlockId> host_blocks;
-    for (const CopyToHost& copy : plan.swapped_out) {
-      CHECK(copy.destination >= 0 && copy.destination.value() < info_.num_host_blocks);
-      CHECK_MSG(host_blocks.insert(copy.destination).second, "two blocks are copied to one host block");
-      in_host_memory_.insert(copy.destination);
-    }
-    std::set<BlockId> blocks;
-    for (const CopyFromHost& copy : plan.swapped_in) {
-      CHECK_MSG(in_host_memory_.erase(copy.source) == 1, "nothing was copied to a host block that is read");
-      CHECK_MSG(blocks.insert(copy.destination).second, "two host blocks are copied to one block");
-      check_unused(copy.destination);
-    }
+  // It computes or starts transfers, or it is the only one and waits for the end of some.
+  void check_work(const StepPlan& plan) const {
+    const bool starts = !plan.transfers_to_host.empty() || !plan.transfers_from_host.empty();
+    const bool waits = unanswered_.empty() && !(to_host_.empty() && from_host_.empty());
+    CHECK_MSG(!plan.scheduled.empty() || starts || waits, "a plan without work");
+    const auto computes = [](const Unanswered& before) { return !before.work.empty(); };
+    CHECK(std::ranges::count_if(unanswered_, computes) < config_.max_plans_in_flight);
+    CHECK(std::ssize(unanswered_) <= config_.max_plans_in_flight);
   }
 
-  // Whole blocks are found, or come back from the host; what is computed behind them has been copied either way.
+  // What is copied out is computed; it goes where nothing is read or written.
+  void start(const TransferToHost& transfer) {
+    for (const CopyToHost& copy : transfer.copies) {
+      CHECK(copy.destination >= 0 && copy.destination.value() < info_.num_host_blocks);
+      for (const auto& [id, other] : to_host_)
+        CHECK_MSG(std::ranges::count(other.copies, copy.destination, &CopyToHost::destination) == 0,
+                  "two blocks are copied to one host block");
+      for (const auto& [id, other] : from_host_)
+        CHECK_MSG(std::ranges::count(other.copies, copy.destination, &CopyFromHost::source) == 0,
+                  "a host block is overwritten while it is read");
+      for (const Unanswered& before : unanswered_)
+        CHECK_MSG(!before.written.contains(copy.source), "a block is copied out while an unanswered plan writes it");
+      in_host_memory_.erase(copy.destination);
+    }
+    CHECK(to_host_.emplace(transfer.id, transfer).second);
+  }
+  void start(const TransferFromHost& transfer) {
+    for (const CopyFromHost& copy : transfer.copies) {
+      CHECK_MSG(in_host_memory_.contains(copy.source), "nothing was copied to a host block that is read");
+      check_unused(copy.destination);
+    }
+    CHECK(from_host_.emplace(transfer.id, transfer).second);
+  }
+  bool arrives(BlockId block) const {
+    return std::ranges::any_of(from_host_, [&](const auto& running) {
+      return std::ranges::count(running.second.copies, block, &CopyFromHost::destination) > 0;
+    });
+  }
+
+  // Whole blocks are found, or arrive from the host; what is computed behind them has been copied either way.
   void enter(const NewSequence& sequence, const StepPlan& plan, Unanswered& unanswered) {
-    const auto is_copied = []<typename Copy>(const std::vector<Copy>& copies, BlockId block) {
-      return std::ranges::count(copies, block, &Copy::destination) == 1;
+    const auto is_copied = [](const std::vector<BlockCopy>& copies, BlockId block) {
+      return std::ranges::count(copies, block, &BlockCopy::destination) == 1;
     };
     const std::int32_t num_full = sequence.num_computed / kBlockSize;
     if (sequence.num_computed % kBlockSize != 0) {
       for (std::int32_t group = 0; group < info_.num_kv_groups(); ++group) {
         const BlockId partial = sequence.blocks.at(num_full * info_.num_kv_groups() + group);
-        CHECK(is_copied(plan.block_copies, partial) != is_copied(plan.swapped_in, partial));
+        CHECK(is_copied(plan.block_copies, partial));
       }
     }
     const auto [entry, is_new] = tables_.emplace(sequence.slot, Table{sequence.sequence_id, {}, sequence.num_computed});
@@ -159,10 +197,13 @@ class PlanChecker {
     Table& table = entry->second;
     for (std::size_t i = 0; i < sequence.blocks.size(); ++i) {
       const BlockId block = sequence.blocks[i];
-      if (is_hidden(i, sequence.num_computed)) {
+      if (block == kNoBlock) {
+        CHECK_MSG(row_of(i) < hidden_blocks(window_of(i), sequence.num_computed), "a block in sight is not there");
         table.blocks.push_back(kNoBlock);
-        unanswered.may_be_held.insert(block);  // found with the prefix; given back with the first answer
-      } else if (row_of(i) < num_full || is_copied(plan.swapped_in, block)) {
+      } else if (is_hidden(i, sequence.num_computed)) {
+        table.blocks.push_back(kNoBlock);
+        unanswered.may_be_held.insert(block);  // of a fork; given back with the first answer
+      } else if (row_of(i) < num_full) {
         table.blocks.push_back(block);
         for (const Unanswered& before : unanswered_) {
           CHECK_MSG(!before.written.contains(block), "a block is found while an unanswered plan writes it");
@@ -176,8 +217,11 @@ class PlanChecker {
   // Entries of block tables: those of a row hold the same tokens, each in the layers of another group.
   std::int32_t row_of(std::size_t entry) const { return static_cast<std::int32_t>(entry) / info_.num_kv_groups(); }
   bool is_hidden(std::size_t entry, std::int32_t num_computed) const {
-    return row_of(entry) < hidden_blocks(info_.kv_windows[entry % info_.kv_windows.size()], num_computed);
+    // Not even from a query behind the last full block, where the sequence may have to begin again.
+    const std::int32_t num_full = num_computed / kBlockSize * kBlockSize;
+    return row_of(entry) < hidden_blocks(window_of(entry), num_full);
   }
+  std::int32_t window_of(std::size_t entry) const { return info_.kv_windows[entry % info_.kv_windows.size()]; }
 
   // What no later query sees is no longer in the table.
   std::vector<BlockId> hide(Table& table) const {
@@ -206,7 +250,7 @@ class PlanChecker {
   void write(Table& table, const ScheduledSequence& scheduled, Unanswered& plan) {
     const std::int32_t start = table.num_computed + table.min_in_flight;
     for (std::size_t i = 0; i < table.blocks.size(); ++i) {
-      if (!is_hidden(i, start)) plan.named.insert(table.blocks[i]);
+      if (!is_hidden(i, start) && table.blocks[i] != kNoBlock) plan.named.insert(table.blocks[i]);
     }
     const Work work{table.sequence_id, scheduled.num_tokens, scheduled.num_tokens + scheduled.num_draft_tokens};
     const std::int32_t first = start / kBlockSize * info_.num_kv_groups();
@@ -231,6 +275,10 @@ class PlanChecker {
     for (const Unanswered& plan : unanswered_) {
       CHECK_MSG(!plan.named.contains(block), "a block was reused while an unanswered plan names it");
     }
+    CHECK_MSG(!arrives(block), "a block was reused before its transfer is confirmed");
+    for (const auto& [id, transfer] : to_host_)
+      CHECK_MSG(std::ranges::count(transfer.copies, block, &CopyToHost::source) == 0,
+                "a block was reused while it is copied out");
   }
 
   void hand_out(Table& table, const std::vector<BlockId>& blocks) {
@@ -246,7 +294,10 @@ class PlanChecker {
   StepId last_step_id_ = 0;
   std::map<SlotId, Table> tables_;  // as the worker sees them after the last plan
   std::deque<Unanswered> unanswered_;
-  std::set<HostBlockId> in_host_memory_;  // host blocks that were written and not read since
+  std::map<TransferId, TransferToHost> to_host_;      // not confirmed
+  std::map<TransferId, TransferFromHost> from_host_;  // not confirmed
+  std::set<TransferId> ended_;                        // of these
+  std::set<HostBlockId> in_host_memory_;              // host blocks with something in them
   std::uint64_t digest_ = 0;
 };
 

@@ -19,15 +19,15 @@ class QueueChecker {
     return can_ever_fit(config, info, demand);
   }
 
-  // With prefix caching a sequence may wait for a busy replica that has more of its prompt; and always for the one that
-  // has its KV in host memory, and for the prompt that a sibling is computing.
+  // With prefix caching a sequence may wait for a busy replica that has more of its prompt; and always for one that
+  // may have its KV in host memory, and for the prompt that a sibling is computing.
   static void check_work_conserving(const Scheduler& scheduler, const Ledger& ledger, const Replicas& replicas,
                                     bool may_wait_for_busy) {
     const auto is_busy = [&](const auto& entry) {
       return scheduler.replica_stats(entry.first).num_plans_in_flight > 0;
     };
     const bool any_busy = std::ranges::any_of(replicas, is_busy);
-    for (const auto& [id, info] : replicas) may_wait_for_busy |= scheduler.replica_stats(id).num_swapped > 0;
+    for (const auto& [id, info] : replicas) may_wait_for_busy |= scheduler.replica_stats(id).num_used_host_blocks > 0;
     for (const auto& [id, info] : replicas) {
       const ReplicaStats stats = scheduler.replica_stats(id);
       if (stats.num_plans_in_flight > 0) continue;

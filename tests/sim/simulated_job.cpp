@@ -104,13 +104,28 @@ void SimulatedJob::start_step() {
     ++last_step_;
     running_ = plan;
     for (Rank& rank : ranks_) rank.plans.pop_front();
-    environment_.after(environment_.random.draw(500, 20'000), {EventKind::kStepDone, index_, 0, life_});
+    environment_.after(step_time(), {EventKind::kStepDone, index_, static_cast<std::int32_t>(last_step_), life_});
+  }
+  // A plan that only waits for a transfer ends when all ranks have the next one.
+  if (running_ && running_->scheduled.empty() && up() && std::ranges::none_of(ranks_, none_waits)) {
+    answer(SimulatedWorker::WaitedFor::kNextPlan);
+    start_step();
   }
 }
 
-void SimulatedJob::finish_step(std::uint64_t life) {
-  if (life != life_ || !running_) return;
-  StepResult result = worker_->run(*running_);
+Time SimulatedJob::step_time() {
+  Random& random = environment_.random;
+  return running_->scheduled.empty() ? random.draw(500, 200'000) : random.draw(500, 20'000);
+}
+
+void SimulatedJob::finish_step(std::int32_t step, std::uint64_t life) {
+  if (life != life_ || !running_ || running_->step_id != static_cast<StepId>(step)) return;
+  answer(SimulatedWorker::WaitedFor::kTransfer);
+  start_step();
+}
+
+void SimulatedJob::answer(SimulatedWorker::WaitedFor waited_for) {
+  StepResult result = worker_->run(*running_, waited_for);
   running_.reset();
   for (Rank& rank : ranks_) ++rank.steps_done;
   if (environment_.faults && environment_.random.per_mille(2)) lie(result);
@@ -118,7 +133,6 @@ void SimulatedJob::finish_step(std::uint64_t life) {
   const bool all_answer = environment_.faults && environment_.random.per_mille(20);
   if (all_answer) network_.send_to_coordinator(ranks_.back().link, result);
   network_.send_to_coordinator(ranks_.front().link, std::move(result));
-  start_step();
 }
 
 void SimulatedJob::lie(StepResult& result) {

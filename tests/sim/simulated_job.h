@@ -25,7 +25,7 @@ class SimulatedJob {
   void start();
   void receive(std::int32_t link, ToWorker message);
   void beat(std::int32_t rank, std::uint64_t life);
-  void finish_step(std::uint64_t life);
+  void finish_step(std::int32_t step, std::uint64_t life);
 
   // Faults.
   void die();
@@ -51,6 +51,8 @@ class SimulatedJob {
   void send_registration(std::int32_t rank);
   void start_step();
   void lie(StepResult& result);  // says something that cannot be true
+  Time step_time();
+  void answer(SimulatedWorker::WaitedFor waited_for);
   void exit();
 
   Environment& environment_;

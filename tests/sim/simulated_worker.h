@@ -1,6 +1,9 @@
 // SimulatedWorker: the worker's side of the StepPlan contract (common/types.h) over ToyModel: sequence
 // table, KV blocks, host blocks, chunks, stop rules, drafts, skipping of slots that have finished. CHECKs that the plan
 // keeps the coordinator's side of it. A step is one call; when plans run and answers travel is up to the caller.
+//
+// Its KV is that of the slowest rank: there a transfer makes its destinations worthless at once, and reads its sources
+// only when a plan confirms the end, which rank 0 has told of long before.
 #pragma once
 
 #include <array>
@@ -24,7 +27,11 @@ class SimulatedWorker {
         host_kv_(info.num_host_blocks),
         num_tables_(info.num_blocks) {}
 
-  StepResult run(const StepPlan& plan) {
+  // What a plan that schedules nothing has waited for: the end of a transfer, or the next plan.
+  enum class WaitedFor { kTransfer, kNextPlan };
+
+  StepResult run(const StepPlan& plan, WaitedFor waited_for = WaitedFor::kTransfer) {
+    for (const TransferId id : plan.confirmed_transfers) confirm(id);
     for (const SlotId slot : plan.released) {
       CHECK_MSG(table_.at(slot).has_value(), "an empty slot was released");
       for (std::size_t group = 0; group < num_groups(); ++group) {
@@ -36,16 +43,17 @@ class SimulatedWorker {
       CHECK_MSG(!table_.at(sequence.slot).has_value(), "a slot was given out twice");
       table_[sequence.slot] = Row{.sequence = sequence, .num_hidden = std::vector<std::size_t>(num_groups())};
       CHECK_MSG(sequence.blocks.size() % num_groups() == 0, "groups have different numbers of blocks");
-      for (const BlockId block : sequence.blocks) ++num_tables_.at(block);
+      for (const BlockId block : sequence.blocks) {
+        if (block != kNoBlock) ++num_tables_.at(block);
+      }
       hide(*table_[sequence.slot]);
     }
-    for (const CopyToHost& copy : plan.swapped_out) copy_block(kv_, copy, host_kv_);
-    for (const CopyFromHost& copy : plan.swapped_in) copy_block(host_kv_, copy, kv_);
+    for (const TransferToHost& transfer : plan.transfers_to_host) start(transfer, to_host_, host_kv_);
+    for (const TransferFromHost& transfer : plan.transfers_from_host) start(transfer, from_host_, kv_);
     for (const BlockCopy& copy : plan.block_copies) {
       CHECK_MSG(num_tables_.at(copy.destination) == 1, "a copy overwrites somebody's block");
       copy_block(kv_, copy, kv_);
     }
-    for (const NewSequence& sequence : plan.new_sequences) check_cached(*table_[sequence.slot]);
     StepResult result{.epoch = plan.epoch, .step_id = plan.step_id, .sequences = {}};
     for (const ScheduledSequence& scheduled : plan.scheduled) {
       CHECK_MSG(table_.at(scheduled.slot).has_value(), "an empty slot was scheduled");
@@ -59,12 +67,49 @@ class SimulatedWorker {
     // Rows are nearly free up to a number of them, as on a device that waits for memory.
     result.compute_us = 1000 + 5 * num_rows_ + 100 * std::max(num_rows_ - 12, 0);
     num_rows_ = 0;
+    if (plan.scheduled.empty() && waited_for == WaitedFor::kTransfer) {
+      CHECK_MSG(!untold_.empty(), "a plan waits for nothing");
+      untold_.front().num_steps_left = 0;
+    }
+    std::erase_if(untold_, [&](Untold& transfer) {
+      if (transfer.num_steps_left-- > 0) return false;
+      result.ended_transfers.push_back(transfer.id);
+      return true;
+    });
     return result;
   }
 
  private:
+  struct Untold {
+    TransferId id = 0;
+    std::uint64_t num_steps_left = 0;
+  };
+
+  template <Tier from, Tier to, typename Blocks>
+  void start(const Transfer<from, to>& transfer, std::vector<Transfer<from, to>>& running, Blocks& destinations) {
+    for (const auto& copy : transfer.copies) destinations.at(copy.destination).fill(kGarbage);
+    running.push_back(transfer);
+    untold_.push_back({transfer.id, mix(transfer.id.value(), transfer.copies.size()) % 5});
+  }
+  void confirm(TransferId id) {
+    const bool is_known = make(id, to_host_, kv_, host_kv_) || make(id, from_host_, host_kv_, kv_);
+    CHECK_MSG(is_known && std::ranges::count(untold_, id, &Untold::id) == 0, "the end of no transfer is confirmed");
+  }
+  template <Tier from, Tier to, typename Sources, typename Destinations>
+  static bool make(TransferId id, std::vector<Transfer<from, to>>& running, const Sources& sources,
+                   Destinations& destinations) {
+    const auto transfer = std::ranges::find(running, id, &Transfer<from, to>::id);
+    if (transfer == running.end()) return false;
+    for (const auto& copy : transfer->copies) copy_block(sources, copy, destinations);
+    running.erase(transfer);
+    return true;
+  }
+
+  static constexpr std::uint64_t kGarbage = 0xdeadbeef;
+
   struct Row {
-    NewSequence sequence;  // its tokens, counters and blocks go on from here
+    NewSequence sequence;     // its tokens, counters and blocks go on from here
+    bool is_checked = false;  // what it has found
     bool has_finished = false;
     std::vector<std::size_t> num_hidden;  // by group: leading blocks that it never reads again
   };
@@ -86,7 +131,8 @@ class SimulatedWorker {
 
   void hide(Row& row, std::size_t group, std::size_t num_blocks) {
     for (std::size_t& i = row.num_hidden[group]; i < num_blocks; ++i) {
-      --num_tables_.at(block_of(row, group, i * kBlockSize));
+      const BlockId block = block_of(row, group, i * kBlockSize);
+      if (block != kNoBlock) --num_tables_.at(block);
     }
   }
   void hide(Row& row) {
@@ -99,8 +145,10 @@ class SimulatedWorker {
     return kv_.at(block_of(row, group, position))[position % kBlockSize];
   }
 
-  // What a sequence finds, cached or copied, is what it would have computed itself, as far as it sees.
-  void check_cached(const Row& row) {
+  // What a sequence finds, cached or copied, is what it would have computed itself, as far as it sees. Looked at when
+  // it computes for the first time: blocks may have to arrive before.
+  void check_cached(Row& row) {
+    if (std::exchange(row.is_checked, true)) return;
     CHECK(row.sequence.num_computed < std::ssize(row.sequence.tokens));
     for (std::size_t group = 0; group < num_groups(); ++group) {
       const std::size_t first = first_visible(info_.kv_windows[group], row.sequence.num_computed);
@@ -115,6 +163,7 @@ class SimulatedWorker {
 
   SequenceResult compute(Row& row, const ScheduledSequence& scheduled) {
     NewSequence& sequence = row.sequence;
+    check_cached(row);
     if (scheduled.next_token) {
       CHECK_MSG(sequence.is_beam && sequence.num_computed == std::ssize(sequence.tokens),
                 "a token that the worker samples itself");
@@ -217,6 +266,9 @@ class SimulatedWorker {
   IndexedVector<BlockId, Block> kv_;
   IndexedVector<HostBlockId, Block> host_kv_;
   IndexedVector<BlockId, std::int32_t> num_tables_;  // that hold a block
+  std::vector<TransferToHost> to_host_;              // not confirmed
+  std::vector<TransferFromHost> from_host_;
+  std::vector<Untold> untold_;  // of these, those that rank 0 has not told of
 };
 
 }  // namespace caudal::sim

@@ -150,7 +150,7 @@ void Simulation::dispatch(const Event& event) {
     case EventKind::kBeat:
       return jobs_[event.a].beat(event.b, event.c);
     case EventKind::kStepDone:
-      return jobs_[event.a].finish_step(event.c);
+      return jobs_[event.a].finish_step(event.b, event.c);
     case EventKind::kClient:
       return act(event.a);
     case EventKind::kChaos:
@@ -299,11 +299,11 @@ void Simulation::send(std::vector<Peer> peers, ToWorker message) {
                             "replica {} epoch {} step {}: {} sequences, {} new, {} released, {:x}", side->first,
                             plan->epoch, plan->step_id, plan->scheduled.size(), plan->new_sequences.size(),
                             plan->released.size(), sim::digest(*plan));
-    if (!plan->swapped_out.empty() || !plan->swapped_in.empty()) {
-      environment_.trace.line(environment_.now, "swap", "replica {} step {}: {} blocks out, {} in", side->first,
-                              plan->step_id, plan->swapped_out.size(), plan->swapped_in.size());
+    if (!plan->transfers_to_host.empty() || !plan->transfers_from_host.empty()) {
+      environment_.trace.line(environment_.now, "transfer", "replica {} step {}: {} to the host, {} back", side->first,
+                              plan->step_id, plan->transfers_to_host.size(), plan->transfers_from_host.size());
     }
-    num_swapped_in_ += plan->swapped_in.empty() ? 0 : 1;
+    num_from_host_ += plan->transfers_from_host.size();
   } else {
     environment_.trace.line(environment_.now, "send", "message {} to {} ranks", message.index(), peers.size());
   }
@@ -436,7 +436,8 @@ void Simulation::finish() {
   CHECK_MSG(replicas_.size() == jobs_.size(), "a job found no way back");
   for (const auto& [id, side] : replicas_) {
     const ReplicaStats stats = core_.scheduler().replica_stats(id);
-    CHECK_MSG(stats.num_used_blocks == 0 && stats.num_plans_in_flight == 0, "blocks or plans leaked");
+    CHECK_MSG(stats.num_used_blocks == 0 && stats.num_plans_in_flight == 0 && stats.num_transfers == 0,
+              "blocks, plans or transfers leaked");
   }
 }
 

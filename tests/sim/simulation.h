@@ -40,7 +40,7 @@ class Simulation final : private EngineCore::Outlet {
   std::uint64_t num_steps() const { return num_steps_; }
   std::uint64_t num_losses() const { return num_losses_; }
   std::uint64_t num_stale() const { return num_stale_; }
-  std::uint64_t num_swapped_in() const { return num_swapped_in_; }  // plans that bring sequences back from host memory
+  std::uint64_t num_from_host() const { return num_from_host_; }  // transfers of blocks back to a device
   std::int32_t max_overtakes() const { return queue_.max_overtakes(); }
   std::int32_t max_admissions() const { return ledger_.max_admissions() - static_cast<std::int32_t>(num_losses_); }
 
@@ -115,7 +115,7 @@ class Simulation final : private EngineCore::Outlet {
   std::uint64_t num_steps_ = 0;
   std::uint64_t num_losses_ = 0;
   std::uint64_t num_stale_ = 0;
-  std::uint64_t num_swapped_in_ = 0;
+  std::uint64_t num_from_host_ = 0;
 };
 
 }  // namespace caudal::sim

@@ -36,7 +36,7 @@ struct Options {
 
 struct Totals {
   std::uint64_t num_seeds = 0, num_steps = 0, num_finished = 0, num_preemptions = 0, num_losses = 0, num_stale = 0,
-                num_swapped_in = 0;
+                num_from_host = 0;
   std::int32_t max_admissions = 0, max_overtakes = 0;
   std::uint64_t digest = 0;
 };
@@ -55,7 +55,7 @@ void run(std::uint64_t seed, const Options& options, Totals& totals) {
   totals.num_preemptions += stats.num_preemptions;
   totals.num_losses += simulation.num_losses();
   totals.num_stale += simulation.num_stale();
-  totals.num_swapped_in += simulation.num_swapped_in();
+  totals.num_from_host += simulation.num_from_host();
   totals.max_admissions = std::max(totals.max_admissions, simulation.max_admissions());
   totals.max_overtakes = std::max(totals.max_overtakes, simulation.max_overtakes());
   totals.digest = mix(totals.digest, simulation.digest());
@@ -65,7 +65,7 @@ void run(std::uint64_t seed, const Options& options, Totals& totals) {
 bool is_wild_enough(const Totals& totals) {
   return totals.num_finished > totals.num_seeds * 4 && totals.num_losses > totals.num_seeds &&
          totals.num_preemptions > totals.num_seeds / 4 && totals.num_stale > totals.num_seeds &&
-         totals.num_swapped_in > totals.num_seeds / 20;
+         totals.num_from_host > totals.num_seeds / 40;
 }
 
 int run_all(const Options& options) {
@@ -82,9 +82,10 @@ int run_all(const Options& options) {
     return 0;
   }
   fmt::print(
-      "{} seeds, {} steps, {:.0f} s: {} sequences finished, {} preemptions, {} swaps in, {} losses, {} stale results,\n"
+      "{} seeds, {} steps, {:.0f} s: {} sequences finished, {} preemptions, {} transfers from host memory, {} losses, "
+      "{} stale results,\n"
       "at most {} admissions of a sequence beyond its losses, {} overtakes; trace {:016x}\n",
-      totals.num_seeds, totals.num_steps, seconds(), totals.num_finished, totals.num_preemptions, totals.num_swapped_in,
+      totals.num_seeds, totals.num_steps, seconds(), totals.num_finished, totals.num_preemptions, totals.num_from_host,
       totals.num_losses, totals.num_stale, totals.max_admissions, totals.max_overtakes, totals.digest);
   if (totals.num_seeds < 1000 || is_wild_enough(totals)) return 0;
   fmt::print("the clusters are too calm to prove anything\n");

@@ -127,6 +127,7 @@ Result<void> SequenceTable::enter(NewSequence& entering) {
     return broken("slot {} enters with wrong counters", slot.value());
   for (TokenId token : entering.tokens)
     if (token < 0 || token >= limits_.vocab_size) return broken("slot {} enters with token {}", slot.value(), token);
+  std::ranges::replace(entering.blocks, kNoBlock, BlockId(0));  // never read, and always there
   if (!blocks_exist(entering.blocks)) return broken("slot {} enters with an unknown block", slot.value());
   if (!are_of_all_groups(entering.blocks))
     return broken("slot {} enters with more blocks of some KV groups", slot.value());
@@ -150,10 +151,14 @@ Result<void> SequenceTable::check_copies(const StepPlan& plan) const {
   for (const BlockCopy& copy : plan.block_copies)
     if (!blocks_exist({copy.source, copy.destination})) return broken("an unknown block is copied");
   const auto on_host = [&](HostBlockId block) { return block >= 0 && block.value() < limits_.num_host_blocks; };
-  for (const CopyToHost& copy : plan.swapped_out)
-    if (!blocks_exist({copy.source}) || !on_host(copy.destination)) return broken("an unknown block is swapped out");
-  for (const CopyFromHost& copy : plan.swapped_in)
-    if (!on_host(copy.source) || !blocks_exist({copy.destination})) return broken("an unknown block is swapped in");
+  for (const TransferToHost& transfer : plan.transfers_to_host)
+    for (const CopyToHost& copy : transfer.copies)
+      if (!blocks_exist({copy.source}) || !on_host(copy.destination))
+        return broken("an unknown block goes to the host");
+  for (const TransferFromHost& transfer : plan.transfers_from_host)
+    for (const CopyFromHost& copy : transfer.copies)
+      if (!on_host(copy.source) || !blocks_exist({copy.destination}))
+        return broken("an unknown block comes from the host");
   return {};
 }
 

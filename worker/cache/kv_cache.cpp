@@ -59,12 +59,21 @@ Result<KvCache> KvCache::create_on_host(Backend& backend, const KvCache& device,
   return cache;
 }
 
-void KvCache::copy_rows(Backend& backend, std::span<const BlockPair> rows, const KvCache& to) const {
-  if (rows.empty()) return;
+void KvCache::copy_blocks(Backend& backend, std::span<const BlockPair> copies, const KvCache& to) const {
+  if (copies.empty()) return;
   for (std::size_t i = 0; i < arrays_.size(); ++i) {
-    backend.copy_blocks(rows, arrays_[i].k, to.arrays_[i].k);
-    backend.copy_blocks(rows, arrays_[i].v, to.arrays_[i].v);
+    backend.copy_blocks(copies, arrays_[i].k, to.arrays_[i].k);
+    backend.copy_blocks(copies, arrays_[i].v, to.arrays_[i].v);
   }
+}
+
+BlockCopies KvCache::copies_to(const KvCache& to, std::vector<BlockPair> pairs) const {
+  BlockCopies copies{.pairs = std::move(pairs)};
+  for (std::size_t i = 0; i < arrays_.size(); ++i) {
+    copies.tensors.push_back({arrays_[i].k, to.arrays_[i].k});
+    copies.tensors.push_back({arrays_[i].v, to.arrays_[i].v});
+  }
+  return copies;
 }
 
 }  // namespace caudal

@@ -28,6 +28,14 @@ struct LayerCache {
   std::size_t group = 0;  // whose blocks it has
 };
 
+// Of a plan, as rows of the caches.
+template <IsBlockCopy Copy>
+std::vector<BlockPair> block_pairs(const std::vector<Copy>& copies) {
+  std::vector<BlockPair> pairs;
+  for (const Copy& copy : copies) pairs.push_back({copy.source.value(), copy.destination.value()});
+  return pairs;
+}
+
 class KvCache {
  public:
   static Result<KvCache> create(Backend& backend, const KvShape& shape, std::int64_t num_blocks);
@@ -39,18 +47,14 @@ class KvCache {
   std::size_t num_groups() const { return num_groups_; }
   const LayerCache& layer(std::size_t i) const { return layers_[i]; }
   // Of the group that each block belongs to, to another cache of the same shape or inside this one.
-  template <IsBlockCopy Copy>
-  void copy_blocks(Backend& backend, const std::vector<Copy>& copies, const KvCache& to) const {
-    std::vector<BlockPair> rows;
-    for (const Copy& copy : copies) rows.push_back({copy.source.value(), copy.destination.value()});
-    copy_rows(backend, rows, to);
-  }
+  void copy_blocks(Backend& backend, std::span<const BlockPair> copies, const KvCache& to) const;
+  // The same as work for a CopyStream.
+  BlockCopies copies_to(const KvCache& to, std::vector<BlockPair> pairs) const;
 
  private:
   struct Arrays {
     Tensor k, v;
   };
-  void copy_rows(Backend& backend, std::span<const BlockPair> rows, const KvCache& to) const;
 
   std::int64_t num_blocks_ = 0;
   std::size_t num_groups_ = 1;

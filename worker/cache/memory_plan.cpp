@@ -25,7 +25,7 @@ std::string MemoryPlan::describe() const {
                                  human(workspace_bytes), human(kv_bytes()), num_blocks, kBlockSize);
   if (num_host_blocks > 0) {
     const std::size_t host_bytes = host_block_bytes * static_cast<std::size_t>(num_host_blocks);
-    text += fmt::format(", and {} of host memory for {} swapped blocks", human(host_bytes), num_host_blocks);
+    text += fmt::format(", and {} of host memory for {} blocks", human(host_bytes), num_host_blocks);
   }
   return text;
 }

@@ -42,7 +42,7 @@ struct MemoryPlan {
   std::size_t kv_bytes() const { return block_bytes * static_cast<std::size_t>(num_blocks); }
   std::size_t total_bytes() const { return weights_bytes + workspace_bytes + kv_bytes(); }
   // "weights 494.0 MiB, workspace 120.3 MiB, KV 2.0 GiB in 10922 blocks of 16 tokens, and 512.0 MiB of host memory for
-  // 2730 swapped blocks"
+  // 2730 blocks"
   std::string describe() const;
 };
 

@@ -112,8 +112,8 @@ int serve(WorkerOptions options, const Job& job) {
   const std::unique_ptr<Backend> backend = or_give_up(make_backend(backend_options));
   const std::unique_ptr<Communicator> group = or_give_up(make_communicator(*backend, job.replica, options.comm));
   const bool shared = backend->traits().is_host || options.gpu >= 0;  // all ranks of a host use one device
-  options.runner.swap.ranks_on_host = std::max(job.local_size, options.runner.kv.ranks_on_host);
-  options.runner.kv.ranks_on_device = shared ? options.runner.swap.ranks_on_host : 1;
+  options.runner.host_blocks.ranks_on_host = std::max(job.local_size, options.runner.kv.ranks_on_host);
+  options.runner.kv.ranks_on_device = shared ? options.runner.host_blocks.ranks_on_host : 1;
   if (options.plan_only) return print_plan(*backend, *group, options);
   const std::unique_ptr<Runner> runner =
       or_give_up(Runner::create(*backend, *group, options.model_dir, options.runner));

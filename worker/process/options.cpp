@@ -55,7 +55,7 @@ void add_capacity(CommandLine& line, WorkerOptions& options) {
       .within(1, 1 << 30)
       .shown_as("");
   line.add_bytes(
-      "--swap-bytes", [&runner](std::size_t bytes) { runner.swap.bytes = bytes; },
+      "--swap-bytes", [&runner](std::size_t bytes) { runner.host_blocks.bytes = bytes; },
       "Host memory of a rank for the KV of preempted sequences, as in 4GiB; 0 = none; if not given, as much as the "
       "KV cache, at most 4 GiB and an eighth of the host's free memory");
 }

@@ -19,7 +19,7 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   Result<Parts> parts = make_parts(backend, group, start);
   if (!parts) return parts.error();
   ReplicaInfo info = start.info;
-  info.swap_block_ns = measure_swap_ns(backend, parts.value().cache, parts.value().host_cache);
+  info.swap_block_ns = measure_transfer_ns(backend, parts.value().cache, parts.value().host_cache);
   return std::unique_ptr<Runner>(new Runner(backend, std::move(parts).value(), info));
 }
 
@@ -53,6 +53,7 @@ Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
     : backend_(backend),
       parts_(std::move(parts)),
       info_(info),
+      transfers_(backend, parts_.cache, parts_.host_cache),
       table_({.max_num_sequences = info.max_num_sequences,
               .max_tokens_per_step = info.max_tokens_per_step,
               .max_context_tokens = info.max_context_tokens,
@@ -65,12 +66,20 @@ Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
 void Runner::clear() {
   steps_.clear();
   table_.clear();
+  transfers_.clear();
   parts_.drafter->clear();
 }
 
 Result<StepResult> Runner::run(StepPlan plan) {
   if (Result<void> submitted = submit(std::move(plan)); !submitted) return submitted.error();
+  if (steps_.front().only_waits) transfers_.wait_for_end();
   return collect();
+}
+
+bool Runner::done() {
+  if (steps_.empty()) return true;
+  const Step& oldest = steps_.front();
+  return oldest.only_waits ? transfers_.has_ended() : !oldest.samples || oldest.samples->ready();
 }
 
 Result<void> Runner::submit(StepPlan plan) {
@@ -79,12 +88,13 @@ Result<void> Runner::submit(StepPlan plan) {
   step.begin = Clock::now();
   step.result.epoch = plan.epoch;
   step.result.step_id = plan.step_id;
+  step.only_waits = plan.scheduled.empty();
   Result<std::vector<ScheduledWork>> work = table_.apply(plan);
   if (!work) return work.error();
   step.work = std::move(work).value();
-  parts_.cache.copy_blocks(backend_, plan.swapped_out, parts_.host_cache);
-  parts_.host_cache.copy_blocks(backend_, plan.swapped_in, parts_.cache);
-  parts_.cache.copy_blocks(backend_, plan.block_copies, parts_.cache);
+  if (Result<void> joined = transfers_.join(plan.confirmed_transfers); !joined) return joined.error();
+  transfers_.start(plan);
+  parts_.cache.copy_blocks(backend_, block_pairs(plan.block_copies), parts_.cache);
   for (const NewSequence& entered : plan.new_sequences) parts_.drafter->forget(entered.slot);
   const Result<DraftTime> drafting = parts_.drafter->propose(table_, step.work);
   if (!drafting) return drafting.error();
@@ -164,6 +174,7 @@ Result<StepResult> Runner::collect() {
   if (Result<void> healthy = backend_.health(); !healthy) return healthy.error();
   StepResult result = std::move(step.result);
   add_results(step, sampled, result);
+  result.ended_transfers = transfers_.take_ended();
   const Clock::time_point now = Clock::now();
   const auto elapsed = now - std::max(step.begin, last_done_);
   last_done_ = now;

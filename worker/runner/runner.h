@@ -14,6 +14,7 @@
 #include "worker/batch/batch.h"
 #include "worker/batch/sequence_table.h"
 #include "worker/cache/kv_cache.h"
+#include "worker/cache/transfers.h"
 #include "worker/graphs/decode_graphs.h"
 #include "worker/model/model.h"
 #include "worker/runner/runner_options.h"
@@ -43,12 +44,13 @@ class Runner {
   // the end of the step before, until the tokens are known.
   Result<StepResult> collect();
 
-  // submit() and collect().
+  // submit() and, once it is done, collect().
   Result<StepResult> run(StepPlan plan);
 
   std::size_t num_in_flight() const { return steps_.size(); }
-  // Whether collect() would not wait.
-  bool done() const { return steps_.empty() || !steps_.front().samples || steps_.front().samples->ready(); }
+  // Whether collect() would not wait. Of a step in which nothing is scheduled: whether a transfer has ended. It may be
+  // collected before.
+  bool done();
   // Whether the plan can be submitted before the tokens of the step in flight are known; the same on all ranks. It
   // cannot when that step has draft tokens or the plan asks for some, when sampling reads the earlier tokens, or when
   // the plan releases a sequence that is still being computed.
@@ -81,6 +83,7 @@ class Runner {
     std::vector<ScheduledWork> work;
     std::unique_ptr<PendingSamples> samples;  // null when there is no work
     std::size_t num_samples = 0;
+    bool only_waits = false;  // nothing is scheduled: for the end of a transfer, or the next plan
     Clock::time_point begin;
   };
 
@@ -96,6 +99,7 @@ class Runner {
   Backend& backend_;
   Parts parts_;
   ReplicaInfo info_;
+  RankTransfers transfers_;
   SequenceTable table_;
   std::deque<Step> steps_;  // in flight, oldest first: at most two
   Clock::time_point last_done_;

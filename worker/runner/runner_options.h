@@ -6,8 +6,8 @@
 #include <span>
 
 #include "common/types.h"
+#include "worker/cache/host_blocks.h"
 #include "worker/cache/memory_plan.h"
-#include "worker/cache/swap.h"
 #include "worker/model/families/registry.h"
 #include "worker/model/weights/weights.h"
 
@@ -22,7 +22,7 @@ struct RunnerOptions {
   std::int32_t max_draft_tokens = kMaxDraftTokens;  // per sequence and step; 0 = no speculation
   std::filesystem::path draft_model_dir;            // a smaller model of the same vocabulary that drafts; or empty
   KvBudget kv;
-  SwapBudget swap;
+  HostBlocksBudget host_blocks;
   std::span<const Family> families = known_families();  // what config.json may name; must outlive the runner
 };
 

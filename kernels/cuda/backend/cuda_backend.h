@@ -41,6 +41,7 @@ class CudaBackend final : public Backend, public Recorder {
   void zero(const Tensor& destination) override;
   void synchronize() override { context_->synchronize(); }
   void copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) override;
+  std::unique_ptr<CopyStream> make_copy_stream() override;
 
   // Every format: packing converts to the dtype of x.
   bool takes(StoredFormat) const override { return true; }

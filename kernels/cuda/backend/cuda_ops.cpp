@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/attention/plain_attention.h"
 #include "kernels/cuda/backend/cuda_backend.h"
+#include "kernels/cuda/backend/cuda_copy_stream.h"
 #include "kernels/cuda/emulation/simt/simt.h"
 #include "kernels/cuda/ops/ops.h"
 #include "kernels/expect.h"
@@ -135,26 +136,12 @@ void CudaBackend::choose_matmul(const Tensor& x, const Linear& weight, const Ten
   deterministic_ ? linear_in_tiles(x.rows(0, 1), packed, out.rows(0, 1)) : matmul_->choose(x, packed, out);
 }
 
-// A copy may read what an earlier one wrote, so they stay in order. Those inside a cache are few (forked sequences); of
-// those to and from the host, what is in a row on both sides goes at once.
 void CudaBackend::copy_blocks(std::span<const BlockPair> copies, const Tensor& from, const Tensor& to) {
   check_copy_blocks(copies, from, to);
-  const bool is_fork = from.data() == to.data();
-  while (!copies.empty() && ready()) {
-    const BlockPair first = copies.front();
-    std::int32_t run = 1;
-    const auto goes_on = [&](const BlockPair& next) {
-      return next.source == first.source + run && next.destination == first.destination + run;
-    };
-    while (!is_fork && run < std::ssize(copies) && goes_on(copies[run])) ++run;
-    copies = copies.subspan(run);
-    const Tensor source = from.rows(first.source, run), destination = to.rows(first.destination, run);
-    if (source.data() == destination.data()) continue;
-    context_->check(
-        cudaMemcpyAsync(destination.data(), source.data(), source.bytes(), cudaMemcpyDefault, context_->stream()),
-        "copying KV blocks");
-  }
+  queue_copies(*context_, context_->stream(), copies, from, to);
 }
+
+std::unique_ptr<CopyStream> CudaBackend::make_copy_stream() { return std::make_unique<CudaCopyStream>(*context_); }
 
 const AttentionGeometry& CudaBackend::geometry_of(const AttentionShape& shape) {
   for (const AttentionGeometry& known : geometries_)

@@ -20,7 +20,7 @@ TEST(Metrics, SpeaksVllmsNames) {
   metrics.load(3, 4, 0.25);
   metrics.preempted(3, 2);
   metrics.prefix_cache(3, 64, 48);
-  metrics.swapped(3, {2, 0.5, 3, 1, 40, 20});
+  metrics.transfers(3, {2, 0.5, 3, 1, 40, 20});
   metrics.waiting(9);
   metrics.queue_position(3);
   metrics.refused("queue_full", 2);

@@ -95,10 +95,14 @@ void World::finish() {
     now_ += 1;
     check();
   }
-  for (Node& node : nodes_) {
-    while (!node.plans.empty()) run(node);
-    while (!node.results.empty()) deliver(node);
-  }
+  const auto has_transfers = [&](const Node& node) { return scheduler_.replica_stats(node.id).num_transfers > 0; };
+  do {  // what is still on its way ends
+    plan_all();
+    for (Node& node : nodes_) {
+      while (!node.plans.empty()) run(node);
+      while (!node.results.empty()) deliver(node);
+    }
+  } while (std::ranges::any_of(nodes_, has_transfers));
   check();
   for (const auto& [id, client] : clients_) {
     for (const Stream& stream : client.streams) CHECK_MSG(!stream.is_live(), "a request was lost");
@@ -202,7 +206,7 @@ void World::join(Node& node) {
 
 void World::lose(Node& node) {
   if (node.epoch == 0) return;
-  for (const StepPlan& plan : node.plans) node.results.push_back(node.worker->run(plan));  // on their way
+  while (!node.plans.empty()) run(node);  // on their way
   for (const StepResult& result : node.results) outdated_.push_back(result);
   node.results.clear();
   node.plans.clear();
@@ -243,7 +247,10 @@ void World::plan_all() {
 
 void World::run(Node& node) {
   if (node.plans.empty()) return;
-  node.results.push_back(node.worker->run(node.plans.front()));
+  using WaitedFor = SimulatedWorker::WaitedFor;
+  const bool is_followed = node.plans.size() > 1;
+  const WaitedFor waited_for = is_followed && chance(80) ? WaitedFor::kNextPlan : WaitedFor::kTransfer;
+  node.results.push_back(node.worker->run(node.plans.front(), waited_for));
   node.plans.pop_front();
 }
 
@@ -307,20 +314,21 @@ void World::check_cached(const Node& node, const NewSequence& sequence, const St
     num_beam_moves_ += index > 0 ? 1 : 0;
     return;  // what it took over from whom the simulated worker compares with its tokens
   }
-  const auto comes_back = [&](const CopyFromHost& copy) {
-    return std::ranges::count(sequence.blocks, copy.destination) > 0;
+  const auto comes_back = [&](const TransferFromHost& transfer) {
+    return std::ranges::count(sequence.blocks, transfer.copies.front().destination) > 0;
   };
-  const bool is_swapped_in = std::ranges::any_of(plan.swapped_in, comes_back);
-  num_swapped_in_ += is_swapped_in ? 1 : 0;
+  const bool is_from_host = std::ranges::any_of(plan.transfers_from_host, comes_back);
+  num_from_host_ += is_from_host ? 1 : 0;
   const bool forked =
       sequence.num_computed + 1 == std::ssize(client.request.prompt) && sequence.tokens == client.request.prompt;
   if (forked && client.request.num_sequences > 1) {
     ++num_forks_;
     return;
   }
-  if (!is_swapped_in) {
+  CHECK(sequence.num_computed % kBlockSize == 0);
+  if (!is_from_host) {
     num_tokens_hit_ += sequence.num_computed;
-    CHECK(config_.prefix_caching && sequence.num_computed % kBlockSize == 0);
+    CHECK(config_.prefix_caching || num_admissions_[sequence.sequence_id] > 1);
   }
   std::uint64_t prefix = salt_digest(client.request);
   for (std::int32_t i = 0; i < sequence.num_computed / kBlockSize * kBlockSize; ++i)
@@ -386,14 +394,14 @@ void World::check() {
 // replica with more of their prefix or with their KV in host memory is to have, and who waits to be forked.
 void World::check_work_conserving() {
   const SchedulerStats stats = scheduler_.stats();
-  const bool any_swapped =
-      std::ranges::any_of(nodes_, [&](const Node& node) { return scheduler_.replica_stats(node.id).num_swapped > 0; });
+  const bool any_on_host = std::ranges::any_of(
+      nodes_, [&](const Node& node) { return scheduler_.replica_stats(node.id).num_used_host_blocks > 0; });
   const bool any_busy = std::ranges::any_of(
       nodes_, [&](const Node& node) { return scheduler_.replica_stats(node.id).num_plans_in_flight > 0; });
   for (const Node& node : nodes_) {
     if (node.epoch == 0 || scheduler_.replica_stats(node.id).num_plans_in_flight > 0) continue;
     CHECK_MSG(scheduler_.replica_stats(node.id).num_running == 0, "a replica idles with sequences on it");
-    if ((config_.prefix_caching || forks_ || any_swapped) && any_busy) continue;
+    if ((config_.prefix_caching || forks_ || any_on_host) && any_busy) continue;
     std::int32_t num_misfits = 0;
     for (const auto& [id, client] : clients_) {
       if (fits(client, node.info)) continue;

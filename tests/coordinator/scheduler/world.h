@@ -29,7 +29,7 @@ class World {
   std::uint64_t num_searches() const { return num_searches_; }      // with beams, to their end
   std::uint64_t num_beam_moves() const { return num_beam_moves_; }  // beams that went on from another
   std::uint64_t num_tokens_hit() const { return num_tokens_hit_; }  // in prefix caches
-  std::uint64_t num_swapped_in() const { return num_swapped_in_; }  // sequences that came back from host memory
+  std::uint64_t num_from_host() const { return num_from_host_; }    // sequences that came back from host memory
 
  private:
   struct Node {
@@ -112,7 +112,7 @@ class World {
   std::uint64_t num_forks_ = 0;
   std::uint64_t num_searches_ = 0;
   std::uint64_t num_beam_moves_ = 0;
-  std::uint64_t num_swapped_in_ = 0;
+  std::uint64_t num_from_host_ = 0;
   std::uint64_t digest_ = 0;
 };
 

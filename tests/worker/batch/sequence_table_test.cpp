@@ -209,19 +209,19 @@ TEST_F(Table, RefusesBrokenPlans) {
        }},
       {"out of an unknown block",
        [](StepPlan& p) {
-         p.swapped_out = {{10, 0}};
+         p.transfers_to_host = {{.id = 1, .copies = {{10, 0}}}};
        }},
       {"out to an unknown host block",
        [](StepPlan& p) {
-         p.swapped_out = {{0, 2}};
+         p.transfers_to_host = {{.id = 1, .copies = {{0, 2}}}};
        }},
       {"in from an unknown host block",
        [](StepPlan& p) {
-         p.swapped_in = {{2, 0}};
+         p.transfers_from_host = {{.id = 1, .copies = {{2, 0}}}};
        }},
       {"in to an unknown block",
        [](StepPlan& p) {
-         p.swapped_in = {{1, 10}};
+         p.transfers_from_host = {{.id = 1, .copies = {{1, 10}}}};
        }},
       {"released nothing", [](StepPlan& p) { p.released = {3}; }},
       {"slot taken", [](StepPlan& p) { p.new_sequences.push_back(p.new_sequences[0]); }},

@@ -37,6 +37,7 @@ class CountingBackend final : public Backend {
   void copy_to_device(const void*, const Tensor&) override {}
   void copy_to_host(const Tensor&, void*) override {}
   void copy_blocks(std::span<const BlockPair>, const Tensor&, const Tensor&) override { count(1); }
+  std::unique_ptr<CopyStream> make_copy_stream() override { return nullptr; }  // no part of a model
   void zero(const Tensor&) override {}
   void synchronize() override {}
   bool takes(StoredFormat) const override { return true; }

@@ -1,4 +1,4 @@
-#include "worker/cache/swap.h"
+#include "worker/cache/host_blocks.h"
 
 #include <fmt/core.h>
 
@@ -7,11 +7,11 @@
 
 namespace caudal {
 
-Result<void> plan_swap(const SwapBudget& budget, std::size_t block_bytes, std::size_t free_host_bytes,
-                       MemoryPlan& plan) {
+Result<void> plan_host_blocks(const HostBlocksBudget& budget, std::size_t block_bytes, std::size_t free_host_bytes,
+                              MemoryPlan& plan) {
   const std::size_t share = free_host_bytes / static_cast<std::size_t>(budget.ranks_on_host);
   const std::size_t kv_bytes = block_bytes * static_cast<std::size_t>(plan.num_blocks);
-  const std::size_t bytes = budget.bytes.value_or(std::min({kv_bytes, kMostSwapBytes, share / kSwapShareOfHost}));
+  const std::size_t bytes = budget.bytes.value_or(std::min({kv_bytes, kMostHostBytes, share / kShareOfHost}));
   if (bytes > share) {
     return Error{fmt::format("--swap-bytes of {} MiB does not fit: the host has {} MiB left for this rank", bytes >> 20,
                              share >> 20),
@@ -22,18 +22,18 @@ Result<void> plan_swap(const SwapBudget& budget, std::size_t block_bytes, std::s
   return {};
 }
 
-std::int64_t measure_swap_ns(Backend& backend, const KvCache& device, const KvCache& host) {
+std::int64_t measure_transfer_ns(Backend& backend, const KvCache& device, const KvCache& host) {
   using Clock = std::chrono::steady_clock;
   constexpr std::int64_t kMostBlocks = 64;
   constexpr int kRepeats = 3;
-  const auto num_blocks = static_cast<std::int32_t>(std::min({kMostBlocks, device.num_blocks(), host.num_blocks()}));
+  const std::int64_t num_blocks = std::min({kMostBlocks, device.num_blocks(), host.num_blocks()});
   if (num_blocks == 0) return 0;
-  std::vector<CopyToHost> out;  // every block to its own number
-  std::vector<CopyFromHost> back;
-  for (const BlockId block : ids<BlockId>(num_blocks)) {
-    const auto on_host = HostBlockId::of(block.value());
-    out.push_back({block, on_host});
-    back.push_back({on_host, block});
+  std::vector<BlockPair> out, back;
+  for (std::int64_t i = 0; i < num_blocks; ++i) {  // far apart, and in the other direction there
+    const auto on_device = static_cast<std::int32_t>(i * (device.num_blocks() / num_blocks));
+    const auto on_host = static_cast<std::int32_t>((num_blocks - 1 - i) * (host.num_blocks() / num_blocks));
+    out.push_back({on_device, on_host});
+    back.push_back({on_host, on_device});
   }
   Clock::duration best = Clock::duration::max();
   for (int i = 0; i <= kRepeats; ++i) {

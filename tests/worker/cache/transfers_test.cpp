@@ -1,6 +1,6 @@
 // The coordinator's scheduler over a real replica whose pool is too small: what comes back from host memory goes on as
 // if it had never left. And how much host memory a rank takes. On the build's device, by CAUDAL_TEST_DEVICE.
-#include "worker/cache/swap.h"
+#include "worker/cache/host_blocks.h"
 
 #include <fmt/core.h>
 #include <gtest/gtest.h>
@@ -90,11 +90,11 @@ TEST_P(Swap, TokensAreThoseOfARoomyPool) {
       if (!kOnCpu && overlaps != prefix_caching) continue;  // under emulation every step counts
       const Served squeezed = serve(GetParam(), few, 8, overlaps, prefix_caching);
       EXPECT_EQ(squeezed.tokens, roomy.tokens);
-      EXPECT_GT(squeezed.replica.num_sequences_swapped_in, 0U);
+      EXPECT_GT(squeezed.replica.num_sequences_from_host, 0U);
       if (!prefix_caching) {
-        EXPECT_GT(squeezed.replica.num_blocks_swapped_in, 0U);
+        EXPECT_GT(squeezed.replica.num_blocks_from_host, 0U);
       }
-      EXPECT_EQ(squeezed.replica.num_used_host_blocks, 0);
+      EXPECT_EQ(squeezed.replica.num_transfers, 0);
       EXPECT_EQ(squeezed.stats.num_finished, roomy.tokens.size());
     }
   }
@@ -105,10 +105,10 @@ INSTANTIATE_TEST_SUITE_P(Ranks, Swap, testing::Values(1, 2),
 
 TEST(SwapPlan, IsBoundedByTheCacheTheHostAndTheFlag) {
   constexpr std::size_t kGiB = std::size_t{1} << 30;
-  const auto blocks = [](const SwapBudget& budget, std::int64_t num_blocks, std::size_t free_bytes) {
+  const auto blocks = [](const HostBlocksBudget& budget, std::int64_t num_blocks, std::size_t free_bytes) {
     MemoryPlan plan;
     plan.num_blocks = num_blocks;
-    const Result<void> planned = plan_swap(budget, 1 << 20, free_bytes, plan);
+    const Result<void> planned = plan_host_blocks(budget, 1 << 20, free_bytes, plan);
     return planned ? plan.num_host_blocks : -1;
   };
   EXPECT_EQ(blocks({}, 100, 64 * kGiB), 100) << "as many as the cache has";
@@ -119,7 +119,7 @@ TEST(SwapPlan, IsBoundedByTheCacheTheHostAndTheFlag) {
   EXPECT_EQ(blocks({.bytes = 7 * kGiB}, 100, 8 * kGiB), 7168) << "as asked";
   EXPECT_EQ(blocks({.bytes = 7 * kGiB, .ranks_on_host = 2}, 100, 8 * kGiB), -1);
   MemoryPlan plan;
-  EXPECT_EQ(plan_swap({.bytes = 2 * kGiB}, 1 << 20, kGiB, plan).error().field, "swap-bytes");
+  EXPECT_EQ(plan_host_blocks({.bytes = 2 * kGiB}, 1 << 20, kGiB, plan).error().field, "swap-bytes");
 }
 
 }  // namespace
