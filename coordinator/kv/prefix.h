@@ -33,7 +33,7 @@ struct Prefix {
   std::span<const BlockHash> hashes;  // hashes[i] covers tokens [0, 16 (i + 1))
   BlockHash root = 0;
 
-  BlockHash hash(std::int32_t block) const { return hashes[static_cast<std::size_t>(block)]; }
+  BlockHash hash(std::int32_t block) const { return hashes[block]; }
   BlockHash parent(std::int32_t block) const { return block == 0 ? root : hash(block - 1); }
   BlockTokens block_tokens(std::int32_t block) const {
     return tokens.subspan(static_cast<std::size_t>(block) * kBlockSize).first<kBlockSize>();
@@ -43,7 +43,7 @@ struct Prefix {
   }
   // Of blocks [begin, end).
   std::span<const BlockHash> hashes_of(std::int32_t begin, std::int32_t end) const {
-    return hashes.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+    return hashes.subspan(begin, end - begin);
   }
 
   // Full blocks short of the last token. That one has to be computed, for the next one to be sampled.

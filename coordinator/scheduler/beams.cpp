@@ -84,7 +84,7 @@ Beams::Beams(RequestState& request, const SchedulerConfig& config)
               request.request.params.sampling.num_logprobs),
       moves_(request.sequences.size()),
       candidates_(request.sequences.size()),
-      unwanted_(static_cast<std::size_t>(request.request.num_sequences)) {}
+      unwanted_(request.request.num_sequences) {}
 
 // --- coming and going ---
 
@@ -225,7 +225,7 @@ void Beams::move_beams(ReplicaState& replica, const std::vector<std::int32_t>& p
       MUTANT_OMITS(beam_token_unsent, move_of(beam).has_token = true);
       if (!keep_blocks()) replica.kv().drop_hidden(beam.residence.table, beam.residence.num_computed);
     } else if (from != BeamSearch::kNone) {
-      move_beam(replica, beam, request_.sequences[static_cast<std::size_t>(from)]);
+      move_beam(replica, beam, request_.sequences[from]);
     } else if (parents.front() == beam.index) {  // fewer go on than there were, and the first had none
       move_of(beam) = {.is_spent = true};
     } else {
@@ -278,9 +278,9 @@ void Beams::finish(Lifecycle& life) {
 
 void Beams::check_integrity() const {
   const auto in_state = [&](SequenceState state) {
-    return static_cast<std::size_t>(std::ranges::count(request_.sequences, state, &Sequence::state));
+    return std::ranges::count(request_.sequences, state, &Sequence::state);
   };
-  const std::size_t width = request_.sequences.size();
+  const std::ptrdiff_t width = std::ssize(request_.sequences);
   for (const SequenceState state : {SequenceState::kRunning, SequenceState::kEnded}) {
     CHECK_MSG(in_state(state) == 0 || in_state(state) == width, "beams part company");
   }
@@ -292,7 +292,7 @@ void Beams::check_integrity() const {
     const bool has_tokens = search_.is_live(at(beam)) || move_of(beam).is_spent;
     CHECK_MSG(has_tokens == !beam.tokens.empty(), "a beam has no tokens, or tokens that are nobody's");
     if (!search_.is_live(at(beam))) continue;
-    const auto generated = std::span(beam.tokens).subspan(static_cast<std::size_t>(request_.num_prompt_tokens));
+    const auto generated = std::span(beam.tokens).subspan(request_.num_prompt_tokens);
     CHECK_MSG(std::ranges::equal(generated, search_.beams()[at(beam)].tokens),
               "a beam has other tokens than the search gave it");
     if (!beam.is_running()) continue;

@@ -46,11 +46,11 @@ RequestState& Lifecycle::add(Request request, const QueuePolicy& policy) {
   state.tenant = &tenants_.enter(state.request.tenant);
   state.num_prompt_tokens = static_cast<std::int32_t>(prompt.size());
   state.num_held = state.request.num_running();
-  state.sequences.resize(static_cast<std::size_t>(state.num_held));
+  state.sequences.resize(state.num_held);
   make_group(state, config_);
   state.sequences.front().tokens = std::move(prompt);
   for (std::int32_t index = 0; index < state.num_held; ++index) {
-    Sequence& sequence = state.sequences[static_cast<std::size_t>(index)];
+    Sequence& sequence = state.sequences[index];
     sequence.id = ++last_sequence_id_;
     sequence.index = index;
     sequence.request = &state;

@@ -20,7 +20,7 @@ Prefix PrefixCache::usable_prefix(Sequence& sequence, const ReplicaState& replic
   Prefix usable = prefix(sequence, replica.info().model_digest);
   const auto has_window = [](std::int32_t window) { return window != 0; };
   if (!sequence.group().are_sampled() && std::ranges::any_of(replica.info().kv_windows, has_window)) {
-    const auto num_prompt_tokens = static_cast<std::size_t>(sequence.request->num_prompt_tokens);
+    const std::size_t num_prompt_tokens = sequence.request->num_prompt_tokens;
     usable.tokens = usable.tokens.first(std::min(usable.tokens.size(), num_prompt_tokens));
   }
   return usable;

@@ -47,7 +47,7 @@ StepSample sample_of(const StepResult& result) {
     sample.num_generated_tokens += static_cast<std::int32_t>(sequence.tokens.size());
     sample.num_drafts += sequence.num_drafted > 0 ? 1 : 0;
     sample.num_draft_tokens += sequence.num_drafted;
-    const auto num_accepted = static_cast<std::size_t>(std::clamp(sequence.num_accepted, 0, kMaxDraftTokens));
+    const std::size_t num_accepted = std::clamp(sequence.num_accepted, 0, kMaxDraftTokens);
     for (std::size_t index = 0; index < num_accepted; ++index) ++sample.num_accepted_at[index];
   }
   return sample;

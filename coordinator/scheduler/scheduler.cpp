@@ -69,7 +69,7 @@ void Scheduler::cancel(RequestId id, std::int32_t sequence_index, Time now) {
   life_.observe(now);
   RequestState* request = life_.find(id);
   if (request == nullptr || sequence_index < 0 || sequence_index >= request->request.num_sequences) return;
-  life_.cancel(request->group->give_up(request->sequences[static_cast<std::size_t>(sequence_index)]));
+  life_.cancel(request->group->give_up(request->sequences[sequence_index]));
 }
 
 void Scheduler::expire(Time now) {

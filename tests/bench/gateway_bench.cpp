@@ -148,7 +148,7 @@ int main(int argc, char** argv) {
   std::string model_dir = CAUDAL_SOURCE_DIR "/deploy/demo-model/model";
   int num_streams = 1000;
   caudal::CommandLine line("What a token costs the gateway's I/O threads");
-  line.add("--model", model_dir, "Directory with the tokenizer").existing_directory();
+  line.add("--model", model_dir, "Directory with the tokenizer").existing_path();
   line.add("--streams", num_streams, "Streams at a time").within(1, 4000);
   if (const auto code = line.parse_or_say(argc, argv)) return *code;
   auto context = caudal::load_model_context(model_dir, "bench");

@@ -30,7 +30,7 @@ Result<KvCache> KvCache::create(Backend& backend, const KvShape& shape, std::int
   for (std::size_t group = 0; group < shape.groups.size(); ++group) {
     const std::vector<int>& layers = shape.groups[group].layers;
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      const auto layer = static_cast<std::size_t>(layers[i]);
+      const std::size_t layer = layers[i];
       cache.layers_.resize(std::max(cache.layers_.size(), layer + 1));
       cache.layers_[layer] = {.k = cache.arrays_[i].k, .v = cache.arrays_[i].v, .group = group};
     }

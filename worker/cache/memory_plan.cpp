@@ -36,7 +36,7 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const KvBudget& budget,
   if (!(budget.memory_fraction > 0.0) || budget.memory_fraction > 1.0)
     return Error{"--memory-fraction must be above 0 and at most 1", "memory-fraction"};
   MemoryPlan plan{needs.weights_bytes, needs.workspace_bytes, needs.block_bytes, 0};
-  const auto ranks = static_cast<std::size_t>(budget.ranks_on_device);
+  const std::size_t ranks = budget.ranks_on_device;
   const std::size_t fixed = plan.total_bytes();
   std::size_t share = free_bytes / ranks;
   const char* flag = "memory-fraction";

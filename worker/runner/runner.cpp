@@ -232,7 +232,7 @@ void Runner::accept(const ScheduledWork& item, std::span<const SamplingOutput> s
 }
 
 std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::int32_t chunk) {
-  const auto vocab = static_cast<std::size_t>(info_.vocab_size);
+  const std::size_t vocab = info_.vocab_size;
   SequenceRow sequence;
   sequence.tokens.assign(tokens.begin(), tokens.end());
   CHECK(sequence.num_tokens() <= info_.max_context_tokens && chunk >= 1);
@@ -245,7 +245,7 @@ std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::i
     const Batch batch = make_batch({{&sequence, sequence.num_computed, now, now}}, parts_.cache.num_groups());
     const DeviceBatch device = parts_.uploader->upload(batch);
     const Tensor logits = parts_.model->logits(parts_.model->forward(device, parts_.cache), device.logit_rows);
-    std::vector<float> host(static_cast<std::size_t>(logits.elements()));
+    std::vector<float> host(logits.elements());
     backend_.copy_to_host(logits, host.data());
     backend_.synchronize();
     for (std::int64_t row = 0; row < now; ++row) {

@@ -11,8 +11,8 @@ void queue_copies(CudaContext& context, cudaStream_t stream, std::span<const Blo
     const auto goes_on = [&](const BlockPair& next) {
       return next.source == first.source + run && next.destination == first.destination + run;
     };
-    while (!is_inside && run < std::ssize(pairs) && goes_on(pairs[static_cast<std::size_t>(run)])) ++run;
-    pairs = pairs.subspan(static_cast<std::size_t>(run));
+    while (!is_inside && run < std::ssize(pairs) && goes_on(pairs[run])) ++run;
+    pairs = pairs.subspan(run);
     const Tensor source = from.rows(first.source, run), destination = to.rows(first.destination, run);
     if (source.data() == destination.data()) continue;
     context.check(cudaMemcpyAsync(destination.data(), source.data(), source.bytes(), cudaMemcpyDefault, stream),
