@@ -36,8 +36,9 @@ void Lifecycle::check_integrity() const {
 void Lifecycle::check_tenants() const {
   for (const auto& [name, tenant] : tenants_.all()) {
     std::int32_t num_requests = 0, num_waiting = 0;
-    requests_.for_each(
-        [&](RequestId, const RequestState* request) { num_requests += request->tenant == &tenant ? 1 : 0; });
+    requests_.for_each([&, &mine = tenant](RequestId, const RequestState* request) {
+      num_requests += request->tenant == &mine ? 1 : 0;
+    });
     for (const auto& [arrival, id] : waiting_.by_age()) {
       const Sequence& sequence = sequences_[id];
       if (sequence.request->tenant == &tenant) num_waiting += WaitingQueue::num_waiting_with(sequence);

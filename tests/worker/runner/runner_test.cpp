@@ -226,8 +226,9 @@ TEST(Runner, RefusesWhatCannotBeServed) {
     return runner.ok() ? "" : runner.error().field;
   };
   EXPECT_EQ(error_with([](RunnerOptions&) {}), "");
-  const std::string f16 = kDevice == "cpu" ? "dtype" : "";  // what is stored, in which a CPU does not compute
-  EXPECT_EQ(error_with([](RunnerOptions& o) { o.dtype = DTypeChoice::kAuto; }), f16);
+  const std::string f16 = kDevice == "cpu" ? "dtype" : "";  // in which a CPU does not compute
+  EXPECT_EQ(error_with([](RunnerOptions& o) { o.dtype = DTypeChoice::kF16; }), f16);
+  EXPECT_EQ(error_with([](RunnerOptions& o) { o.dtype = DTypeChoice::kAuto; }), "");  // though f16 is stored
   EXPECT_EQ(error_with([](RunnerOptions& o) { o.max_context_tokens = 257; }), "max-context-tokens");
   EXPECT_EQ(error_with([](RunnerOptions& o) {
               o.max_context_tokens = 256;
