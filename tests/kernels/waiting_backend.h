@@ -8,7 +8,7 @@
 
 namespace caudal {
 
-class WaitingBackend final : public Backend {
+class WaitingBackend : public Backend {
  public:
   explicit WaitingBackend(std::unique_ptr<Backend> backend) : inner_(std::move(backend)) {}
 
