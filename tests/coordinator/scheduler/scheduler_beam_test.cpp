@@ -253,6 +253,58 @@ TEST_F(BeamTest, WithFewerCandidatesThanBeamsTheFirstGoesOnFromTheLastThatIsLeft
   scheduler_.check_integrity();
 }
 
+// Beams of a lost replica come to one where somebody else has had all that the first of them has said. Where a window
+// hides blocks, a prefix that ends behind the prompt lacks some that the other beam sees, which forks from the first
+// one at the end of the prompt. So the first one takes the prompt's alone.
+class BeamPrefixTest : public BeamTest, public testing::WithParamInterface<std::vector<std::int32_t>> {};
+
+TEST_P(BeamPrefixTest, BehindAWindowOnlyThePromptComesFromTheCache) {
+  const std::vector<std::int32_t>& windows = GetParam();
+  const bool has_window = std::ranges::count(windows, 0) < std::ssize(windows);
+  ReplicaInfo info = replica();
+  info.kv_windows = windows;
+  info.max_num_sequences = 2;  // the first replica has room for the beams alone
+  join(1, info);
+  submit(beams(40, 2));
+  StepPlan step = plan();
+  ASSERT_TRUE(apply(step, {told(0, 1, 40, candidates({5, 6}))}));
+  for (std::int32_t num_computed = 41; num_computed < 65; ++num_computed) {
+    step = plan();
+    ASSERT_TRUE(
+        apply(step, {told(step, 1, num_computed, candidates({7})), told(step, 2, num_computed, candidates({8}))}));
+  }
+
+  join(2, info, 2);
+  Request same = request(2, 40, 1);
+  same.prompt.assign(40, 1);
+  same.prompt.push_back(5);
+  same.prompt.resize(65, 7);
+  submit(std::move(same));
+  ASSERT_TRUE(apply(plan(2), {line(0, 3, 64, {})}, 2));
+  ASSERT_TRUE(apply(plan(2), {line(0, 3, 65, {9}, FinishReason::kLength)}, 2));
+  scheduler_.replica_lost(1, 0);
+  scheduler_.check_integrity();
+
+  const StepPlan again = plan(2);
+  ASSERT_EQ(again.new_sequences.size(), 1U);
+  const NewSequence& first = again.new_sequences[0];
+  ASSERT_EQ(first.tokens.size(), 65U);
+  EXPECT_EQ(first.tokens.back(), 7);
+  EXPECT_EQ(first.num_computed, has_window ? 32 : 64);
+  EXPECT_EQ(std::ranges::count(first.blocks, kNoBlock), 0) << "the other beam reads all of them";
+  ASSERT_TRUE(apply(again, {told(again, 1, 65, candidates({7}))}, 2));
+  const StepPlan other = plan(2);
+  ASSERT_EQ(other.new_sequences.size(), 1U);
+  EXPECT_EQ(other.new_sequences[0].num_computed, 40) << "a fork";
+  const std::size_t num_shared = 2 * windows.size();
+  for (std::size_t i = 0; i < num_shared; ++i) EXPECT_EQ(other.new_sequences[0].blocks[i], first.blocks[i]);
+  EXPECT_EQ(other.block_copies.size(), windows.size()) << "the last block of the prompt";
+}
+
+INSTANTIATE_TEST_SUITE_P(Windows, BeamPrefixTest,
+                         testing::Values(std::vector<std::int32_t>{0}, std::vector<std::int32_t>{40},
+                                         std::vector<std::int32_t>{0, 40}));
+
 TEST_F(BeamTest, ATenantWaitsWithAllItsBeams) {
   submit(beams(40, 3));
   EXPECT_EQ(scheduler_.stats().num_waiting, 3);
