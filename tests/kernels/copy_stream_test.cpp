@@ -1,5 +1,5 @@
-// CopyStream: blocks that are copied beside what the backend computes, and what is ordered against it. On a backend whose
-// ops are queued where the device has such: nothing waits here but what the stream promises.
+// CopyStream: blocks that are copied beside what the backend computes, and what is ordered against it. On a backend
+// whose ops are queued where the device has such: nothing waits here but what the stream promises.
 #include "kernels/copy_stream.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// A backend whose copies beside the steps end when a test says so: they are made at the last moment, so what is read too
-// late or written too early shows.
+// A backend whose copies beside the steps end when a test says so: they are made at the last moment, so what is read
+// too late or written too early shows.
 #pragma once
 
 #include <atomic>

@@ -11,7 +11,7 @@
 namespace caudal {
 namespace {
 
-using Text = int;  // what a block holds
+using Text = int;              // what a block holds
 constexpr Text kGarbage = -1;  // nothing that anybody may read
 constexpr Text kNumTexts = 30;
 
@@ -125,7 +125,8 @@ class RandomTransfers {
     return std::ranges::count_if(out_, is_due) + std::ranges::count_if(back_, is_due);
   }
   bool is_source(BlockId block) const {
-    return std::ranges::any_of(out_, [&](const auto& one) { return std::ranges::count(one.second.sources, block) > 0; });
+    return std::ranges::any_of(out_,
+                               [&](const auto& one) { return std::ranges::count(one.second.sources, block) > 0; });
   }
   TransferId known_id() { return TransferId::of(draw(static_cast<int>(last_id_.value()) + 1)); }
 

@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kLong = 60s;   // something has to come
+constexpr auto kLong = 30s;      // something has to come
 constexpr auto kAWhile = 200ms;  // nothing may come
 
 class WaitingPlansTest : public testing::Test {
