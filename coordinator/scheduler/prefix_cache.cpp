@@ -143,8 +143,8 @@ static std::int32_t num_lost_tokens(const Residence& residence, const KvManager&
 void PrefixCache::save(Sequence& sequence, ReplicaState& replica) const {
   const Residence& residence = sequence.residence;
   KvManager& kv = replica.kv();
-  const bool is_computed = MUTANT(saved_before_arrival, !residence.is_arriving(), true) &&
-                           residence.num_computed >= kBlockSize && residence.num_computed < sequence.num_tokens();
+  // What is still arriving is in host memory, so it is not copied again.
+  const bool is_computed = residence.num_computed >= kBlockSize && residence.num_computed < sequence.num_tokens();
   const bool may_save = replica.is_alive() && kv.host().num_blocks() > 0 && sequence.group().are_sampled();
   if (!is_computed || !may_save) return;
   const Prefix own = prefix(sequence, replica.info().model_digest);

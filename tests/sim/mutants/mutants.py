@@ -44,7 +44,6 @@ MUTANTS = {
     "published_on_the_way": "blocks are found in host memory before they are there",
     "scheduled_before_arrival": "a sequence is computed before its blocks are there",
     "forked_before_arrival": "a sibling forks from blocks that are on their way",
-    "saved_before_arrival": "blocks that are still on their way are copied out again",
     "no_blocks_back": "a sequence comes back without its blocks",
     # --- slots ---
     "slot_release_unsent": "the worker does not hear that a slot is free",
@@ -150,8 +149,10 @@ def hunt(program, name, cap):
         return None, f"MISSED in {cap} s"
     if done.returncode == 0:
         return None, "MISSED by all seeds"
+    if done.returncode > 0:  # only a signal is a find: the program may not have run at all
+        return None, f"NOT RUN: exit {done.returncode}: {done.stderr[-200:]}"
     found = re.search(r"CHECK\(.*|what\(\):.*|terminate called.*|.*_S_.*|.*Assertion.*", done.stderr)
-    reason = found.group(0) if found else f"exit {done.returncode}"
+    reason = found.group(0) if found else f"signal {-done.returncode}"
     return time.monotonic() - start, reason.split("failed: ")[-1]
 
 
