@@ -27,7 +27,7 @@ struct Memory {
   using Id = BlockIdOf<tier>;
 
   Memory(BlockIndex& index, std::int32_t num_blocks)
-      : pool(index, 1, num_blocks), texts(num_blocks), holders(num_blocks), carried(num_blocks) {
+      : pool(index, 1, num_blocks), texts(num_blocks), offered(num_blocks), holders(num_blocks), carried(num_blocks) {
     for (const Id block : texts.ids()) texts[block] = kGarbage;
   }
   std::int32_t num_free() const {
@@ -43,12 +43,14 @@ struct Memory {
     for (Text expected = 0; expected < kNumTexts; ++expected) {
       if (const std::optional<Id> found = pool.lookup(content_of(expected))) {
         ASSERT_EQ(texts[*found], expected);
+        ASSERT_TRUE(offered[*found]) << "it was to be nobody else's";
       }
     }
   }
 
   BlockPool<tier> pool;
   IndexedVector<Id, Text> texts;
+  IndexedVector<Id, bool> offered;          // to whoever looks for what it holds
   IndexedVector<Id, std::int32_t> holders;  // sequences
   IndexedVector<Id, std::int32_t> carried;  // by transfers, from and to
 };
@@ -135,6 +137,7 @@ class RandomTransfers {
     EXPECT_TRUE(device_.is_free(block)) << "handed out while somebody has it";
     device_.holders[block] = 1;
     device_.texts[block] = kGarbage;
+    device_.offered[block] = false;
     held_.push_back(block);
     return block;
   }
@@ -144,7 +147,8 @@ class RandomTransfers {
     if (device_.num_free() == 0) return;
     const BlockId block = allocate();
     device_.texts[block] = draw(kNumTexts);
-    if (draw(2) == 0) device_.pool.publish(block, content_of(device_.texts[block]));
+    device_.offered[block] = draw(2) == 0;
+    if (device_.offered[block]) device_.pool.publish(block, content_of(device_.texts[block]));
   }
   // A sequence leaves; also one whose block is still on its way.
   void let_go() {
@@ -173,6 +177,7 @@ class RandomTransfers {
       EXPECT_TRUE(host_.is_free(block)) << "handed out while somebody has it";
       host_.carried[block] = 1;
       host_.texts[block] = kGarbage;
+      host_.offered[block] = false;
     }
     out_[last_id_] = std::move(out);
   }
@@ -263,6 +268,7 @@ class RandomTransfers {
     for (std::size_t i = 0; i < copies.sources.size(); ++i) {
       --from.carried[copies.sources[i]];
       --to.carried[copies.destinations[i]];
+      to.offered[copies.destinations[i]] = copies.publish;
       if (copies.publish) {
         EXPECT_TRUE(to.pool.lookup(content_of(to.texts[copies.destinations[i]]))) << "it has arrived";
       }
