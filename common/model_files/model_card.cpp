@@ -10,9 +10,6 @@
 namespace caudal {
 namespace {
 
-constexpr char kConfigFile[] = "config.json";
-constexpr char kGenerationFile[] = "generation_config.json";
-
 TokenId token_id(const JsonNode& node) {
   return static_cast<TokenId>(node.integer(0, std::numeric_limits<TokenId>::max()));
 }

@@ -16,6 +16,9 @@
 
 namespace caudal {
 
+inline constexpr char kConfigFile[] = "config.json";
+inline constexpr char kGenerationFile[] = "generation_config.json";
+
 // The two files; or what they would say, where a model's files say it otherwise.
 struct ModelDocuments {
   JsonFile config;

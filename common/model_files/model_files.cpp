@@ -8,9 +8,6 @@
 namespace caudal {
 namespace {
 
-constexpr char kConfigFile[] = "config.json";
-constexpr char kGenerationFile[] = "generation_config.json";
-
 class DirectoryFiles final : public ModelFiles {
  public:
   explicit DirectoryFiles(std::filesystem::path dir) : dir_(std::move(dir)) {}
