@@ -24,6 +24,7 @@ import gguf_files
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOKENS = range(1000, 40000)  # ordinary words of the vocabulary
+CONTEXT_TOKENS = 16384  # of KV cache, for either server
 
 
 @dataclasses.dataclass
@@ -107,15 +108,19 @@ class Server:
                 time.sleep(0.02)
         self.first_token_s = time.perf_counter() - begin
 
-    def _processes(self) -> list[int]:
-        pids = []
+    def _processes(self) -> set[int]:
+        """The server and all that it started."""
+        parents = {}
         for entry in pathlib.Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and os.getsid(int(entry.name)) == self.process.pid:
-                    pids.append(int(entry.name))
+                if entry.name.isdigit():
+                    parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
-                pass
-        return pids
+                pass  # it has ended
+        found = {self.process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found
 
     def peak_mib(self) -> float:
         total = 0
@@ -136,14 +141,15 @@ class Server:
 
 def caudal(model: pathlib.Path, port: int, options: argparse.Namespace) -> list[str]:
     command = [options.bin / "caudal-coordinator", "--model", model, "--port", port, "--control", "tcp://127.0.0.1:0",
-               "--zmq", "", "--replicas", 1, "--log-level", "warn", f"--worker-arg=--threads={options.threads}"]
+               "--zmq", "", "--replicas", 1, "--log-level", "warning", f"--worker-arg=--threads={options.threads}",
+               f"--worker-arg=--num-blocks={CONTEXT_TOKENS // 16}"]
     if options.max_isa:
         command.append(f"--worker-arg=--max-isa={options.max_isa}")
     return [str(part) for part in command]
 
 
 def llama(model: pathlib.Path, port: int, options: argparse.Namespace) -> list[str]:
-    return [sys.executable, str(HERE / "llama_server.py"), str(model), str(port), str(options.threads)]
+    return [sys.executable, str(HERE / "llama_server.py"), str(model), str(port), str(options.threads), str(CONTEXT_TOKENS)]
 
 
 def instruction_set() -> str:

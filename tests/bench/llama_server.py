@@ -1,4 +1,4 @@
-"""llama.cpp's server, from the binding xllamacpp: llama_server.py MODEL.gguf PORT THREADS. Serves until SIGTERM."""
+"""llama.cpp's server, from the binding xllamacpp: llama_server.py MODEL.gguf PORT THREADS CONTEXT_TOKENS. Serves until SIGTERM."""
 import signal
 import sys
 import threading
@@ -6,18 +6,18 @@ import threading
 import xllamacpp
 
 STREAMS = 32
-CONTEXT_TOKENS = 16384  # of all streams together
 
 
 def main() -> None:
-    model, port, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    model = sys.argv[1]
+    port, threads, context_tokens = map(int, sys.argv[2:5])
     params = xllamacpp.CommonParams()
     params.model.path = model
     params.hostnames = ["127.0.0.1"]
     params.port = port
     params.n_parallel = STREAMS
     params.kv_unified = True
-    params.n_ctx = CONTEXT_TOKENS
+    params.n_ctx = context_tokens  # of all streams together
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
     server = xllamacpp.Server(params)
