@@ -131,9 +131,7 @@ std::vector<std::uint64_t> Ledger::prefixes(SequenceId sequence, std::int32_t nu
   return digests;
 }
 
-bool Ledger::may_fork(SequenceId sequence) const {
-  return promises_.at(by_sequence_.at(sequence)->request).request.num_running() > 1;
-}
+bool Ledger::may_fork(SequenceId sequence) const { return promise_of(sequence).request.num_running() > 1; }
 
 std::int32_t Ledger::num_sequences(const Promise& promise, const Stream& stream) const {
   if (!promise.request.beam) return 1;

@@ -56,6 +56,7 @@ class Ledger {
   bool may_fork(SequenceId sequence) const;
 
   const Promise& promise(RequestId id) const { return promises_.at(id); }
+  const Promise& promise_of(SequenceId sequence) const { return promises_.at(by_sequence_.at(sequence)->request); }
   std::int32_t num_live() const { return static_cast<std::int32_t>(live_.size()); }
   // Sequences that the scheduler counts for a live stream: all beams stand for the first live choice.
   std::int32_t num_sequences(const Promise& promise, const Stream& stream) const;

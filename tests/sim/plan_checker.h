@@ -119,6 +119,14 @@ class PlanChecker {
     return static_cast<std::int32_t>(named.size());
   }
 
+  // Who has work in plans that are not answered yet.
+  std::set<SequenceId> sequences_in_flight() const {
+    std::set<SequenceId> sequences;
+    for (const Unanswered& plan : unanswered_)
+      for (const auto& [slot, work] : plan.work) sequences.insert(work.sequence_id);
+    return sequences;
+  }
+
   std::uint64_t trace_digest() const { return digest_; }
 
  private:

@@ -16,13 +16,13 @@ void SimulatedJob::start() {
   Random& random = environment_.random;
   ++life_;
   info_.num_blocks = random.small(environment_.faults ? 1 : 12, 14) * info_.num_kv_groups();
-  info_.max_num_sequences = random.small(1, 8);
+  info_.max_num_sequences = random.small(1, 12);
   info_.max_tokens_per_step = random.small(1, 80);
   info_.max_draft_tokens = random.small(0, kMaxDraftTokens);
   info_.topology.tensor = random.small(1, 2);
-  info_.num_host_blocks = random.chance(25) ? 0 : random.small(1, 14) * info_.num_kv_groups();
+  info_.num_host_blocks = random.chance(15) ? 0 : random.small(1, 30) * info_.num_kv_groups();
   info_.swap_block_ns =
-      random.chance(75) ? 1 : random.draw(0, 4'000'000);  // else dearer than computing again, or unknown
+      random.chance(85) ? 1 : random.draw(0, 4'000'000);  // else dearer than computing again, or unknown
   worker_epoch_ = 0;
   ranks_.resize(static_cast<std::size_t>(info_.topology.num_ranks()));
   environment_.trace.line(environment_.now, "start", "job {} life {}: {} ranks, {} blocks, {} slots, {} tokens a step",

@@ -258,20 +258,29 @@ void Simulation::check_turn() {
   membership_.check(core_, environment_.now);
   patience_.check(ledger_, environment_.now);
   QueueChecker::Replicas replicas;
-  // Beams that were preempted as often as may be hold what they can ever need.
-  std::int32_t num_kept_for_beams = 0;
-  ledger_.for_each_live([&](const Promise& promise, const Stream& stream) {
-    if (!promise.request.beam) return;
-    num_kept_for_beams += ledger_.num_sequences(promise, stream) *
-                          blocks_for(promise.num_prompt_tokens() + promise.request.params.stop.max_tokens) *
-                          model_.num_kv_groups();
-  });
   for (const auto& [id, side] : replicas_) {
     replicas.emplace(id, side.info);
-    CHECK_MSG(scheduler.replica_stats(id).num_used_blocks <= side.plans.num_named_blocks() + num_kept_for_beams,
+    CHECK_MSG(scheduler.replica_stats(id).num_used_blocks <= side.plans.num_named_blocks() + num_kept_for_beams(side),
               "blocks are held that no plan has named");
   }
   QueueChecker::check_work_conserving(scheduler, ledger_, replicas, config_.scheduler.prefix_caching);
+}
+
+// Beams that were preempted as often as may be hold what they can ever need; cancelled ones until their plans are
+// answered.
+std::int32_t Simulation::num_kept_for_beams(const ReplicaSide& side) const {
+  std::map<RequestId, const Promise*> searches;
+  const auto add = [&](const Promise& promise) {
+    if (promise.request.beam) searches.emplace(promise.request.id, &promise);
+  };
+  ledger_.for_each_live([&](const Promise& promise, const Stream&) { add(promise); });
+  for (const SequenceId sequence : side.plans.sequences_in_flight()) add(ledger_.promise_of(sequence));
+  std::int32_t num_blocks = 0;
+  for (const auto& [id, promise] : searches) {
+    const std::int32_t num_tokens = promise->num_prompt_tokens() + promise->request.params.stop.max_tokens;
+    num_blocks += promise->request.num_running() * blocks_for(num_tokens) * model_.num_kv_groups();
+  }
+  return num_blocks;
 }
 
 void Simulation::on_stale_result() {
@@ -350,7 +359,7 @@ Request Simulation::draw_request() {
   }
   if (random.chance(20)) request.cache_salt = "salt";
   request.params.sampling.seed = random.word();
-  request.params.stop.max_tokens = random.small(1, random.chance(40) ? 10 : 90);
+  request.params.stop.max_tokens = random.small(1, random.chance(20) ? 10 : 90);
   request.params.stop.min_tokens = random.small(0, std::min(5, request.params.stop.max_tokens));
   if (random.chance(40)) request.params.stop.stop_token_ids = {random.small(0, 31), random.small(0, 31)};
   request.num_sequences = forks_ && random.chance(30) ? random.small(2, 4) : 1;

@@ -68,6 +68,7 @@ class Simulation final : private EngineCore::Outlet {
   void take(CancelInput& cancel);
   void take(PeerInput& input);
   void check_turn();
+  std::int32_t num_kept_for_beams(const ReplicaSide& side) const;
 
   // Clients and faults.
   void act(std::int32_t client);

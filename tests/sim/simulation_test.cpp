@@ -65,7 +65,7 @@ void run(std::uint64_t seed, const Options& options, Totals& totals) {
 bool is_wild_enough(const Totals& totals) {
   return totals.num_finished > totals.num_seeds * 4 && totals.num_losses > totals.num_seeds &&
          totals.num_preemptions > totals.num_seeds / 4 && totals.num_stale > totals.num_seeds &&
-         totals.num_from_host > totals.num_seeds / 40;
+         totals.num_from_host > totals.num_seeds / 20;
 }
 
 int run_all(const Options& options) {

@@ -53,10 +53,12 @@ TEST(SchedulerRandom, InvariantsHoldAndEveryRequestGetsItsTokens) {
     max_admissions = std::max(max_admissions, world.max_admissions());
   }
   std::printf(
-      "%llu sequences finished, %llu preemptions, %llu losses, at most %d admissions of one sequence, trace "
+      "%llu sequences finished, %llu preemptions, %llu returns from host memory, %llu losses, at most %d admissions of "
+      "one sequence, trace "
       "%016llx\n",
       static_cast<unsigned long long>(num_finished), static_cast<unsigned long long>(num_preemptions),
-      static_cast<unsigned long long>(num_losses), max_admissions, static_cast<unsigned long long>(digest));
+      static_cast<unsigned long long>(num_from_host), static_cast<unsigned long long>(num_losses), max_admissions,
+      static_cast<unsigned long long>(digest));
   if (num_seeds < 1000) return;
   // The worlds must be wild enough to mean something.
   EXPECT_GT(num_preemptions, num_seeds / 4);
@@ -66,7 +68,7 @@ TEST(SchedulerRandom, InvariantsHoldAndEveryRequestGetsItsTokens) {
   EXPECT_GT(num_forks, num_seeds / 4);
   EXPECT_GT(num_searches, num_seeds / 4);
   EXPECT_GT(num_beam_moves, num_seeds);
-  EXPECT_GT(num_from_host, num_seeds / 40);
+  EXPECT_GT(num_from_host, num_seeds / 20);
   // No ping-pong: what losses do not explain is the first admission and at most four preemptions.
   EXPECT_LE(max_admissions, 5);
 }

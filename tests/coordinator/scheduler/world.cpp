@@ -194,8 +194,8 @@ void World::join(Node& node) {
   node.info.max_tokens_per_step = draw(1, 80);
   node.info.max_draft_tokens = chance(70) ? draw(0, 8) : 0;
   node.info.has_draft_model = chance(50);
-  node.info.num_host_blocks = chance(75) ? draw(1, 14) * node.info.num_kv_groups() : 0;
-  node.info.swap_block_ns = chance(75) ? 1 : draw(0, 4'000'000);  // else dearer than computing again, or unknown
+  node.info.num_host_blocks = chance(85) ? draw(1, 30) * node.info.num_kv_groups() : 0;
+  node.info.swap_block_ns = chance(85) ? 1 : draw(0, 4'000'000);  // else dearer than computing again, or unknown
   node.epoch = ++last_epoch_;
   node.computed.clear();
   node.worker.emplace(node.info);
