@@ -6,8 +6,8 @@
 namespace caudal {
 
 void check_failed(const char* file, int line, const char* condition, const char* message) {
-  std::fprintf(stderr, "%s:%d: CHECK(%s) failed%s%s\n", file, line, condition, *message ? ": " : "", message);
-  std::fflush(stderr);
+  (void)std::fprintf(stderr, "%s:%d: CHECK(%s) failed%s%s\n", file, line, condition, *message ? ": " : "", message);
+  (void)std::fflush(stderr);
   std::abort();
 }
 
