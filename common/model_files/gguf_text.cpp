@@ -176,11 +176,18 @@ std::unique_ptr<Tokenizer> read_tokenizer(const GgufFile& file) {
   return std::make_unique<HfTokenizer>(std::move(parts));
 }
 
+// Of several templates the one called "default". Converters write it under the bare key, the others under their names,
+// which "tokenizer.chat_templates" lists.
 Result<ChatTemplateSource> chat_template(const GgufFile& file) {
-  for (const char* key : {"tokenizer.chat_template", "tokenizer.chat_template.default"})
+  constexpr const char* kKey = "tokenizer.chat_template";
+  for (const std::string& key : {std::string(kKey), fmt::format("{}.default", kKey)})
     if (const auto node = file.metadata().find(key))
       return ChatTemplateSource{std::string(node->string()), file.name()};
-  return Error{fmt::format("{}: tokenizer.chat_template is missing", file.name()), "tokenizer.chat_template"};
+  std::string message = fmt::format("{}: {} is missing", file.name(), kKey);
+  const auto others = file.header().texts.find("tokenizer.chat_templates");
+  if (others != file.header().texts.end())
+    message += fmt::format("; none of {} is called default", fmt::join(others->second, ", "));
+  return Error{message, kKey};
 }
 
 }  // namespace

@@ -165,6 +165,15 @@ TEST(GgufText, SentencePiece) {
 TEST(GgufText, ChatTemplate) {
   GgufWriter writer = family("gpt2", "gpt-2");
   EXPECT_EQ(load(writer).value().chat_template.error().message, "m.gguf: tokenizer.chat_template is missing");
+  // A list of names without a default, as for a model that can only call tools.
+  writer.add("tokenizer.chat_templates", std::vector<std::string>{"rag", "tool_use"});
+  writer.add("tokenizer.chat_template.tool_use", "{{ tools }}");
+  writer.add("tokenizer.chat_template.rag", "{{ documents }}");
+  EXPECT_EQ(load(writer).value().chat_template.error().message,
+            "m.gguf: tokenizer.chat_template is missing; none of rag, tool_use is called default");
+  GgufWriter spelled_out = writer;
+  spelled_out.add("tokenizer.chat_template.default", "{{ bos_token }}");
+  EXPECT_EQ(load(spelled_out).value().chat_template.value().text, "{{ bos_token }}");
   writer.add("tokenizer.chat_template", "{{ messages }}");
   const ChatTemplateSource source = load(writer).value().chat_template.value();
   EXPECT_EQ(source.text, "{{ messages }}");
