@@ -1,5 +1,8 @@
 #include "kernels/block_codes.h"
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/half_float.h"
@@ -55,6 +58,38 @@ void read_nibbles_of_64(const std::byte* packed, BlockCodes& out) {
     out.codes[i / 32 * 64 + i % 32] = low(packed, i);
     out.codes[i / 32 * 64 + i % 32 + 32] = high(packed, i);
   }
+}
+
+// --- Rounding ---
+
+constexpr int kRoundedValues = 32;  // of a block
+
+// The value farthest from zero, the first of several. Bits order magnitudes as values do, and NaN above all.
+float farthest_from_zero(const float* values) {
+  std::uint32_t largest = 0;
+  float found = 0.0F;
+  for (int i = 0; i < kRoundedValues; ++i) {
+    const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(values[i]) & 0x7FFFFFFFU;
+    if (magnitude <= largest) continue;
+    largest = magnitude;
+    found = values[i];
+  }
+  return found;
+}
+
+// Writes the scale; returns what values are multiplied with, or 0 where every code must be that of zero.
+float write_scale(float d, std::byte* block) {
+  const std::uint16_t half = float_to_f16(d);
+  std::memcpy(block, &half, sizeof half);
+  const float inverse = 1.0F / d;
+  return std::isfinite(d) && std::isfinite(inverse) ? inverse : 0.0F;
+}
+
+// To nearest, halves away from zero; what is subtracted and added here is exact.
+int round_away(float value) {
+  const int whole = static_cast<int>(value);
+  const float rest = value - static_cast<float>(whole);
+  return whole + static_cast<int>(rest >= 0.5F) - static_cast<int>(rest <= -0.5F);
 }
 
 }  // namespace
@@ -116,6 +151,22 @@ void decode_q6_k(const std::byte* block, BlockCodes& out) {
     out.codes[i] = k < 64 ? low(nibbles, k) : high(nibbles, k - 64);
     out.codes[i] |= upper<2>(block + 128 + piece * 32, k % 32, k / 32 * 2);
   }
+}
+
+void encode_q8_0(const float* values, std::byte* block) {
+  const float inverse = write_scale(std::abs(farthest_from_zero(values)) / 127.0F, block);
+  for (int i = 0; i < kRoundedValues; ++i)
+    block[2 + i] = static_cast<std::byte>(inverse == 0.0F ? 0 : round_away(values[i] * inverse));
+}
+
+// The value farthest from zero gets the code 0, which stands for -8.
+void encode_q4_0(const float* values, std::byte* block) {
+  const float inverse = write_scale(farthest_from_zero(values) / -8.0F, block);
+  const auto code = [&](int i) {
+    return inverse == 0.0F ? 8 : std::min(15, static_cast<int>(values[i] * inverse + 8.5F));
+  };
+  for (int i = 0; i < kRoundedValues / 2; ++i)
+    block[2 + i] = static_cast<std::byte>(code(i) | code(i + kRoundedValues / 2) << 4);
 }
 
 void widen_block(const BlockCoding& coding, const std::byte* block, std::size_t num_values, float* out) {

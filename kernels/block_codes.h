@@ -25,6 +25,7 @@ struct BlockCoding {
   int zero = 0;              // the code that stands for 0, where there are no mins
   bool has_mins = false;     // else m is 0
   void (*decode)(const std::byte* block, BlockCodes& out) = nullptr;
+  void (*encode)(const float* values, std::byte* block) = nullptr;  // where weights can be rounded to it
 };
 
 void decode_q8_0(const std::byte* block, BlockCodes& out);
@@ -35,6 +36,12 @@ void decode_q5_1(const std::byte* block, BlockCodes& out);
 void decode_q4_k(const std::byte* block, BlockCodes& out);
 void decode_q5_k(const std::byte* block, BlockCodes& out);
 void decode_q6_k(const std::byte* block, BlockCodes& out);
+
+// The block of these 32 values, with the bytes that ggml's reference quantisers (quantize_row_q8_0_ref and
+// quantize_row_q4_0_ref) write on x86-64: every operation is rounded to f32. A value that is not finite makes all
+// values of its block NaN. Specification: tests/reference/rounded_blocks.json.
+void encode_q8_0(const float* values, std::byte* block);
+void encode_q4_0(const float* values, std::byte* block);
 
 // The values of one block.
 void widen_block(const BlockCoding& coding, const std::byte* block, std::size_t num_values, float* out);

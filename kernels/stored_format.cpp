@@ -13,8 +13,8 @@ constexpr std::array kFormats = {
     FormatInfo{StoredFormat::kF16, "F16", 1, 2, DType::kF16, {}},
     FormatInfo{StoredFormat::kF32, "F32", 1, 4, DType::kF32, {}},
     // Codes: bits, values of one scale, the code of zero, mins.
-    FormatInfo{StoredFormat::kQ8_0, "Q8_0", 32, 34, std::nullopt, {8, 32, 128, false, decode_q8_0}},
-    FormatInfo{StoredFormat::kQ4_0, "Q4_0", 32, 18, std::nullopt, {4, 32, 8, false, decode_q4_0}},
+    FormatInfo{StoredFormat::kQ8_0, "Q8_0", 32, 34, std::nullopt, {8, 32, 128, false, decode_q8_0, encode_q8_0}},
+    FormatInfo{StoredFormat::kQ4_0, "Q4_0", 32, 18, std::nullopt, {4, 32, 8, false, decode_q4_0, encode_q4_0}},
     FormatInfo{StoredFormat::kQ4_1, "Q4_1", 32, 20, std::nullopt, {4, 32, 0, true, decode_q4_1}},
     FormatInfo{StoredFormat::kQ5_0, "Q5_0", 32, 22, std::nullopt, {5, 32, 16, false, decode_q5_0}},
     FormatInfo{StoredFormat::kQ5_1, "Q5_1", 32, 24, std::nullopt, {5, 32, 0, true, decode_q5_1}},

@@ -29,11 +29,22 @@ class Gguf(unittest.TestCase):
                 self.assertEqual(answers(c), expected)
                 self.assertIn("LlamaForCausalLM as bf16", c.output())
 
-    def refused(self, content, *words):
+    def test_rounded_at_load(self):
+        """By both formats and on two ranks, with a draft model that is rounded too: the answers are those without it."""
+        for form in ("q8_0", "q4_0"):
+            with self.subTest(form), Cluster(tensor_parallel=2, args=["--draft-model", str(DEMO.parent / "draft")],
+                                             worker_args=[f"--quantize={form}"]) as c:
+                plain = [c.chat(question, max_tokens=40, speculative="off") for question in QUESTIONS]
+                self.assertEqual([c.chat(question, max_tokens=40, speculative="draft") for question in QUESTIONS], plain)
+                self.assertIn("LlamaForCausalLM as f32", c.output())
+                if form == "q8_0":
+                    self.assertIn("42", plain[0])
+
+    def refused(self, content, *words, args=()):
         """By the worker, as the coordinator has no use for tensors."""
         self.file.write_bytes(content)
         done = subprocess.run([BIN / "caudal-worker", "--coordinator", f"tcp://127.0.0.1:{free_port()}", "--model",
-                               self.file], capture_output=True, text=True, timeout=60)
+                               self.file, *args], capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 1, done.stderr)
         for word in ("demo.gguf", *words):
             self.assertIn(word, done.stderr)
@@ -49,6 +60,9 @@ class Gguf(unittest.TestCase):
         fewer = {name: tensor for name, tensor in tensors.items() if name != "blk.0.ffn_up.weight"}
         self.refused(gguf.image(metadata, fewer), "Missing tensors: model.layers.0.mlp.up_proj.weight")
         shape, _, data = tensors["blk.0.ffn_up.weight"]
+        blocks = {**tensors, "blk.0.ffn_up.weight": (shape, 8, bytes(len(data) // 64 * 34))}
+        self.refused(gguf.image(metadata, blocks), "Stored in blocks already: model.layers.0.mlp.up_proj.weight (is Q8_0)",
+                     args=["--quantize", "q4_0"])
         self.refused(gguf.image(metadata, {**tensors, "blk.0.ffn_up.weight": (shape, 10, data)}), "Q2_K")
         with Cluster(model=self.file, wait=False) as c:  # the last of them
             self.assertEqual(c.process.wait(60), 1)

@@ -1,13 +1,17 @@
 // Stored formats and what is read of them: parts below each other, zeros past what is stored, every conversion; GGUF's
-// blocks against the values that the package "gguf" gives them (tests/reference/blocks.json).
+// blocks against the values that the package "gguf" gives them (tests/reference/blocks.json), and rounding against the
+// blocks that ggml writes (tests/reference/rounded_blocks.json).
 #include "kernels/stored_format.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/json.hpp>
+#include <cmath>
 #include <cstring>
 #include <fstream>
+#include <limits>
 
 #include "kernels/linear.h"
 #include "tests/kernels/block_weights.h"
@@ -57,10 +61,14 @@ std::vector<std::byte> from_hex(std::string_view text) {
   return bytes;
 }
 
-TEST(StoredParts, OfBlocksHaveTheValuesOfTheirFormat) {
-  std::ifstream file(CAUDAL_TEST_DATA "/reference/blocks.json");
+boost::json::object load_cases(const char* name) {
+  std::ifstream file(std::string(CAUDAL_TEST_DATA "/reference/") + name);
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const boost::json::object cases = boost::json::parse(text).as_object();
+  return boost::json::parse(text).as_object();
+}
+
+TEST(StoredParts, OfBlocksHaveTheValuesOfTheirFormat) {
+  const boost::json::object cases = load_cases("blocks.json");
   EXPECT_EQ(cases.size(), 8U);
   for (const auto& [name, value] : cases) {
     SCOPED_TRACE(std::string(name));
@@ -79,6 +87,42 @@ TEST(StoredParts, OfBlocksHaveTheValuesOfTheirFormat) {
     std::vector<std::uint32_t> read(bits.size());
     read_rows({&part, 1}, 0, 1, DType::kF32, reinterpret_cast<std::byte*>(read.data()));
     EXPECT_EQ(read, bits);
+  }
+}
+
+TEST(StoredFormat, RoundsToTheBytesOfGgml) {
+  const boost::json::object cases = load_cases("rounded_blocks.json");
+  const auto bits = boost::json::value_to<std::vector<std::uint32_t>>(cases.at("values"));
+  std::vector<float> values(bits.size());
+  std::memcpy(values.data(), bits.data(), bits.size() * sizeof(float));
+  for (const StoredFormat format : {StoredFormat::kQ8_0, StoredFormat::kQ4_0}) {
+    const FormatInfo& info = info_of(format);
+    SCOPED_TRACE(info.name);
+    const std::vector<std::byte> expected = from_hex(cases.at(info.name).as_string());
+    ASSERT_EQ(expected.size(), stored_bytes(format, std::ssize(values)));
+    std::vector<std::byte> block(info.block_bytes);
+    for (std::size_t i = 0; i < values.size() / 32; ++i) {
+      info.coding.encode(values.data() + 32 * i, block.data());
+      const std::byte* const wanted = expected.data() + i * block.size();
+      EXPECT_TRUE(std::equal(block.begin(), block.end(), wanted)) << "block " << i;
+    }
+  }
+}
+
+// Neither a code nor a scale can say such a value, so the whole block says that something is wrong.
+TEST(StoredFormat, RoundsWhatIsNotFiniteToNaN) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const StoredFormat format : {StoredFormat::kQ8_0, StoredFormat::kQ4_0}) {
+    const FormatInfo& info = info_of(format);
+    for (const float odd : {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
+      std::array<float, 32> values{};
+      values.fill(1.0F);
+      values[7] = odd;
+      std::vector<std::byte> block(info.block_bytes);
+      info.coding.encode(values.data(), block.data());
+      widen_block(info.coding, block.data(), values.size(), values.data());
+      EXPECT_TRUE(std::ranges::all_of(values, [](float value) { return std::isnan(value); }));
+    }
   }
 }
 

@@ -45,6 +45,10 @@ struct Config {
   }
   std::string architecture() const { return boost::json::value_to<std::string>(root.at("architectures").at(0)); }
   std::uint32_t number(const char* key) const { return boost::json::value_to<std::uint32_t>(root.at(key)); }
+  bool tied() const {
+    const auto* tied = root.as_object().if_contains("tie_word_embeddings");
+    return tied != nullptr && tied->as_bool();
+  }
   std::uint32_t head_dim() const {
     return root.as_object().contains("head_dim") ? number("head_dim")
                                                  : number("hidden_size") / number("num_attention_heads");
@@ -72,24 +76,52 @@ std::string as_f32(const StoredTensor& tensor) {
   return out;
 }
 
-void add_tensor(const std::string& name, const StoredTensor& tensor, const Config& config, GgufWriter& writer) {
+// What of a file decides how a tensor is written.
+struct Target {
+  const Config& config;
+  std::optional<StoredFormat> format;
+
+  std::optional<StoredFormat> format_of(const std::string& name, const StoredTensor& tensor) const {
+    if (tensor.shape.size() == 1 || !format) return std::nullopt;
+    return name == (config.tied() ? "model.embed_tokens.weight" : "lm_head.weight") ? StoredFormat::kQ8_0 : format;
+  }
+};
+
+std::string rounded(const std::string& f32, StoredFormat format) {
+  const FormatInfo& info = info_of(format);
+  std::vector<float> values(f32.size() / sizeof(float));
+  std::memcpy(values.data(), f32.data(), f32.size());
+  std::string out(values.size() / 32 * info.block_bytes, '\0');
+  auto* block = reinterpret_cast<std::byte*>(out.data());
+  for (std::size_t i = 0; i < values.size(); i += 32, block += info.block_bytes)
+    info.coding.encode(values.data() + i, block);
+  return out;
+}
+
+void add_tensor(const std::string& name, const StoredTensor& tensor, const Target& target, GgufWriter& writer) {
+  const Config& config = target.config;
+  const std::optional<StoredFormat> format = target.format_of(name, tensor);
   const bool vector = tensor.shape.size() == 1;
-  std::string data =
-      vector ? as_f32(tensor) : std::string(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size());
+  std::string data = vector || format
+                         ? as_f32(tensor)
+                         : std::string(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size());
   const bool rotated = name.find("q_proj.") != std::string::npos || name.find("k_proj.") != std::string::npos;
   if (rotated && config.llama) data = interleave(data, static_cast<std::size_t>(tensor.shape[0]), config.head_dim());
-  const std::uint32_t type = vector || tensor.format == "F32" ? GgufWriter::kF32
-                             : tensor.format == "F16"         ? GgufWriter::kF16
-                                                              : GgufWriter::kBF16;
+  if (format) data = rounded(data, *format);
+  const std::uint32_t type = format == StoredFormat::kQ8_0      ? GgufWriter::kQ8_0
+                             : format                           ? GgufWriter::kQ4_0
+                             : vector || tensor.format == "F32" ? GgufWriter::kF32
+                             : tensor.format == "F16"           ? GgufWriter::kF16
+                                                                : GgufWriter::kBF16;
   writer.add_tensor(gguf_name(name), tensor.shape, type, data);
 }
 
-void add_tensors(const std::filesystem::path& dir, const Config& config, GgufWriter& writer) {
+void add_tensors(const std::filesystem::path& dir, const Target& target, GgufWriter& writer) {
   for (const auto& entry : std::filesystem::directory_iterator(dir)) {
     const std::string file = entry.path().filename();
     if (!file.starts_with("model") || entry.path().extension() != ".safetensors") continue;
     const SafetensorsFile tensors = SafetensorsFile::open(entry.path()).value();
-    for (const auto& [name, tensor] : tensors.tensors()) add_tensor(name, tensor, config, writer);
+    for (const auto& [name, tensor] : tensors.tensors()) add_tensor(name, tensor, target, writer);
   }
 }
 
@@ -152,11 +184,11 @@ void add_metadata(const Config& config, GgufWriter& writer) {
 
 }  // namespace
 
-GgufWriter gguf_of(const std::filesystem::path& model_dir) {
+GgufWriter gguf_of(const std::filesystem::path& model_dir, std::optional<StoredFormat> format) {
   const Config config(model_dir);
   GgufWriter writer;
   add_metadata(config, writer);
-  add_tensors(model_dir, config, writer);
+  add_tensors(model_dir, {config, format}, writer);
   return writer;
 }
 

@@ -23,6 +23,11 @@ void add_model(CommandLine& line, WorkerOptions& options) {
                                 {"f16", DTypeChoice::kF16},
                                 {"f32", DTypeChoice::kF32}},
                                "bf16, f16, f32, or auto: as stored where the backend computes in that, else f32");
+  line.add_choice<std::optional<StoredFormat>>(
+      "--quantize", options.runner.quantize,
+      {{"none", std::nullopt}, {"q8_0", StoredFormat::kQ8_0}, {"q4_0", StoredFormat::kQ4_0}},
+      "Round the matrices of a bf16, f16 or f32 model to blocks of q8_0 or q4_0 while it loads (the output matrix to "
+      "q8_0 in any case). CPUs compute on the blocks, GPUs convert them");
   line.add("--max-context-tokens", options.runner.max_context_tokens,
            "Longest prompt and output; 0 = the model's, or what the KV cache holds")
       .within(0, 1 << 30);

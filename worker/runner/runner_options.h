@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 
 #include "common/types.h"
@@ -16,6 +17,7 @@ namespace caudal {
 struct RunnerOptions {
   LoadFormat load_format = LoadFormat::kSafetensors;
   DTypeChoice dtype = DTypeChoice::kAuto;
+  std::optional<StoredFormat> quantize;  // what matrices are rounded to, the draft model's too
   std::int32_t max_num_sequences = 256;
   std::int32_t max_tokens_per_step = 2048;
   std::int32_t max_context_tokens = 0;              // 0 = what the model was made for, or what the KV cache holds

@@ -196,7 +196,7 @@ std::string describe(const Startup& start, const Backend& backend) {
 Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::filesystem::path& model_dir,
                              const RunnerOptions& options) {
   Startup start;
-  ModelChoice choice{model_dir, options.load_format, options.dtype, options.families};
+  ModelChoice choice{model_dir, options.load_format, options.dtype, options.families, options.quantize};
   Result<ModelSpec> spec = load_model_spec(choice.dir, choice.families);
   if (!spec) return spec.error();
   if (Result<void> checked = check_options(options, spec.value().config); !checked) return checked.error();

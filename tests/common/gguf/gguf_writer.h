@@ -11,7 +11,7 @@ namespace caudal {
 
 class GgufWriter {
  public:
-  static constexpr std::uint32_t kF32 = 0, kF16 = 1, kQ8_0 = 8, kBF16 = 30;  // types of tensors
+  static constexpr std::uint32_t kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ8_0 = 8, kBF16 = 30;  // types of tensors
 
   std::uint32_t magic = 0x46554747;
   std::uint32_t version = 3;

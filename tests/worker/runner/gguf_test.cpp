@@ -21,21 +21,22 @@ class GgufModel : public testing::TestWithParam<std::string> {
 
   RunnerOptions options(DTypeChoice dtype = DTypeChoice::kAuto) const { return golden_options(fixture_, dtype); }
 
+  // Frequencies that llama.cpp keeps as rounded factors differ in the last bits.
+  bool has_rounded_factors() const { return fixture_.name == "llama3_1" || fixture_.name == "llama3_2"; }
+
   const Fixture fixture_ = load_fixture(GetParam());
   const TemporaryDir dir_;
 };
 
-// In the dtype of the file, with one rank and two. Frequencies that llama.cpp keeps as rounded factors differ in the
-// last bits; the answers are the same all the same.
+// In the dtype of the file, with one rank and two.
 TEST_P(GgufModel, GivesTheSameBitsAsSafetensors) {
-  const bool rounded = fixture_.name == "llama3_1" || fixture_.name == "llama3_2";
   for (const int ranks : {1, 2}) {
     TestReplica gguf(dir_.path(), ranks, options()), safetensors(fixture_.model_dir, ranks, options());
     ASSERT_TRUE(gguf.valid() && safetensors.valid());
     EXPECT_EQ(gguf.info().max_context_tokens, safetensors.info().max_context_tokens);
     EXPECT_NE(gguf.info().model_digest, safetensors.info().model_digest);
     const std::vector<TokenId>& prompt = fixture_.cases.back().prompt;
-    if (!rounded) {
+    if (!has_rounded_factors()) {
       EXPECT_EQ(gguf.prompt_logits(prompt, 32), safetensors.prompt_logits(prompt, 32));
     }
   }
@@ -46,6 +47,22 @@ TEST_P(GgufModel, AnswersAsTransformers) {
   ASSERT_TRUE(replica.valid());
   expect_prompt_logits(fixture_, replica, 1e-4F);
   expect_answers(fixture_, generate(replica, golden_requests(fixture_)), &FixtureCase::greedy_f32);
+}
+
+// Rounded at load is the same as stored so. (Two ranks would cut these models through their blocks.)
+TEST_P(GgufModel, GivesTheSameBitsAsADirectoryRoundedAtLoad) {
+  for (const StoredFormat format : {StoredFormat::kQ8_0, StoredFormat::kQ4_0}) {
+    const TemporaryDir dir;
+    dir.write("model.gguf", gguf_of(fixture_.model_dir, format).image());
+    RunnerOptions rounding = options();
+    rounding.quantize = format;
+    TestReplica gguf(dir.path(), 1, options()), safetensors(fixture_.model_dir, 1, rounding);
+    ASSERT_TRUE(gguf.valid() && safetensors.valid());
+    const std::vector<TokenId>& prompt = fixture_.cases.back().prompt;
+    if (!has_rounded_factors()) {
+      EXPECT_EQ(gguf.prompt_logits(prompt, 32), safetensors.prompt_logits(prompt, 32));
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, GgufModel, testing::ValuesIn(names()), [](const auto& info) { return info.param; });

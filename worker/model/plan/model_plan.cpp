@@ -4,6 +4,7 @@
 
 #include "worker/model/model_builder.h"
 #include "worker/model/plan/counting_backend.h"
+#include "worker/model/weights/quantized_checkpoint.h"
 
 namespace caudal {
 namespace {
@@ -75,8 +76,10 @@ KvShape kv_shape(const ModelConfig& config, const Partition& part, DType dtype) 
 
 Result<std::unique_ptr<Checkpoint>> find_weights(const ModelChoice& choice, const ModelSpec& spec,
                                                  std::span<const Parameter> parameters, const Backend& backend) {
-  if (choice.load_format == LoadFormat::kDummy) return dummy_checkpoint(parameters);
-  Result<std::unique_ptr<Checkpoint>> checkpoint = open_checkpoint(choice.dir);
+  const bool dummy = choice.load_format == LoadFormat::kDummy;
+  Result<std::unique_ptr<Checkpoint>> checkpoint = dummy ? dummy_checkpoint(parameters) : open_checkpoint(choice.dir);
+  if (checkpoint && choice.quantize)
+    checkpoint = QuantizedCheckpoint::create(std::move(checkpoint).value(), *choice.quantize, spec.config, parameters);
   if (!checkpoint) return checkpoint;
   if (Result<void> fits = check_weights(*checkpoint.value(), spec.config, parameters, backend); !fits)
     return fits.error();
@@ -102,8 +105,9 @@ Result<OpenedModel> open_model(ModelSpec spec, const ModelChoice& choice, int ra
   Result<std::unique_ptr<Checkpoint>> weights = find_weights(choice, model.spec, parameters, backend);
   if (!weights) return weights.error();
   model.weights = std::move(weights).value();
+  const bool as_configured = choice.load_format == LoadFormat::kDummy && !choice.quantize;
   const std::optional<DType> stored =
-      choice.load_format == LoadFormat::kDummy ? model.spec.config.dtype : stored_dtype(*model.weights, parameters);
+      as_configured ? model.spec.config.dtype : stored_dtype(*model.weights, parameters);
   Result<DType> dtype = choose_dtype(choice.dtype, stored, backend);
   if (!dtype) return dtype.error();
   model.dtype = model.kv_dtype = dtype.value();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct ModelChoice {
   LoadFormat load_format = LoadFormat::kSafetensors;
   DTypeChoice dtype = DTypeChoice::kAuto;
   std::span<const Family> families;
+  std::optional<StoredFormat> quantize{};  // a format with an encoder; see quantized_checkpoint.h
 };
 
 struct OpenedModel {
