@@ -70,6 +70,10 @@ Option& Option::excludes(const Option& other) {
   option_->excludes(other.option_);
   return *this;
 }
+Option& Option::needs(const Option& other) {
+  option_->needs(other.option_);
+  return *this;
+}
 
 // --- The command line ---
 
@@ -109,8 +113,8 @@ template Option CommandLine::add_function(const std::string&,
                                           std::function<std::string(const std::vector<std::string>&)>,
                                           const std::string&);
 
-void CommandLine::add_switch(const std::string& names, bool& value, const std::string& help) {
-  app_->add_flag(names, value, help);
+Option CommandLine::add_switch(const std::string& names, bool& value, const std::string& help) {
+  return Option(app_->add_flag(names, value, help));
 }
 
 Option CommandLine::add_bytes(const std::string& names, const std::function<void(std::size_t)>& take,

@@ -42,6 +42,7 @@ class CommandLine {
     Option& may_repeat();                           // of a list: its values are those of all times
     Option& shown_as(const std::string& standard);  // the default in --help; "" = none
     Option& excludes(const Option& other);
+    Option& needs(const Option& other);
 
    private:
     friend class CommandLine;
@@ -66,7 +67,7 @@ class CommandLine {
   Option add_function(const std::string& names, std::function<std::string(const T&)> take, const std::string& help);
 
   // "!--no-x" makes it false.
-  void add_switch(const std::string& names, bool& value, const std::string& help);
+  Option add_switch(const std::string& names, bool& value, const std::string& help);
 
   // Words for values; `value` is one of them.
   template <typename T>

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/make_cpu.h"
 #include "kernels/cpu/memory.h"
+#include "kernels/cuda/backend/planned_gpu.h"
 
 #ifdef CAUDAL_WITH_CUDA_AS
 #include "kernels/cuda/backend/make_cuda.h"
@@ -28,6 +29,12 @@ Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
   if (options.device == CAUDAL_WITH_CUDA_AS) return make_cuda_backend(options, CAUDAL_MAKE_NCCL);
 #endif
   return Error{fmt::format("device must be " CAUDAL_DEVICES " in this build, not \"{}\"", options.device), "device"};
+}
+
+Result<std::unique_ptr<Backend>> make_backend_to_plan(const BackendOptions& options) {
+  if (options.device != "cuda") return make_backend(options);
+  const char* name = options.deterministic ? "cuda: a GPU like an H100, deterministic" : "cuda: a GPU like an H100";
+  return cuda::make_planned_gpu(name, cuda::kHopper, options.deterministic);
 }
 
 std::size_t free_host_bytes() { return host_memory().free_bytes; }

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import struct
@@ -57,14 +58,47 @@ class Start(unittest.TestCase):
 
     def test_the_plan_before_anything_is_loaded_is_what_is_taken(self):
         options = ["--num-blocks", "100", "--swap-bytes", "1MiB"]
+        for ranks in 1, 2:
+            with self.subTest(ranks=ranks):
+                report = self.plan("--tensor-parallel", str(ranks), *options)
+                plan, context, *in_bytes = report.splitlines()
+                with Cluster(tensor_parallel=ranks,
+                             worker_args=[f"{name}={value}" for name, value in zip(options[::2], options[1::2])]) as c:
+                    self.assertIn(plan, c.output())
+                    self.assertIn("1024 context tokens", c.output())
+                self.assertEqual(context, "A context may be 1024 tokens long, and 1 of that length fit at a time.")
+                self.assertEqual(len(in_bytes), 1 if ranks == 1 else 3)
+                self.assertTrue(in_bytes[0].startswith("Rank 0: "))
+        root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+        job = subprocess.run(["mpirun", *root, "--oversubscribe", "--bind-to", "none", "-np", "2", BIN / "caudal-worker",
+                              "--model", DEMO, "--plan", "--tensor-parallel", "2", *options],
+                             capture_output=True, text=True, timeout=60)
+        self.assertEqual(job.stdout, report)
+
+    def plan(self, *options, code=0):
         done = subprocess.run([BIN / "caudal-worker", "--model", DEMO, "--plan", *options], capture_output=True, text=True,
                               timeout=60)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        plan, context = done.stdout.splitlines()
-        with Cluster(worker_args=[f"{name}={value}" for name, value in zip(options[::2], options[1::2])]) as c:
-            self.assertIn(plan, c.output())
-            self.assertIn("1024 context tokens", c.output())
-        self.assertEqual(context, "A context may be 1024 tokens long, and 1 of that length fit at a time.")
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout if code == 0 else done.stderr
+
+    def test_the_plan_of_machines_that_are_not_here(self):
+        """With the bytes that the flags say, whatever this machine has."""
+        gpus = self.plan("--device", "cuda", "--gpu-memory", "80GiB", "--tensor-parallel", "4", "--swap-bytes", "1GiB",
+                         "--host-memory", "64GiB")
+        self.assertIn("LlamaForCausalLM as bf16 in cuda: a GPU like an H100 of 4", gpus)
+        self.assertEqual(gpus.count("Rank "), 4)
+        rank = re.search(r"Rank 3: (\d+) bytes of weights, (\d+) of workspace, (\d+) of KV cache, (\d+) together", gpus)
+        weights, workspace, kv, together = map(int, rank.groups())
+        self.assertEqual(together, weights + workspace + kv)
+        self.assertIn("All ranks: %d bytes of weights" % (4 * weights), gpus)
+        self.assertIn("the model does not fit", self.plan("--device", "cuda", "--gpu-memory", "10MB", code=1))
+        hosts = [self.plan("--host-memory", memory, "--max-num-sequences", "2048") for memory in ("2GiB", "2GiB", "3GB")]
+        self.assertEqual(hosts[0], hosts[1])
+        self.assertNotEqual(hosts[0], hosts[2])
+        self.assertIn("is for --device cuda", self.plan("--gpu-memory", "80GiB", code=1))
+        done = subprocess.run([BIN / "caudal-worker", "--model", DEMO, "--host-memory", "2GiB"], capture_output=True,
+                              text=True, timeout=60)
+        self.assertIn("--host-memory requires --plan", done.stderr)
 
     def job(self, *ranks, code=1):
         """What mpirun says of ranks that cannot start, each given by its arguments, and how long it takes."""

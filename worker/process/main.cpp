@@ -15,7 +15,7 @@
 #include "worker/comm/make.h"
 #include "worker/comm/refusal.h"
 #include "worker/process/options.h"
-#include "worker/runner/startup.h"
+#include "worker/process/plan_report.h"
 
 namespace caudal {
 namespace {
@@ -86,35 +86,62 @@ std::unique_ptr<Socket> connect(const WorkerOptions& options) {
   return or_give_up(Socket::connect_dealer(options.coordinator, socket));
 }
 
-// By the first rank, as all of them plan alike.
-int print_plan(Backend& backend, Communicator& group, const WorkerOptions& options) {
-  const Startup start = or_give_up(plan_startup(backend, group, options.model_dir, options.runner));
-  const std::int32_t context = start.info.max_context_tokens;
-  const std::int64_t blocks = (context + kBlockSize - 1) / kBlockSize * std::ssize(start.plan.kv.groups);
-  if (group.rank() == 0)
-    fmt::print("{}\nA context may be {} tokens long, and {} of that length fit at a time.\n", describe(start, backend),
-               context, start.memory.num_blocks / blocks);
+BackendOptions backend_options(const WorkerOptions& options, const RankCores& cores, int gpu) {
+  BackendOptions backend;
+  backend.device = options.device;
+  backend.num_threads = cores.num_threads;
+  backend.first_core = cores.first_core;
+  backend.gpu = gpu;
+  backend.max_isa = options.max_isa;
+  backend.tf32 = options.tf32;
+  backend.deterministic = options.deterministic;
+  return backend;
+}
+
+// Ranks that share memory divide it.
+void divide_memory(WorkerOptions& options, int ranks_on_host, bool is_host) {
+  const bool shared = is_host || options.gpu >= 0;  // all ranks of a host use one device
+  options.runner.host_blocks.ranks_on_host = std::max(ranks_on_host, options.runner.kv.ranks_on_host);
+  options.runner.kv.ranks_on_device = shared ? options.runner.host_blocks.ranks_on_host : 1;
+}
+
+// A GPU whose memory was stated need not be there.
+Result<std::unique_ptr<Backend>> make_device(const WorkerOptions& options, const RankCores& cores, int gpu) {
+  const BackendOptions chosen = backend_options(options, cores, gpu);
+  return options.runner.assumed.device_bytes > 0 ? make_backend_to_plan(chosen) : make_backend(chosen);
+}
+
+// Without mpirun one process plans for all ranks. Those of GPUs that are there must meet, as when they serve.
+bool plans_alone(const WorkerOptions& options) {
+  return options.plan_only && !under_mpirun() && (options.device == "cpu" || options.runner.assumed.device_bytes > 0);
+}
+
+// None of the ranks is pinned.
+int plan_all_ranks(WorkerOptions options) {
+  const int ranks = options.tensor_parallel_size;
+  options.cores.pin = false;
+  divide_memory(options, ranks, options.device == "cpu");
+  const auto make = [&](int rank) {
+    const int gpu = options.gpu >= 0 ? options.gpu : rank;
+    return make_device(options, choose_rank_cores(options.cores, rank, ranks), gpu);
+  };
+  fmt::print("{}", or_give_up(report_plan_of_all(ranks, make, options.model_dir, options.runner)));
   return 0;
 }
 
 int serve(WorkerOptions options, const Job& job) {
   std::unique_ptr<Socket> socket = options.plan_only ? nullptr : connect(options);
   const RankCores cores = choose_rank_cores(options.cores, job.local_rank, job.local_size);
-  BackendOptions backend_options;
-  backend_options.device = options.device;
-  backend_options.num_threads = cores.num_threads;
-  backend_options.first_core = cores.first_core;
-  backend_options.gpu = options.gpu >= 0 ? options.gpu : job.local_rank;
-  backend_options.max_isa = options.max_isa;
-  backend_options.tf32 = options.tf32;
-  backend_options.deterministic = options.deterministic;
   options.comm.ordered_sums = options.deterministic;
-  const std::unique_ptr<Backend> backend = or_give_up(make_backend(backend_options));
+  const int gpu = options.gpu >= 0 ? options.gpu : job.local_rank;
+  const std::unique_ptr<Backend> backend = or_give_up(make_device(options, cores, gpu));
   const std::unique_ptr<Communicator> group = or_give_up(make_communicator(*backend, job.replica, options.comm));
-  const bool shared = backend->traits().is_host || options.gpu >= 0;  // all ranks of a host use one device
-  options.runner.host_blocks.ranks_on_host = std::max(job.local_size, options.runner.kv.ranks_on_host);
-  options.runner.kv.ranks_on_device = shared ? options.runner.host_blocks.ranks_on_host : 1;
-  if (options.plan_only) return print_plan(*backend, *group, options);
+  divide_memory(options, job.local_size, backend->traits().is_host);
+  if (options.plan_only) {
+    const std::string report = or_give_up(report_plan(*backend, *group, options.model_dir, options.runner));
+    if (group->rank() == 0) fmt::print("{}", report);
+    return 0;
+  }
   const std::unique_ptr<Runner> runner =
       or_give_up(Runner::create(*backend, *group, options.model_dir, options.runner));
 
@@ -159,7 +186,8 @@ int main(int argc, char** argv) {
   caudal::log_init(fmt::format("worker {}", rank), options.log_level);
   if (!parsed) caudal::refuse_to_start(parsed.error(), caudal::kExitCannotStart);
   caudal::handle_signals();  // after MPI, which may set its own
-  const int code = caudal::serve(options, caudal::join_job(options));
+  const int code = caudal::plans_alone(options) ? caudal::plan_all_ranks(options)
+                                                : caudal::serve(options, caudal::join_job(options));
   if (code != 0) std::_Exit(code);  // mpirun ends the other ranks and passes the code on
   alarm(caudal::kFinalizeSeconds);
   MPI_Finalize();

@@ -67,10 +67,20 @@ void add_capacity(CommandLine& line, WorkerOptions& options) {
 
 void add_process(CommandLine& line, WorkerOptions& options) {
   line.add("--coordinator", options.coordinator, "The coordinator's control endpoint, as in tcp://127.0.0.1:5570");
-  line.add_switch(
+  const CommandLine::Option plan = line.add_switch(
       "--plan", options.plan_only,
       "Say what weights, workspace and KV cache would take and how long a context they leave room for; load "
-      "nothing, and end");
+      "nothing, and end. Without mpirun for all ranks of --tensor-parallel at once");
+  line.add_bytes(
+          "--gpu-memory", [&options](std::size_t bytes) { options.runner.assumed.device_bytes = bytes; },
+          "With --plan and --device cuda: for GPUs like an H100 with so much free memory, as in 80GiB, one for each "
+          "rank; "
+          "none is needed here")
+      .needs(plan);
+  line.add_bytes(
+          "--host-memory", [&options](std::size_t bytes) { options.runner.assumed.host_bytes = bytes; },
+          "With --plan: for a host with so much free memory instead of this one")
+      .needs(plan);
   line.add("--tensor-parallel", options.tensor_parallel_size, "Ranks per replica; the ranks of one mpirun are split")
       .within(1, 1024);
   line.add("--device", options.device, "What to compute on: cpu, or cuda where the build has it");
@@ -113,6 +123,8 @@ Result<std::optional<std::string>> parse_worker_options(int argc, char** argv, W
   Result<std::optional<std::string>> parsed = line.parse(argc, argv);
   if (!parsed || parsed.value()) return parsed;
   if (options.coordinator.empty() && !options.plan_only) return Error{"--coordinator is required", "coordinator"};
+  if (options.runner.assumed.device_bytes > 0 && options.device != "cuda")
+    return Error{"--gpu-memory is for --device cuda", "gpu-memory"};
   if (options.device != "cpu" && !line.given("--memory-fraction"))
     options.runner.kv.memory_fraction = kGpuMemoryFraction;
   return parsed;

@@ -14,6 +14,12 @@
 
 namespace caudal {
 
+// What a plan takes to be free, where that is not what is free here and now (0).
+struct AssumedMemory {
+  std::size_t device_bytes = 0;
+  std::size_t host_bytes = 0;
+};
+
 struct RunnerOptions {
   LoadFormat load_format = LoadFormat::kSafetensors;
   DTypeChoice dtype = DTypeChoice::kAuto;
@@ -25,6 +31,7 @@ struct RunnerOptions {
   std::filesystem::path draft_model_dir;            // a smaller model of the same vocabulary that drafts; or empty
   KvBudget kv;
   HostBlocksBudget host_blocks;
+  AssumedMemory assumed;                                // of a plan that is only printed
   std::span<const Family> families = known_families();  // what config.json may name; must outlive the runner
 };
 

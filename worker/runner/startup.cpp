@@ -110,8 +110,9 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
   choose_graphs(backend, options, start);
   choose_sizes(backend, group, start);
   const bool drafts = start.draft && group.rank() == 0;
-  Result<MemoryPlan> memory =
-      plan_memory(memory_needs(backend, options, drafts, start), options.kv, backend.info().free_memory_bytes);
+  const std::size_t assumed = backend.traits().is_host ? options.assumed.host_bytes : options.assumed.device_bytes;
+  const std::size_t free_bytes = assumed > 0 ? assumed : backend.info().free_memory_bytes;
+  Result<MemoryPlan> memory = plan_memory(memory_needs(backend, options, drafts, start), options.kv, free_bytes);
   if (!memory && drafts) {
     return Error{memory.error().message + fmt::format(" (the draft model's {} MiB of weights among them)",
                                                       start.draft->plan.weights_bytes >> 20),
@@ -129,7 +130,7 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
 Result<void> plan_host_pool(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
   const std::size_t taken = backend.traits().is_host ? start.memory.total_bytes() : 0;
   const std::size_t taken_by_all = taken * static_cast<std::size_t>(options.host_blocks.ranks_on_host);
-  const std::size_t free_bytes = free_host_bytes();
+  const std::size_t free_bytes = options.assumed.host_bytes > 0 ? options.assumed.host_bytes : free_host_bytes();
   Result<void> planned = plan_host_blocks(options.host_blocks, start.plan.kv.block_bytes(),
                                           free_bytes - std::min(free_bytes, taken_by_all), start.memory);
   if (!planned) return planned.error();

@@ -19,9 +19,6 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options
 namespace caudal::cuda {
 namespace {
 
-// What rounding small buffers up to the unit of the arena may take.
-constexpr std::size_t kSmallBuffers = std::size_t{1} << 20;
-
 Error no_memory(std::size_t bytes, cudaError_t status) {
   std::size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
@@ -30,7 +27,20 @@ Error no_memory(std::size_t bytes, cudaError_t status) {
           ""};
 }
 
+AttentionDevice attention_device(const CudaContext& context) {
+  const cudaDeviceProp& properties = context.properties();
+  return {.num_sms = properties.multiProcessorCount,
+          .compute_capability = context.compute_capability(),
+          .shared_bytes_per_sm = static_cast<int>(properties.sharedMemPerMultiprocessor)};
+}
+
 }  // namespace
+
+CudaBackend::CudaBackend(std::unique_ptr<CudaContext> context, bool deterministic, NcclMaker make_nccl)
+    : context_(std::move(context)),
+      deterministic_(deterministic),
+      needs_(attention_device(*context_), deterministic),
+      make_nccl_(make_nccl) {}
 
 Result<std::unique_ptr<Backend>> CudaBackend::create(const BackendOptions& options, NcclMaker make_nccl) {
   Result<std::unique_ptr<CudaContext>> context = CudaContext::create(options.gpu);
@@ -55,10 +65,6 @@ DeviceInfo CudaBackend::info() const {
                           deterministic_ ? ", deterministic" : "");
   cudaMemGetInfo(&info.free_memory_bytes, &info.total_memory_bytes);
   return info;
-}
-
-DeviceTraits CudaBackend::traits() const {
-  return {.is_host = false, .queues = true, .keys_before_window = kMaxKeyTile, .allocation_unit = Arena::kAlignment};
 }
 
 Result<void> CudaBackend::health() const {
@@ -94,14 +100,9 @@ Result<Buffer> CudaBackend::allocate_host(std::size_t bytes) {
   return Buffer(data, bytes, [](void* p) { cudaFreeHost(p); });
 }
 
-std::size_t CudaBackend::workspace_bytes(const StepSizes& sizes) const {
-  return kSmallBuffers + attention_bytes(sizes) + sampling_bytes(sizes) + recording_bytes(sizes) +
-         (deterministic_ ? tile_bytes(sizes) : 0);
-}
-
 // The driver takes the memory of recordings itself: room for it is left beside the arena.
 Result<void> CudaBackend::prepare(const StepSizes& sizes, std::size_t plan_bytes) {
-  recordings_planned_ = recording_bytes(sizes);
+  recordings_planned_ = needs_.recording_bytes(sizes);
   Result<Buffer> memory = allocate_directly(plan_bytes - recordings_planned_);
   if (!memory) return memory.error();
   memory_ = std::move(memory).value();

@@ -13,6 +13,7 @@
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/backend/arena.h"
 #include "kernels/cuda/backend/cuda_context.h"
+#include "kernels/cuda/backend/gpu_memory.h"
 #include "kernels/cuda/backend/make_cuda.h"
 #include "kernels/cuda/backend/matmul.h"
 
@@ -26,10 +27,10 @@ class CudaBackend final : public Backend, public Recorder {
   ~CudaBackend() override;
 
   DeviceInfo info() const override;
-  DeviceTraits traits() const override;
+  DeviceTraits traits() const override { return GpuMemory::traits(); }
   bool computes_in(DType dtype) const override { return dtype != DType::kI32; }
   bool takes_kv(DType kv_dtype, DType dtype) const override { return kv_dtype == dtype; }
-  std::size_t workspace_bytes(const StepSizes& sizes) const override;
+  std::size_t workspace_bytes(const StepSizes& sizes) const override { return needs_.workspace_bytes(sizes); }
   Result<void> prepare(const StepSizes& sizes, std::size_t plan_bytes) override;
   Result<void> health() const override;
   Recorder* recorder() override { return this; }
@@ -45,7 +46,7 @@ class CudaBackend final : public Backend, public Recorder {
 
   // Every format: packing converts to the dtype of x.
   bool takes(StoredFormat) const override { return true; }
-  std::size_t packed_bytes(const LinearShape& shape) const override;
+  std::size_t packed_bytes(const LinearShape& shape) const override { return GpuMemory::packed_bytes(shape); }
   Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) override;
   // In kernels/cuda/comm/gpu_group.cpp.
   Result<std::unique_ptr<Communicator>> make_communicator(std::unique_ptr<Communicator> host, const GatherBytes& gather,
@@ -56,7 +57,7 @@ class CudaBackend final : public Backend, public Recorder {
 
   void choose_matmul(const Tensor& x, const Linear& weight, const Tensor& out) override;
   Result<std::unique_ptr<Recording>> record(std::int64_t tokens, const std::function<void()>& ops) override;
-  std::int64_t max_recorded_tokens(const HeadSizes& heads) const override;
+  std::int64_t max_recorded_tokens(const HeadSizes& heads) const override { return needs_.max_recorded_tokens(heads); }
 
   CudaContext& context() { return *context_; }
 
@@ -82,20 +83,14 @@ class CudaBackend final : public Backend, public Recorder {
     std::vector<PlacedPlan*> plans;
   };
 
-  CudaBackend(std::unique_ptr<CudaContext> context, bool deterministic, NcclMaker make_nccl)
-      : context_(std::move(context)), deterministic_(deterministic), make_nccl_(make_nccl) {}
+  CudaBackend(std::unique_ptr<CudaContext> context, bool deterministic, NcclMaker make_nccl);
   Result<Buffer> allocate_directly(std::size_t bytes);
   // At least `bytes` behind `buffer`; what it held is lost. Grown only by steps larger than those that prepare() was
   // for.
   bool grow(Buffer& buffer, std::size_t bytes);
   Result<Buffer> upload(std::span<const StoredPart> parts, DType dtype, DType out_dtype);
-  AttentionDevice attention_device() const;
   const AttentionGeometry& geometry_of(const AttentionShape& shape);
-  std::size_t attention_bytes(const StepSizes& sizes) const;
   void prepare_attention(const StepSizes& sizes);
-  std::size_t sampling_bytes(const StepSizes& sizes) const;
-  std::size_t recording_bytes(const StepSizes& sizes) const;
-  static std::size_t tile_bytes(const StepSizes& sizes);
   void prepare_tiles(const StepSizes& sizes);
   template <typename RowOp>
   void launch(const RowOp& o);
@@ -115,6 +110,7 @@ class CudaBackend final : public Backend, public Recorder {
 
   std::unique_ptr<CudaContext> context_;
   const bool deterministic_;
+  const GpuMemory needs_;
   const NcclMaker make_nccl_;
   Buffer memory_;                 // the arena's, while there is one
   std::shared_ptr<Arena> arena_;  // with the buffers that came from it

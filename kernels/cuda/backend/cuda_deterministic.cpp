@@ -6,9 +6,6 @@
 namespace caudal::cuda {
 namespace {
 
-// Few enough that decoding still waits for the weights, many enough that prefill reads them seldom.
-constexpr std::int64_t kTileRows = 128;
-
 bool is_tile(const Tensor& rows) {
   return rows.dim(0) == kTileRows && rows.contiguous() && reinterpret_cast<std::uintptr_t>(rows.data()) % 16 == 0;
 }
@@ -16,10 +13,6 @@ bool is_tile(const Tensor& rows) {
 std::size_t bytes_of_tile(DType dtype, std::int64_t columns) { return kTileRows * columns * dtype_bytes(dtype); }
 
 }  // namespace
-
-std::size_t CudaBackend::tile_bytes(const StepSizes& sizes) {
-  return Arena::rounded(kTileRows * sizes.row_in_bytes) + Arena::rounded(kTileRows * sizes.row_out_bytes);
-}
 
 void CudaBackend::prepare_tiles(const StepSizes& sizes) {
   grow(tile_in_, kTileRows * sizes.row_in_bytes);

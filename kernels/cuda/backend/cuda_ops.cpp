@@ -14,8 +14,6 @@
 namespace caudal::cuda {
 namespace {
 
-constexpr std::size_t kMaxPlans = 4;  // of a step: with and without a sliding window, of a model and its draft model
-
 AttentionShape shape_of(const Tensor& q, const Tensor& k_cache) {
   return {.num_heads = static_cast<int>(q.dim(1)),
           .num_kv_heads = static_cast<int>(k_cache.dim(2)),
@@ -23,24 +21,9 @@ AttentionShape shape_of(const Tensor& q, const Tensor& k_cache) {
           .dtype = q.dtype()};
 }
 
-AttentionShape shape_of(const HeadSizes& sizes) {
-  return {.num_heads = static_cast<int>(sizes.num_heads),
-          .num_kv_heads = static_cast<int>(sizes.num_kv_heads),
-          .head_dim = static_cast<int>(sizes.head_dim),
-          .dtype = sizes.dtype};
-}
-
 bool same(const AttentionShape& a, const AttentionShape& b) {
   return a.num_heads == b.num_heads && a.num_kv_heads == b.num_kv_heads && a.head_dim == b.head_dim &&
          a.dtype == b.dtype;
-}
-
-// What the tensor-core kernels are made for; plain_attention takes the rest.
-bool on_tensor_cores(const AttentionShape& shape) {
-  if (shape.dtype != DType::kBF16 && shape.dtype != DType::kF16) return false;
-  for (const int head_dim : {64, 80, 96, 128, 256})
-    if (shape.head_dim == head_dim) return true;
-  return false;
 }
 
 template <typename T>
@@ -58,14 +41,6 @@ void CudaBackend::run(const std::function<void(cudaStream_t)>& launch) {
   } catch (const simt::Error& error) {
     context_->fail(error.what());
   }
-}
-
-std::size_t CudaBackend::packed_bytes(const LinearShape& shape) const {
-  const auto rows = static_cast<std::size_t>(shape.out_features()),
-             columns = static_cast<std::size_t>(shape.in_features);
-  const std::size_t element = dtype_bytes(shape.dtype);
-  return Arena::rounded(rows * columns * element) + Arena::rounded(rows * element) +
-         Arena::rounded(rows * sizeof(float));
 }
 
 // The parts as values of `dtype` that were rounded to it, then to `out_dtype`. A few rows at a time, through the ring.
@@ -146,25 +121,7 @@ std::unique_ptr<CopyStream> CudaBackend::make_copy_stream() { return std::make_u
 const AttentionGeometry& CudaBackend::geometry_of(const AttentionShape& shape) {
   for (const AttentionGeometry& known : geometries_)
     if (same(known.shape, shape)) return known;
-  return geometries_.emplace_back(attention_geometry(shape, attention_device(), deterministic_));
-}
-
-AttentionDevice CudaBackend::attention_device() const {
-  const cudaDeviceProp& properties = context_->properties();
-  return {.num_sms = properties.multiProcessorCount,
-          .compute_capability = context_->compute_capability(),
-          .shared_bytes_per_sm = static_cast<int>(properties.sharedMemPerMultiprocessor)};
-}
-
-std::size_t CudaBackend::attention_bytes(const StepSizes& sizes) const {
-  std::size_t workspace = 0, words = 0;
-  for (const HeadSizes& heads : sizes.heads) {
-    if (!on_tensor_cores(shape_of(heads))) continue;
-    const AttentionGeometry geometry = attention_geometry(shape_of(heads), attention_device(), deterministic_);
-    workspace = std::max(workspace, attention_workspace_bytes(geometry));
-    words = std::max(words, max_plan_words(geometry, sizes.max_sequences, sizes.max_tokens));
-  }
-  return Arena::rounded(workspace) + kMaxPlans * Arena::rounded(words * sizeof(std::int32_t));
+  return geometries_.emplace_back(needs_.geometry(shape));
 }
 
 void CudaBackend::prepare_attention(const StepSizes& sizes) {
@@ -179,13 +136,6 @@ void CudaBackend::prepare_attention(const StepSizes& sizes) {
 }
 
 // Those whose attention is all the decode kernel's; the plain kernel and whole rows take any number.
-std::int64_t CudaBackend::max_recorded_tokens(const HeadSizes& heads) const {
-  const AttentionShape shape = shape_of(heads);
-  if (!on_tensor_cores(shape)) return std::numeric_limits<int>::max();
-  const AttentionGeometry geometry = attention_geometry(shape, attention_device(), deterministic_);
-  return geometry.whole_rows ? std::numeric_limits<int>::max() : geometry.decode_max_pairs / geometry.group();
-}
-
 CudaBackend::PlacedPlan& CudaBackend::plan_for(const AttentionGeometry& geometry, std::int32_t window) {
   for (PlacedPlan& known : plans_)
     if (known.geometry == &geometry && known.window == window) return known;

@@ -10,9 +10,6 @@
 namespace caudal::cuda {
 namespace {
 
-// What a driver takes for one op of a graph, at the most: its nodes, their parameters, and what launches them.
-constexpr std::size_t kBytesPerRecordedOp = std::size_t{16} << 10;
-
 struct GraphDeleter {
   void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
 };
@@ -56,11 +53,6 @@ class CudaBackend::Graph final : public Recording {
   std::vector<const void*> places_;
   std::size_t bytes_;
 };
-
-std::size_t CudaBackend::recording_bytes(const StepSizes& sizes) const {
-  const std::size_t nodes_per_op = deterministic_ ? 3 : 1;  // matmuls go by tiles, the last of them through copies
-  return static_cast<std::size_t>(sizes.recorded_ops) * nodes_per_op * kBytesPerRecordedOp;
-}
 
 AttentionGrid CudaBackend::recorded_grid(PlacedPlan& plan) {
   const AttentionGeometry& geometry = *plan.geometry;

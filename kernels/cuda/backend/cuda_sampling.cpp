@@ -10,28 +10,7 @@
 namespace caudal::cuda {
 namespace {
 
-constexpr std::int64_t kEditsPerRow = 64;  // room for a biased or penalised row of usual length
 constexpr std::size_t kPendingAtOnce = 3;  // of two steps in flight, and a draft model's
-
-// One after another in one buffer: what goes to the device, then what comes back.
-struct Layout {
-  std::size_t rows = 0, edits = 0, results = 0, end = 0;
-  std::int64_t num_rows, columns;  // columns of the log-probabilities
-
-  Layout(std::int64_t row_count, std::int64_t num_edits, std::int64_t max_logprobs)
-      : num_rows(row_count), columns(1 + max_logprobs) {
-    edits = Arena::rounded(num_rows * sizeof(SampleRow));
-    results = edits + Arena::rounded(num_edits * sizeof(LogitEdit));
-    end = results + Arena::rounded(result_bytes());
-  }
-  // tokens, then tokens and values of the log-probabilities: all of 4 bytes.
-  std::size_t result_bytes() const { return num_rows * (1 + 2 * columns) * sizeof(std::int32_t); }
-  std::size_t result_offset(std::int64_t per_row) const { return results + num_rows * per_row * sizeof(std::int32_t); }
-};
-
-std::int64_t edit_capacity(std::int64_t num_rows, std::int64_t vocab_size) {
-  return std::max(vocab_size, kEditsPerRow * num_rows);  // a row never has more edits than tokens
-}
 
 // Tokens and log-probabilities on their way to the host. All its runs are over when the last is.
 class CudaSamples final : public PendingSamples {
@@ -49,7 +28,7 @@ class CudaSamples final : public PendingSamples {
     context_.wait(results_->ready);
     if (context_.failure()) return;
     for (const Run& run : runs_) {
-      const Layout layout(std::ssize(run.rows), 0, run.max_logprobs);
+      const SamplingLayout layout(std::ssize(run.rows), 0, run.max_logprobs);
       const auto* tokens = reinterpret_cast<const std::int32_t*>(results_->memory + run.offset);
       const std::int64_t n = layout.num_rows;
       const bool logprobs = run.max_logprobs >= 0;
@@ -84,13 +63,9 @@ class NoSamples final : public PendingSamples {
 
 }  // namespace
 
-std::size_t CudaBackend::sampling_bytes(const StepSizes& sizes) const {
-  return Layout(sizes.max_sequences, edit_capacity(sizes.max_sequences, sizes.vocab_size), kMaxLogprobs).end;
-}
-
 void CudaBackend::prepare_sampling(const StepSizes& sizes) {
-  grow(sampling_, sampling_bytes(sizes));
-  context_->keep_results(kPendingAtOnce, Layout(sizes.max_sequences, 0, kMaxLogprobs).result_bytes());
+  grow(sampling_, GpuMemory::sampling_bytes(sizes));
+  context_->keep_results(kPendingAtOnce, SamplingLayout(sizes.max_sequences, 0, kMaxLogprobs).result_bytes());
 }
 
 std::unique_ptr<PendingSamples> CudaBackend::sample(const Tensor& logits, std::int64_t vocab_size,
@@ -98,7 +73,7 @@ std::unique_ptr<PendingSamples> CudaBackend::sample(const Tensor& logits, std::i
   check_sample(logits, vocab_size, rows, tokens);
   const std::int64_t num_rows = std::ssize(rows);
   CudaContext::ResultsPtr results;
-  if (ready()) results = context_->take_results(Layout(num_rows, 0, kMaxLogprobs).result_bytes());
+  if (ready()) results = context_->take_results(SamplingLayout(num_rows, 0, kMaxLogprobs).result_bytes());
   if (!results) return std::make_unique<NoSamples>();
   auto samples = std::make_unique<CudaSamples>(*context_, std::move(results));
   const std::int64_t capacity = edit_capacity(num_rows, vocab_size);
@@ -126,7 +101,7 @@ std::unique_ptr<PendingSamples> CudaBackend::sample(const Tensor& logits, std::i
 std::size_t CudaBackend::queue_samples(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
                                        const Tensor& tokens, std::byte* host) {
   const std::int64_t n = logits.dim(0);
-  const Layout layout(n, std::ssize(packed.edits), packed.max_logprobs);
+  const SamplingLayout layout(n, std::ssize(packed.edits), packed.max_logprobs);
   if (!grow(sampling_, layout.end)) return 0;
   auto* memory = static_cast<std::byte*>(sampling_.data());
   const auto upload = [&](std::size_t offset, const auto& values) {

@@ -22,7 +22,7 @@ class ParameterRecorder final : public ParameterLoader {
   }
   std::unique_ptr<Linear> linear(const Parameter& weight, const Parameter& bias) override {
     if (note(weight)) parameters_.back().packed = true;
-    note(bias);
+    if (note(bias)) parameters_.back().with_weight = true;
     return CountingBackend::shaped_linear(weight.columns(), weight.rows(), dtype_);
   }
   Weight table(std::initializer_list<std::int64_t> shape, const std::function<std::vector<float>()>&) override {

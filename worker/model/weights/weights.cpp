@@ -114,7 +114,7 @@ std::size_t weights_bytes(const Backend& backend, const Checkpoint& checkpoint, 
   const std::size_t unit = backend.traits().allocation_unit;
   std::size_t bytes = 0;
   for (const Parameter& parameter : parameters) {
-    if (!parameter.held()) continue;
+    if (!parameter.held() || parameter.with_weight) continue;
     if (!parameter.packed) {
       const std::size_t values = parameter.rows() * parameter.columns();
       bytes += (values * dtype_bytes(dtype) + unit - 1) / unit * unit;
