@@ -260,7 +260,7 @@ Result<Launcher> Launcher::fork_child(const LaunchConfig& config) {
   if (child < 0) return Error{"cannot fork", "replicas"};
   if (child == 0) {
     setsid();  // the terminal's Ctrl-C goes to the coordinator, which ends us in order
-    signal(SIGPIPE, SIG_IGN);
+    CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
     close(command[1]);
     close(fatal[0]);
     Supervisor(command[0], fatal[1]).run(config, hosts);

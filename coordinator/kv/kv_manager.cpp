@@ -88,7 +88,7 @@ std::optional<Fork> KvManager::fork(const BlockTable& parent, std::int32_t num_t
   const std::int32_t num_full = num_tokens / kBlockSize;
   const std::int32_t num_copied = num_tokens % kBlockSize != 0 ? num_groups() : 0;
   if (num_copied > pool_.num_free()) return std::nullopt;
-  const auto partial = parent.blocks.begin() + num_full * num_groups();
+  const auto partial = parent.blocks.begin() + static_cast<std::ptrdiff_t>(place(num_full, 0));
   Fork fork{.table = {.blocks = {parent.blocks.begin(), partial},
                       .num_passed = std::min(parent.num_passed, num_tokens),
                       .num_published = std::min(parent.num_published, num_full)},

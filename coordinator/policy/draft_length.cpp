@@ -51,7 +51,7 @@ std::int64_t MeasuredCosts::estimate(std::int32_t size) const {
     if (samples_[i].us > 0 && samples_[i].size >= size) above = &samples_[i];
   }
   if (below == nullptr) return above == nullptr ? 0 : above->us;
-  if (above == nullptr) return below->us + below->us * (size - below->size) / (4 * below->size);
+  if (above == nullptr) return below->us + below->us * (size - below->size) / (std::int64_t{4} * below->size);
   if (above->us <= below->us || above->size == below->size) return above->us;  // more cannot cost less
   return below->us + (above->us - below->us) * (size - below->size) / (above->size - below->size);
 }

@@ -32,6 +32,7 @@ struct LayerCache {
 template <IsBlockCopy Copy>
 std::vector<BlockPair> block_pairs(const std::vector<Copy>& copies) {
   std::vector<BlockPair> pairs;
+  pairs.reserve(copies.size());
   for (const Copy& copy : copies) pairs.push_back({copy.source.value(), copy.destination.value()});
   return pairs;
 }

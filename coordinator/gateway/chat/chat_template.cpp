@@ -46,7 +46,7 @@ Error to_error(const jinja::TemplateError& error) {
 
 }  // namespace
 
-Result<ChatTemplate> ChatTemplate::parse(std::string source) {
+Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
   try {
     return ChatTemplate(std::make_shared<const jinja::ast::Template>(jinja::parse_template(source)));
   } catch (const jinja::TemplateError& error) {

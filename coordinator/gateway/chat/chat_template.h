@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/result.h"
 
@@ -35,7 +36,7 @@ struct ChatTemplateInput {
 class ChatTemplate {
  public:
   // The error names the line. Its field is "chat_template".
-  static Result<ChatTemplate> parse(std::string source);
+  static Result<ChatTemplate> parse(std::string_view source);
 
   // Errors are the request's (4xx). Field "messages": the template refused the conversation by
   // raise_exception(), whose message this is; "chat_template": it failed or hit a bound.

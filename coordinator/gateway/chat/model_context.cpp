@@ -10,7 +10,7 @@ namespace {
 
 Result<ChatTemplate> parse_template(Result<ChatTemplateSource> source) {
   if (!source) return source.error();
-  Result<ChatTemplate> parsed = ChatTemplate::parse(std::move(source.value().text));
+  Result<ChatTemplate> parsed = ChatTemplate::parse(source.value().text);
   if (!parsed) return Error{source.value().file + ": " + parsed.error().message, source.value().file};
   return parsed;
 }

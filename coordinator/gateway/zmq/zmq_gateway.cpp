@@ -33,7 +33,7 @@ constexpr std::size_t kSpareNews = 1024;            // of flights that ended sin
 struct News {
   explicit News(std::size_t capacity) : flights(capacity) {}
   void add(FlightId id) {
-    flights.try_push(std::move(id));  // never full: each flight has at most two entries, and see kSpareNews
+    flights.try_push(FlightId{id});  // never full: each flight has at most two entries, and see kSpareNews
     event.signal();
   }
   Queue<FlightId> flights;
@@ -111,7 +111,7 @@ class ZmqGateway::Loop {
   bool flush(Flight& flight);
   void end_all_of(const std::string& peer);
   void retry_blocked();
-  void reply(const Socket::Message& to, std::string event);
+  void reply(const Socket::Message& to, std::string_view event);
   void finish(Flights::iterator flight);
 
   const ZmqConfig config_;
@@ -347,7 +347,7 @@ void ZmqGateway::Loop::retry_blocked() {
 }
 
 // An answer outside of any flight; lost when the client does not read, as it would not read it anyway.
-void ZmqGateway::Loop::reply(const Socket::Message& to, std::string event) {
+void ZmqGateway::Loop::reply(const Socket::Message& to, std::string_view event) {
   static_cast<void>(socket_->send(to.peer, event, to.delimited));
 }
 

@@ -1,7 +1,6 @@
 // Filters on numbers, and `default`.
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 
 #include "coordinator/gateway/jinja/evaluator/evaluator.h"
@@ -90,14 +89,16 @@ Value to_float(Evaluator&, const Value& input, const Arguments& arguments) {
   return number ? Value(*number) : bound.value(0, 0.0);
 }
 
-// round(x, n) of Python: half to even on the exact binary value, which is what printf rounds by.
+// round(x, n) of Python: half to even on the exact binary value, which is what to_chars() rounds by.
 double round_half_even(double number, std::int64_t precision) {
   if (!std::isfinite(number) || precision > 300) return number;
   if (precision < -300) return std::copysign(0.0, number);
   if (precision >= 0) {
     char buffer[700];
-    std::snprintf(buffer, sizeof buffer, "%.*f", static_cast<int>(precision), number);
-    return std::strtod(buffer, nullptr);
+    const auto format = std::chars_format::fixed;
+    const char* end = std::to_chars(buffer, std::end(buffer), number, format, static_cast<int>(precision)).ptr;
+    std::from_chars(buffer, end, number);
+    return number;
   }
   const double scale = std::pow(10.0, static_cast<double>(-precision));
   return std::nearbyint(number / scale) * scale;

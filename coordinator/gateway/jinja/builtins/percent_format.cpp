@@ -1,6 +1,6 @@
 // Python's two older ways to format text: "%s: %d" % (a, b), and "{}: {}".format(a, b).
+#include <charconv>
 #include <cmath>
-#include <cstdio>
 
 #include "coordinator/gateway/jinja/evaluator/library.h"
 #include "coordinator/gateway/jinja/evaluator/operators.h"
@@ -130,30 +130,38 @@ void PercentFormatter::item() {
   pad(item, std::move(text), false);
 }
 
+// As printf writes it. `precision` at most 100.
+std::string real_text(double number, std::chars_format format, int precision) {
+  char buffer[512];
+  return {buffer, std::to_chars(buffer, std::end(buffer), number, format, precision).ptr};
+}
+
 std::string PercentFormatter::number(char letter, const Item& item, const Value& value) const {
   if (!value.is_number()) fail(std::string("a format needs a number, not ") + type_name(value));
   const bool integer = letter == 'd' || letter == 'i' || letter == 'u';
   const int precision = item.precision < 0 ? 6 : item.precision;
   if (precision > 100) fail("a precision in a format is too large");
-  char buffer[512];
+  std::string text;
   if (integer && value.is_integral()) {
-    std::snprintf(buffer, sizeof buffer, "%.*lld", std::max(item.precision, 1),
-                  static_cast<long long>(value.integer()));
+    text = std::to_string(value.integer());
+    const std::size_t sign = text[0] == '-' ? 1 : 0, num_digits = text.size() - sign;
+    const auto wanted = static_cast<std::size_t>(std::max(item.precision, 0));
+    if (num_digits < wanted) text.insert(sign, wanted - num_digits, '0');
   } else if (integer) {
     if (!std::isfinite(value.real())) fail("a format needs a finite number");
-    std::snprintf(buffer, sizeof buffer, "%.0f", std::trunc(value.real()) + 0.0 /* no -0 */);
+    text = real_text(std::trunc(value.real()) + 0.0 /* no -0 */, std::chars_format::fixed, 0);
   } else if (letter == 'f' || letter == 'F') {
-    std::snprintf(buffer, sizeof buffer, "%.*f", precision, value.real());
+    text = real_text(value.real(), std::chars_format::fixed, precision);
   } else if (letter == 'e') {
-    std::snprintf(buffer, sizeof buffer, "%.*e", precision, value.real());
+    text = real_text(value.real(), std::chars_format::scientific, precision);
   } else if (letter == 'g') {
-    std::snprintf(buffer, sizeof buffer, "%.*g", precision, value.real());
+    text = real_text(value.real(), std::chars_format::general, precision);
   } else if (letter == 'x' && value.is_integral() && value.integer() >= 0) {
-    std::snprintf(buffer, sizeof buffer, "%llx", static_cast<unsigned long long>(value.integer()));
+    char buffer[16];
+    text.assign(buffer, std::to_chars(buffer, std::end(buffer), value.integer(), 16).ptr);
   } else {
     fail(std::string("a format item '%") + letter + "' is not supported here");
   }
-  std::string text = buffer;
   if (text[0] == '-') return text;
   if (item.plus) return "+" + text;
   return item.space ? " " + text : text;

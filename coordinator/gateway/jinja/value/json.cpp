@@ -5,7 +5,6 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <cmath>
-#include <cstdio>
 
 #include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/text.h"
@@ -111,14 +110,14 @@ void Writer::write_dict(const Dict& dict) {
 }
 
 void Writer::write_escape(char32_t code_point) {
-  char buffer[16];
-  if (code_point > 0xFFFF) {
-    const unsigned rest = static_cast<unsigned>(code_point) - 0x10000;
-    std::snprintf(buffer, sizeof buffer, "\\u%04x\\u%04x", 0xD800 + (rest >> 10), 0xDC00 + (rest & 0x3FF));
-  } else {
-    std::snprintf(buffer, sizeof buffer, "\\u%04x", static_cast<unsigned>(code_point));
-  }
-  out_ += buffer;
+  const auto write_unit = [this](char32_t unit) {
+    out_ += "\\u";
+    append_hex(out_, unit, 4);
+  };
+  if (code_point <= 0xFFFF) return write_unit(code_point);
+  const char32_t rest = code_point - 0x10000;
+  write_unit(0xD800 + (rest >> 10U));
+  write_unit(0xDC00 + (rest & 0x3FFU));
 }
 
 void Writer::write_string(const std::string& text) {

@@ -39,6 +39,10 @@ void append_code_point(std::string& out, char32_t code_point) {
   out.append(reinterpret_cast<const char*>(bytes), used);
 }
 
+void append_hex(std::string& out, char32_t value, int num_digits) {
+  for (int digit = num_digits; digit-- > 0;) out += "0123456789abcdef"[value >> (4 * digit) & 15U];
+}
+
 bool valid_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     utf8proc_int32_t code_point = 0;

@@ -10,6 +10,7 @@ namespace caudal::jinja {
 
 char32_t next_code_point(std::string_view text, std::size_t& at);  // at < size; moves `at` past it
 void append_code_point(std::string& out, char32_t code_point);
+void append_hex(std::string& out, char32_t value, int num_digits);  // in lower case, with leading zeros
 bool valid_utf8(std::string_view text);
 
 std::size_t code_point_count(std::string_view text);

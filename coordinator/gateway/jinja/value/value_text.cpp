@@ -2,7 +2,6 @@
 // value that holds the same list many times over can print very long.
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 
 #include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/text.h"
@@ -12,8 +11,6 @@ namespace caudal::jinja {
 namespace {
 
 void append_escape(std::string& out, char32_t c) {
-  char buffer[12];
-  const char* format = c <= 0xFF ? "\\x%02x" : c <= 0xFFFF ? "\\u%04x" : "\\U%08x";
   switch (c) {
     case '\n':
       out += "\\n";
@@ -27,11 +24,8 @@ void append_escape(std::string& out, char32_t c) {
     default:
       break;
   }
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-  std::snprintf(buffer, sizeof buffer, format, static_cast<unsigned>(c));
-#pragma GCC diagnostic pop
-  out += buffer;
+  out += c <= 0xFF ? "\\x" : c <= 0xFFFF ? "\\u" : "\\U";
+  append_hex(out, c, c <= 0xFF ? 2 : c <= 0xFFFF ? 4 : 8);
 }
 
 void append_quoted(std::string& out, const std::string& text) {
