@@ -13,6 +13,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <exception>
 #include <set>
 #include <thread>
 #include <vector>
@@ -109,7 +110,7 @@ void HttpServer::State::start_session(tcp::socket socket) {
   set_socket_options(socket, shared.config.write_timeout);
   auto session = std::make_shared<HttpSession>(shared, std::move(socket));
   sessions.insert(session);
-  asio::co_spawn(session->executor(), session->run(), [this, session](std::exception_ptr failure) {
+  asio::co_spawn(session->executor(), session->run(), [this, session](const std::exception_ptr& failure) {
     if (failure) LOG_ERROR("a connection ended with an exception");
     asio::post(strand, [this, session] { sessions.erase(session); });
   });
@@ -129,7 +130,14 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpConfig& config, 
 
 HttpServer::HttpServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-HttpServer::~HttpServer() { stop(); }
+// Its threads cannot be left behind: when there is no memory to stop them, the process ends.
+HttpServer::~HttpServer() {
+  try {
+    stop();
+  } catch (...) {
+    std::terminate();
+  }
+}
 
 std::uint16_t HttpServer::port() const { return state_->port; }
 
@@ -140,7 +148,8 @@ void HttpServer::begin_drain() { state_->shared.draining = true; }
 void HttpServer::stop() {
   begin_drain();
   asio::post(state_->strand, [state = state_.get()] {
-    state->acceptor.close();
+    boost::system::error_code ignored;
+    state->acceptor.close(ignored);
     for (const auto& session : state->sessions) asio::post(session->executor(), [session] { session->close(); });
   });
   for (std::thread& thread : state_->threads) {

@@ -20,8 +20,8 @@ namespace {
 namespace http = beast::http;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-constexpr std::size_t kHeadReadBytes = 4 * 1024;
-constexpr std::size_t kBodyReadBytes = 64 * 1024;
+constexpr std::size_t kHeadReadBytes = 4'096;
+constexpr std::size_t kBodyReadBytes = 65'536;
 constexpr std::size_t kMaxRequestIdBytes = 128;
 constexpr std::chrono::seconds kLinger{1};
 
