@@ -1,7 +1,7 @@
 // GGUF's block formats: a block of small whole numbers ("codes") with scales, taken apart. Value i of a block is
 //   d * scales[i / s] * (codes[i] - zero) - m * mins[i / s]     every product and difference rounded to f32
 // with s (values of one scale) and zero from the format's BlockCoding. The decoders are named in the table of
-// stored_format.cpp. Specification: ggml's block layouts, as the Python package "gguf" reads them
+// stored_format.h. Specification: ggml's block layouts, as the Python package "gguf" reads them
 // (tests/reference/blocks.json).
 #pragma once
 

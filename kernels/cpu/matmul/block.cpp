@@ -29,25 +29,23 @@ class BlockWriter {
     const std::int64_t count = layout_.scales_per_step;
     const std::int8_t* scales = codes.scales.data() + step * count;
     for (std::int64_t s = 0; s < count; ++s, packed += kPanel) packed[column] = static_cast<std::uint8_t>(scales[s]);
-    if (count > 0 && layout_.mins) packed[column] = codes.mins.data()[step];
+    if (!layout_.mins) return;
+    const std::uint8_t* mins = codes.mins.data() + step * count;
+    for (std::int64_t s = 0; s < count; ++s, packed += kPanel) packed[column] = mins[s];
   }
 
   // 32 codes of one column. The panel was zeros.
   void write_codes(const std::uint8_t* values, std::uint8_t* packed) const {
-    constexpr std::int64_t kGroup = 4 * kPanel;  // bytes from a group to the next
-    for (int i = 0; i < kStep; ++i) {
-      const int group = i / 4, k = i % 4, half = group / 4;
-      const unsigned code = values[i], upper = code >> 4U;
-      if (layout_.bits == 8) {
-        packed[group * kGroup + k] = values[i];
-        continue;
+    for (int shift = 0, width; shift < layout_.bits; shift += width, packed += width * kPlaneBytes) {
+      width = plane_width(layout_.bits - shift);
+      const unsigned mask = (1U << width) - 1U;
+      for (int k = 0; k < kStep; ++k) {
+        const int bit = k / 4 * width;
+        std::uint8_t& byte = packed[bit / 8 * kPlaneBytes + k % 4];
+        byte = static_cast<std::uint8_t>(byte | (values[k] >> shift & mask) << (bit % 8));
       }
-      set(packed[group % 4 * kGroup + k], (code & 15U) << (4 * half));
-      if (layout_.bits == 5) set(packed[4 * kGroup + k], upper << group);
-      if (layout_.bits == 6) set(packed[(4 + half) * kGroup + k], upper << (2 * (group % 4)));
     }
   }
-  static void set(std::uint8_t& byte, unsigned bits) { byte = static_cast<std::uint8_t>(byte | bits); }
 
   const BlockLayout& layout_;
   std::uint8_t* block_;
@@ -87,23 +85,12 @@ class BlockKind final : public PackedKind {
   std::size_t layout_;
 };
 
-BlockLayout layout_of(const FormatInfo& format) {
-  const BlockCoding& coding = format.coding;
-  const bool large = format.block_values > kStep;
-  return {.bits = coding.bits,
-          .mins = coding.has_mins,
-          .scales_per_step = large ? static_cast<int>(kStep) / coding.values_per_scale : 0,
-          .steps = static_cast<int>(format.block_values / kStep)};
-}
-
 // One for each format whose layout has kernels.
 std::vector<std::unique_ptr<BlockKind>> make_kinds() {
   std::vector<std::unique_ptr<BlockKind>> kinds;
-  for (const StoredFormat format : all_formats()) {
-    const FormatInfo& info = info_of(format);
-    const auto* found = info.dtype ? std::end(kLayouts) : std::ranges::find(kLayouts, layout_of(info));
-    const std::size_t layout = found - std::begin(kLayouts);
-    kinds.push_back(found == std::end(kLayouts) ? nullptr : std::make_unique<BlockKind>(info, layout));
+  for (const FormatInfo& format : kStoredFormats) {
+    const std::optional<BlockLayout> layout = layout_of(format);
+    kinds.push_back(layout ? std::make_unique<BlockKind>(format, kLayouts.index_of(*layout)) : nullptr);
   }
   return kinds;
 }
@@ -111,9 +98,8 @@ std::vector<std::unique_ptr<BlockKind>> make_kinds() {
 }  // namespace
 
 const PackedKind* block_kind(StoredFormat format) {
-  static const std::vector<std::unique_ptr<BlockKind>> kinds = make_kinds();  // in the order of all_formats()
-  const std::vector<StoredFormat> formats = all_formats();
-  return kinds[std::ranges::find(formats, format) - formats.begin()].get();
+  static const std::vector<std::unique_ptr<BlockKind>> kinds = make_kinds();  // in the order of kStoredFormats
+  return kinds[std::ranges::find(kStoredFormats, format, &FormatInfo::format) - kStoredFormats.begin()].get();
 }
 
 }  // namespace caudal

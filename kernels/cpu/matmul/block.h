@@ -7,14 +7,17 @@
 //   d     f16  [32]                          per column
 //   m     f16  [32]                          with mins
 //   then for each step of 32 k (one step in blocks of 32 values, eight in those of 256):
-//   scales i8  [scales per step][32]         of blocks of 256
-//   mins   u8  [32]                          of blocks of 256 with mins
-//   codes  u8  [8 groups][32][4]             k group, column, k in the group: codes of 8 bits; else
-//          u8  [4][32][4]                    lower 4 bits of group g in the lower half, of g + 4 in the upper, then
-//          u8  [32][4]                       bit g: the fifth bit of group g; or
-//          u8  [2][32][4]                    bits 2 g and 2 g + 1: the upper bits of group g, and of g + 4
+//   scales i8  [scales per step][32]         of blocks with more than one
+//   mins   u8  [scales per step][32]         likewise, with mins
+//   codes  u8  [bits of a code][32][4]
+// Codes lie in planes. A plane has `width` bits of each code: first as many lower bits as are a power of two, then as
+// many of the rest, and so on, which is 4 and 2 of 6 bits. It is u8 [width][32][4]: column, k in its group of four.
+// Bits of group g of the eight are in entry g * width / 8, from bit g * width % 8 on.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <optional>
 
 #include "kernels/cpu/matmul/packed_kind.h"
@@ -23,6 +26,10 @@
 namespace caudal {
 
 inline constexpr std::int64_t kStep = 32;
+inline constexpr std::int64_t kPlaneBytes = 4 * kPanel;  // of a plane of width 1
+
+// The first plane of codes of so many bits.
+constexpr int plane_width(int bits) { return static_cast<int>(std::bit_floor(static_cast<unsigned>(bits))); }
 
 struct BlockLayout {
   int bits;             // of a code
@@ -32,15 +39,39 @@ struct BlockLayout {
 
   bool operator==(const BlockLayout&) const = default;
   constexpr std::int64_t header_bytes() const { return kPanel * (mins ? 4 : 2); }
-  constexpr std::int64_t scale_bytes() const { return kPanel * (scales_per_step + (scales_per_step > 0 && mins)); }
-  constexpr std::int64_t code_bytes() const { return bits == 8 ? 1024 : 512 + 128 * (bits - 4); }
-  constexpr std::int64_t step_bytes() const { return scale_bytes() + code_bytes(); }
+  constexpr std::int64_t scale_bytes() const { return kPanel * scales_per_step * (mins ? 2 : 1); }
+  constexpr std::int64_t step_bytes() const { return scale_bytes() + bits * kPlaneBytes; }
   constexpr std::int64_t block_bytes() const { return header_bytes() + steps * step_bytes(); }
 };
 
-// Those that have kernels.
-inline constexpr BlockLayout kLayouts[] = {{8, false, 0, 1}, {4, false, 0, 1}, {4, true, 0, 1}, {5, false, 0, 1},
-                                           {5, true, 0, 1},  {4, true, 1, 8},  {5, true, 1, 8}, {6, false, 2, 8}};
+// Nothing when the kernels cannot compute on the format's codes.
+constexpr std::optional<BlockLayout> layout_of(const FormatInfo& format) {
+  const int values_per_scale = format.coding.values_per_scale;
+  if ((values_per_scale != 16 && values_per_scale != 32) || format.block_values % kStep != 0) return std::nullopt;
+  const bool has_scales = format.block_values > values_per_scale;
+  return BlockLayout{.bits = format.coding.bits,
+                     .mins = format.coding.has_mins,
+                     .scales_per_step = has_scales ? static_cast<int>(kStep) / values_per_scale : 0,
+                     .steps = static_cast<int>(format.block_values / kStep)};
+}
+
+// The layouts of all stored formats, each once.
+struct BlockLayouts {
+  std::array<BlockLayout, kStoredFormats.size()> items{};
+  std::size_t count = 0;
+
+  constexpr BlockLayouts() {
+    for (const FormatInfo& format : kStoredFormats) {
+      const std::optional<BlockLayout> layout = layout_of(format);
+      if (layout && index_of(*layout) == count) items[count++] = *layout;
+    }
+  }
+  constexpr std::size_t index_of(const BlockLayout& layout) const {
+    return std::find(items.begin(), items.begin() + count, layout) - items.begin();
+  }
+  constexpr const BlockLayout& operator[](std::size_t i) const { return items[i]; }
+};
+inline constexpr BlockLayouts kLayouts;
 
 // Rows of x.
 struct CodedRows {
@@ -51,6 +82,11 @@ struct CodedRows {
   float* scales;            // [num_rows, steps]
   std::int32_t (*sums)[2];  // [num_rows, steps]: of the first and the last 16 codes
 };
+
+// Of the codes of x to which scale `scale` of a step's applies. `halves`: an entry of CodedRows::sums.
+constexpr std::int32_t sum_of_codes(const std::int32_t (&halves)[2], int scale, int num_scales) {
+  return num_scales == 2 ? halves[scale] : halves[0] + halves[1];
+}
 
 struct BlockJob {
   CodedRows x;

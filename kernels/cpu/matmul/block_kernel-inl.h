@@ -24,24 +24,22 @@ inline constexpr int kMaxRows = HWY_MAX_BYTES == 64 ? 8 : 4;
 template <int kRows>
 inline constexpr int kVectors = std::clamp(8 / kRows, 2, kPanelVectors);
 
-// One vector of codes of k group `kGroup`; `packed` at the first column.
-template <BlockLayout kL, int kGroup>
+// One vector of codes of k group `kGroup`, or its bits from kShift on where kBits are left; `packed` at the first
+// column.
+template <int kBits, int kGroup, int kShift = 0>
 HWY_INLINE VU8 load_codes(const std::uint8_t* packed) {
   const U8 d;
   const U16x2 dw;
-  constexpr int kBytes = 4 * kPanel;
-  if constexpr (kL.bits == 8) return hn::LoadU(d, packed + kGroup * kBytes);
-  const auto halves = hn::BitCast(dw, hn::LoadU(d, packed + kGroup % 4 * kBytes));
-  auto codes = hn::And(kGroup < 4 ? halves : hn::ShiftRight<4>(halves), hn::Set(dw, 0x0F0F));
-  if constexpr (kL.bits > 4) {
-    constexpr int kPlane = kL.bits == 5 ? 4 : 4 + kGroup / 4;
-    constexpr int kBit = kL.bits == 5 ? kGroup : kGroup % 4 * 2;
-    constexpr unsigned kMask = (kL.bits == 5 ? 0x0101U : 0x0303U) << kBit;
-    const auto bits = hn::And(hn::BitCast(dw, hn::LoadU(d, packed + kPlane * kBytes)), hn::Set(dw, kMask));
-    codes = hn::Or(
-        codes, kBit <= 4 ? hn::ShiftLeft<std::max(0, 4 - kBit)>(bits) : hn::ShiftRight<std::max(0, kBit - 4)>(bits));
-  }
-  return hn::BitCast(d, codes);
+  constexpr int kWidth = plane_width(kBits), kBit = kGroup * kWidth % 8;
+  const VU8 plane = hn::LoadU(d, packed + kGroup * kWidth / 8 * kPlaneBytes);
+  if constexpr (kWidth == 8) return plane;
+  auto bits = hn::BitCast(dw, plane);
+  if constexpr (kBit > kShift) bits = hn::ShiftRight<kBit - kShift>(bits);
+  if constexpr (kBit < kShift) bits = hn::ShiftLeft<kShift - kBit>(bits);
+  const auto mask = hn::Set(dw, ((1U << kWidth) - 1U) * 0x0101U << kShift);
+  if constexpr (kWidth == kBits) return hn::BitCast(d, hn::And(bits, mask));
+  const VU8 upper = load_codes<kBits - kWidth, kGroup, kShift + kWidth>(packed + kWidth * kPlaneBytes);
+  return hn::BitCast(d, hn::OrAnd(hn::BitCast(dw, upper), bits, mask));
 }
 
 // The four codes of x at `p`, in each lane.
@@ -54,12 +52,13 @@ HWY_INLINE hn::Vec<U32> broadcast(const T* p) {
 
 // How many k groups of products are added in 16 bits: as many as cannot overflow, at two products of a code and 127 for
 // each. 0: none, where those of one may, or where VNNI adds in 32 bits.
+constexpr int groups_in_word(const BlockLayout& layout) {
+  if (CAUDAL_VNNI || HWY_TARGET == HWY_SSE4) return 0;
+  const unsigned greatest = 2 * 127 * ((1U << layout.bits) - 1);
+  return std::min(static_cast<int>(std::bit_floor(0x7FFF / greatest)), 8 / std::max(1, layout.scales_per_step));
+}
 template <BlockLayout kL>
-inline constexpr int kGroupsInWord = CAUDAL_VNNI || HWY_TARGET == HWY_SSE4 ? 0
-                                     : kL.bits == 4                        ? 8
-                                     : kL.bits == 5                        ? 4
-                                     : kL.bits == 6                        ? 2
-                                                                           : 0;
+inline constexpr int kGroupsInWord = groups_in_word(kL);
 #if HWY_TARGET == HWY_AVX2
 HWY_INLINE VI16 products(VU8 codes, const std::int8_t* x) {
   return VI16{_mm256_maddubs_epi16(codes.raw, broadcast(x).raw)};
@@ -106,7 +105,7 @@ HWY_INLINE void add_group(const BlockJob& job, std::int64_t x_step, const std::u
                           StepSums<kL, kRows>& sums) {
   constexpr int kScale = kL.scales_per_step == 2 ? kGroup / 4 : 0;
   VU8 codes[kVectors<kRows>];
-  for (int v = 0; v < kVectors<kRows>; ++v) codes[v] = load_codes<kL, kGroup>(packed + v * kLanes * 4);
+  for (int v = 0; v < kVectors<kRows>; ++v) codes[v] = load_codes<kL.bits, kGroup>(packed + v * kLanes * 4);
   for (int r = 0; r < kRows; ++r) {
     const std::int64_t at = (x_step + r * job.x.steps) * kStep + kGroup * 4;
     for (int v = 0; v < kVectors<kRows>; ++v) {
@@ -130,9 +129,8 @@ template <BlockLayout kL, int kRows>
 HWY_INLINE void begin_sums(const BlockJob& job, std::int64_t x_step, StepSums<kL, kRows>& sums) {
   const I32 d;
   for (int r = 0; r < kRows; ++r) {
-    const std::int32_t* halves = job.x.sums[x_step + r * job.x.steps];
     for (int s = 0; s < sums.kScales; ++s) {
-      const std::int32_t sum = sums.kScales == 2 ? halves[s] : halves[0] + halves[1];
+      const std::int32_t sum = sum_of_codes(job.x.sums[x_step + r * job.x.steps], s, sums.kScales);
       for (int v = 0; v < kVectors<kRows>; ++v) sums.of[s][r][v] = hn::Set(d, -job.zero * sum);
     }
   }
@@ -165,13 +163,13 @@ HWY_INLINE void add_step(const BlockJob& job, std::int64_t x_step, const std::ui
         total[r][v] = hn::Add(total[r][v], hn::Mul(both, hn::ConvertTo(d, sums.of[s][r][v])));
       }
     }
-    if constexpr (kL.mins) {
+    for (int s = 0; kL.mins && s < sums.kScales; ++s) {
       V32 min = load_halves(header + (kPanel + v * kLanes) * 2);
       if constexpr (kL.scales_per_step > 0)
-        min = hn::Mul(min, load_bytes<std::uint8_t>(scales + kL.scales_per_step * kPanel + v * kLanes));
+        min = hn::Mul(min, load_bytes<std::uint8_t>(scales + (sums.kScales + s) * kPanel + v * kLanes));
       for (int r = 0; r < kRows; ++r) {
         const std::int64_t at = x_step + r * job.x.steps;
-        const float sum = job.x.scales[at] * static_cast<float>(job.x.sums[at][0] + job.x.sums[at][1]);
+        const float sum = job.x.scales[at] * static_cast<float>(sum_of_codes(job.x.sums[at], s, sums.kScales));
         total[r][v] = hn::Sub(total[r][v], hn::Mul(min, hn::Set(d, sum)));
       }
     }
@@ -258,7 +256,7 @@ void choose(const BlockJob& job, std::int64_t begin, std::int64_t end, std::inde
 }
 
 void panels(const BlockJob& job, std::int64_t begin, std::int64_t end) {
-  choose(job, begin, end, std::make_index_sequence<std::size(kLayouts)>());
+  choose(job, begin, end, std::make_index_sequence<kLayouts.count>());
 }
 
 }  // namespace caudal::HWY_NAMESPACE::CAUDAL_BLOCKS

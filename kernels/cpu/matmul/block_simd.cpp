@@ -90,14 +90,13 @@ namespace caudal::HWY_NAMESPACE::blocks {
 
 // Code of value `k` of a step, in the column whose codes begin at `packed`.
 unsigned code_at(const BlockLayout& layout, const std::uint8_t* packed, std::int64_t k) {
-  constexpr std::int64_t kBytes = 4 * kPanel;
-  const std::int64_t group = k / 4, half = group / 4;
-  packed += k % 4;
-  if (layout.bits == 8) return packed[group * kBytes];
-  const unsigned lower = packed[group % 4 * kBytes] >> (4 * half) & 15U;
-  if (layout.bits == 4) return lower;
-  if (layout.bits == 5) return lower | (packed[4 * kBytes] >> group & 1U) << 4U;
-  return lower | (packed[(4 + half) * kBytes] >> (2 * (group % 4)) & 3U) << 4U;
+  unsigned code = 0;
+  for (int shift = 0, width; shift < layout.bits; shift += width, packed += width * kPlaneBytes) {
+    width = plane_width(layout.bits - shift);
+    const std::int64_t bit = k / 4 * width;
+    code |= (packed[bit / 8 * kPlaneBytes + k % 4] >> (bit % 8) & ((1U << width) - 1U)) << shift;
+  }
+  return code;
 }
 
 float half_at(const std::uint8_t* p) {
@@ -119,10 +118,12 @@ float add_step(const BlockJob& job, std::int64_t at, const std::uint8_t* block, 
       sum += job.x.codes[at * kStep + k] * (static_cast<int>(code_at(layout, codes, k)) - job.zero);
     total += scale * job.x.scales[at] * static_cast<float>(sum);
   }
-  if (!layout.mins) return total;
-  float min = half_at(block + 2 * kPanel);
-  if (layout.scales_per_step > 0) min *= static_cast<float>(scales[layout.scales_per_step * kPanel]);
-  return total - min * (job.x.scales[at] * static_cast<float>(job.x.sums[at][0] + job.x.sums[at][1]));
+  for (int s = 0; layout.mins && s < num_scales; ++s) {
+    float min = half_at(block + 2 * kPanel);
+    if (layout.scales_per_step > 0) min *= static_cast<float>(scales[(num_scales + s) * kPanel]);
+    total -= min * (job.x.scales[at] * static_cast<float>(sum_of_codes(job.x.sums[at], s, num_scales)));
+  }
+  return total;
 }
 
 float value_of(const BlockJob& job, std::int64_t row, const std::uint8_t* panel, std::int64_t column) {
