@@ -63,6 +63,7 @@ Match KvManager::match(const Prefix& prefix, Tiers tiers, bool publish) {
     }
   }
   std::vector<BlockId> destinations;
+  destinations.reserve(places.size());
   for (const std::size_t place : places) destinations.push_back(table.blocks[place] = pool_.allocate());
   if (!sources.empty()) match.arrives = transfers_.from_host(sources, destinations, publish);
   return match;

@@ -83,8 +83,9 @@ void stable_sort_by_key(std::vector<Keyed>& items, bool descending, Budget& budg
   });
 }
 
-std::vector<Value> items_of(std::vector<Keyed> keyed) {
+std::vector<Value> items_of(std::vector<Keyed>&& keyed) {
   std::vector<Value> items;
+  items.reserve(keyed.size());
   for (auto& [key, item] : keyed) items.push_back(std::move(item));
   return items;
 }
@@ -101,6 +102,7 @@ Value sort(Evaluator& evaluator, const Value& input, const Arguments& arguments)
   std::vector<Keyed> keyed;
   for (Value& item : iterate(input, evaluator.budget())) {
     std::vector<Value> keys;
+    keys.reserve(paths.size());
     for (const Value& path : paths) keys.push_back(sort_key(evaluator, item, &path, bound.flag(1, false)));
     keyed.emplace_back(Value::list(std::move(keys)), std::move(item));
   }
@@ -190,6 +192,7 @@ Value select(Evaluator& evaluator, const Value& input, const Arguments& argument
 
 std::vector<Value> pairs(const Dict& dict) {
   std::vector<Value> result;
+  result.reserve(dict.entries.size());
   for (const auto& [key, value] : dict.entries) {
     result.push_back(Value::sequence(SequenceKind::kTuple, {key, value}));
   }

@@ -157,6 +157,7 @@ Value format(Evaluator& evaluator, const Value& input, const Arguments& argument
     return percent_format(text, Value::sequence(SequenceKind::kTuple, arguments.positional), evaluator.budget());
   }
   std::vector<std::pair<Value, Value>> entries;
+  entries.reserve(arguments.named.size());
   for (const auto& [name, value] : arguments.named) entries.emplace_back(Value(name), value);
   return percent_format(text, Value::dict(std::move(entries)), evaluator.budget());
 }

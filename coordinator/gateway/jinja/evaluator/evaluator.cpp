@@ -229,6 +229,7 @@ Evaluator::Flow Evaluator::execute(const ast::FilterBlock& node) {
 
 Evaluator::Flow Evaluator::execute(const ast::With& node) {
   std::vector<Value> values;
+  values.reserve(node.variables.size());
   for (const auto& variable : node.variables) values.push_back(evaluate(*variable.second));
   const ScopeChange inner(scope_);
   for (std::size_t i = 0; i < values.size(); ++i) assign(node.variables[i].first, std::move(values[i]));
@@ -291,6 +292,7 @@ void Evaluator::bind_parameters(const ast::MacroBody& macro, const Arguments& ar
   }
   if (!macro.takes_extra_named) return;
   std::vector<std::pair<Value, Value>> entries;
+  entries.reserve(named.size());
   for (auto& [name, value] : named) entries.emplace_back(Value(name), std::move(value));
   set_if_used(kwargs_symbol_, Value::dict(std::move(entries)));
 }

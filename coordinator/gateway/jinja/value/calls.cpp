@@ -22,8 +22,8 @@ Bound::Bound(const Arguments& arguments, std::initializer_list<std::string_view>
   }
 }
 
-Value Bound::value(std::size_t parameter, Value fallback) const {
-  return values_[parameter] ? *values_[parameter] : std::move(fallback);
+Value Bound::value(std::size_t parameter, const Value& fallback) const {
+  return values_[parameter] ? *values_[parameter] : fallback;
 }
 
 bool Bound::flag(std::size_t parameter, bool fallback) const {

@@ -24,7 +24,7 @@ class Bound {
   Bound(const Arguments& arguments, std::initializer_list<std::string_view> names, std::size_t num_required = 0);
 
   const Value* operator[](std::size_t parameter) const { return values_[parameter]; }  // null: not given
-  Value value(std::size_t parameter, Value fallback) const;
+  Value value(std::size_t parameter, const Value& fallback) const;
   bool flag(std::size_t parameter, bool fallback) const;
   std::int64_t integer(std::size_t parameter, std::int64_t fallback) const;  // fails for other kinds
   const std::string& text(std::size_t parameter) const;                      // given, and a string, or fails
