@@ -13,6 +13,7 @@
 #include <optional>
 #include <random>
 
+#include "common/check.h"
 #include "coordinator/cluster/launcher.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/gateway/chat/model_context.h"
@@ -50,7 +51,7 @@ int block_signals() {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
   sigprocmask(SIG_BLOCK, &set, nullptr);
-  signal(SIGPIPE, SIG_IGN);
+  CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 

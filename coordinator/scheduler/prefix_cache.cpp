@@ -134,7 +134,7 @@ static std::int32_t num_lost_tokens(const Residence& residence, const KvManager&
   const auto is_shared = [&](BlockId block) { return block != kNoBlock && kv.pool().num_references(block) > 1; };
   std::int32_t num_lost = residence.num_computed;
   for (std::int32_t i = 0; (i + 1) * kBlockSize <= residence.num_computed; ++i) {
-    const auto blocks = residence.table.blocks.begin() + i * kv.num_groups();
+    const auto blocks = residence.table.blocks.begin() + std::ptrdiff_t{i} * kv.num_groups();
     if (std::any_of(blocks, blocks + kv.num_groups(), is_shared)) num_lost -= kBlockSize;
   }
   return num_lost;
