@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The longer proofs, on a release build that tests/run.sh has made: every bug put back into the simulation, all recorded
-# answers, clang-tidy over the whole tree. Says what failed, and exits 1 then.
+# answers, a minute of fuzzing (another build), clang-tidy over the whole tree. Says what failed, and exits 1 then.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 build=build/release
@@ -24,5 +24,14 @@ run mutants python3 -B tests/sim/mutants/mutants.py --build $build
 for record in tests/reference/answers/*.json; do
   run "answers-$(basename "$record" .json)" "$python" -B tests/e2e/answers.py compare "$record"
 done
+# What a run finds new stays in build/fuzz-gguf, and the next one goes on from there.
+fuzz_gguf() {
+  command -v clang++-16 >/dev/null || { echo "no clang 16"; return 77; }
+  cmake --preset fuzz && cmake --build --preset fuzz -j "$(nproc)" || return
+  mkdir -p build/fuzz-gguf
+  build/fuzz/bin/gguf_fuzz -max_total_time=60 -max_len=65536 -timeout=10 -rss_limit_mb=4096 \
+    -artifact_prefix=build/fuzz-gguf-found- build/fuzz-gguf
+}
+run fuzz-gguf fuzz_gguf
 run tidy tests/rules/tidy.sh --all
 exit $failed

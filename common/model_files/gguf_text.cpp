@@ -129,6 +129,11 @@ SurroundingTokens surrounding(const JsonNode& metadata, const NamedTokens& named
   return tokens;
 }
 
+// `error` has the names of tokenizer.json.
+[[noreturn]] void fail_on_vocabulary(const GgufFile& file, const Error& error) {
+  file.metadata().fail_at("tokenizer.ggml." + (error.field == "vocab" ? "tokens" : error.field), error.message);
+}
+
 BpeModel bpe_model(const GgufFile& file, const GgufTokenizerKind& kind, bool by_scores, const NamedTokens& named) {
   const Texts& tokens = texts(file, kTokens);
   const std::vector<TokenType> types = token_types(file);
@@ -145,7 +150,9 @@ BpeModel bpe_model(const GgufFile& file, const GgufTokenizerKind& kind, bool by_
   } else {
     read_merges(file, config);
   }
-  return unwrap(JsonNode(file.metadata()), BpeModel::create(std::move(config)));
+  Result<BpeModel> model = BpeModel::create(std::move(config));
+  if (!model) fail_on_vocabulary(file, model.error());
+  return unwrap(file.metadata(), std::move(model));
 }
 
 // A component of the tokenizer, from what its kind says of it.
