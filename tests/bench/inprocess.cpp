@@ -54,6 +54,7 @@ InProcess::InProcess(const std::string& model_dir, LoadFormat format, std::int32
   options.max_tokens_per_step = max_tokens_per_step;
   options.max_context_tokens = 4096;
   options.kv.num_blocks = num_blocks;
+  options.host_blocks.bytes = std::size_t{256} << 20;  // for pools that swap
   runner_ = or_exit(Runner::create(*backend_, *group_, model_dir, options));
 }
 

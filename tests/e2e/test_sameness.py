@@ -54,7 +54,8 @@ class Sameness(unittest.TestCase):
 
     def test_transfers_to_host_memory(self):
         # Without the prefix cache, so that whoever comes back needs his blocks from there.
-        with Cluster(worker_args=["--dtype=f32", "--num-blocks=24"], args=["--no-prefix-caching"], tensor_parallel=2) as c:
+        with Cluster(worker_args=["--dtype=f32", "--num-blocks=24", "--swap-bytes=64MiB"],
+                     args=["--no-prefix-caching"], tensor_parallel=2) as c:
             self.assertEqual(answers(c, 32), self.alone)
             self.assertGreater(c.metric("vllm:num_preemptions_total"), 0)
             self.assertGreater(c.metric("caudal:swapped_blocks_total"), 0)

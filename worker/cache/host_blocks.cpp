@@ -29,9 +29,9 @@ std::int64_t measure_transfer_ns(Backend& backend, const KvCache& device, const 
   const std::int64_t num_blocks = std::min({kMostBlocks, device.num_blocks(), host.num_blocks()});
   if (num_blocks == 0) return 0;
   std::vector<BlockPair> out, back;
-  for (std::int64_t i = 0; i < num_blocks; ++i) {  // far apart, and in the other direction there
-    const auto on_device = static_cast<std::int32_t>(i * (device.num_blocks() / num_blocks));
-    const auto on_host = static_cast<std::int32_t>((num_blocks - 1 - i) * (host.num_blocks() / num_blocks));
+  for (std::int64_t i = 0; i < num_blocks; ++i) {  // in the other direction there: no two are neighbours in both
+    const auto on_device = static_cast<std::int32_t>(i);
+    const auto on_host = static_cast<std::int32_t>(num_blocks - 1 - i);
     out.push_back({on_device, on_host});
     back.push_back({on_host, on_device});
   }

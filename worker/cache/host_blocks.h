@@ -12,8 +12,8 @@
 namespace caudal {
 
 struct HostBlocksBudget {
-  std::optional<std::size_t>
-      bytes{};  // of a rank; none: as much as its KV cache, within the bounds of plan_host_blocks
+  // Of a rank; none: as much as its KV cache, within the bounds of plan_host_blocks.
+  std::optional<std::size_t> bytes{};
   int ranks_on_host = 1;
 };
 
@@ -27,9 +27,8 @@ inline constexpr std::size_t kShareOfHost = 8;
 Result<void> plan_host_blocks(const HostBlocksBudget& budget, std::size_t block_bytes, std::size_t free_host_bytes,
                               MemoryPlan& plan);
 
-// Nanoseconds that one block takes to the host and back, on average over some that lie scattered, as those of sequences
-// do; 0 without host blocks. Blocks of the
-// host are overwritten, those of the device keep what they hold.
+// Nanoseconds that one block takes to the host and back, on average over the first ones of both (so that only their
+// memory is touched); 0 without host blocks. Blocks of the host are overwritten, those of the device keep what they hold.
 std::int64_t measure_transfer_ns(Backend& backend, const KvCache& device, const KvCache& host);
 
 }  // namespace caudal

@@ -61,8 +61,8 @@ void add_capacity(CommandLine& line, WorkerOptions& options) {
       .shown_as("");
   line.add_bytes(
       "--swap-bytes", [&runner](std::size_t bytes) { runner.host_blocks.bytes = bytes; },
-      "Host memory of a rank for the KV of preempted sequences, as in 4GiB; 0 = none; if not given, as much as the "
-      "KV cache, at most 4 GiB and an eighth of the host's free memory");
+      "Host memory of a rank for the KV of preempted sequences, as in 4GiB; 0 = none; if not given, none on CPUs, "
+      "and for a GPU as much as its KV cache, at most 4 GiB and an eighth of the host's free memory");
 }
 
 void add_process(CommandLine& line, WorkerOptions& options) {

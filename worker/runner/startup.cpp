@@ -126,12 +126,15 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
   return {};
 }
 
-// What the device takes of the host's memory is not free for the host pool.
+// What the device takes of the host's memory is not free for the host pool. Where they are the same memory, KV blocks are
+// what it is for, and there is a host pool only if it was asked for.
 Result<void> plan_host_pool(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
   const std::size_t taken = backend.traits().is_host ? start.memory.total_bytes() : 0;
   const std::size_t taken_by_all = taken * static_cast<std::size_t>(options.host_blocks.ranks_on_host);
   const std::size_t free_bytes = options.assumed.host_bytes > 0 ? options.assumed.host_bytes : free_host_bytes();
-  Result<void> planned = plan_host_blocks(options.host_blocks, start.plan.kv.block_bytes(),
+  HostBlocksBudget budget = options.host_blocks;
+  if (backend.traits().is_host && !budget.bytes) budget.bytes = 0;
+  Result<void> planned = plan_host_blocks(budget, start.plan.kv.block_bytes(),
                                           free_bytes - std::min(free_bytes, taken_by_all), start.memory);
   if (!planned) return planned.error();
   Result<std::int64_t> least = least_of_all(group, start.memory.num_host_blocks);
