@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdint>
+
 namespace caudal {
 
 void MappedFile::Unmap::operator()(void* address) const { munmap(address, bytes); }
@@ -25,6 +27,13 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   if (address == nullptr) return refuse("is empty");
   if (address == MAP_FAILED) return refuse("cannot be mapped");
   return MappedFile(std::unique_ptr<void, Unmap>(address, Unmap{bytes}));
+}
+
+void drop_pages(std::span<const std::byte> mapped) {
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(mapped.data());
+  const std::uintptr_t first = (begin + page - 1) / page * page, end = (begin + mapped.size()) / page * page;
+  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);  // failing costs memory only
 }
 
 }  // namespace caudal

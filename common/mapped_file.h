@@ -30,4 +30,7 @@ class MappedFile {
   std::unique_ptr<void, Unmap> mapping_;
 };
 
+// Takes the whole pages among these bytes of a mapped file out of memory. Reading them loads them again.
+void drop_pages(std::span<const std::byte> mapped);
+
 }  // namespace caudal

@@ -169,9 +169,7 @@ void encode_q4_0(const float* values, std::byte* block) {
     block[2 + i] = static_cast<std::byte>(code(i) | code(i + kRoundedValues / 2) << 4);
 }
 
-void widen_block(const BlockCoding& coding, const std::byte* block, std::size_t num_values, float* out) {
-  BlockCodes codes;
-  coding.decode(block, codes);
+void widen_codes(const BlockCoding& coding, const BlockCodes& codes, std::size_t num_values, float* out) {
   const float d = f16_to_float(codes.d), m = f16_to_float(codes.m);
   const std::size_t values_per_scale = coding.values_per_scale;
   for (std::size_t i = 0; i < num_values; ++i) {
@@ -179,6 +177,12 @@ void widen_block(const BlockCoding& coding, const std::byte* block, std::size_t 
     const float scale = d * static_cast<float>(codes.scales[s]), min = m * static_cast<float>(codes.mins[s]);
     out[i] = scale * static_cast<float>(codes.codes[i] - coding.zero) - min;
   }
+}
+
+void widen_block(const BlockCoding& coding, const std::byte* block, std::size_t num_values, float* out) {
+  BlockCodes codes;
+  coding.decode(block, codes);
+  widen_codes(coding, codes, num_values, out);
 }
 
 }  // namespace caudal

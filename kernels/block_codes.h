@@ -43,7 +43,8 @@ void decode_q6_k(const std::byte* block, BlockCodes& out);
 void encode_q8_0(const float* values, std::byte* block);
 void encode_q4_0(const float* values, std::byte* block);
 
-// The values of one block.
+// The first values of a block.
+void widen_codes(const BlockCoding& coding, const BlockCodes& codes, std::size_t num_values, float* out);
 void widen_block(const BlockCoding& coding, const std::byte* block, std::size_t num_values, float* out);
 
 }  // namespace caudal

@@ -14,19 +14,18 @@
 namespace caudal {
 namespace op {
 
-// out[t] = table[token_ids[t] - first_token], or zeros when that row is not in this rank's part.
+// out[t] = row token_ids[t] - first_token of the weight, or zeros when that row is not in this rank's part.
 struct Embedding {
   static constexpr const char* kName = "embedding";
-  Tensor token_ids;  // i32 [num_tokens]
-  Tensor table;      // [rows, hidden]
+  Tensor token_ids;               // i32 [num_tokens]
+  const Linear* table = nullptr;  // [rows, hidden]; a model with tied embeddings multiplies with the same one
   std::int64_t first_token = 0;
-  Tensor out;  // [num_tokens, hidden]
+  Tensor out;  // [num_tokens, hidden], of the dtype that the table computes in
 
   void check(Expect& expect) const {
-    Dim num_tokens("num_tokens"), rows("rows"), hidden("hidden");
+    Dim num_tokens("num_tokens"), hidden("hidden", table->in_features());
     expect.shape("token_ids", token_ids, {num_tokens}).dtype("token_ids", token_ids, DType::kI32);
-    expect.shape("table", table, {rows, hidden}).shape("out", out, {num_tokens, hidden});
-    expect.dtype("out", out, table.dtype());
+    expect.shape("out", out, {num_tokens, hidden}).dtype("out", out, table->compute_dtype());
   }
 };
 
@@ -203,8 +202,8 @@ class Ops {
   // Checks the op, then computes or queues it.
   void run(const Op& op);
 
-  void embedding(const Tensor& token_ids, const Tensor& table, std::int64_t first_token, const Tensor& out) {
-    run(op::Embedding{token_ids, table, first_token, out});
+  void embedding(const Tensor& token_ids, const Linear& table, std::int64_t first_token, const Tensor& out) {
+    run(op::Embedding{token_ids, &table, first_token, out});
   }
   void rms_norm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
     run(op::RmsNorm{x, weight, eps, out});

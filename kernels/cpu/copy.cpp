@@ -1,4 +1,4 @@
-// What only moves rows: embedding, gather, sampled tokens, cache block copies, host copies.
+// What only moves rows: gather, sampled tokens, cache block copies, host copies.
 #include <cstring>
 
 #include "kernels/cpu/copy_stream.h"
@@ -34,19 +34,6 @@ void CpuBackend::zero(const Tensor& destination) {
   for (std::int64_t row = 0; row < destination.dim(0); ++row) {
     std::memset(row_address(destination, row), 0, row_bytes(destination));
   }
-}
-
-void compute(CpuContext& context, const op::Embedding& o) {
-  for_rows(context, o.out, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t token = begin; token < end; ++token) {
-      const std::int64_t row = o.token_ids.as<std::int32_t>()[token] - o.first_token;
-      if (row >= 0 && row < o.table.dim(0)) {
-        std::memcpy(row_address(o.out, token), row_address(o.table, row), row_bytes(o.out));
-      } else {
-        std::memset(row_address(o.out, token), 0, row_bytes(o.out));
-      }
-    }
-  });
 }
 
 void compute(CpuContext& context, const op::GatherRows& o) {

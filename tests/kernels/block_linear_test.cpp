@@ -92,6 +92,21 @@ void expect_products(const OwnedMatrix& x, const BlockWeight& weight, const Owne
   }
 }
 
+TEST_P(BlockLinearTest, RowsAreReadBackAsTheyWereStored) {
+  const BlockWeight weight(format(), 70, kIn, 9);
+  const std::vector<float> values = weight.values();
+  const std::unique_ptr<Linear> packed = pack(weight);
+  OwnedMatrix ids(DType::kI32, 1, 3), expected(dtype(), 3, kIn);
+  for (const auto& [i, row] : {std::pair{0, 0}, {1, 69}, {2, 33}}) {
+    ids.set(0, i, row);
+    for (std::int64_t k = 0; k < kIn; ++k)
+      expected.set(i, k, static_cast<double>(values[static_cast<std::size_t>(row * kIn + k)]));
+  }
+  const OwnedMatrix out(dtype(), 3, kIn, 5);
+  backend_->embedding(ids.vector(), *packed, 0, out.tensor());
+  for (int row = 0; row < 3; ++row) EXPECT_EQ(out.row(row), expected.row(row));
+}
+
 TEST_P(BlockLinearTest, IsExactWhereXIs) {
   for (const std::int64_t columns : {1, 33, 70}) {
     const BlockWeight weight(format(), columns, kIn, 3);

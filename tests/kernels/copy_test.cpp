@@ -19,16 +19,17 @@ OwnedMatrix indices(std::initializer_list<int> values) {
 }
 
 TEST_P(CopyTest, EmbeddingTakesItsPartOfTheVocabulary) {
-  for (const std::int64_t hidden : {1, 7, 896}) {
-    const OwnedMatrix table = OwnedMatrix(dtype(), 10, hidden).fill_normal(1);
-    const OwnedMatrix ids = indices({100, 109, 99, 110, 104});
+  for (const std::int64_t hidden : {1, 7, 33, 896}) {
+    const OwnedMatrix table = OwnedMatrix(dtype(), 40, hidden).fill_normal(1);
+    const std::unique_ptr<Linear> packed = std::move(backend_->pack_linear(source_of(table.tensor(), {}))).value();
+    const OwnedMatrix ids = indices({100, 139, 99, 140, 117});
     const OwnedMatrix out(dtype(), 5, hidden, 3);
-    backend_->embedding(ids.vector(), table.tensor(), 100, out.tensor());
+    backend_->embedding(ids.vector(), *packed, 100, out.tensor());
     EXPECT_EQ(out.row(0), table.row(0));
-    EXPECT_EQ(out.row(1), table.row(9));
+    EXPECT_EQ(out.row(1), table.row(39));
     EXPECT_EQ(out.row(2), std::vector<double>(static_cast<std::size_t>(hidden), 0.0));
     EXPECT_EQ(out.row(3), std::vector<double>(static_cast<std::size_t>(hidden), 0.0));
-    EXPECT_EQ(out.row(4), table.row(4));
+    EXPECT_EQ(out.row(4), table.row(17));
   }
 }
 

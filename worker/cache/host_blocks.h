@@ -28,7 +28,8 @@ Result<void> plan_host_blocks(const HostBlocksBudget& budget, std::size_t block_
                               MemoryPlan& plan);
 
 // Nanoseconds that one block takes to the host and back, on average over the first ones of both (so that only their
-// memory is touched); 0 without host blocks. Blocks of the host are overwritten, those of the device keep what they hold.
+// memory is touched); 0 without host blocks. Blocks of the host are overwritten, those of the device keep what they
+// hold.
 std::int64_t measure_transfer_ns(Backend& backend, const KvCache& device, const KvCache& host);
 
 }  // namespace caudal

@@ -22,7 +22,6 @@ class ParameterLoader {
  public:
   virtual ~ParameterLoader() = default;
 
-  virtual Weight matrix(const Parameter& parameter) = 0;  // [rows, columns]
   virtual Weight vector(const Parameter& parameter) = 0;  // [rows]
   virtual std::unique_ptr<Linear> linear(const Parameter& weight, const Parameter& bias) = 0;
 

@@ -28,7 +28,7 @@ struct WeightPart {
 // Parts stacked by rows: q, k and v become one matrix. No parts: the model has no such parameter.
 struct Parameter {
   std::vector<WeightPart> parts;
-  bool packed = false;       // only multiplied with, so held as the backend packs it; the plan finds that out
+  bool packed = false;       // a matrix, held as the backend packs it; else a vector. The plan finds that out
   bool with_weight = false;  // a bias: its weight is packed with it
 
   std::int64_t rows() const;

@@ -126,8 +126,8 @@ Result<void> plan_kv(Backend& backend, Communicator& group, const RunnerOptions&
   return {};
 }
 
-// What the device takes of the host's memory is not free for the host pool. Where they are the same memory, KV blocks are
-// what it is for, and there is a host pool only if it was asked for.
+// What the device takes of the host's memory is not free for the host pool. Where they are the same memory, KV blocks
+// are what it is for, and there is a host pool only if it was asked for.
 Result<void> plan_host_pool(Backend& backend, Communicator& group, const RunnerOptions& options, Startup& start) {
   const std::size_t taken = backend.traits().is_host ? start.memory.total_bytes() : 0;
   const std::size_t taken_by_all = taken * static_cast<std::size_t>(options.host_blocks.ranks_on_host);

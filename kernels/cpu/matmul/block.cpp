@@ -2,8 +2,11 @@
 #include "kernels/cpu/matmul/block.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
+
+#include "kernels/half_float.h"
 
 namespace caudal {
 namespace {
@@ -34,21 +37,55 @@ class BlockWriter {
     for (std::int64_t s = 0; s < count; ++s, packed += kPanel) packed[column] = mins[s];
   }
 
-  // 32 codes of one column. The panel was zeros.
+  // 32 codes of one column, a group of four at a time. The panel was zeros.
   void write_codes(const std::uint8_t* values, std::uint8_t* packed) const {
     for (int shift = 0, width; shift < layout_.bits; shift += width, packed += width * kPlaneBytes) {
       width = plane_width(layout_.bits - shift);
-      const unsigned mask = (1U << width) - 1U;
-      for (int k = 0; k < kStep; ++k) {
-        const int bit = k / 4 * width;
-        std::uint8_t& byte = packed[bit / 8 * kPlaneBytes + k % 4];
-        byte = static_cast<std::uint8_t>(byte | (values[k] >> shift & mask) << (bit % 8));
+      const std::uint32_t mask = 0x01010101U * ((1U << width) - 1U);
+      for (int group = 0; group < kStep / 4; ++group) {
+        std::uint8_t* const entry = packed + group * width / 8 * kPlaneBytes;
+        std::uint32_t four, before;
+        std::memcpy(&four, values + std::ptrdiff_t{4} * group, 4);
+        std::memcpy(&before, entry, 4);
+        before |= (four >> shift & mask) << (group * width % 8);
+        std::memcpy(entry, &before, 4);
       }
     }
   }
 
   const BlockLayout& layout_;
   std::uint8_t* block_;
+};
+
+// What was written for a column.
+class BlockReader {
+ public:
+  BlockReader(const BlockLayout& layout, const std::uint8_t* block) : layout_(layout), block_(block) {}
+
+  void read(std::int64_t column, BlockCodes& codes) const {
+    std::memcpy(&codes.d, block_ + 2 * column, 2);
+    if (layout_.mins) std::memcpy(&codes.m, block_ + 2 * (kPanel + column), 2);
+    std::uint8_t* values = codes.codes.data();
+    for (std::int64_t step = 0; step < layout_.steps; ++step) {
+      const std::uint8_t* const packed = block_ + layout_.header_bytes() + step * layout_.step_bytes();
+      read_scales(step, packed + column, codes);
+      for (int i = 0; i < kStep; ++i)
+        *values++ = static_cast<std::uint8_t>(code_at(layout_, packed + layout_.scale_bytes() + 4 * column, i));
+    }
+  }
+
+ private:
+  void read_scales(std::int64_t step, const std::uint8_t* packed, BlockCodes& codes) const {
+    const std::int64_t count = layout_.scales_per_step;
+    std::int8_t* scales = codes.scales.data() + step * count;
+    for (std::int64_t s = 0; s < count; ++s, packed += kPanel) scales[s] = static_cast<std::int8_t>(*packed);
+    if (!layout_.mins) return;
+    std::uint8_t* mins = codes.mins.data() + step * count;
+    for (std::int64_t s = 0; s < count; ++s, packed += kPanel) mins[s] = *packed;
+  }
+
+  const BlockLayout& layout_;
+  const std::uint8_t* block_;
 };
 
 class BlockKind final : public PackedKind {
@@ -70,6 +107,20 @@ class BlockKind final : public PackedKind {
         BlockWriter(layout(), packed).write(codes, column);
         stored += format_.block_bytes, packed += layout().block_bytes();
       }
+    }
+  }
+
+  void read_column(const std::byte* panel, std::int64_t column, std::int64_t in, DType dtype,
+                   std::byte* out) const override {
+    const auto* packed = reinterpret_cast<const std::uint8_t*>(panel);
+    std::array<float, BlockCodes::kMaxValues> values;
+    BlockCodes codes;
+    for (std::int64_t k = 0; k < in; k += format_.block_values, packed += layout().block_bytes()) {
+      const std::size_t count = std::min(in - k, format_.block_values);
+      BlockReader(layout(), packed).read(column, codes);
+      widen_codes(format_.coding, codes, count, values.data());
+      narrow(dtype, values.data(), count, out);
+      out += count * dtype_bytes(dtype);
     }
   }
 

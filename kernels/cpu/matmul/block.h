@@ -44,6 +44,17 @@ struct BlockLayout {
   constexpr std::int64_t block_bytes() const { return header_bytes() + steps * step_bytes(); }
 };
 
+// Code of value `k` of a step, in the column whose codes begin at `packed`.
+inline unsigned code_at(const BlockLayout& layout, const std::uint8_t* packed, std::int64_t k) {
+  unsigned code = 0;
+  for (int shift = 0, width; shift < layout.bits; shift += width, packed += width * kPlaneBytes) {
+    width = plane_width(layout.bits - shift);
+    const std::int64_t bit = k / 4 * width;
+    code |= (packed[bit / 8 * kPlaneBytes + k % 4] >> (bit % 8) & ((1U << width) - 1U)) << shift;
+  }
+  return code;
+}
+
 // Nothing when the kernels cannot compute on the format's codes.
 constexpr std::optional<BlockLayout> layout_of(const FormatInfo& format) {
   const int values_per_scale = format.coding.values_per_scale;

@@ -88,17 +88,6 @@ HWY_AFTER_NAMESPACE();
 #if !CAUDAL_BLOCK_VECTORS
 namespace caudal::HWY_NAMESPACE::blocks {
 
-// Code of value `k` of a step, in the column whose codes begin at `packed`.
-unsigned code_at(const BlockLayout& layout, const std::uint8_t* packed, std::int64_t k) {
-  unsigned code = 0;
-  for (int shift = 0, width; shift < layout.bits; shift += width, packed += width * kPlaneBytes) {
-    width = plane_width(layout.bits - shift);
-    const std::int64_t bit = k / 4 * width;
-    code |= (packed[bit / 8 * kPlaneBytes + k % 4] >> (bit % 8) & ((1U << width) - 1U)) << shift;
-  }
-  return code;
-}
-
 float half_at(const std::uint8_t* p) {
   std::uint16_t bits;
   std::memcpy(&bits, p, sizeof bits);

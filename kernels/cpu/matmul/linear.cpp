@@ -2,10 +2,12 @@
 #include "kernels/cpu/matmul/linear.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/memory.h"
+#include "kernels/cpu/rows.h"
 #include "kernels/half_float.h"
 
 namespace caudal {
@@ -76,6 +78,13 @@ void CpuLinear::multiply(CpuContext& context, const Tensor& x, const Tensor& out
     piece.kind->multiply(context, x, piece.matrix, out.columns(piece.first, piece.matrix.out_features));
 }
 
+void CpuLinear::read_row(std::int64_t row, std::byte* out) const {
+  const auto behind = std::ranges::upper_bound(pieces_, row, {}, &Piece::first);
+  const Piece& piece = *std::prev(behind);
+  const std::int64_t at = row - piece.first;
+  piece.kind->read_column(piece.matrix.panel(at / kPanel), at % kPanel, in_features_, dtype_, out);
+}
+
 std::size_t CpuBackend::packed_bytes(const LinearShape& shape) const { return CpuLinear(shape).packed_bytes(); }
 
 Result<std::unique_ptr<Linear>> CpuBackend::pack_linear(const LinearSource& source) {
@@ -83,9 +92,28 @@ Result<std::unique_ptr<Linear>> CpuBackend::pack_linear(const LinearSource& sour
   return CpuLinear::pack(*context_, source);
 }
 
+static const CpuLinear& cpu_linear(const Linear& linear) {
+  return static_cast<const CpuLinear&>(linear);  // made by pack_linear above
+}
+
 void compute(CpuContext& context, const op::Matmul& o) {
-  const auto& weight = static_cast<const CpuLinear&>(*o.weight);  // made by pack_linear above
+  const CpuLinear& weight = cpu_linear(*o.weight);
   if (o.x.dim(0) > 0) weight.multiply(context, o.x, o.out);
+}
+
+void compute(CpuContext& context, const op::Embedding& o) {
+  const CpuLinear& table = cpu_linear(*o.table);
+  for_rows(context, o.out, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t token = begin; token < end; ++token) {
+      const std::int64_t row = o.token_ids.as<std::int32_t>()[token] - o.first_token;
+      const Tensor out = o.out.rows(token, 1);
+      if (row >= 0 && row < table.out_features()) {
+        table.read_row(row, out.as<std::byte>());
+      } else {
+        std::memset(out.data(), 0, out.bytes());
+      }
+    }
+  });
 }
 
 }  // namespace caudal

@@ -17,6 +17,8 @@ class CpuLinear final : public Linear {
 
   std::size_t packed_bytes() const { return weight_bytes_ + bias_bytes_; }
   void multiply(CpuContext& context, const Tensor& x, const Tensor& out) const;
+  // Row `row` of the weight: [in_features] values of compute_dtype().
+  void read_row(std::int64_t row, std::byte* out) const;
 
   std::int64_t in_features() const override { return in_features_; }
   std::int64_t out_features() const override { return out_features_; }

@@ -40,6 +40,10 @@ class PackedKind {
   virtual void pack_panel(std::span<const StoredPart> parts, std::int64_t first, std::int64_t count, Scratch& scratch,
                           std::byte* panel) const = 0;
 
+  // Column `column` of a panel, a row of the weight, as [in_features] values of `dtype`: those that were packed.
+  virtual void read_column(const std::byte* panel, std::int64_t column, std::int64_t in_features, DType dtype,
+                           std::byte* out) const = 0;
+
   // out = x W^T + b. x [num_tokens, in], out [num_tokens, out] of x's dtype or f32. Each value is one sum over k in a
   // fixed order, so a row has the same bits whatever the number of rows and threads.
   virtual void multiply(CpuContext& context, const Tensor& x, const PackedMatrix& weight, const Tensor& out) const = 0;

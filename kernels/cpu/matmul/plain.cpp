@@ -21,6 +21,8 @@ void transpose(const std::uint32_t* rows, std::int64_t stride, std::int64_t coun
 // Words are values of f32, or pairs of bf16 (stride in words; rows are padded with zeros to whole words).
 struct F32Panel {
   static constexpr DType kDType = DType::kF32;
+  // Of value k of a column, in values from the panel's beginning.
+  static std::int64_t index(std::int64_t k, std::int64_t column) { return k * kPanel + column; }
   static std::int64_t elements(std::int64_t in) { return in * kPanel; }
   static void pack(const std::uint32_t* rows, std::int64_t stride, std::int64_t count, std::uint32_t* panel) {
     for (std::int64_t k = 0; k < stride; k += kBlockK)
@@ -30,6 +32,10 @@ struct F32Panel {
 
 struct BF16Panel {
   static constexpr DType kDType = DType::kBF16;
+  static std::int64_t index(std::int64_t k, std::int64_t column) {
+    const std::int64_t block = k / kBlockK, pair = k % kBlockK / 2, half = column / 16;
+    return (((block * 2 + half) * 16 + pair) * 16 + column % 16) * 2 + k % 2;
+  }
   static std::int64_t elements(std::int64_t in) { return (in + kBlockK - 1) / kBlockK * kBlockK * kPanel; }
   static void pack(const std::uint32_t* rows, std::int64_t stride, std::int64_t count, std::uint32_t* panel) {
     for (std::int64_t pair = 0; pair < stride; pair += 16) {
@@ -59,6 +65,16 @@ class PlainKind final : public PackedKind {
     if (count < kPanel || in % kBlockK != 0) std::memset(panel, 0, panel_bytes(in));
     Panel::pack(reinterpret_cast<const std::uint32_t*>(read), static_cast<std::int64_t>(words), count,
                 reinterpret_cast<std::uint32_t*>(panel));
+  }
+
+  void read_column(const std::byte* panel, std::int64_t column, std::int64_t in, DType dtype,
+                   std::byte* out) const override {
+    CHECK(dtype == Panel::kDType);
+    const std::size_t bytes = dtype_bytes(dtype);
+    for (std::int64_t k = 0; k < in; ++k, out += bytes) {
+      const std::size_t index = Panel::index(k, column);
+      std::memcpy(out, panel + index * bytes, bytes);
+    }
   }
 
   void multiply(CpuContext& context, const Tensor& x, const PackedMatrix& weight, const Tensor& out) const override {

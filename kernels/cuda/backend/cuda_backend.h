@@ -94,6 +94,7 @@ class CudaBackend final : public Backend, public Recorder {
   void prepare_tiles(const StepSizes& sizes);
   template <typename RowOp>
   void launch(const RowOp& o);
+  void launch(const op::Embedding& o);
   void launch(const op::Matmul& o);
   void launch(const op::PagedAttention& o);
   void linear_in_tiles(const Tensor& x, const CudaLinear& weight, const Tensor& out);

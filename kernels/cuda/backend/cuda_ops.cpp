@@ -98,14 +98,22 @@ void CudaBackend::launch(const RowOp& o) {
   run([&](cudaStream_t stream) { cuda::launch(o, stream); });
 }
 
+static const CudaLinear& cuda_linear(const Linear& linear) {
+  return static_cast<const CudaLinear&>(linear);  // made by pack_linear above
+}
+
+void CudaBackend::launch(const op::Embedding& o) {
+  run([&](cudaStream_t stream) { cuda::launch(o, cuda_linear(*o.table).weight(), stream); });
+}
+
 void CudaBackend::launch(const op::Matmul& o) {
-  const auto& weight = static_cast<const CudaLinear&>(*o.weight);  // made by pack_linear above
+  const CudaLinear& weight = cuda_linear(*o.weight);
   if (o.x.dim(0) == 0) return;
   deterministic_ ? linear_in_tiles(o.x, weight, o.out) : matmul_->run(o.x, weight, o.out);
 }
 
 void CudaBackend::choose_matmul(const Tensor& x, const Linear& weight, const Tensor& out) {
-  const auto& packed = static_cast<const CudaLinear&>(weight);
+  const CudaLinear& packed = cuda_linear(weight);
   // When deterministic, nothing is chosen by its time, which differs from day to day: one matmul makes the library
   // choose.
   deterministic_ ? linear_in_tiles(x.rows(0, 1), packed, out.rows(0, 1)) : matmul_->choose(x, packed, out);

@@ -11,7 +11,8 @@
 namespace caudal::cuda {
 
 // ---- rows.cu ----
-void launch(const op::Embedding& o, cudaStream_t stream);
+// table [rows, hidden]: the weight of o.table.
+void launch(const op::Embedding& o, const Tensor& table, cudaStream_t stream);
 void launch(const op::GatherRows& o, cudaStream_t stream);
 void launch(const op::InsertSampled& o, cudaStream_t stream);
 // out[i] = the sum over r of parts[r][i], in f32 and in the order of r. parts [num_parts, n], out [n]

@@ -107,8 +107,8 @@ __global__ void __launch_bounds__(kThreads) sum_rows_kernel(const __grid_constan
 
 }  // namespace
 
-void launch(const op::Embedding& o, cudaStream_t stream) {
-  take_rows(o.table, o.token_ids, o.first_token, true, o.out, stream);
+void launch(const op::Embedding& o, const Tensor& table, cudaStream_t stream) {
+  take_rows(table, o.token_ids, o.first_token, true, o.out, stream);
 }
 
 void launch(const op::GatherRows& o, cudaStream_t stream) { take_rows(o.x, o.rows, 0, false, o.out, stream); }

@@ -64,7 +64,17 @@ void embedding(benchmark::State& state) {
   for (std::int64_t i = 0; i < state.range(0); ++i) {
     ids.tensor.as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 7919 % kVocab);
   }
-  for (auto _ : state) device().embedding(ids.vector(), table.tensor, 0, out.tensor);
+  LinearSource source{.weight = {}, .bias = {}, .dtype = DType::kBF16};
+  source.weight.push_back({.format = StoredFormat::kBF16,
+                           .data = table.tensor.as<const std::byte>(),
+                           .row_bytes = stored_bytes(StoredFormat::kBF16, kHidden),
+                           .rows = kVocab,
+                           .columns = kHidden,
+                           .stored_rows = kVocab,
+                           .stored_columns = kHidden});
+  const Result<std::unique_ptr<Linear>> packed = device().pack_linear(source);
+  CHECK(packed.ok());
+  for (auto _ : state) device().embedding(ids.vector(), *packed.value(), 0, out.tensor);
   report(state, 2 * out.tensor.bytes());
 }
 

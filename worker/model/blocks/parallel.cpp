@@ -11,9 +11,12 @@ Parameter vocabulary_part(const ModelBuilder& builder, const std::string& name) 
 }  // namespace
 
 VocabParallelEmbedding::VocabParallelEmbedding(ModelBuilder& builder, const std::string& name)
+    : VocabParallelEmbedding(builder, builder.loader().linear(vocabulary_part(builder, name), {})) {}
+
+VocabParallelEmbedding::VocabParallelEmbedding(ModelBuilder& builder, std::shared_ptr<const Linear> table)
     : backend_(&builder.backend()),
       group_(&builder.group()),
-      table_(builder.loader().matrix(vocabulary_part(builder, name))),
+      table_(std::move(table)),
       first_token_(builder.part().vocabulary.begin) {}
 
 VocabParallelHead::VocabParallelHead(ModelBuilder& builder, const std::string& name)

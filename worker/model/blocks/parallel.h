@@ -43,24 +43,6 @@ class RowParallelLinear {
   std::unique_ptr<Linear> weight_;
 };
 
-// Vocabulary divided over ranks: token_ids i32 [num_tokens], whole out [num_tokens, hidden].
-class VocabParallelEmbedding {
- public:
-  // `name` is the checkpoint's tensor [vocab_size, hidden].
-  VocabParallelEmbedding(ModelBuilder& builder, const std::string& name);
-
-  void forward(const Tensor& token_ids, const Tensor& out) const {
-    backend_->embedding(token_ids, table_.tensor, first_token_, out);
-    group_->all_reduce(out);
-  }
-
- private:
-  Backend* backend_;
-  Communicator* group_;
-  Weight table_;
-  std::int64_t first_token_;
-};
-
 // Vocabulary divided over ranks: x [num_rows, hidden], whole logits f32 [num_rows, ranks * vocabulary part].
 class VocabParallelHead {
  public:
@@ -69,12 +51,36 @@ class VocabParallelHead {
 
   // The logits are taken from the workspace.
   Tensor forward(const Tensor& x) const;
+  const std::shared_ptr<const Linear>& weight() const { return weight_; }
 
  private:
   Backend* backend_;
   Communicator* group_;
   Workspace* workspace_;
-  std::unique_ptr<Linear> weight_;
+  std::shared_ptr<const Linear> weight_;
+};
+
+// Vocabulary divided over ranks: token_ids i32 [num_tokens], whole out [num_tokens, hidden].
+class VocabParallelEmbedding {
+ public:
+  // `name` is the checkpoint's tensor [vocab_size, hidden].
+  VocabParallelEmbedding(ModelBuilder& builder, const std::string& name);
+  // Tied: reads the head's weight.
+  VocabParallelEmbedding(ModelBuilder& builder, const VocabParallelHead& head)
+      : VocabParallelEmbedding(builder, head.weight()) {}
+
+  void forward(const Tensor& token_ids, const Tensor& out) const {
+    backend_->embedding(token_ids, *table_, first_token_, out);
+    group_->all_reduce(out);
+  }
+
+ private:
+  VocabParallelEmbedding(ModelBuilder& builder, std::shared_ptr<const Linear> table);
+
+  Backend* backend_;
+  Communicator* group_;
+  std::shared_ptr<const Linear> table_;
+  std::int64_t first_token_;
 };
 
 }  // namespace caudal

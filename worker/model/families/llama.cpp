@@ -54,9 +54,10 @@ class Llama final : public Model {
         dtype_(builder.dtype()),
         x_(builder.workspace().take(dtype_, {builder.limits().max_tokens, builder.config().hidden_size})),
         cos_sin_(make_rope_table(builder)),
-        embedding_(builder, kEmbeddingName),
-        final_norm_(builder, "model.norm.weight"),
-        head_(builder, builder.config().tied_embeddings ? kEmbeddingName : kHeadName) {
+        head_(builder, builder.config().tied_embeddings ? kEmbeddingName : kHeadName),
+        embedding_(builder.config().tied_embeddings ? VocabParallelEmbedding(builder, head_)
+                                                    : VocabParallelEmbedding(builder, kEmbeddingName)),
+        final_norm_(builder, "model.norm.weight") {
     for (std::int64_t i = 0; i < builder.config().num_layers; ++i)
       layers_.emplace_back(builder, fmt::format("model.layers.{}.", i), builder.config().sliding_window[i]);
   }
@@ -107,10 +108,10 @@ class Llama final : public Model {
   DType dtype_;
   Tensor x_;        // [max_tokens, hidden]: forward()'s result outlives its scope
   Weight cos_sin_;  // f32 [max_context, 2, head_dim / 2]
-  VocabParallelEmbedding embedding_;
+  VocabParallelHead head_;
+  VocabParallelEmbedding embedding_;  // may read the head's weight
   std::vector<Layer> layers_;
   RmsNorm final_norm_;
-  VocabParallelHead head_;
 };
 
 std::unique_ptr<Model> make_llama(ModelBuilder& builder) { return std::make_unique<Llama>(builder); }

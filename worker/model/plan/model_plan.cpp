@@ -14,9 +14,6 @@ class ParameterRecorder final : public ParameterLoader {
  public:
   ParameterRecorder(CountingBackend& backend, DType dtype) : backend_(backend), dtype_(dtype) {}
 
-  Weight matrix(const Parameter& parameter) override {
-    return note(parameter) ? Weight(backend_.tensor(dtype_, {parameter.rows(), parameter.columns()})) : Weight();
-  }
   Weight vector(const Parameter& parameter) override {
     return note(parameter) ? Weight(backend_.tensor(dtype_, {parameter.rows()})) : Weight();
   }

@@ -33,6 +33,9 @@ class Checkpoint {
   // What a rank takes of a tensor, as it is stored. `part` has passed check_weights(). The result may point into the
   // checkpoint.
   virtual StoredPart read(const WeightPart& part) const = 0;
+
+  // The part has been packed: its tensor need not stay in memory. It can still be read.
+  virtual void drop(const WeightPart& part) const = 0;
 };
 
 // `part` without its data.

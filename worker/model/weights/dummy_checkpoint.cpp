@@ -48,6 +48,8 @@ class DummyCheckpoint final : public Checkpoint {
     return out;
   }
 
+  void drop(const WeightPart&) const override {}
+
  private:
   static float uniform(std::uint64_t key, std::int64_t index) {
     constexpr float kHalfWidth = 0.02F * 1.7320508F;  // sqrt(3): a uniform of this half width deviates by 0.02

@@ -100,6 +100,13 @@ void GgufCheckpoint::add(const GgufFile& file, std::int64_t interleaved) {
   }
 }
 
+void GgufCheckpoint::drop(const WeightPart& part) const {
+  const TensorInfo& info = infos_.find(part.name)->second;
+  std::size_t bytes = stored_bytes(*find_format(info.format), info.shape.back());
+  for (std::size_t i = 0; i + 1 < info.shape.size(); ++i) bytes *= static_cast<std::size_t>(info.shape[i]);
+  drop_pages({places_.find(part.name)->second.data, bytes});
+}
+
 // The halves of each head one after the other, as q and k are rotated here.
 StoredPart GgufCheckpoint::read(const WeightPart& part) const {
   const Place& place = places_.find(part.name)->second;

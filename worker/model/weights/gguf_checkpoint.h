@@ -18,6 +18,7 @@ class GgufCheckpoint final : public Checkpoint {
   std::string name() const override { return files_.front().name(); }
   const TensorInfos& tensors() const override { return infos_; }
   StoredPart read(const WeightPart& part) const override;
+  void drop(const WeightPart& part) const override;
 
  private:
   struct Place {

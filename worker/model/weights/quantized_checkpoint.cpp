@@ -46,8 +46,6 @@ Result<std::unique_ptr<Checkpoint>> QuantizedCheckpoint::create(std::unique_ptr<
   for (const WeightPart* part : all_parts(parameters)) {
     const auto found = infos.find(part->name);
     if (part->total_columns == 0 || found == infos.end()) continue;
-    // A tied matrix is part of two parameters.
-    if (found->second.format != source->tensors().find(part->name)->second.format) continue;
     quantize(part->name, info_of(part->name == head ? StoredFormat::kQ8_0 : format), found->second, refused);
   }
   if (std::optional<Error> error = refused.error(source->name())) return *error;

@@ -22,6 +22,7 @@ class QuantizedCheckpoint final : public Checkpoint {
   std::string name() const override { return source_->name(); }
   const TensorInfos& tensors() const override { return infos_; }
   StoredPart read(const WeightPart& part) const override;
+  void drop(const WeightPart& part) const override { source_->drop(part); }
 
  private:
   QuantizedCheckpoint(std::unique_ptr<Checkpoint> source, TensorInfos infos)

@@ -93,4 +93,6 @@ StoredPart SafetensorsCheckpoint::read(const WeightPart& part) const {
   return mapped_part(part, format, tensor.data.data());
 }
 
+void SafetensorsCheckpoint::drop(const WeightPart& part) const { drop_pages(tensors_.find(part.name)->second->data); }
+
 }  // namespace caudal

@@ -22,6 +22,7 @@ class SafetensorsCheckpoint final : public Checkpoint {
   std::string name() const override { return "model.safetensors"; }
   const TensorInfos& tensors() const override { return infos_; }
   StoredPart read(const WeightPart& part) const override;
+  void drop(const WeightPart& part) const override;
 
  private:
   Result<void> add(const std::filesystem::path& file);

@@ -137,11 +137,11 @@ Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored, cons
   return stored && backend.computes_in(*stored) ? *stored : DType::kF32;
 }
 
-Weight WeightLoader::load(const Parameter& parameter) {
+Weight WeightLoader::vector(const Parameter& parameter) {
   Weight weight;
   if (error_ || !parameter.held()) return weight;
-  const std::int64_t rows = parameter.rows(), columns = parameter.columns();
-  host_.resize(rows * columns * dtype_bytes(dtype_));
+  const std::int64_t rows = parameter.rows();
+  host_.resize(rows * dtype_bytes(dtype_));
   read_rows(read_parts(parameter, checkpoint_), 0, rows, dtype_, host_.data());
   Result<Buffer> buffer = backend_.allocate(host_.size());
   if (!buffer) {
@@ -149,21 +149,10 @@ Weight WeightLoader::load(const Parameter& parameter) {
     return weight;
   }
   weight.buffer = std::move(buffer).value();
-  weight.tensor = weight.buffer.tensor(dtype_, {rows, columns});
+  weight.tensor = weight.buffer.tensor(dtype_, {rows});
   backend_.copy_to_device(host_.data(), weight.tensor);
   backend_.synchronize();  // host_ is filled anew by the next parameter
-  return weight;
-}
-
-Weight WeightLoader::matrix(const Parameter& parameter) {
-  Weight weight = load(parameter);
   loaded_bytes_ += weight.buffer.bytes();
-  return weight;
-}
-
-Weight WeightLoader::vector(const Parameter& parameter) {
-  Weight weight = matrix(parameter);
-  if (!weight.tensor.empty()) weight.tensor = weight.tensor.reshaped({weight.tensor.dim(0)});
   return weight;
 }
 
@@ -193,6 +182,7 @@ std::unique_ptr<Linear> WeightLoader::linear(const Parameter& weight, const Para
     return nullptr;
   }
   loaded_bytes_ += packed.value()->bytes();
+  for (const WeightPart& part : weight.parts) checkpoint_.drop(part);
   return std::move(packed).value();
 }
 

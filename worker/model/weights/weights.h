@@ -39,7 +39,6 @@ class WeightLoader final : public ParameterLoader {
   WeightLoader(Backend& backend, const Checkpoint& checkpoint, DType dtype)
       : backend_(backend), checkpoint_(checkpoint), dtype_(dtype) {}
 
-  Weight matrix(const Parameter& parameter) override;
   Weight vector(const Parameter& parameter) override;
   std::unique_ptr<Linear> linear(const Parameter& weight, const Parameter& bias) override;
   Weight table(std::initializer_list<std::int64_t> shape, const std::function<std::vector<float>()>& values) override;
@@ -50,8 +49,6 @@ class WeightLoader final : public ParameterLoader {
   std::size_t loaded_bytes() const { return loaded_bytes_; }  // device memory that stays, without tables
 
  private:
-  Weight load(const Parameter& parameter);
-
   Backend& backend_;
   const Checkpoint& checkpoint_;
   DType dtype_;

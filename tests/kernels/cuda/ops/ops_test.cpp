@@ -99,7 +99,7 @@ TEST_P(CudaOpTest, EmbeddingIsZeroOutsideThisRanksPart) {
     }
     const DeviceMatrix token_ids(DType::kI32, ids, 6), rows(dtype(), table, hidden, 2);
     const DeviceMatrix out(dtype(), fill_rows(6, hidden, NAN), hidden);
-    cuda::launch(op::Embedding{token_ids.vector(), rows.tensor(), 100, out.tensor()}, nullptr);
+    cuda::launch(op::Embedding{token_ids.vector(), nullptr, 100, out.tensor()}, rows.tensor(), nullptr);
     EXPECT_EQ(out.read(), expected);
   }
 }

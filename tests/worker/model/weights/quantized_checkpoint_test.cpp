@@ -151,7 +151,7 @@ TEST(QuantizedCheckpoint, WhatCannotBeRoundedIsNamed) {
                     Not(HasSubstr(kHeadName))));
 }
 
-// A block of 32 values takes 18 or 34 bytes instead of 128. (The table of embeddings stays f32.)
+// A block of 32 values takes 18 or 34 bytes instead of 128. So do the embeddings, where they are not the head's.
 TEST(QuantizedCheckpoint, ThePlanCountsBlocks) {
   ModelConfig config = small_config();
   config.vocab_size = 32;
@@ -162,9 +162,10 @@ TEST(QuantizedCheckpoint, ThePlanCountsBlocks) {
   };
   const std::size_t plain = bytes(*dummy_checkpoint(all));
   constexpr std::size_t kLayerBlocks = (2 * 64 * 64 + 2 * 32 * 64 + 3 * 64 * 128) / 32, kHeadBlocks = 32 * 64 / 32;
-  EXPECT_EQ(plain - bytes(*quantized(StoredFormat::kQ8_0, config).value()), (kLayerBlocks + kHeadBlocks) * (128 - 34));
+  EXPECT_EQ(plain - bytes(*quantized(StoredFormat::kQ8_0, config).value()),
+            (kLayerBlocks + 2 * kHeadBlocks) * (128 - 34));
   EXPECT_EQ(plain - bytes(*quantized(StoredFormat::kQ4_0, config).value()),
-            kLayerBlocks * (128 - 18) + kHeadBlocks * (128 - 34));
+            (kLayerBlocks + kHeadBlocks) * (128 - 18) + kHeadBlocks * (128 - 34));
 }
 
 // Half of 96 is one block and a half.
