@@ -22,12 +22,12 @@ def prepare(format_name: str, folder: pathlib.Path) -> pathlib.Path:
     path = folder / f"smollm2-{format_name}.gguf"
     if not path.exists():
         unfinished = path.with_suffix(".part")
-        _convert(gguf.GGUFReader(published_file()), unfinished, FORMATS[format_name])
+        convert(gguf.GGUFReader(published_file()), unfinished, FORMATS[format_name])
         unfinished.rename(path)
     return path
 
 
-def _convert(source: gguf.GGUFReader, path: pathlib.Path, kind: gguf.GGMLQuantizationType) -> None:
+def convert(source: gguf.GGUFReader, path: pathlib.Path, kind: gguf.GGMLQuantizationType) -> None:
     architecture = source.fields["general.architecture"].contents()
     writer = gguf.GGUFWriter(path, architecture)
     for field in source.fields.values():
