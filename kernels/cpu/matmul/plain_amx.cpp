@@ -23,7 +23,7 @@ constexpr std::int64_t kMaxBlocksK = 16;         // k blocks per pass with many 
 constexpr std::int64_t kStreamRows = 64;         // up to here no cut of k
 constexpr std::int64_t kMaxTaskPanels = 14;      // C of a task: 512 x 448 f32, 0.9 MiB of the 2 MiB L2
 constexpr std::int64_t kStreamAhead = 12 << 10;  // bytes of B between prefetch and use when streaming
-constexpr std::int64_t kBlockC = 32 * 32;        // f32 of one C block, as four tiles
+constexpr std::int64_t kBlockC = 1024;           // f32 of one C block, as four tiles
 
 struct Gemm {
   const BF16* a;  // packed
@@ -180,7 +180,7 @@ void linear_amx(CpuContext& context, const Tensor& x, const PackedMatrix& weight
   const std::int64_t blocks_k = num_blocks_k(weight), num_rows = x.dim(0), num_panels = weight.num_panels();
   const Gemm gemm{pack_all_rows(context, x, blocks_k), num_rows, &weight, &out, blocks_k};
   const std::int64_t row_tasks = (num_rows + kTaskRows - 1) / kTaskRows;
-  const std::int64_t per_thread = num_panels / (4 * context.num_threads());
+  const std::int64_t per_thread = num_panels / (std::int64_t{4} * context.num_threads());
   const std::int64_t panels = std::clamp<std::int64_t>(per_thread, 1, kMaxTaskPanels);
   const std::int64_t panel_tasks = (num_panels + panels - 1) / panels;
   context.parallel_tasks(row_tasks * panel_tasks, [&](std::int64_t task, int thread) {

@@ -37,12 +37,12 @@ HWY_INLINE void accumulate(const float* x, std::int64_t stride, const float* pan
   const F32 d;
   const float* w = panel + column;
   for (std::int64_t k = 0; k < in; ++k, w += kPanel) {
-    for (int v = 0; v < kVectors<kRows>; v += 16 / kLanes) hwy::Prefetch(w + v * kLanes + kAhead / 4);
+    for (std::int64_t v = 0; v < kVectors<kRows>; v += 16 / kLanes) hwy::Prefetch(w + v * kLanes + kAhead / 4);
     V32 weight[kVectors<kRows>];
-    for (int v = 0; v < kVectors<kRows>; ++v) weight[v] = hn::LoadU(d, w + v * kLanes);
+    for (std::int64_t v = 0; v < kVectors<kRows>; ++v) weight[v] = hn::LoadU(d, w + v * kLanes);
     for (int r = 0; r < kRows; ++r) {
       const V32 value = hn::Set(d, x[r * stride + k]);
-      for (int v = 0; v < kVectors<kRows>; ++v) sum[r][v] = hn::MulAdd(value, weight[v], sum[r][v]);
+      for (std::int64_t v = 0; v < kVectors<kRows>; ++v) sum[r][v] = hn::MulAdd(value, weight[v], sum[r][v]);
     }
   }
 }
@@ -58,18 +58,20 @@ HWY_INLINE void accumulate(const float* x, std::int64_t stride, const BF16* pane
   const U32 du;
   const auto* words = reinterpret_cast<const std::uint32_t*>(panel);
   // Of vector v among the words of a k pair: the halves of a panel are 16 pairs of 16 columns each.
-  const auto offset = [column](int v) { return (column + v * kLanes) / 16 * 256 + (column + v * kLanes) % 16; };
+  const auto offset = [column](std::int64_t v) {
+    return (column + v * kLanes) / 16 * 256 + (column + v * kLanes) % 16;
+  };
   for (std::int64_t k = 0; k < in; k += 2) {
     const std::uint32_t* w = words + k / kBlockK * 512 + k % kBlockK / 2 * 16;
-    for (int v = 0; v < kVectors<kRows>; v += 16 / kLanes) hwy::Prefetch(w + offset(v) + kAhead / 4);
+    for (std::int64_t v = 0; v < kVectors<kRows>; v += 16 / kLanes) hwy::Prefetch(w + offset(v) + kAhead / 4);
     V32 even[kVectors<kRows>], odd[kVectors<kRows>];
-    for (int v = 0; v < kVectors<kRows>; ++v) {
+    for (std::int64_t v = 0; v < kVectors<kRows>; ++v) {
       const auto pair = hn::LoadU(du, w + offset(v));
       even[v] = even_k(d, pair), odd[v] = odd_k(d, pair);
     }
     for (int r = 0; r < kRows; ++r) {
       const V32 x_even = hn::Set(d, x[r * stride + k]), x_odd = hn::Set(d, x[r * stride + k + 1]);
-      for (int v = 0; v < kVectors<kRows>; ++v)
+      for (std::int64_t v = 0; v < kVectors<kRows>; ++v)
         sum[r][v] = hn::MulAdd(x_odd, odd[v], hn::MulAdd(x_even, even[v], sum[r][v]));
     }
   }
@@ -89,7 +91,7 @@ void micro_kernel(const SimdLinearJob& job, std::int64_t row, std::int64_t panel
     const float* bias = weight.bias + panel * kPanel + column;
     O* out = job.out->as<O>() + row * job.out->stride0() + panel * kPanel + column;
     for (int r = 0; r < kRows; ++r, out += job.out->stride0()) {
-      for (int v = 0; v < kVectors<kRows>; ++v) {
+      for (std::int64_t v = 0; v < kVectors<kRows>; ++v) {
         const std::int64_t left = columns - column - v * kLanes;
         if (left > 0) store(hn::Add(sum[r][v], hn::LoadU(d, bias + v * kLanes)), d, out + v * kLanes, left);
       }
