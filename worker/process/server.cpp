@@ -62,7 +62,7 @@ void Server::receive() {
       continue;
     }
     heard_ = Clock::now();
-    std::visit([this](auto&& body) { on_message(std::move(body)); }, std::move(decoded).value());
+    std::visit([this](auto&& body) { on_message(std::forward<decltype(body)>(body)); }, std::move(decoded).value());
   }
 }
 

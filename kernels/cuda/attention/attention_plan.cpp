@@ -118,7 +118,8 @@ class Planner {
   void cut_prefill() {
     std::int64_t total = 0;
     for (const Rows& rows : prefill_) total += rows.keys() + kPrefillStartKeys;
-    const std::int64_t share = ceil_div(total * geometry_.shape.num_kv_heads, 2 * geometry_.prefill_workers);
+    const std::int64_t share =
+        ceil_div(total * geometry_.shape.num_kv_heads, std::int64_t{2} * geometry_.prefill_workers);
     const std::int64_t cap = std::max(share, kMinPrefillKeys);
     for (const Rows& rows : prefill_) {
       std::int64_t parts = rows.keys() * 2 > cap * 3 && !geometry_.whole_rows ? ceil_div(rows.keys(), cap) : 1;
@@ -173,7 +174,7 @@ class Planner {
     const AttentionPlanHeader header{prefill, static_cast<std::int32_t>(prefill_pieces_.size()),
                                      prefill + static_cast<std::int32_t>(prefill_pieces_.size()),
                                      static_cast<std::int32_t>(merges_.size())};
-    words.resize(decode * kPlanUnit);
+    words.resize(std::size_t{kPlanUnit} * decode);
     std::memcpy(words.data(), &header, sizeof header);
     std::ranges::copy(worker_start_, words.begin() + 4);
     append(words, decode_pieces_);
@@ -193,7 +194,7 @@ class Planner {
 // Parts of split tiles, per KV head: with workers W and total keys T, a part is at least T / 2W long and the
 // last of each tile may be short; at most 4/3 W tiles are longer than 3/2 T / 2W.
 std::int64_t max_prefill_parts(const AttentionGeometry& geometry) {
-  return ceil_div(4 * geometry.prefill_workers, geometry.shape.num_kv_heads);
+  return ceil_div(std::int64_t{4} * geometry.prefill_workers, geometry.shape.num_kv_heads);
 }
 
 }  // namespace
@@ -256,8 +257,8 @@ AttentionPlan plan_attention(const AttentionGeometry& geometry, std::span<const 
 
 std::size_t max_plan_words(const AttentionGeometry& geometry, std::int64_t max_sequences, std::int64_t max_tokens) {
   const std::int64_t tiles = max_sequences + ceil_div(max_tokens * geometry.group(), geometry.prefill_rows);
-  const std::int64_t units = decode_piece_offset(geometry.decode_workers) + tiles + 2 * geometry.decode_workers +
-                             2 * max_prefill_parts(geometry);
+  const std::int64_t units = decode_piece_offset(geometry.decode_workers) + tiles +
+                             std::int64_t{2} * geometry.decode_workers + 2 * max_prefill_parts(geometry);
   return units * kPlanUnit;
 }
 

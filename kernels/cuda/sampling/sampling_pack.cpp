@@ -60,7 +60,7 @@ PackedSampling pack_sampling(std::span<const SamplingRow> rows, std::int64_t voc
 }
 
 void unpack_sampling(const SampledArrays& arrays, std::span<const SampleRow> rows, std::span<SamplingOutput> out) {
-  const std::size_t width = static_cast<std::size_t>(arrays.max_logprobs + 1);
+  const std::size_t width = arrays.max_logprobs + std::size_t{1};
   for (std::size_t i = 0; i < rows.size(); ++i) {
     out[i].token = std::max(arrays.tokens[i], 0);
     out[i].valid = arrays.tokens[i] >= 0;

@@ -1,5 +1,7 @@
 // Bulk asynchronous copies: TMA tensor loads and cp.async.bulk. They run in the asynchronous proxy and
 // complete on an mbarrier, in any order.
+#include <bit>
+
 #include "kernels/cuda/emulation/simt/mbarrier.h"
 
 namespace caudal::simt {
@@ -56,7 +58,7 @@ struct BoxCopy {
       char* out = arena + swizzled(destination + e * map.element_bytes, static_cast<int>(map.swizzle_bits));
       if (inside && x >= 0 && x < static_cast<std::int64_t>(map.dims[0])) {
         const std::int64_t offset = source + x * map.element_bytes;
-        raw_copy(out, reinterpret_cast<const char*>(map.base) + offset, map.element_bytes);
+        raw_copy(out, std::bit_cast<const char*>(map.base) + offset, map.element_bytes);
       } else {
         raw_fill(out, 0, map.element_bytes);
       }

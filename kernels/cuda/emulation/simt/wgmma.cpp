@@ -95,7 +95,7 @@ Accumulator& accumulator_of(WarpGroup& group, int n) {
   }
   Accumulator& fresh = group.accumulators.emplace_back();
   fresh.n = n;
-  fresh.values.resize(kM * n);
+  fresh.values.resize(std::size_t{kM} * n);
   for_accumulator(n, [&](int t, int j, int row, int column) { fresh.values[row * n + column] = registers(t)[j]; });
   for (int t = 0; t < kThreads; ++t) {
     fresh.registers.push_back(registers(t));
@@ -216,8 +216,8 @@ void wgmma(float* d, int n, const WgmmaOperands& operands, Loc loc) {
     const bool a_in_shared = operands.a_registers == nullptr;
     WgmmaOp op;
     op.accumulator = &accumulator_of(group, n);
-    op.a.resize(kM * kK);
-    op.b.resize(n * kK);
+    op.a.resize(std::size_t{kM} * kK);
+    op.b.resize(std::size_t{kK} * n);
     op.accumulate = operands.accumulate;
     op.group = group.group;
     if (!a_in_shared) take_register_operand(group, operands.type, op);
