@@ -116,6 +116,7 @@ std::vector<std::unique_ptr<Communicator>> make_local_group(int size, std::chron
   CHECK(size >= 1);
   auto group = std::make_shared<LocalGroup>(size);
   std::vector<std::unique_ptr<Communicator>> ranks;
+  ranks.reserve(size);
   for (int r = 0; r < size; ++r) ranks.push_back(std::make_unique<LocalCommunicator>(group, r, deadline));
   return ranks;
 }

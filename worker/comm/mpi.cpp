@@ -13,7 +13,7 @@ namespace {
 
 // Cutting pays once moving the tensor costs more than a second exchange, a few microseconds on one host.
 // mpi_check --times (tests/worker/comm) prints what a machine does.
-constexpr std::size_t kShortBytes = 32 * 1024;
+constexpr std::size_t kShortBytes = 32'768;
 
 class MpiCommunicator final : public Communicator {
  public:
