@@ -33,7 +33,9 @@ void drop_pages(std::span<const std::byte> mapped) {
   const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<std::uintptr_t>(mapped.data());
   const std::uintptr_t first = (begin + page - 1) / page * page, end = (begin + mapped.size()) / page * page;
-  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);  // failing costs memory only
+  if (first >= end) return;
+  auto* address = const_cast<std::byte*>(mapped.data()) + (first - begin);
+  madvise(address, end - first, MADV_DONTNEED);  // failing costs memory only
 }
 
 }  // namespace caudal

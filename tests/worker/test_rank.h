@@ -17,6 +17,7 @@ struct TestRank {
   }
   void load() {
     RunnerOptions options;
+    options.host_blocks.bytes = std::size_t{1} << 20;  // for plans that move blocks there
     options.max_num_sequences = 4;
     options.max_tokens_per_step = 64;
     options.kv.num_blocks = 8;

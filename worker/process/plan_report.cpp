@@ -81,6 +81,7 @@ Result<std::string> report_plan_of_all(int ranks, const std::function<Result<std
     return report_plan(*backend.value(), *group.value(), model, options);
   };
   std::vector<std::thread> threads;
+  threads.reserve(ranks);
   for (int rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([&, rank] {
       reports[rank] = report(rank);
