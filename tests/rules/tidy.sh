@@ -17,7 +17,8 @@ case "${1:-}" in
 esac
 # A compilation database of clang's own: no options that only g++ knows, and every file by itself.
 build=build/tidy
-if [[ ! -f $build/compile_commands.json || CMakeLists.txt -nt $build/compile_commands.json ]]; then
+if [[ ! -f $build/compile_commands.json ||
+  -n $(git ls-files -z "*CMakeLists.txt" | xargs -0 -I@ find @ -newer $build/compile_commands.json) ]]; then
   cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER=clang++-16 -DCAUDAL_BUILD_TESTS=OFF -DCMAKE_UNITY_BUILD=OFF >$build.log 2>&1 || { tail -n 20 $build.log; exit 1; }
 fi
 ninja -C $build caudal_control_proto caudal_gateway_proto >>$build.log 2>&1
