@@ -43,13 +43,14 @@ struct DeviceTraits {
   std::size_t allocation_unit = 1;  // bytes; allocate() takes a multiple of it from the memory plan
 };
 
-// The attention of one model on this rank.
+// The attention of a model's layers of one kind, on this rank.
 struct HeadSizes {
   DType dtype = DType::kF32;  // of q and of the result
   DType kv_dtype = DType::kF32;
   std::int64_t num_heads = 0;
   std::int64_t num_kv_heads = 0;
   std::int64_t head_dim = 0;
+  std::int32_t sliding_window = 0;  // as in AttentionParams
 
   bool operator==(const HeadSizes&) const = default;
 };

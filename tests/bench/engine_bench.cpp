@@ -25,16 +25,17 @@ double median(std::vector<double> values) {
 struct Work {
   double layer_parameters = 0.0;
   double head_parameters = 0.0;
-  double attention_width = 0.0;  // layers * heads * head_dim
+  double attention_width = 0.0;  // of all layers: heads * head_dim
 
   explicit Work(const ModelConfig& model) {
     const double hidden = static_cast<double>(model.hidden_size);
-    const double q = static_cast<double>(model.num_heads * model.head_dim);
-    const double kv = static_cast<double>(model.num_kv_heads * model.head_dim);
-    const double layers = static_cast<double>(model.num_layers);
-    layer_parameters = layers * (hidden * (q + 2 * kv) + q * hidden + 3 * hidden * double(model.intermediate_size));
+    for (const LayerConfig& layer : model.layers) {
+      const double q = static_cast<double>(layer.num_heads * layer.head_dim);
+      const double kv = static_cast<double>(layer.num_kv_heads * layer.head_dim);
+      layer_parameters += hidden * (q + 2 * kv) + q * hidden + 3 * hidden * double(model.intermediate_size);
+      attention_width += q;
+    }
     head_parameters = hidden * static_cast<double>(model.vocab_size);
-    attention_width = layers * q;
   }
   double decode_bytes() const { return 2.0 * (layer_parameters + head_parameters); }
   // Causal attention counts half of the square.

@@ -21,7 +21,7 @@ TokenId token_at(const BatchItem& item, std::size_t position, Batch& batch) {
   return id_of_sample(token.row);
 }
 
-void append_item(const BatchItem& item, Batch& batch) {
+void append_item(const BatchItem& item, std::span<const std::int32_t> rows_per_block, Batch& batch) {
   const SequenceRow& sequence = *item.sequence;
   const std::int32_t end = item.begin + item.num_tokens;
   for (std::int32_t position = item.begin; position < end; ++position) {
@@ -30,7 +30,8 @@ void append_item(const BatchItem& item, Batch& batch) {
     batch.positions.push_back(position);
     for (std::size_t group = 0; group < batch.kv.size(); ++group) {
       const BlockId block = sequence.blocks[i / kBlockSize * batch.kv.size() + group];
-      batch.kv[group].cache_slot.push_back(block.value() * kBlockSize + position % kBlockSize);
+      const std::int32_t row = block.value() * rows_per_block[group];
+      batch.kv[group].cache_slot.push_back(row * kBlockSize + position % kBlockSize);
     }
     if (position >= end - item.num_logit_rows)
       batch.logit_rows.push_back(static_cast<std::int32_t>(batch.token_ids.size()) - 1);
@@ -47,11 +48,12 @@ std::int64_t aligned(std::int64_t elements) { return (elements + kAlignment - 1)
 
 }  // namespace
 
-Batch make_batch(const std::vector<BatchItem>& items, std::size_t num_kv_groups) {
+Batch make_batch(const std::vector<BatchItem>& items, std::span<const std::int32_t> rows_per_block) {
+  const std::size_t num_kv_groups = rows_per_block.size();
   Batch batch;
   batch.kv.resize(num_kv_groups);
   batch.query_start.push_back(0);
-  for (const BatchItem& item : items) append_item(item, batch);
+  for (const BatchItem& item : items) append_item(item, rows_per_block, batch);
   for (std::int32_t context : batch.context_length) batch.max_blocks = std::max(batch.max_blocks, blocks_for(context));
   const std::size_t width = batch.max_blocks;
   for (std::size_t group = 0; group < num_kv_groups; ++group) {
@@ -60,7 +62,7 @@ Batch make_batch(const std::vector<BatchItem>& items, std::size_t num_kv_groups)
     for (std::size_t s = 0; s < items.size(); ++s) {
       const std::size_t num_blocks = blocks_for(batch.context_length[s]);
       for (std::size_t i = 0; i < num_blocks; ++i)
-        table[s * width + i] = items[s].sequence->blocks[i * num_kv_groups + group].value();
+        table[s * width + i] = items[s].sequence->blocks[i * num_kv_groups + group].value() * rows_per_block[group];
     }
   }
   return batch;

@@ -12,13 +12,15 @@
 //   block_table        7 0 0                   3 9 0        4 6 1      padded to the widest
 //   logit_rows                                 5            6          A is not done with its prompt
 //
-// Here the model has one KV group. With more, each has a cache_slot and a block_table of its own, in Batch::kv.
+// Here the model has one KV group. With more, each has a cache_slot and a block_table of its own, in Batch::kv. Where
+// two layers of a group share an array (worker/cache/kv_layout.h), a block counts for two rows: block 7 is 14 there.
 // A token in flight is in a row of what the step before samples: the device has it, the host not yet. Its id here is
 // -1 - row, and the device replaces it.
 //
 // Were x and y draft tokens behind b17, B would compute b17 x y at 17 18 19 and have a row of logits for each.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -60,7 +62,10 @@ struct Batch {
   std::int64_t num_sequences() const { return static_cast<std::int64_t>(context_length.size()); }
 };
 
-Batch make_batch(const std::vector<BatchItem>& items, std::size_t num_kv_groups = 1);
+inline constexpr std::array<std::int32_t, 1> kOneKvGroup = {1};
+
+// `rows_per_block`: by KV group, as the cache has it.
+Batch make_batch(const std::vector<BatchItem>& items, std::span<const std::int32_t> rows_per_block = kOneKvGroup);
 
 // Views of the uploader's memory, and of the Batch for what is planned on the host: both must live through
 // the step.

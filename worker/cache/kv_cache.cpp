@@ -1,41 +1,51 @@
 #include "worker/cache/kv_cache.h"
 
-#include <algorithm>
-
 namespace caudal {
+namespace {
 
-std::size_t KvShape::block_bytes() const {
-  return 2 * layers_per_group(groups) * static_cast<std::size_t>(kBlockSize * num_kv_heads * head_dim) *
-         dtype_bytes(dtype);
+// The rows of a layer that is the index-th of `count` in an array [num_blocks, ...].
+Tensor rows_of_layer(const Tensor& array, const KvLayer& layer, std::int64_t index, std::int64_t count) {
+  const std::int64_t num_blocks = array.dim(0);
+  const Tensor rows = array.reshaped({num_blocks * count, kBlockSize, layer.num_kv_heads, layer.head_dim});
+  return rows.rows(index, (num_blocks - 1) * count + 1);  // up to that of the last block
 }
 
+}  // namespace
+
 Result<KvCache> KvCache::create(Backend& backend, const KvShape& shape, std::int64_t num_blocks) {
+  CHECK(num_blocks > 0);
   KvCache cache;
-  const std::size_t num_arrays = layers_per_group(shape.groups);
-  const auto add = [&](Tensor& tensor) -> Result<void> {
-    Result<Buffer> buffer =
-        backend.allocate(shape.block_bytes() / (2 * num_arrays) * static_cast<std::size_t>(num_blocks));
-    if (!buffer) return buffer.error();
-    tensor = buffer.value().tensor(shape.dtype, {num_blocks, kBlockSize, shape.num_kv_heads, shape.head_dim});
-    cache.buffers_.push_back(std::move(buffer).value());
-    return {};
-  };
   cache.num_blocks_ = num_blocks;
-  cache.num_groups_ = shape.groups.size();
-  cache.arrays_.resize(num_arrays);
-  for (Arrays& arrays : cache.arrays_) {
+  for (const std::int64_t elements : shape.row_elements()) {
+    const auto add = [&](Tensor& tensor) -> Result<void> {
+      Result<Buffer> buffer =
+          backend.allocate(static_cast<std::size_t>(elements * num_blocks) * dtype_bytes(shape.dtype));
+      if (!buffer) return buffer.error();
+      tensor = buffer.value().tensor(shape.dtype, {num_blocks, kBlockSize, 1, elements / kBlockSize});
+      cache.buffers_.push_back(std::move(buffer).value());
+      return {};
+    };
+    Arrays& arrays = cache.arrays_.emplace_back();
     if (Result<void> k = add(arrays.k); !k) return k.error();
     if (Result<void> v = add(arrays.v); !v) return v.error();
   }
+  cache.add_layers(shape);
+  return cache;
+}
+
+void KvCache::add_layers(const KvShape& shape) {
+  layers_.resize(shape.layers.size());
   for (std::size_t group = 0; group < shape.groups.size(); ++group) {
-    const std::vector<int>& layers = shape.groups[group].layers;
-    for (std::size_t i = 0; i < layers.size(); ++i) {
-      const std::size_t layer = layers[i];
-      cache.layers_.resize(std::max(cache.layers_.size(), layer + 1));
-      cache.layers_[layer] = {.k = cache.arrays_[i].k, .v = cache.arrays_[i].v, .group = group};
+    const auto& [window, layers, layers_per_pair] = shape.groups[group];
+    rows_per_block_.push_back(layers_per_pair);
+    for (std::int64_t i = 0; i < std::ssize(layers); ++i) {
+      const KvLayer& layer = shape.layers[layers[i]];
+      const Arrays& arrays = arrays_[i / layers_per_pair];
+      layers_[layers[i]] = {.k = rows_of_layer(arrays.k, layer, i % layers_per_pair, layers_per_pair),
+                            .v = rows_of_layer(arrays.v, layer, i % layers_per_pair, layers_per_pair),
+                            .group = group};
     }
   }
-  return cache;
 }
 
 Result<KvCache> KvCache::create_on_host(Backend& backend, const KvCache& device, std::int64_t num_blocks) {
@@ -50,7 +60,6 @@ Result<KvCache> KvCache::create_on_host(Backend& backend, const KvCache& device,
     cache.buffers_.push_back(std::move(buffer).value());
     return {};
   };
-  cache.num_groups_ = device.num_groups_;
   cache.arrays_.resize(device.arrays_.size());
   for (std::size_t i = 0; i < cache.arrays_.size(); ++i) {
     if (Result<void> k = add(device.arrays_[i].k, cache.arrays_[i].k); !k) return k.error();

@@ -1,6 +1,6 @@
-// KvCache: the paged K and V of every layer of one rank. The coordinator hands out block ids; here they are rows.
-// Layers of different KV groups share the arrays: their blocks never have the same id (worker/cache/kv_layout.h). Owned
-// by the runner, used by the step thread.
+// KvCache: the paged K and V of every layer of one rank. The coordinator hands out block ids; here they are rows of
+// arrays. Layers of different KV groups share the arrays: their blocks never have the same id
+// (worker/cache/kv_layout.h). Owned by the runner, used by the step thread.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,9 @@
 
 namespace caudal {
 
-// What one rank keeps of a token's K and V.
-struct KvShape {
-  std::vector<KvGroup> groups;
-  std::int64_t num_kv_heads = 0;  // of this rank
-  std::int64_t head_dim = 0;
-  DType dtype = DType::kF32;
-
-  std::size_t block_bytes() const;  // of K and V of all layers of a group
-};
-
+// A view of the layer's part of the arrays. Block b is row b * rows_per_block() of its group.
 struct LayerCache {
-  Tensor k;  // [num_blocks, 16, kv_heads of this rank, head_dim]
+  Tensor k;  // [rows, 16, kv_heads of this rank, head_dim]
   Tensor v;
   std::size_t group = 0;  // whose blocks it has
 };
@@ -45,7 +36,8 @@ class KvCache {
   static Result<KvCache> create_on_host(Backend& backend, const KvCache& device, std::int64_t num_blocks);
 
   std::int64_t num_blocks() const { return num_blocks_; }
-  std::size_t num_groups() const { return num_groups_; }
+  // By KV group: what a block id counts for where the layers see their rows. As many layers share a pair of arrays.
+  std::span<const std::int32_t> rows_per_block() const { return rows_per_block_; }
   const LayerCache& layer(std::size_t i) const { return layers_[i]; }
   // Of the group that each block belongs to, to another cache of the same shape or inside this one.
   void copy_blocks(Backend& backend, std::span<const BlockPair> copies, const KvCache& to) const;
@@ -54,13 +46,15 @@ class KvCache {
 
  private:
   struct Arrays {
-    Tensor k, v;
+    Tensor k, v;  // [num_blocks, 16, 1, elements of a token]
   };
 
+  void add_layers(const KvShape& shape);
+
   std::int64_t num_blocks_ = 0;
-  std::size_t num_groups_ = 1;
+  std::vector<std::int32_t> rows_per_block_;
   std::vector<Buffer> buffers_;
-  std::vector<Arrays> arrays_;      // for the layers of a group
+  std::vector<Arrays> arrays_;      // shared by all groups
   std::vector<LayerCache> layers_;  // of the model; none in host memory
 };
 

@@ -27,7 +27,8 @@ struct KvBudget {
 struct MemoryNeeds {
   std::size_t weights_bytes = 0;
   std::size_t workspace_bytes = 0;
-  std::size_t block_bytes = 0;          // K and V of 16 tokens in the layers of one KV group, and the draft model's
+  // K and V of 16 tokens in the layers of one KV group, which are as many bytes in each group; and the draft model's.
+  std::size_t block_bytes = 0;
   std::int64_t most_useful_blocks = 0;  // all sequences at their longest
 };
 

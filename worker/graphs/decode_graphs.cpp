@@ -64,7 +64,7 @@ Result<DecodeGraphs> DecodeGraphs::record(Backend& backend, Communicator& group,
   std::string why;
   for (const std::int64_t size : sizes(bounds.max_tokens)) {
     const std::int64_t num_sequences = std::min(size, bounds.max_sequences);
-    Batch batch = make_batch({}, parts.cache.num_groups());
+    Batch batch = make_batch({}, parts.cache.rows_per_block());
     pad(batch, size, num_sequences);
     const DeviceBatch device = parts.uploader.upload(batch);
     Tensor logits;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "common/result.h"
 #include "worker/model/model_config.h"
@@ -19,16 +20,20 @@ struct Range {
   std::int64_t count = 0;
 };
 
+struct LayerPart {
+  Range heads;     // of num_heads; divided evenly
+  Range kv_heads;  // of num_kv_heads; divided evenly, or one head shared by several ranks
+};
+
 struct Partition {
   int rank = 0;
   int size = 1;
-  Range heads;         // of num_heads; divided evenly
-  Range kv_heads;      // of num_kv_heads; divided evenly, or one head shared by several ranks
+  std::vector<LayerPart> layers;
   Range intermediate;  // of intermediate_size; ceil(size / N) each, zeros past the end
   Range vocabulary;    // of vocab_size; ceil(size / N) each, zeros past the end
 };
 
-// An Error that says which N are possible when `size` cannot split this model.
+// An Error that says which N are possible when `size` cannot split every layer of this model.
 Result<Partition> make_partition(const ModelConfig& config, int rank, int size);
 
 }  // namespace caudal

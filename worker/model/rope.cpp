@@ -15,12 +15,12 @@ std::vector<double> plain_frequencies(double theta, std::int64_t head_dim) {
 }
 
 // NTK-aware: a larger base stretches low frequencies by about the ratio of lengths and leaves high ones.
-double dynamic_theta(const ModelConfig& config, std::int64_t context) {
-  const auto dim = static_cast<double>(config.head_dim);
+double dynamic_theta(const RopeConfig& rope, std::int64_t head_dim, std::int64_t context) {
+  const auto dim = static_cast<double>(head_dim);
   const double ratio =
-      static_cast<double>(std::max(context, config.rope.max_position)) / static_cast<double>(config.rope.max_position);
-  const double stretch = config.rope.factor * ratio - (config.rope.factor - 1.0);
-  return config.rope.theta * std::pow(stretch, dim / (dim - 2.0));
+      static_cast<double>(std::max(context, rope.max_position)) / static_cast<double>(rope.max_position);
+  const double stretch = rope.factor * ratio - (rope.factor - 1.0);
+  return rope.theta * std::pow(stretch, dim / (dim - 2.0));
 }
 
 // Llama 3.1: waves longer than original / low_freq_factor are slowed by `factor`, those shorter than
@@ -58,11 +58,10 @@ void stretch_yarn(const RopeConfig& rope, std::int64_t head_dim, std::vector<dou
 
 }  // namespace
 
-std::vector<double> rope_frequencies(const ModelConfig& config, std::int64_t context) {
-  const RopeConfig& rope = config.rope;
+std::vector<double> rope_frequencies(const RopeConfig& rope, std::int64_t head_dim, std::int64_t context) {
   const bool dynamic = rope.scaling == RopeScaling::kDynamic;
   std::vector<double> frequencies =
-      plain_frequencies(dynamic ? dynamic_theta(config, context) : rope.theta, config.head_dim);
+      plain_frequencies(dynamic ? dynamic_theta(rope, head_dim, context) : rope.theta, head_dim);
   switch (rope.scaling) {
     case RopeScaling::kNone:
     case RopeScaling::kDynamic:
@@ -74,7 +73,7 @@ std::vector<double> rope_frequencies(const ModelConfig& config, std::int64_t con
       for (double& frequency : frequencies) frequency = llama3_frequency(rope, frequency);
       break;
     case RopeScaling::kYarn:
-      stretch_yarn(rope, config.head_dim, frequencies);
+      stretch_yarn(rope, head_dim, frequencies);
       break;
     case RopeScaling::kFactors:
       for (std::size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= rope.factors[i];
@@ -83,9 +82,9 @@ std::vector<double> rope_frequencies(const ModelConfig& config, std::int64_t con
   return frequencies;
 }
 
-std::vector<float> rope_table(const ModelConfig& config, std::int64_t context) {
-  const std::vector<double> frequencies = rope_frequencies(config, context);
-  const double magnitude = config.rope.attention_factor;
+std::vector<float> rope_table(const RopeConfig& rope, std::int64_t head_dim, std::int64_t context) {
+  const std::vector<double> frequencies = rope_frequencies(rope, head_dim, context);
+  const double magnitude = rope.attention_factor;
   std::vector<float> table;
   table.reserve(static_cast<std::size_t>(context) * 2 * frequencies.size());
   for (std::int64_t position = 0; position < context; ++position) {

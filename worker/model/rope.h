@@ -6,15 +6,15 @@
 #include <cstdint>
 #include <vector>
 
-#include "worker/model/model_config.h"
+#include "common/model_files/rope_config.h"
 
 namespace caudal {
 
-// Radians per position of each rotated pair: [head_dim / 2]. `context` is the longest context served, in
+// Radians per position of each rotated pair of a head: [head_dim / 2]. `context` is the longest context served, in
 // tokens; dynamic scaling stretches to it (and not at all when the model reaches that far by itself).
-std::vector<double> rope_frequencies(const ModelConfig& config, std::int64_t context);
+std::vector<double> rope_frequencies(const RopeConfig& rope, std::int64_t head_dim, std::int64_t context);
 
 // [context, 2, head_dim / 2]: cos then sin of position * frequency, times yarn's attention factor.
-std::vector<float> rope_table(const ModelConfig& config, std::int64_t context);
+std::vector<float> rope_table(const RopeConfig& rope, std::int64_t head_dim, std::int64_t context);
 
 }  // namespace caudal

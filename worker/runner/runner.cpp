@@ -137,7 +137,7 @@ void Runner::compute(Step& step) {
     for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) tasks.push_back({&sequence, drafts.first(i)});
   }
   step.num_samples = tasks.size();
-  const Batch batch = make_batch(items, parts_.cache.num_groups());
+  const Batch batch = make_batch(items, parts_.cache.rows_per_block());
   // The sampler keeps the samples of the last step only.
   CHECK(!batch.samples_of || (!steps_.empty() && steps_.back().result.step_id == *batch.samples_of));
   step.samples = parts_.sampler->start(logits_of(batch), tasks);
@@ -242,7 +242,7 @@ std::vector<float> Runner::prompt_logits(std::span<const TokenId> tokens, std::i
   std::vector<float> all(tokens.size() * vocab);
   while (sequence.num_computed < sequence.num_tokens()) {
     const std::int32_t now = std::min(chunk, sequence.num_tokens() - sequence.num_computed);
-    const Batch batch = make_batch({{&sequence, sequence.num_computed, now, now}}, parts_.cache.num_groups());
+    const Batch batch = make_batch({{&sequence, sequence.num_computed, now, now}}, parts_.cache.rows_per_block());
     const DeviceBatch device = parts_.uploader->upload(batch);
     const Tensor logits = parts_.model->logits(parts_.model->forward(device, parts_.cache), device.logit_rows);
     std::vector<float> host(logits.elements());

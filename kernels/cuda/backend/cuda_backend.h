@@ -116,8 +116,8 @@ class CudaBackend final : public Backend, public Recorder {
   Buffer memory_;                 // the arena's, while there is one
   std::shared_ptr<Arena> arena_;  // with the buffers that came from it
   std::unique_ptr<Matmul> matmul_;
-  std::list<AttentionGeometry> geometries_;  // one per model but in tests
-  std::list<PlacedPlan> plans_;              // one per window of the model
+  std::list<AttentionGeometry> geometries_;  // one for each shape of heads
+  std::list<PlacedPlan> plans_;              // one for each window with each shape
   std::size_t plan_words_ = 0;               // most that a plan of a step has
   Buffer attention_workspace_;
   Buffer sampling_;

@@ -9,8 +9,6 @@ namespace {
 // What rounding small buffers up to the unit of the arena may take.
 constexpr std::size_t kSmallBuffers = std::size_t{1} << 20;
 
-constexpr std::size_t kMaxPlans = 4;  // of a step: with and without a sliding window, of a model and its draft model
-
 constexpr std::int64_t kEditsPerRow = 64;  // room for a biased or penalised row of usual length
 
 // What a driver takes for one op of a graph, at the most: its nodes, their parameters, and what launches them.
@@ -18,6 +16,16 @@ constexpr std::size_t kBytesPerRecordedOp = std::size_t{16} << 10;
 
 std::size_t tile_bytes(const StepSizes& sizes) {
   return Arena::rounded(kTileRows * sizes.row_in_bytes) + Arena::rounded(kTileRows * sizes.row_out_bytes);
+}
+
+// The attention for which every step has a plan, each kind once.
+std::vector<HeadSizes> planned_heads(const StepSizes& sizes) {
+  std::vector<HeadSizes> planned;
+  for (const HeadSizes& heads : sizes.heads) {
+    const bool is_known = std::ranges::find(planned, heads) != planned.end();
+    if (on_tensor_cores(shape_of(heads)) && !is_known) planned.push_back(heads);
+  }
+  return planned;
 }
 
 }  // namespace
@@ -79,14 +87,14 @@ AttentionGeometry GpuMemory::geometry(const AttentionShape& shape) const {
 }
 
 std::size_t GpuMemory::attention_bytes(const StepSizes& sizes) const {
+  const std::vector<HeadSizes> planned = planned_heads(sizes);
   std::size_t workspace = 0, words = 0;
-  for (const HeadSizes& heads : sizes.heads) {
-    if (!on_tensor_cores(shape_of(heads))) continue;
+  for (const HeadSizes& heads : planned) {
     const AttentionGeometry found = geometry(shape_of(heads));
     workspace = std::max(workspace, attention_workspace_bytes(found));
     words = std::max(words, max_plan_words(found, sizes.max_sequences, sizes.max_tokens));
   }
-  return Arena::rounded(workspace) + kMaxPlans * Arena::rounded(words * sizeof(std::int32_t));
+  return Arena::rounded(workspace) + planned.size() * Arena::rounded(words * sizeof(std::int32_t));
 }
 
 }  // namespace caudal::cuda

@@ -69,7 +69,8 @@ TEST(Batch, AllRowsAndReservedBlocks) {
 
 TEST(Batch, EachKvGroupHasItsOwnBlocks) {
   const SequenceRow b = sequence_of(18, 16, 200, {3, 5, 9, 1}), c = sequence_of(2, 1, 300, {4, 6});
-  const Batch batch = make_batch({{&b, 16, 2}, {&c, 1, 1}}, 2);
+  const std::vector<std::int32_t> rows_per_block = {1, 1};
+  const Batch batch = make_batch({{&b, 16, 2}, {&c, 1, 1}}, rows_per_block);
   ASSERT_EQ(batch.kv.size(), 2U);
   EXPECT_THAT(batch.kv[0].cache_slot, ElementsAre(144, 145, 65));
   EXPECT_THAT(batch.kv[1].cache_slot, ElementsAre(16, 17, 97));
@@ -87,6 +88,17 @@ TEST(Batch, EachKvGroupHasItsOwnBlocks) {
     EXPECT_EQ(table, batch.kv[group].block_table);
     EXPECT_EQ(slots, batch.kv[group].cache_slot);
   }
+}
+
+// Three layers of the second group share an array, so its blocks lie three rows apart.
+TEST(Batch, BlocksCountForTheRowsOfTheirGroup) {
+  const SequenceRow b = sequence_of(18, 16, 200, {3, 5, 9, 1}), c = sequence_of(2, 1, 300, {4, 6});
+  const std::vector<std::int32_t> rows_per_block = {1, 3};
+  const Batch batch = make_batch({{&b, 16, 2}, {&c, 1, 1}}, rows_per_block);
+  EXPECT_THAT(batch.kv.at(0).cache_slot, ElementsAre(144, 145, 65));
+  EXPECT_THAT(batch.kv.at(1).cache_slot, ElementsAre(48, 49, 289));
+  EXPECT_THAT(batch.kv.at(0).block_table, ElementsAre(3, 9, 4, 0));
+  EXPECT_THAT(batch.kv.at(1).block_table, ElementsAre(15, 3, 18, 0));
 }
 
 TEST(Batch, UploadHoldsTheLargest) {

@@ -10,6 +10,7 @@
 
 #include "coordinator/scheduler/scheduler.h"
 #include "tests/worker/fixture.h"
+#include "tests/worker/mixed_family.h"
 #include "tests/worker/model/weights/safetensors_file.h"
 #include "tests/worker/replica.h"
 
@@ -35,15 +36,19 @@ struct Served {
   std::int32_t most_blocks = 0;
 };
 
-// `frees`: the coordinator knows the windows.
-Served serve(const std::filesystem::path& model_dir, bool frees, std::int32_t num_blocks) {
-  RunnerOptions options;
+RunnerOptions limited(RunnerOptions options) {
   options.dtype = DTypeChoice::kF32;
   options.max_num_sequences = 4;
   options.max_tokens_per_step = 128;
   options.max_context_tokens = 256;
   options.kv.num_blocks = 256;
-  TestReplica replica(model_dir, 1, options);
+  return options;
+}
+
+// `frees`: the coordinator knows the windows.
+Served serve(const std::filesystem::path& model_dir, const RunnerOptions& options, bool frees,
+             std::int32_t num_blocks) {
+  TestReplica replica(model_dir, 1, limited(options));
   if (!replica.valid()) return {};
   ReplicaInfo info = replica.info();
   EXPECT_GT(info.num_kv_groups(), 1);
@@ -58,7 +63,7 @@ Served serve(const std::filesystem::path& model_dir, bool frees, std::int32_t nu
   for (RequestId id = 1; id <= 3; ++id) {
     Request request;
     request.id = id;
-    for (TokenId i = 0; i < 190; ++i) request.prompt.push_back((static_cast<TokenId>(id) * 31 + i * i) % 300);
+    for (TokenId i = 0; i < 190; ++i) request.prompt.push_back((static_cast<TokenId>(id) * 31 + i * i) % 101);
     request.params.sampling.temperature = 0.0F;
     request.params.stop.max_tokens = 60;
     served.tokens.emplace_back();
@@ -76,17 +81,32 @@ Served serve(const std::filesystem::path& model_dir, bool frees, std::int32_t nu
   return served;
 }
 
-TEST(KvGroups, FreedBlocksOfWindowedLayersMayHoldAnything) {
-  const TemporaryDir dir;
-  write_hybrid_model(dir);
-  const Served kept = serve(dir.path(), false, 256);
-  const Served freed = serve(dir.path(), true, 256);
+void expect_freed_blocks_not_to_count(const std::filesystem::path& model_dir, const RunnerOptions& options) {
+  const Served kept = serve(model_dir, options, false, 256);
+  const Served freed = serve(model_dir, options, true, 256);
   ASSERT_EQ(kept.tokens.size(), 3U);
   for (const std::vector<TokenId>& tokens : kept.tokens) EXPECT_EQ(tokens.size(), 60U);
   EXPECT_EQ(freed.tokens, kept.tokens);
   EXPECT_LT(freed.most_blocks, kept.most_blocks);
   // In a pool that all of them together have to share, freed blocks are taken by others at once.
-  EXPECT_EQ(serve(dir.path(), true, freed.most_blocks).tokens, kept.tokens);
+  EXPECT_EQ(serve(model_dir, options, true, freed.most_blocks).tokens, kept.tokens);
+}
+
+TEST(KvGroups, FreedBlocksOfWindowedLayersMayHoldAnything) {
+  const TemporaryDir dir;
+  write_hybrid_model(dir);
+  expect_freed_blocks_not_to_count(dir.path(), {});
+}
+
+// Groups of different sizes take their blocks from one pool.
+TEST(KvGroups, FreedBlocksMayGoToLayersOfOtherSizes) {
+  for (const MixedModel& model : mixed_models()) {
+    SCOPED_TRACE(model.name);
+    const TemporaryDir dir;
+    model.write_config(dir);
+    if (model.has_one_table) continue;
+    expect_freed_blocks_not_to_count(dir.path(), mixed_options());
+  }
 }
 
 }  // namespace

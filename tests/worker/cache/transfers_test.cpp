@@ -5,10 +5,12 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <random>
 
 #include "coordinator/scheduler/scheduler.h"
 #include "tests/worker/fixture.h"
+#include "tests/worker/mixed_family.h"
 #include "tests/worker/replica.h"
 
 namespace caudal {
@@ -37,27 +39,43 @@ std::vector<Request> requests(std::int32_t vocab_size) {
   return all;
 }
 
-// In steps one after another, or with a second plan made before the first is answered.
-Served serve(int ranks, std::int32_t num_blocks, std::int32_t num_host_blocks, bool overlaps, bool prefix_caching) {
-  const Fixture fixture = load_fixture("qwen2");
-  RunnerOptions options;
+struct Model {
+  const char* name;
+  int ranks = 1;
+  std::int32_t num_groups = 1;  // of KV layers
+};
+
+// Two layers of the second share the arrays that one of the first has for itself.
+std::optional<MixedModel> mixed_model(const Model& model) {
+  if (model.num_groups == 1) return std::nullopt;
+  return MixedModel{"HalfRows", {{8, 4, 16, 0}, {4, 2, 16, 20}, {4, 2, 16, 20}}};
+}
+
+// In steps one after another, or with a second plan made before the first is answered. Blocks for each KV group.
+Served serve(const Model& model, std::int32_t num_blocks, std::int32_t num_host_blocks, bool overlaps,
+             bool prefix_caching) {
+  const TemporaryDir dir;
+  const std::optional<MixedModel> mixed = mixed_model(model);
+  if (mixed) mixed->write_config(dir);
+  RunnerOptions options = mixed ? mixed_options() : RunnerOptions{};
   options.dtype = DTypeChoice::kF32;
   options.max_num_sequences = 16;
   options.max_tokens_per_step = 64;
   options.max_context_tokens = 96;
-  options.kv.num_blocks = 64;
+  options.kv.num_blocks = 64 * model.num_groups;
   if (kOnCpu) options.host_blocks.bytes = std::size_t{64} << 20;
-  TestReplica replica(fixture.model_dir, ranks, options, CAUDAL_TEST_DEVICE);
+  TestReplica replica(mixed ? dir.path() : load_fixture("qwen2").model_dir, model.ranks, options, CAUDAL_TEST_DEVICE);
   if (!replica.valid()) return {};
   ReplicaInfo info = replica.info();
   EXPECT_GT(info.swap_block_ns, 0);
+  EXPECT_EQ(info.num_kv_groups(), model.num_groups);
   if (kOnCpu) {
-    EXPECT_GE(info.num_host_blocks, 64);
+    EXPECT_GE(info.num_host_blocks, 64 * model.num_groups);
   } else {
-    EXPECT_EQ(info.num_host_blocks, 64) << "as many as on the device";
+    EXPECT_EQ(info.num_host_blocks, 64 * model.num_groups) << "as many as on the device";
   }
-  info.num_blocks = num_blocks;
-  info.num_host_blocks = num_host_blocks;
+  info.num_blocks = num_blocks * model.num_groups;
+  info.num_host_blocks = num_host_blocks * model.num_groups;
   info.swap_block_ns = 1;  // however busy the machine is
 
   Scheduler scheduler(SchedulerConfig{.max_plans_in_flight = overlaps ? 2 : 1, .prefix_caching = prefix_caching});
@@ -84,7 +102,7 @@ Served serve(int ranks, std::int32_t num_blocks, std::int32_t num_host_blocks, b
   return served;
 }
 
-class Swap : public testing::TestWithParam<int> {};
+class Swap : public testing::TestWithParam<Model> {};
 
 TEST_P(Swap, TokensAreThoseOfARoomyPool) {
   const std::int32_t few = kOnCpu ? 16 : 7;
@@ -105,8 +123,10 @@ TEST_P(Swap, TokensAreThoseOfARoomyPool) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, Swap, testing::Values(1, 2),
-                         [](const auto& info) { return fmt::format("{}", info.param); });
+INSTANTIATE_TEST_SUITE_P(Models, Swap,
+                         testing::Values(Model{"OneRank"}, Model{"TwoRanks", 2}, Model{"TwoSizes", 1, 2},
+                                         Model{"TwoSizesOnTwoRanks", 2, 2}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 TEST(SwapPlan, IsBoundedByTheCacheTheHostAndTheFlag) {
   constexpr std::size_t kGiB = std::size_t{1} << 30;

@@ -5,6 +5,7 @@
 #include "kernels/cuda/emulation/fake/device.h"
 #include "kernels/factory/make_backend.h"
 #include "tests/worker/device_ranks.h"
+#include "tests/worker/mixed_family.h"
 #include "tests/worker/runner/golden_cases.h"
 #include "worker/comm/local.h"
 
@@ -71,6 +72,41 @@ TEST_F(DecodeGraphsTest, WithASlidingWindow) {
   const ToyRun graphs = run(1, DTypeChoice::kBF16, {}, with);
   expect_same(graphs, run(1, DTypeChoice::kBF16, through_the_host, without));
   EXPECT_GT(with, 5);
+}
+
+// Each kind of layer has an attention plan of its own, for which the memory plan has room. Two layers of the last kinds
+// share the arrays of the cache.
+TEST_F(DecodeGraphsTest, OfLayersThatDiffer) {
+  const TemporaryDir dir;
+  const std::vector<LayerConfig> layers = {
+      {4, 2, 64, 0}, {2, 1, 128, 0}, {4, 1, 64, 20}, {2, 1, 64, 20}, {4, 2, 64, 20}};
+  MixedModel{"", layers}.write_config(dir);
+  RunnerOptions mixed = mixed_options();
+  std::vector<ToyRequest> requests;
+  for (const std::size_t length : {3U, 17U, 40U}) {
+    std::vector<TokenId> prompt(length);
+    for (std::size_t i = 0; i < length; ++i) prompt[i] = static_cast<TokenId>((i * i + length) % 101);
+    requests.push_back(greedy_request(prompt, 6));
+    requests.back().params.sampling.num_logprobs = 2;
+  }
+  for (const DTypeChoice dtype : {DTypeChoice::kF32, DTypeChoice::kBF16}) {
+    mixed.dtype = dtype;
+    std::vector<ToyRun> runs;
+    for (const JoinRanks& join : {JoinRanks(), JoinRanks(through_the_host)}) {
+      TestReplica replica(dir.path(), 1, mixed, "simt", join);
+      ASSERT_TRUE(replica.valid());
+      EXPECT_EQ(replica.info().num_kv_groups(), 4);
+      const long before = fake::counters().graph_launches;
+      runs.push_back(generate(replica, requests));
+      EXPECT_EQ(fake::counters().graph_launches - before, join ? 0 : 5) << "all but the prompts'";
+    }
+    expect_same(runs[0], runs[1]);
+    if (dtype == DTypeChoice::kBF16) continue;
+    TestReplica cpu(dir.path(), 1, mixed);
+    const ToyRun expected = generate(cpu, requests);
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      EXPECT_EQ(runs[0].answers[i].tokens, expected.answers[i].tokens) << i;
+  }
 }
 
 TEST_F(DecodeGraphsTest, RanksTalkInsideThem) {

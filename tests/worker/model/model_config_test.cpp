@@ -39,17 +39,23 @@ Error refused(const boost::json::object& config) {
   return result.ok() ? Error{} : result.error();
 }
 
+std::vector<std::int32_t> windows(const ModelConfig& config) {
+  std::vector<std::int32_t> windows;
+  for (const LayerConfig& layer : config.layers) windows.push_back(layer.sliding_window);
+  return windows;
+}
+
 TEST(ModelConfig, FamiliesDifferOnlyInStructure) {
   const ModelConfig llama = parsed(base_config("LlamaForCausalLM"));
-  EXPECT_EQ(llama.num_heads, 14);
-  EXPECT_EQ(llama.num_kv_heads, 2);
-  EXPECT_EQ(llama.head_dim, 64);
+  EXPECT_EQ(llama.layers.front().num_heads, 14);
+  EXPECT_EQ(llama.layers.front().num_kv_heads, 2);
+  EXPECT_EQ(llama.layers.front().head_dim, 64);
   EXPECT_FALSE(llama.qkv_bias || llama.output_bias || llama.mlp_bias || llama.qk_norm || llama.tied_embeddings);
   const ModelConfig qwen2 = parsed(base_config("Qwen2ForCausalLM"));
   EXPECT_TRUE(qwen2.qkv_bias);
   EXPECT_FALSE(qwen2.output_bias);
   EXPECT_TRUE(parsed(base_config("Qwen3ForCausalLM")).qk_norm);
-  EXPECT_EQ(parsed(base_config("MistralForCausalLM")).sliding_window, std::vector<std::int32_t>(4, 4096));
+  EXPECT_EQ(windows(parsed(base_config("MistralForCausalLM"))), std::vector<std::int32_t>(4, 4096));
 }
 
 TEST(ModelConfig, OptionalFields) {
@@ -62,23 +68,23 @@ TEST(ModelConfig, OptionalFields) {
   config["torch_dtype"] = "bfloat16";
   const ModelConfig llama = parsed(config);
   EXPECT_TRUE(llama.qkv_bias && llama.output_bias && llama.mlp_bias && llama.tied_embeddings);
-  EXPECT_EQ(llama.head_dim, 64);
-  EXPECT_EQ(llama.num_kv_heads, 14);
+  EXPECT_EQ(llama.layers.front().head_dim, 64);
+  EXPECT_EQ(llama.layers.front().num_kv_heads, 14);
   EXPECT_EQ(llama.dtype, DType::kBF16);
 }
 
 TEST(ModelConfig, SlidingWindows) {
   boost::json::object mistral = base_config("MistralForCausalLM");
   mistral["sliding_window"] = nullptr;
-  EXPECT_EQ(parsed(mistral).sliding_window, std::vector<std::int32_t>(4, 0));
+  EXPECT_EQ(windows(parsed(mistral)), std::vector<std::int32_t>(4, 0));
   boost::json::object qwen = base_config("Qwen2ForCausalLM");
   qwen["sliding_window"] = 128;
   qwen["max_window_layers"] = 3;
-  EXPECT_EQ(parsed(qwen).sliding_window, std::vector<std::int32_t>(4, 0));
+  EXPECT_EQ(windows(parsed(qwen)), std::vector<std::int32_t>(4, 0));
   qwen["use_sliding_window"] = true;
-  EXPECT_EQ(parsed(qwen).sliding_window, (std::vector<std::int32_t>{0, 0, 0, 128}));
+  EXPECT_EQ(windows(parsed(qwen)), (std::vector<std::int32_t>{0, 0, 0, 128}));
   qwen["layer_types"] = {"full_attention", "sliding_attention", "full_attention", "sliding_attention"};
-  EXPECT_EQ(parsed(qwen).sliding_window, (std::vector<std::int32_t>{0, 128, 0, 128}));
+  EXPECT_EQ(windows(parsed(qwen)), (std::vector<std::int32_t>{0, 128, 0, 128}));
   qwen["layer_types"] = {"full_attention", "linear_attention", "full_attention", "full_attention"};
   EXPECT_EQ(refused(qwen).field, "layer_types");
   qwen["layer_types"] = boost::json::array{"full_attention"};

@@ -12,23 +12,20 @@ namespace {
 
 ModelConfig shape(std::int64_t heads, std::int64_t kv_heads) {
   ModelConfig config;
-  config.num_heads = heads;
-  config.num_kv_heads = kv_heads;
-  config.head_dim = 2;
+  config.layers = {{.num_heads = heads, .num_kv_heads = kv_heads, .head_dim = 2}};
   config.hidden_size = 6;
   config.intermediate_size = 10;
   config.vocab_size = 11;
-  config.num_layers = 1;
-  config.sliding_window = {0};
   return config;
 }
 
 TEST(Partition, DividesHeadsAndKvHeads) {
   const Partition part = make_partition(shape(8, 4), 1, 2).value();
-  EXPECT_EQ(part.heads.begin, 4);
-  EXPECT_EQ(part.heads.count, 4);
-  EXPECT_EQ(part.kv_heads.begin, 2);
-  EXPECT_EQ(part.kv_heads.count, 2);
+  const LayerPart& layer = part.layers.at(0);
+  EXPECT_EQ(layer.heads.begin, 4);
+  EXPECT_EQ(layer.heads.count, 4);
+  EXPECT_EQ(layer.kv_heads.begin, 2);
+  EXPECT_EQ(layer.kv_heads.count, 2);
 }
 
 TEST(Partition, ReplicatesKvHeadsBeyondTheirNumber) {
@@ -36,10 +33,29 @@ TEST(Partition, ReplicatesKvHeadsBeyondTheirNumber) {
   const ModelConfig config = shape(16, 2);
   for (int rank = 0; rank < 8; ++rank) {
     const Partition part = make_partition(config, rank, 8).value();
-    EXPECT_EQ(part.kv_heads.count, 1);
-    for (std::int64_t h = part.heads.begin; h < part.heads.begin + part.heads.count; ++h)
-      EXPECT_EQ(part.kv_heads.begin, h / (config.num_heads / config.num_kv_heads));
+    const LayerPart& layer = part.layers.at(0);
+    EXPECT_EQ(layer.kv_heads.count, 1);
+    for (std::int64_t h = layer.heads.begin; h < layer.heads.begin + layer.heads.count; ++h)
+      EXPECT_EQ(layer.kv_heads.begin, h / (16 / 2));
   }
+}
+
+TEST(Partition, CutsEachLayerByItsOwnHeads) {
+  ModelConfig config = shape(8, 4);
+  config.layers.push_back({.num_heads = 12, .num_kv_heads = 2, .head_dim = 2});
+  const Partition part = make_partition(config, 3, 4).value();
+  ASSERT_EQ(part.layers.size(), 2U);
+  EXPECT_EQ(part.layers[0].heads.begin, 6);
+  EXPECT_EQ(part.layers[0].heads.count, 2);
+  EXPECT_EQ(part.layers[0].kv_heads.begin, 3);
+  EXPECT_EQ(part.layers[1].heads.begin, 9);
+  EXPECT_EQ(part.layers[1].heads.count, 3);
+  EXPECT_EQ(part.layers[1].kv_heads.begin, 1) << "shared with rank 2";
+  EXPECT_EQ(part.layers[1].kv_heads.count, 1);
+  const Result<Partition> eight = make_partition(config, 0, 8);
+  ASSERT_FALSE(eight.ok());
+  EXPECT_NE(eight.error().message.find("12 heads with 2 KV heads; possible are 1, 2, 4"), std::string::npos)
+      << eight.error().message;
 }
 
 TEST(Partition, PadsVocabularyAndInnerDimension) {
@@ -82,7 +98,9 @@ TEST(Parameters, RanksTogetherHoldEverything) {
     for (const auto& [name, elements] : total) {
       const bool whole_on_all = name.ends_with("norm.weight");
       const bool kv = name.find(".k_proj") != std::string::npos || name.find(".v_proj") != std::string::npos;
-      const std::int64_t copies = whole_on_all ? size : kv ? std::max<std::int64_t>(1, size / config.num_kv_heads) : 1;
+      const std::int64_t copies = whole_on_all ? size
+                                  : kv         ? std::max<std::int64_t>(1, size / config.layers[0].num_kv_heads)
+                                               : 1;
       EXPECT_EQ(covered[name], copies * elements) << name << " with " << size;
     }
   }

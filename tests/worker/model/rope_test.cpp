@@ -38,13 +38,14 @@ TEST(Rope, EveryPublishedScaling) {
     const boost::json::object& entry = value.as_object();
     SCOPED_TRACE(boost::json::serialize(entry.at("name")));
     const ModelConfig config = config_of(entry);
+    const std::int64_t head_dim = config.layers.front().head_dim;
     const auto context = entry.at("context").to_number<std::int64_t>();
     const auto position = entry.at("position").to_number<std::size_t>();
-    const std::vector<double> frequencies = rope_frequencies(config, context);
+    const std::vector<double> frequencies = rope_frequencies(config.rope, head_dim, context);
     // Only dynamic scaling depends on the context; the others need no long table to be tested.
     const bool dynamic = config.rope.scaling == RopeScaling::kDynamic;
     const auto rows = dynamic ? context : static_cast<std::int64_t>(position) + 1;
-    const std::vector<float> table = rope_table(config, rows);
+    const std::vector<float> table = rope_table(config.rope, head_dim, rows);
     const auto pairs = frequencies.size();
     ASSERT_EQ(table.size(), static_cast<std::size_t>(rows) * 2 * pairs);
     for (std::size_t i = 0; i < pairs; ++i) {

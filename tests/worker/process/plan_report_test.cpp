@@ -10,6 +10,7 @@
 #include "kernels/factory/make_backend.h"
 #include "tests/kernels/waiting_backend.h"
 #include "tests/worker/fixture.h"
+#include "tests/worker/mixed_family.h"
 #include "worker/comm/local.h"
 #include "worker/runner/runner.h"
 
@@ -43,7 +44,18 @@ class MeasuredBackend final : public WaitingBackend {
 };
 
 struct Case {
-  const char* model;
+  Case(const char* fixture, const RunnerOptions& chosen)
+      : name(fixture), model(load_fixture(fixture).model_dir), options(chosen) {}
+  // A model whose layers differ in what they keep; `dir` gets it.
+  Case(const MixedModel& mixed, const TemporaryDir& dir, RunnerOptions chosen)
+      : name(mixed.name), model(dir.path()), options(std::move(chosen)) {
+    mixed.write_config(dir);
+    options.families = mixed_families();
+    options.load_format = LoadFormat::kDummy;
+  }
+
+  std::string name;
+  std::filesystem::path model;
   RunnerOptions options;
 };
 
@@ -65,7 +77,7 @@ std::vector<std::string> measure(int ranks, const Case& tested) {
     threads.emplace_back([&, rank] {
       MeasuredBackend backend;
       Communicator& group = *groups[static_cast<std::size_t>(rank)];
-      const auto runner = Runner::create(backend, group, load_fixture(tested.model).model_dir, tested.options);
+      const auto runner = Runner::create(backend, group, tested.model, tested.options);
       if (!runner) return;
       lines[static_cast<std::size_t>(rank)] =
           fmt::format("{} together; {} of host memory", backend.device_bytes, backend.host_bytes);
@@ -80,15 +92,20 @@ TEST(PlanReport, SaysWhatIsThenAllocated) {
   rounded.quantize = StoredFormat::kQ8_0;
   drafted.draft_model_dir = load_fixture("qwen2").model_dir;
   f32.dtype = DTypeChoice::kF32;
-  const Case cases[] = {
+  std::vector<Case> cases = {
       {"qwen2", options()}, {"mistral", options()}, {"llama3_1", f32}, {"llama3_2", rounded}, {"qwen2", drafted}};
+  const std::vector<MixedModel> mixed = mixed_models();
+  const std::vector<TemporaryDir> dirs(mixed.size());
+  for (std::size_t i = 0; i < mixed.size(); ++i) {
+    cases.emplace_back(mixed[i], dirs[i], options());
+    cases.emplace_back(mixed[i], dirs[i], options()).options.draft_model_dir = dirs[i].path();
+  }
   for (const Case& tested : cases) {
     for (const int ranks : {1, 2}) {
       if (ranks == 2 && tested.options.quantize) continue;  // it would cut this model through its blocks
-      SCOPED_TRACE(fmt::format("{} on {}", tested.model, ranks));
+      SCOPED_TRACE(fmt::format("{} on {}", tested.name, ranks));
       const auto make = [](int) { return one_core(); };
-      const Result<std::string> report =
-          report_plan_of_all(ranks, make, load_fixture(tested.model).model_dir, tested.options);
+      const Result<std::string> report = report_plan_of_all(ranks, make, tested.model, tested.options);
       ASSERT_TRUE(report.ok()) << report.error().message;
       const std::vector<std::string> measured = measure(ranks, tested);
       for (std::size_t rank = 0; rank < measured.size(); ++rank) {

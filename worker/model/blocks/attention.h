@@ -10,12 +10,13 @@
 namespace caudal {
 
 // cos and sin for every position that is served: f32 [max_context, 2, head_dim / 2].
-Weight make_rope_table(ModelBuilder& builder);
+Weight make_rope_table(ModelBuilder& builder, std::int64_t head_dim);
 
 class Attention {
  public:
-  // `prefix` is that of the layer's tensors in the checkpoint, as in "model.layers.0.self_attn.".
-  Attention(ModelBuilder& builder, const std::string& prefix, std::int32_t sliding_window);
+  // Heads and window are those of the config's layer with this index. `prefix` is that of its tensors in the
+  // checkpoint, as in "model.layers.0.self_attn.".
+  Attention(ModelBuilder& builder, const std::string& prefix, std::size_t layer);
 
   // Stores K and V of the batch's tokens in `cache`. x and out [num_tokens, hidden], out may be x; cos_sin f32
   // [max_context, 2, head_dim / 2].

@@ -53,13 +53,13 @@ class Llama final : public Model {
         backend_(builder.backend()),
         dtype_(builder.dtype()),
         x_(builder.workspace().take(dtype_, {builder.limits().max_tokens, builder.config().hidden_size})),
-        cos_sin_(make_rope_table(builder)),
+        cos_sin_(make_rope_table(builder, builder.config().layers.front().head_dim)),
         head_(builder, builder.config().tied_embeddings ? kEmbeddingName : kHeadName),
         embedding_(builder.config().tied_embeddings ? VocabParallelEmbedding(builder, head_)
                                                     : VocabParallelEmbedding(builder, kEmbeddingName)),
         final_norm_(builder, "model.norm.weight") {
-    for (std::int64_t i = 0; i < builder.config().num_layers; ++i)
-      layers_.emplace_back(builder, fmt::format("model.layers.{}.", i), builder.config().sliding_window[i]);
+    for (std::size_t i = 0; i < builder.config().layers.size(); ++i)
+      layers_.emplace_back(builder, fmt::format("model.layers.{}.", i), i);
   }
 
   Tensor forward(const DeviceBatch& batch, const KvCache& cache) override {
@@ -92,9 +92,9 @@ class Llama final : public Model {
 
  private:
   struct Layer {
-    Layer(ModelBuilder& builder, const std::string& prefix, std::int32_t sliding_window)
+    Layer(ModelBuilder& builder, const std::string& prefix, std::size_t index)
         : input_norm(builder, prefix + "input_layernorm.weight"),
-          attention(builder, prefix + "self_attn.", sliding_window),
+          attention(builder, prefix + "self_attn.", index),
           post_norm(builder, prefix + "post_attention_layernorm.weight"),
           mlp(builder, prefix + "mlp.") {}
 

@@ -61,7 +61,8 @@ void CountingBackend::note(const op::PagedAttention& o) {
                         .kv_dtype = o.kv_dtype(),
                         .num_heads = o.q.dim(1),
                         .num_kv_heads = o.k_cache.dim(2),
-                        .head_dim = o.q.dim(2)};
+                        .head_dim = o.q.dim(2),
+                        .sliding_window = o.params.sliding_window};
   if (std::ranges::find(heads_, sizes) == heads_.end()) heads_.push_back(sizes);
 }
 

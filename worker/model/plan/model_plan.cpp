@@ -65,10 +65,14 @@ struct CountedModel {
 };
 
 KvShape kv_shape(const ModelConfig& config, const Partition& part, DType dtype) {
-  return {.groups = make_kv_groups(config.sliding_window),
-          .num_kv_heads = part.kv_heads.count,
-          .head_dim = config.head_dim,
-          .dtype = dtype};
+  KvShape shape{.layers = {}, .groups = {}, .dtype = dtype};
+  for (std::size_t i = 0; i < config.layers.size(); ++i) {
+    shape.layers.push_back({.num_kv_heads = part.layers[i].kv_heads.count,
+                            .head_dim = config.layers[i].head_dim,
+                            .window = config.layers[i].sliding_window});
+  }
+  shape.groups = make_kv_groups(shape.layers);
+  return shape;
 }
 
 Result<std::unique_ptr<Checkpoint>> find_weights(const ModelChoice& choice, const ModelSpec& spec,

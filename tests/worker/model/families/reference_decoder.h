@@ -1,13 +1,13 @@
 // The decoder of the paper in float64, one token at a time over plain arrays, from the same weights, which it names
-// itself: what a family of worker/model/families must come to, for structures that no fixture has. A family of another
-// structure overrides layer().
+// itself: what a family of worker/model/families must come to, for structures that no fixture has. Rotary embeddings
+// are the paper's, without scaling. A family of another structure overrides layer().
 #pragma once
 
 #include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "worker/model/rope.h"
 #include "worker/model/weights/weights.h"
 
 namespace caudal {
@@ -27,8 +27,8 @@ class ReferenceDecoder {
     const Vector table = load(embedding, config_.vocab_size, config_.hidden_size);
     for (TokenId token : tokens)
       x.emplace_back(table.begin() + token * config_.hidden_size, table.begin() + (token + 1) * config_.hidden_size);
-    for (std::int64_t i = 0; i < config_.num_layers; ++i)
-      layer("model.layers." + std::to_string(i) + ".", config_.sliding_window[static_cast<std::size_t>(i)], x);
+    for (std::size_t i = 0; i < config_.layers.size(); ++i)
+      layer("model.layers." + std::to_string(i) + ".", config_.layers[i], x);
     const Vector norm = load("model.norm.weight", config_.hidden_size);
     const Vector head =
         load(config_.tied_embeddings ? embedding : "lm_head.weight", config_.vocab_size, config_.hidden_size);
@@ -39,12 +39,15 @@ class ReferenceDecoder {
 
  protected:
   // A whole tensor, [rows, columns] or [rows].
-  Vector load(const std::string& name, std::int64_t rows, std::int64_t columns = 0) const {
+  const Vector& load(const std::string& name, std::int64_t rows, std::int64_t columns = 0) const {
+    Vector& loaded = loaded_[name];
+    if (!loaded.empty()) return loaded;
     const WeightPart part{name, rows, columns, {0, rows}, {0, columns == 0 ? 1 : columns}};
     std::vector<float> values(static_cast<std::size_t>(part.rows.count * part.columns.count));
     const StoredPart stored = checkpoint_.read(part);
     read_rows({&stored, 1}, 0, stored.rows, DType::kF32, reinterpret_cast<std::byte*>(values.data()));
-    return {values.begin(), values.end()};
+    loaded.assign(values.begin(), values.end());
+    return loaded;
   }
   // Nothing where the model has no such vector.
   Vector load_if(bool present, const std::string& name, std::int64_t rows) const {
@@ -52,20 +55,21 @@ class ReferenceDecoder {
   }
 
   // Replaces x, the residual stream of all positions.
-  virtual void layer(const std::string& prefix, std::int32_t window, std::vector<Vector>& x) const {
+  virtual void layer(const std::string& prefix, const LayerConfig& sizes, std::vector<Vector>& x) const {
     const Vector input_norm = load(prefix + "input_layernorm.weight", config_.hidden_size);
     const Vector post_norm = load(prefix + "post_attention_layernorm.weight", config_.hidden_size);
     std::vector<Vector> h;
     for (const Vector& row : x) h.push_back(rms_norm(row, input_norm));
-    const std::vector<Vector> attended = attention(prefix + "self_attn.", window, h);
+    const std::vector<Vector> attended = attention(prefix + "self_attn.", sizes, h);
     for (std::size_t t = 0; t < x.size(); ++t) {
       add(x[t], attended[t]);
       add(x[t], mlp(prefix + "mlp.", rms_norm(x[t], post_norm)));
     }
   }
 
-  std::vector<Vector> attention(const std::string& prefix, std::int32_t window, const std::vector<Vector>& h) const {
-    const std::int64_t d = config_.head_dim, q_rows = config_.num_heads * d, kv_rows = config_.num_kv_heads * d;
+  std::vector<Vector> attention(const std::string& prefix, const LayerConfig& sizes,
+                                const std::vector<Vector>& h) const {
+    const std::int64_t d = sizes.head_dim, q_rows = sizes.num_heads * d, kv_rows = sizes.num_kv_heads * d;
     const Vector q_norm = load_if(config_.qk_norm, prefix + "q_norm.weight", d);
     const Vector k_norm = load_if(config_.qk_norm, prefix + "k_norm.weight", d);
     std::vector<Vector> q, k, v;
@@ -73,14 +77,16 @@ class ReferenceDecoder {
       q.push_back(project(prefix + "q_proj", q_rows, config_.qkv_bias, h[t]));
       k.push_back(project(prefix + "k_proj", kv_rows, config_.qkv_bias, h[t]));
       v.push_back(project(prefix + "v_proj", kv_rows, config_.qkv_bias, h[t]));
-      prepare_heads(q.back(), q_norm, t);
-      prepare_heads(k.back(), k_norm, t);
+      prepare_heads(q.back(), d, q_norm, t);
+      prepare_heads(k.back(), d, k_norm, t);
     }
     std::vector<Vector> out;
+    const std::int32_t window = sizes.sliding_window;
     for (std::size_t t = 0; t < h.size(); ++t) {
       const std::size_t first =
           window > 0 && t + 1 > static_cast<std::size_t>(window) ? t + 1 - static_cast<std::size_t>(window) : 0;
-      out.push_back(project(prefix + "o_proj", config_.hidden_size, config_.output_bias, attend(q[t], k, v, first, t)));
+      out.push_back(
+          project(prefix + "o_proj", config_.hidden_size, config_.output_bias, attend(q[t], k, v, sizes, first, t)));
     }
     return out;
   }
@@ -115,27 +121,27 @@ class ReferenceDecoder {
   }
 
   // Norm and rotation of every head in place.
-  void prepare_heads(Vector& heads, const Vector& norm, std::size_t position) const {
-    const auto d = static_cast<std::size_t>(config_.head_dim);
-    const std::vector<double> frequencies = rope_frequencies(config_, config_.rope.max_position);
+  void prepare_heads(Vector& heads, std::int64_t head_dim, const Vector& norm, std::size_t position) const {
+    const auto d = static_cast<std::size_t>(head_dim);
     for (std::size_t begin = 0; begin < heads.size(); begin += d) {
       Vector head(heads.begin() + static_cast<std::ptrdiff_t>(begin),
                   heads.begin() + static_cast<std::ptrdiff_t>(begin + d));
       if (!norm.empty()) head = rms_norm(head, norm);
       for (std::size_t i = 0; i < d / 2; ++i) {
-        const double angle = static_cast<double>(position) * frequencies[i];
+        const double frequency = std::pow(config_.rope.theta, -2.0 * static_cast<double>(i) / static_cast<double>(d));
+        const double angle = static_cast<double>(position) * frequency;
         heads[begin + i] = head[i] * std::cos(angle) - head[i + d / 2] * std::sin(angle);
         heads[begin + i + d / 2] = head[i + d / 2] * std::cos(angle) + head[i] * std::sin(angle);
       }
     }
   }
 
-  Vector attend(const Vector& q, const std::vector<Vector>& k, const std::vector<Vector>& v, std::size_t first,
-                std::size_t last) const {
-    const auto d = static_cast<std::size_t>(config_.head_dim);
-    const auto group = static_cast<std::size_t>(config_.num_heads / config_.num_kv_heads);
+  static Vector attend(const Vector& q, const std::vector<Vector>& k, const std::vector<Vector>& v,
+                       const LayerConfig& sizes, std::size_t first, std::size_t last) {
+    const auto d = static_cast<std::size_t>(sizes.head_dim);
+    const auto group = static_cast<std::size_t>(sizes.num_heads / sizes.num_kv_heads);
     Vector out(q.size(), 0.0);
-    for (std::size_t h = 0; h < static_cast<std::size_t>(config_.num_heads); ++h) {
+    for (std::size_t h = 0; h < static_cast<std::size_t>(sizes.num_heads); ++h) {
       const std::size_t kv = h / group * d;
       Vector weights;
       double sum = 0.0;
@@ -159,6 +165,7 @@ class ReferenceDecoder {
 
  private:
   const Checkpoint& checkpoint_;
+  mutable std::map<std::string, Vector> loaded_;
 };
 
 }  // namespace caudal

@@ -26,8 +26,8 @@ ModelConfig read_parallel(const ModelCard& card) {
   ModelConfig config = read_decoder_config(card);
   const auto window = static_cast<std::int32_t>(card.config().count("local_window"));
   const std::int64_t global = card.config().count("global_layer");
-  for (std::int64_t i = 0; i < std::ssize(config.sliding_window); ++i)
-    config.sliding_window[static_cast<std::size_t>(i)] = i == global ? 0 : window;
+  for (std::int64_t i = 0; i < std::ssize(config.layers); ++i)
+    config.layers[static_cast<std::size_t>(i)].sliding_window = i == global ? 0 : window;
   return config;
 }
 
@@ -37,15 +37,14 @@ class Parallel final : public Model {
       : Model(builder.hand_over_workspace()),
         backend_(builder.backend()),
         x_(builder.workspace().take(builder.dtype(), {builder.limits().max_tokens, builder.config().hidden_size})),
-        cos_sin_(make_rope_table(builder)),
+        cos_sin_(make_rope_table(builder, builder.config().layers.front().head_dim)),
         embedding_(builder, kEmbeddingName),
         final_norm_(builder, "model.norm.weight"),
         head_(builder, kHeadName) {
-    for (std::int64_t i = 0; i < builder.config().num_layers; ++i) {
+    for (std::size_t i = 0; i < builder.config().layers.size(); ++i) {
       const std::string prefix = fmt::format("model.layers.{}.", i);
       norms_.emplace_back(builder, prefix + "input_layernorm.weight");
-      attentions_.emplace_back(builder, prefix + "self_attn.",
-                               builder.config().sliding_window[static_cast<std::size_t>(i)]);
+      attentions_.emplace_back(builder, prefix + "self_attn.", i);
       mlps_.emplace_back(builder, prefix + "mlp.");
     }
   }
@@ -96,11 +95,11 @@ class ParallelReference final : public ReferenceDecoder {
   using ReferenceDecoder::ReferenceDecoder;
 
  protected:
-  void layer(const std::string& prefix, std::int32_t window, std::vector<Vector>& x) const override {
+  void layer(const std::string& prefix, const LayerConfig& sizes, std::vector<Vector>& x) const override {
     const Vector norm = load(prefix + "input_layernorm.weight", config_.hidden_size);
     std::vector<Vector> h;
     for (const Vector& row : x) h.push_back(rms_norm(row, norm));
-    const std::vector<Vector> attended = attention(prefix + "self_attn.", window, h);
+    const std::vector<Vector> attended = attention(prefix + "self_attn.", sizes, h);
     for (std::size_t t = 0; t < x.size(); ++t) {
       add(x[t], attended[t]);
       add(x[t], mlp(prefix + "mlp.", h[t]));

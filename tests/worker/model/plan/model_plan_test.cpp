@@ -49,16 +49,20 @@ TEST_F(ModelPlans, KnowTheShapesOfAStep) {
   EXPECT_EQ(whole.num_logits, 99);
   EXPECT_EQ(whole.row_in_bytes, 160U * 2) << "the MLP's inner values";
   EXPECT_EQ(whole.row_out_bytes, 320U * 2) << "gate and up; logits are 99 values in f32";
-  ASSERT_EQ(whole.heads.size(), 1U);
-  EXPECT_EQ(whole.heads.front().num_heads, 8);
-  EXPECT_EQ(whole.heads.front().num_kv_heads, 4);
-  EXPECT_EQ(whole.heads.front().head_dim, 16);
-  EXPECT_EQ(whole.heads.front().dtype, DType::kBF16);
+  ASSERT_EQ(whole.heads.size(), 2U);
+  for (const HeadSizes& heads : whole.heads) {
+    EXPECT_EQ(heads.num_heads, 8);
+    EXPECT_EQ(heads.num_kv_heads, 4);
+    EXPECT_EQ(heads.head_dim, 16);
+    EXPECT_EQ(heads.dtype, DType::kBF16);
+  }
+  EXPECT_EQ(whole.heads[0].sliding_window, 0);
+  EXPECT_EQ(whole.heads[1].sliding_window, 5);
   const ModelPlan half = plan_model(open(1, 2), kLimits, *cpu_);
   EXPECT_EQ(half.num_logits, 100) << "two halves of 50";
   EXPECT_EQ(half.row_in_bytes, 96U * 4) << "hidden states, which are whole";
   EXPECT_EQ(half.row_out_bytes, 160U * 4);
-  EXPECT_EQ(half.kv.num_kv_heads, 2);
+  EXPECT_EQ(half.kv.layers.at(0).num_kv_heads, 2);
 }
 
 TEST_F(ModelPlans, MakeOneStepSizeOfSeveralModels) {
@@ -70,7 +74,7 @@ TEST_F(ModelPlans, MakeOneStepSizeOfSeveralModels) {
   plan_model(open(0, 1), kLimits, *cpu_).widen(sizes);
   EXPECT_EQ(sizes.vocab_size, 1000);
   EXPECT_EQ(sizes.row_in_bytes, 160U * 4);
-  EXPECT_EQ(sizes.heads.size(), 2U);
+  EXPECT_EQ(sizes.heads.size(), 4U);
 }
 
 TEST_F(ModelPlans, GroupLayersByTheirWindow) {
@@ -112,7 +116,7 @@ void compute_largest_step(const OpenedModel& model, ModelPlan plan, Backend& bac
   for (const BlockId block : ids<BlockId>(num_blocks * std::ssize(plan.kv.groups))) sequence.blocks.push_back(block);
   const auto num_tokens = static_cast<std::int32_t>(kLimits.max_tokens);
   const Batch batch =
-      make_batch({{&sequence, 0, num_tokens, static_cast<std::int32_t>(kLimits.max_rows)}}, plan.kv.groups.size());
+      make_batch({{&sequence, 0, num_tokens, static_cast<std::int32_t>(kLimits.max_rows)}}, cache.rows_per_block());
   const auto uploader =
       std::move(BatchUploader::create(backend, kLimits.max_tokens, 1, num_blocks, plan.kv.groups.size())).value();
   const DeviceBatch device = uploader->upload(batch);

@@ -27,11 +27,7 @@ ModelConfig small_config() {
   config.vocab_size = 11;
   config.hidden_size = 64;
   config.intermediate_size = 128;
-  config.num_layers = 1;
-  config.num_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 16;
-  config.sliding_window = {0};
+  config.layers = {{.num_heads = 4, .num_kv_heads = 2, .head_dim = 16}};
   return config;
 }
 

@@ -21,11 +21,7 @@ ModelConfig tiny_config() {
   config.vocab_size = 11;
   config.hidden_size = 6;
   config.intermediate_size = 10;
-  config.num_layers = 1;
-  config.num_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 2;
-  config.sliding_window = {0};
+  config.layers = {{.num_heads = 4, .num_kv_heads = 2, .head_dim = 2}};
   return config;
 }
 
