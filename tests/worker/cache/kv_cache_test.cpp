@@ -5,8 +5,7 @@
 
 #include <map>
 
-#include "kernels/factory/make_backend.h"
-#include "tests/kernels/waiting_backend.h"
+#include "tests/worker/measured_backend.h"
 
 namespace caudal {
 namespace {
@@ -27,27 +26,6 @@ const Case kCases[] = {
 };
 
 KvShape shape_of(const Case& c, DType dtype = DType::kF32) { return {c.layers, make_kv_groups(c.layers), dtype}; }
-
-// Remembers how much it was asked for.
-class MeasuringBackend final : public WaitingBackend {
- public:
-  using WaitingBackend::WaitingBackend;
-  Result<Buffer> allocate(std::size_t bytes) override {
-    device_bytes_ += bytes;
-    return WaitingBackend::allocate(bytes);
-  }
-  Result<Buffer> allocate_host(std::size_t bytes) override {
-    host_bytes_ += bytes;
-    return WaitingBackend::allocate_host(bytes);
-  }
-  std::size_t device_bytes() const { return device_bytes_; }
-  std::size_t host_bytes() const { return host_bytes_; }
-
- private:
-  std::size_t device_bytes_ = 0, host_bytes_ = 0;
-};
-
-std::unique_ptr<Backend> make_cpu() { return std::move(make_backend({.num_threads = 1, .max_isa = ""})).value(); }
 
 class KvCaches : public testing::TestWithParam<Case> {
  protected:
@@ -77,18 +55,18 @@ class KvCaches : public testing::TestWithParam<Case> {
     }
   }
 
-  std::unique_ptr<Backend> cpu_ = make_cpu();
+  std::unique_ptr<Backend> cpu_ = std::move(one_core()).value();
 };
 
 TEST_P(KvCaches, TakeWhatABlockTakesForEachBlock) {
-  MeasuringBackend backend(make_cpu());
+  MeasuredBackend backend;
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     const KvShape shape = shape_of(GetParam(), dtype);
-    const std::size_t before = backend.device_bytes(), host_before = backend.host_bytes();
+    const std::size_t before = backend.device_bytes, host_before = backend.host_bytes;
     const KvCache cache = std::move(KvCache::create(backend, shape, 7)).value();
-    EXPECT_EQ(backend.device_bytes() - before, 7 * shape.block_bytes());
+    EXPECT_EQ(backend.device_bytes - before, 7 * shape.block_bytes());
     const KvCache host = std::move(KvCache::create_on_host(backend, cache, 3)).value();
-    EXPECT_EQ(backend.host_bytes() - host_before, 3 * shape.block_bytes());
+    EXPECT_EQ(backend.host_bytes - host_before, 3 * shape.block_bytes());
     // A block has room for every group.
     for (const KvGroup& group : shape.groups) {
       std::size_t bytes = 0;

@@ -128,6 +128,19 @@ INSTANTIATE_TEST_SUITE_P(Models, Swap,
                                          Model{"TwoSizesOnTwoRanks", 2, 2}),
                          [](const auto& info) { return std::string(info.param.name); });
 
+// More KV blocks are the same memory there.
+TEST(SwapPlan, CpusHaveNoHostPoolUnlessAsked) {
+  RunnerOptions options;
+  options.kv.num_blocks = 64;
+  for (const bool asked : {false, true}) {
+    if (asked) options.host_blocks.bytes = std::size_t{1} << 20;
+    TestReplica replica(load_fixture("qwen2").model_dir, 1, options, "cpu");
+    ASSERT_TRUE(replica.valid());
+    EXPECT_EQ(replica.info().num_host_blocks > 0, asked);
+    EXPECT_EQ(replica.info().swap_block_ns > 0, asked);
+  }
+}
+
 TEST(SwapPlan, IsBoundedByTheCacheTheHostAndTheFlag) {
   constexpr std::size_t kGiB = std::size_t{1} << 30;
   const auto blocks = [](const HostBlocksBudget& budget, std::int64_t num_blocks, std::size_t free_bytes) {

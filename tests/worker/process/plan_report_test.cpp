@@ -7,9 +7,8 @@
 
 #include <thread>
 
-#include "kernels/factory/make_backend.h"
-#include "tests/kernels/waiting_backend.h"
 #include "tests/worker/fixture.h"
+#include "tests/worker/measured_backend.h"
 #include "tests/worker/mixed_family.h"
 #include "worker/comm/local.h"
 #include "worker/runner/runner.h"
@@ -18,30 +17,6 @@ namespace caudal {
 namespace {
 
 using testing::HasSubstr;
-
-Result<std::unique_ptr<Backend>> one_core() { return make_backend({.num_threads = 1, .max_isa = ""}); }
-
-// Adds up what lives at the same time; nothing of a runner is freed before the runner.
-class MeasuredBackend final : public WaitingBackend {
- public:
-  MeasuredBackend() : WaitingBackend(std::move(one_core()).value()) {}
-
-  Result<Buffer> allocate(std::size_t bytes) override {
-    device_bytes += bytes;
-    return WaitingBackend::allocate(bytes);
-  }
-  Result<Buffer> allocate_host(std::size_t bytes) override {
-    host_bytes += bytes;
-    return WaitingBackend::allocate_host(bytes);
-  }
-  Result<std::unique_ptr<Linear>> pack_linear(const LinearSource& source) override {
-    Result<std::unique_ptr<Linear>> linear = WaitingBackend::pack_linear(source);
-    if (linear) device_bytes += linear.value()->bytes();
-    return linear;
-  }
-
-  std::size_t device_bytes = 0, host_bytes = 0;
-};
 
 struct Case {
   Case(const char* fixture, const RunnerOptions& chosen)
