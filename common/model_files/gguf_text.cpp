@@ -183,22 +183,31 @@ std::unique_ptr<Tokenizer> read_tokenizer(const GgufFile& file) {
   return std::make_unique<HfTokenizer>(std::move(parts));
 }
 
-// Of several templates the one called "default". Converters write it under the bare key, the others under their names,
-// which "tokenizer.chat_templates" lists.
-Result<ChatTemplateSource> chat_template(const GgufFile& file) {
-  constexpr const char* kKey = "tokenizer.chat_template";
-  for (const std::string& key : {std::string(kKey), fmt::format("{}.default", kKey)})
-    if (const auto node = file.metadata().find(key))
-      return ChatTemplateSource{std::string(node->string()), file.name()};
-  std::string message = fmt::format("{}: {} is missing", file.name(), kKey);
+// Converters write the default template under the bare key, the others under their names, which
+// "tokenizer.chat_templates" lists.
+constexpr const char* kTemplateKey = "tokenizer.chat_template";
+
+std::optional<ChatTemplateSource> named_template(const GgufFile& file, const char* name) {
+  const auto node = file.metadata().find(fmt::format("{}.{}", kTemplateKey, name));
+  if (!node) return std::nullopt;
+  return ChatTemplateSource{std::string(node->string()), file.name()};
+}
+
+Result<ChatTemplateSource> default_template(const GgufFile& file) {
+  if (const auto node = file.metadata().find(kTemplateKey))
+    return ChatTemplateSource{std::string(node->string()), file.name()};
+  if (auto named = named_template(file, kDefaultTemplate)) return std::move(*named);
+  std::string message = fmt::format("{}: {} is missing", file.name(), kTemplateKey);
   const auto others = file.header().texts.find("tokenizer.chat_templates");
   if (others != file.header().texts.end())
     message += fmt::format("; none of {} is called default", fmt::join(others->second, ", "));
-  return Error{message, kKey};
+  return Error{message, kTemplateKey};
 }
 
 }  // namespace
 
-TextFiles gguf_text(const GgufFile& file) { return {read_tokenizer(file), chat_template(file)}; }
+TextFiles gguf_text(const GgufFile& file) {
+  return {read_tokenizer(file), default_template(file), named_template(file, kToolTemplate)};
+}
 
 }  // namespace caudal

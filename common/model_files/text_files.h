@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/result.h"
@@ -17,13 +18,19 @@ struct ChatTemplateSource {
 
 struct TextFiles {
   std::unique_ptr<Tokenizer> tokenizer;
-  // chat_template.jinja, else "chat_template" of tokenizer_config.json: a text, or a list of {name, template} with one
-  // named "default". An Error says why there is none.
+  // An Error says why there is none.
   Result<ChatTemplateSource> chat_template;
+  std::optional<ChatTemplateSource> tool_template;  // for chats with tools, where there is one of their own
 };
 
+// The names, among several templates of a model, of the two that are served.
+inline constexpr char kDefaultTemplate[] = "default";
+inline constexpr char kToolTemplate[] = "tool_use";
+
 // Of a directory in the layout of Hugging Face: reads tokenizer.json and, when there is one, tokenizer_config.json
-// (added_tokens_decoder, add_bos_token, add_eos_token, the tokens with a role). Errors name the file and the field.
+// (added_tokens_decoder, add_bos_token, add_eos_token, the tokens with a role). Templates are those of
+// chat_template.jinja and additional_chat_templates/tool_use.jinja, else "chat_template" of tokenizer_config.json: a
+// text, or a list of {name, template}. Errors name the file and the field.
 Result<TextFiles> read_text_files(const std::filesystem::path& model_dir);
 
 }  // namespace caudal

@@ -41,6 +41,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalize& normal
     CHECK(!tokens_[i].content.empty());
     CHECK(index_by_id_.emplace(tokens_[i].id, i).second);
     CHECK(index_by_content_.emplace(tokens_[i].content, i).second);
+    if (tokens_[i].special && tokens_[i].normalized) normalizes_special_ = true;
   }
   // Of tokens with the same text (after normalization), special ones win, then earlier ones.
   for (const bool special : {true, false}) {
@@ -85,7 +86,8 @@ bool AddedTokens::stands_alone(std::string_view text, Span match) const {
   return free_left && free_right;
 }
 
-std::vector<Section> AddedTokens::find(std::string_view text, Stage stage, bool parse_special) const {
+std::vector<Section> AddedTokens::find(std::string_view text, Stage stage, bool parse_special,
+                                       std::span<const std::size_t> plain_at) const {
   const Trie& trie = tries_[static_cast<std::size_t>(stage)];
   std::vector<Section> sections;
   std::size_t start = 0;  // of the text not yet given to a section
@@ -96,6 +98,11 @@ std::vector<Section> AddedTokens::find(std::string_view text, Stage stage, bool 
       continue;
     }
     const AddedToken& token = tokens_[index];
+    while (!plain_at.empty() && plain_at.front() < i) plain_at = plain_at.subspan(1);
+    if (token.special && !plain_at.empty() && plain_at.front() == i) {
+      ++i;
+      continue;
+    }
     Span match{i, i + length};
     i += length;
     if (token.special && !parse_special) continue;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -45,9 +46,13 @@ class AddedTokens {
   AddedTokens(std::vector<AddedToken> tokens, const Normalize& normalize);
 
   enum class Stage : std::uint8_t { kRaw, kNormalized };
-  // Cuts `text` at the added tokens of this stage; with `parse_special` false, special tokens stay text.
+  // Cuts `text` at the added tokens of this stage; with `parse_special` false, special tokens stay text, and so do
+  // those that begin at one of the offsets `plain_at` (ascending).
   // Sections cover the text except for what a following section took again (lstrip, rstrip).
-  std::vector<Section> find(std::string_view text, Stage stage, bool parse_special) const;
+  std::vector<Section> find(std::string_view text, Stage stage, bool parse_special,
+                            std::span<const std::size_t> plain_at = {}) const;
+  // Whether any special token is looked for after normalization.
+  bool normalizes_special() const { return normalizes_special_; }
 
   const std::vector<AddedToken>& tokens() const { return tokens_; }
   const AddedToken* by_id(TokenId id) const;
@@ -76,6 +81,7 @@ class AddedTokens {
   std::unordered_map<TokenId, std::size_t> index_by_id_;
   std::unordered_map<std::string, std::size_t> index_by_content_;
   std::array<Trie, 2> tries_;  // by Stage
+  bool normalizes_special_ = false;
 };
 
 }  // namespace caudal

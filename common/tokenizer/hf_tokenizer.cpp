@@ -6,9 +6,20 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/text/marks.h"
 #include "common/text/unicode.h"
 
 namespace caudal {
+namespace {
+
+std::vector<std::size_t> offsets_within(Span span, std::span<const std::size_t> offsets) {
+  std::vector<std::size_t> within;
+  for (auto at = std::ranges::lower_bound(offsets, span.begin); at != offsets.end() && *at < span.end; ++at)
+    within.push_back(*at - span.begin);
+  return within;
+}
+
+}  // namespace
 
 HfTokenizer::HfTokenizer(HfParts parts) : parts_(std::move(parts)) {
   TokenId end = parts_.model.end_id();
@@ -22,6 +33,7 @@ std::vector<TokenId> HfTokenizer::encode(std::string_view text, EncodeOptions op
   CHECK(text.size() < static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()));
   std::string repaired;
   if (!is_valid_utf8(text)) {
+    CHECK(options.plain_at.empty());
     Utf8Repair repair;
     repair.push(text, repaired);
     repair.finish(repaired);
@@ -30,12 +42,15 @@ std::vector<TokenId> HfTokenizer::encode(std::string_view text, EncodeOptions op
   std::vector<TokenId> output;
   if (options.add_special_tokens) output = parts_.surrounding.before;
   BpeModel::Scratch scratch;
-  for (const Section& section : parts_.added.find(text, AddedTokens::Stage::kRaw, options.parse_special)) {
+  for (const Section& section :
+       parts_.added.find(text, AddedTokens::Stage::kRaw, options.parse_special, options.plain_at)) {
     if (section.token >= 0) {
       output.push_back(parts_.added.tokens()[section.token].id);
-    } else {
-      encode_section(section.span.of(text), section.span.begin == 0, options.parse_special, scratch, output);
+      continue;
     }
+    encode_section({section.span.of(text), section.span.begin == 0, options.parse_special,
+                    offsets_within(section.span, options.plain_at)},
+                   scratch, output);
   }
   if (options.add_special_tokens) {
     output.insert(output.end(), parts_.surrounding.after.begin(), parts_.surrounding.after.end());
@@ -43,18 +58,33 @@ std::vector<TokenId> HfTokenizer::encode(std::string_view text, EncodeOptions op
   return output;
 }
 
-void HfTokenizer::encode_section(std::string_view text, bool starts_input, bool parse_special,
-                                 BpeModel::Scratch& scratch, std::vector<TokenId>& output) const {
-  const std::string normalized = parts_.normalizer.normalize(text);
-  for (const Section& section : parts_.added.find(normalized, AddedTokens::Stage::kNormalized, parse_special)) {
-    if (section.token >= 0) {
-      output.push_back(parts_.added.tokens()[section.token].id);
+void HfTokenizer::encode_section(RawSection section, BpeModel::Scratch& scratch, std::vector<TokenId>& output) const {
+  const std::string normalized = normalize(section);
+  for (const Section& part :
+       parts_.added.find(normalized, AddedTokens::Stage::kNormalized, section.parse_special, section.plain_at)) {
+    if (part.token >= 0) {
+      output.push_back(parts_.added.tokens()[part.token].id);
       continue;
     }
     const Words words =
-        parts_.pre_tokenizer.split(std::string(section.span.of(normalized)), starts_input && section.span.begin == 0);
+        parts_.pre_tokenizer.split(std::string(part.span.of(normalized)), section.starts_input && part.span.begin == 0);
     for (const Span& word : words.spans) parts_.model.encode(word.of(words.text), scratch, output);
   }
+}
+
+std::string HfTokenizer::normalize(RawSection& section) const {
+  if (section.plain_at.empty() || !parts_.added.normalizes_special()) return parts_.normalizer.normalize(section.text);
+  const std::string mark =
+      find_mark([&](std::string_view each) { return section.text.find(each) != section.text.npos; });
+  if (!mark.empty()) {
+    const std::string marked = parts_.normalizer.normalize(put_marks(section.text, section.plain_at, mark));
+    UnmarkedText normalized = take_marks(marked, mark);
+    const bool all_kept = normalized.offsets.size() == section.plain_at.size();
+    section.plain_at = std::move(normalized.offsets);
+    if (all_kept) return std::move(normalized.text);
+  }
+  section.parse_special = false;
+  return parts_.normalizer.normalize(section.text);
 }
 
 std::optional<TokenId> HfTokenizer::token_to_id(std::string_view token) const {

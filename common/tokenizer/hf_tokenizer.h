@@ -47,9 +47,16 @@ class HfTokenizer final : public Tokenizer {
     bool special = false;
   };
 
-  // Encodes text that holds no added token of the raw stage.
-  void encode_section(std::string_view text, bool starts_input, bool parse_special, BpeModel::Scratch& scratch,
-                      std::vector<TokenId>& output) const;
+  // Text without an added token of the raw stage.
+  struct RawSection {
+    std::string_view text;
+    bool starts_input;
+    bool parse_special;
+    std::vector<std::size_t> plain_at;  // offsets into `text`
+  };
+  void encode_section(RawSection section, BpeModel::Scratch& scratch, std::vector<TokenId>& output) const;
+  // The normalized text. Moves plain_at along with it; where that fails, no special token is looked for.
+  std::string normalize(RawSection& section) const;
 
   HfParts parts_;
   std::vector<IdEntry> tokens_;  // by id

@@ -18,6 +18,8 @@ namespace caudal {
 struct EncodeOptions {
   bool add_special_tokens = true;  // what the model wants around every text, such as BOS
   bool parse_special = true;       // the text of a special token means that token; otherwise it is plain text
+  // Offsets into the text, ascending: no special token begins there, whatever the text is. The text is valid UTF-8.
+  std::span<const std::size_t> plain_at = {};
 };
 
 // Tokens with a role, from tokenizer_config.json.

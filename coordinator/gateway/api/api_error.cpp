@@ -56,7 +56,7 @@ ApiError rejected(RejectReason reason) {
   switch (reason) {
     case RejectReason::kTooLong:
       return {400,
-              "The prompt and the tokens asked for do not fit the KV cache or the context.",
+              "The prompt and the tokens asked for exceed the model's maximum context limit or the KV cache.",
               "invalid_request_error",
               "max_tokens",
               "context_length_exceeded",

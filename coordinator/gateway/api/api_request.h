@@ -32,7 +32,7 @@ struct ApiRequest {
 
   GenerationParams params;            // as the worker gets them, but for the seed, max_tokens, bad words and stops of
   std::optional<std::uint64_t> seed;  // the model, which the generation fills in
-  std::optional<std::int32_t> max_tokens;  // none: 16 for completions, what the context leaves for chat
+  std::optional<std::int32_t> max_tokens;  // at most; none: 16 for completions; never more than the context leaves
   bool ignore_eos = false;                 // the model's own stop tokens do not stop
   std::int32_t num_sequences = 1;          // n, per prompt
   std::int32_t best_of = 0;                // sequences per prompt that compete to be these; never fewer than n

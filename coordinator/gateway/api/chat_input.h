@@ -4,13 +4,17 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <string>
 
 namespace caudal {
 
 struct ChatInput {
-  boost::json::array messages;  // not empty; `content` is a string or null, tool arguments are objects
+  // Not empty. Each has a `role` and a `content`, a string or a list of text parts; tool arguments are objects; no
+  // member is null.
+  boost::json::array messages;
   boost::json::array tools;
   boost::json::object template_kwargs;
+  std::string reasoning_effort;  // a variable of the template, too; "": not given
   bool add_generation_prompt = true;
   bool continue_final_message = false;
 };

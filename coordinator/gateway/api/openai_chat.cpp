@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <string_view>
 
@@ -19,7 +20,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::string_view, 5> kRoles{"system", "developer", "user", "assistant", "tool"};
+constexpr std::size_t kMaxRoleBytes = 64;
+constexpr std::array<std::string_view, 3> kTextParts{"text", "input_text", "output_text"};
 
 JsonNode required(const JsonNode& node, std::string_view name) {
   const std::optional<JsonNode> member = node.find(name);
@@ -47,36 +49,42 @@ JsonNode check_function(const JsonNode& node, bool may_be_empty) {
   return *function;
 }
 
-// `[{"type":"text","text":...}, ...]` -> one string.
-std::string join_parts(const JsonNode& parts) {
-  if (parts.size() == 0) parts.fail("The list of content parts is empty.");
-  std::string text;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const JsonNode part = parts.at(i);
-    check_object(part, "A content part must be an object.");
-    if (!is_text(part, "type") || part.at("type").string() != "text") {
-      part.fail_at("type", "Only content parts of type 'text' are supported.");
-    }
-    if (!is_text(part, "text")) part.fail_at("text", "It must be a string.");
-    if (i > 0) text += '\n';
-    text += part.at("text").string();
+// A string counts as a part; the names of other endpoints for a part with text, and a refusal, become "text".
+void convert_part(const JsonNode& part, json::value& target) {
+  if (part.is_string()) {
+    target = json::object{{"type", "text"}, {"text", part.string()}};
+    return;
   }
-  return text;
+  check_object(part, "A content part must be an object.");
+  const std::string type(is_text(part, "type") ? part.at("type").string() : "");
+  const bool refusal = type == "refusal";
+  if (!refusal && std::ranges::find(kTextParts, type) == kTextParts.end()) {
+    part.fail_at("type", "Only content parts of type 'text' are supported.");
+  }
+  const char* name = refusal ? "refusal" : "text";
+  if (!is_text(part, name)) part.fail_at(name, "It must be a string.");
+  json::object& object = target.get_object();
+  if (refusal) {
+    json::value text = std::move(object.at(name));
+    object["text"] = std::move(text);
+  }
+  if (type != "text") object.at("type") = "text";
 }
 
-// Templates want the arguments as an object, clients send them as JSON text.
+// Templates want the arguments as an object, clients send them as JSON text. Models write it, and not always well: what
+// is no object is an empty one, and of two members with one name the last counts.
 void convert_tool_call(const JsonNode& node, json::object& call) {
   const JsonNode function = check_function(node, true);
   const std::optional<JsonNode> arguments = function.find("arguments");
   if (arguments && arguments->is_object()) return;
-  json::value parsed = json::object();
-  if (arguments && (!arguments->is_string() || !arguments->string().empty())) {
-    const char* problem = "It must be the text of a JSON object.";
-    if (!arguments->is_string()) arguments->fail(problem);
-    Result<json::value> result = parse_strict_json(arguments->string());
-    if (!result || !result.value().is_object()) arguments->fail(problem);
-    parsed = std::move(result).value();
+  json::value parsed;
+  if (arguments && arguments->is_string()) {
+    boost::system::error_code failed;
+    json::parse_options options;
+    options.max_depth = kRequestJson.max_depth;
+    parsed = json::parse(arguments->string(), failed, {}, options);
   }
+  if (!parsed.is_object()) parsed = json::object();
   call.at("function").get_object()["arguments"] = std::move(parsed);
 }
 
@@ -90,31 +98,67 @@ void convert_tool_calls(const JsonNode& message, json::object& target) {
     check_object(calls->at(i), "A tool call must be an object.");
     convert_tool_call(calls->at(i), list[i].get_object());
   }
+  if (list.empty()) target.at("tool_calls") = nullptr;
 }
 
+// An answer may be something else than text, and a tool may have nothing to say.
+bool may_be_silent(const JsonNode& message) {
+  const std::string_view role = message.at("role").string();
+  if (role == "tool" || role == "function") return true;
+  const auto has = [&](std::string_view name) { return message.has(name); };
+  return role == "assistant" && (has("tool_calls") || has("reasoning") || has("reasoning_content") || has("refusal"));
+}
+
+// Templates join content to text without a look at it: where there is none they get "".
 void convert_content(const JsonNode& message, json::object& target) {
   const std::optional<JsonNode> content = message.find("content");
-  if (!content) {
-    if (message.at("role").string() != "assistant") message.fail_at("content", "It is required.");
-    if (!message.has("tool_calls")) message.fail_at("content", "It is required unless there are tool calls.");
-    target["content"] = nullptr;
+  const bool empty = !content || (content->is_array() && content->size() == 0);
+  if (empty && !may_be_silent(message)) {
+    if (content) content->fail("The list of content parts is empty.");
+    const bool answer = message.at("role").string() == "assistant";
+    message.fail_at("content", answer ? "It is required unless there are tool calls." : "It is required.");
+  }
+  if (empty) {
+    target["content"] = "";
   } else if (content->is_array()) {
-    target["content"] = join_parts(*content);
+    json::array& parts = target.at("content").get_array();
+    for (std::size_t i = 0; i < parts.size(); ++i) convert_part(content->at(i), parts[i]);
   } else if (!content->is_string()) {
     content->fail("It must be a string or a list of text parts.");
   }
 }
 
+// Templates know one or the other of the two names.
+void share_reasoning(json::object& message) {
+  constexpr std::array<std::string_view, 2> kNames{"reasoning", "reasoning_content"};
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    const json::value* const given = message.if_contains(kNames[i]);
+    if (given == nullptr || message.contains(kNames[1 - i])) continue;
+    json::value copy = *given;
+    message[kNames[1 - i]] = std::move(copy);
+  }
+}
+
+// To a template a member that is null would not be an absent one.
+void drop_null_members(json::object& message) {
+  for (auto member = message.begin(); member != message.end();) {
+    member = member->value().is_null() ? message.stable_erase(member) : member + 1;
+  }
+}
+
 void convert_message(const JsonNode& message, json::object& target) {
-  const bool known =
-      is_text(message, "role") && std::find(kRoles.begin(), kRoles.end(), message.at("role").string()) != kRoles.end();
-  if (!known) message.fail_at("role", "It must be one of system, developer, user, assistant, tool.");
+  const std::string_view role = is_text(message, "role") ? message.at("role").string() : "";
+  if (role.empty() || role.size() > kMaxRoleBytes) {
+    message.fail_at("role", fmt::format("It must be a string of 1 to {} bytes.", kMaxRoleBytes));
+  }
   if (message.has("function_call")) message.fail_at("function_call", "It is not supported; use tool_calls.");
-  for (const std::string_view name : {"name", "tool_call_id", "reasoning_content", "refusal"}) {
+  for (const std::string_view name : {"name", "tool_call_id", "reasoning", "reasoning_content", "refusal"}) {
     if (message.has(name) && !is_text(message, name)) message.fail_at(name, "It must be a string.");
   }
-  convert_tool_calls(message, target);
   convert_content(message, target);
+  convert_tool_calls(message, target);
+  drop_null_members(target);
+  share_reasoning(target);
 }
 
 void take_messages(const JsonNode& body, json::object& source, ChatInput& chat) {
@@ -171,6 +215,7 @@ void take_chat_input(json::value& body, ChatInput& chat) {
   const std::optional<JsonNode> kwargs = node.find("chat_template_kwargs");
   if (kwargs && !kwargs->is_object()) kwargs->fail("It must be an object.");
   if (kwargs) chat.template_kwargs = std::move(source.at("chat_template_kwargs").get_object());
+  if (!chat.reasoning_effort.empty()) chat.template_kwargs["reasoning_effort"] = chat.reasoning_effort;
   take_tools(node, source, chat);
 }
 

@@ -5,9 +5,8 @@
 
 namespace caudal {
 
-// Moves the conversation from a request body, an object, into `chat`: nothing of it is copied. Messages come out in the
-// form templates expect: `content` one string or null (text parts joined by newlines), the `arguments` of tool calls as
-// objects. Throws JsonError, which names the field.
+// Moves the conversation from a request body, an object, into `chat`: nothing of it is copied but the text of
+// reasoning, which goes by two names. Messages come out as ChatInput has them. Throws JsonError, which names the field.
 void take_chat_input(boost::json::value& body, ChatInput& chat);
 
 }  // namespace caudal

@@ -52,7 +52,6 @@ void put(Value& value, bool& field) { field = value.integer != 0; }
 void put(Value& value, std::int32_t& field) { field = static_cast<std::int32_t>(value.integer); }
 void put(Value& value, std::int64_t& field) { field = value.integer; }
 void put(Value& value, std::optional<std::int32_t>& field) { field = static_cast<std::int32_t>(value.integer); }
-void put(Value& value, std::optional<std::uint64_t>& field) { field = static_cast<std::uint64_t>(value.integer); }
 void put(Value& value, float& field) { field = static_cast<float>(value.real); }
 void put(Value& value, double& field) { field = value.real; }
 void put(Value& value, std::string& field) { field = std::move(value.texts.front()); }
@@ -73,6 +72,11 @@ void set_temperature(ApiRequest& request, Value& value) {
 
 void set_top_k(ApiRequest& request, Value& value) {
   request.params.sampling.top_k = static_cast<std::int32_t>(std::max<std::int64_t>(value.integer, 0));
+}
+
+// As vLLM has it, -1 is no seed.
+void set_seed(ApiRequest& request, Value& value) {
+  if (value.integer != -1) request.seed = static_cast<std::uint64_t>(value.integer);
 }
 
 void set_early_stopping(ApiRequest& request, Value& value) {
@@ -132,14 +136,14 @@ constexpr Parameter kParameters[] = {
     {"frequency_penalty", kNumber, kBoth, in_beams(between(-2, 2), 0), "0", to<&SamplingParams::frequency_penalty>},
     {"repetition_penalty", kNumber, kBoth, in_beams(above(0, 100), 1), "the model's, else 1",
      to<&SamplingParams::repetition_penalty>},
-    {"seed", kInteger, kBoth, between(kMinInt64, kMaxInt64), "random", to<&ApiRequest::seed>},
+    {"seed", kInteger, kBoth, between(kMinInt64, kMaxInt64), "random, as with -1", set_seed},
     {"priority", kInteger, kBoth, between(kMinInt32, kMaxInt32), "0", to<&ApiRequest::priority>},
     {"deadline_ms", kInteger, kBoth, between(1, kMaxTimeMs), "none", to<&ApiRequest::deadline_ms>},
     {"ttft_target_ms", kInteger, kBoth, between(1, kMaxTimeMs), "none", to<&ApiRequest::ttft_target_ms>},
     {"tpot_target_ms", kNumber, kBoth, above(0, kMaxTimeMs), "none", to<&ApiRequest::tpot_target_ms>},
     {"logit_bias", kTokenBiases, kBoth, at_most(1024, between(-100, 100)), "none", to<&SamplingParams::logit_bias>},
     {"bad_words", kTexts, kBoth, at_most(128, not_blank(between(1, 256))), "none", to<&ApiRequest::bad_words>},
-    {"stop", kTextOrTexts, kBoth, at_most(16, between(1, 1024)), "none", to<&ApiRequest::stop_strings>},
+    {"stop", kTextOrTexts, kBoth, at_most(256, between(1, 1024)), "none", to<&ApiRequest::stop_strings>},
     {"stop_token_ids", kTokenIds, kBoth, at_most(256), "none", to<&StopParams::stop_token_ids>},
     {"speculative", kChoice, kBoth, one_of(kSpeculativeWords), "the server's", set_speculative},
     {"user", kText, kBoth, between(0, 256), "none", to<&ApiRequest::user>},
@@ -155,6 +159,7 @@ constexpr Parameter kParameters[] = {
     {"stream_options", kObject, kBoth, {}, "none", set_stream_options},
     {"stream_options.include_usage", kBoolean, kBoth, {}, "false", to<&ApiRequest::include_usage>},
     {"stream_options.continuous_usage_stats", kBoolean, kBoth, {}, "false", to<&ApiRequest::continuous_usage_stats>},
+    {"reasoning_effort", kText, kChat, between(1, 64), "the template's", to<&ChatInput::reasoning_effort>},
     {"add_generation_prompt", kBoolean, kChat, {}, "true", to<&ChatInput::add_generation_prompt>},
     {"continue_final_message", kBoolean, kChat, {}, "false", to<&ChatInput::continue_final_message>},
 };

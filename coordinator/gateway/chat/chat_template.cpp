@@ -48,7 +48,15 @@ Error to_error(const jinja::TemplateError& error) {
 
 Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
   try {
-    return ChatTemplate(std::make_shared<const jinja::ast::Template>(jinja::parse_template(source)));
+    ChatTemplate parsed(std::make_shared<const jinja::ast::Template>(jinja::parse_template(source)));
+    parsed.traits_ = find_traits(source, [&](const json::array& messages, const json::array* tools) {
+      ChatTemplateInput probe;
+      probe.messages = &messages;
+      probe.tools = tools;
+      probe.bos_token = probe.eos_token = "";
+      return parsed.render(probe);
+    });
+    return parsed;
   } catch (const jinja::TemplateError& error) {
     return to_error(error);
   }

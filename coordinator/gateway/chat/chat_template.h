@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "common/result.h"
+#include "coordinator/gateway/chat/template_traits.h"
 
 namespace caudal {
 
@@ -42,10 +43,13 @@ class ChatTemplate {
   // raise_exception(), whose message this is; "chat_template": it failed or hit a bound.
   Result<std::string> render(const ChatTemplateInput& input) const;
 
+  const TemplateTraits& traits() const { return traits_; }
+
  private:
   explicit ChatTemplate(std::shared_ptr<const jinja::ast::Template> parsed) : parsed_(std::move(parsed)) {}
 
   std::shared_ptr<const jinja::ast::Template> parsed_;  // shared by copies of this object; immutable
+  TemplateTraits traits_;
 };
 
 }  // namespace caudal

@@ -8,11 +8,25 @@
 namespace caudal {
 namespace {
 
-Result<ChatTemplate> parse_template(Result<ChatTemplateSource> source) {
-  if (!source) return source.error();
-  Result<ChatTemplate> parsed = ChatTemplate::parse(source.value().text);
-  if (!parsed) return Error{source.value().file + ": " + parsed.error().message, source.value().file};
+Result<ChatTemplate> parse_template(const ChatTemplateSource& source) {
+  Result<ChatTemplate> parsed = ChatTemplate::parse(source.text);
+  if (!parsed) return Error{source.file + ": " + parsed.error().message, source.file};
   return parsed;
+}
+
+void take_templates(const TextFiles& text, ModelContext& model) {
+  const Result<ChatTemplateSource>& source = text.chat_template;
+  Result<ChatTemplate> chat = source ? parse_template(source.value()) : Result<ChatTemplate>(source.error());
+  if (chat) model.chat_template = std::move(chat).value();
+  if (text.tool_template) {
+    Result<ChatTemplate> tools = parse_template(*text.tool_template);
+    if (tools) model.tool_template = std::move(tools).value();
+    if (!tools) LOG_WARNING("chats with tools get the template without: {}", tools.error().message);
+  }
+  if (!model.chat_template) {
+    LOG_WARNING("no usable chat template ({}): {}", chat.error().message,
+                model.tool_template ? "chats without tools are refused" : "chat requests are refused");
+  }
 }
 
 }  // namespace
@@ -32,15 +46,11 @@ Result<ModelContext> load_model_context(const std::filesystem::path& path, std::
                      .card = std::move(card).value(),
                      .tokenizer = std::move(text.value().tokenizer),
                      .chat_template = std::nullopt,
+                     .tool_template = std::nullopt,
                      .created = std::time(nullptr)};
   const auto eos = model.tokenizer->named_tokens().eos;
   if (model.card.eos_token_ids.empty() && eos) model.card.eos_token_ids.push_back(*eos);
-  Result<ChatTemplate> chat_template = parse_template(std::move(text.value().chat_template));
-  if (chat_template) {
-    model.chat_template = std::move(chat_template).value();
-  } else {
-    LOG_WARNING("no usable chat template ({}): chat requests are refused", chat_template.error().message);
-  }
+  take_templates(text.value(), model);
   return model;
 }
 

@@ -20,8 +20,15 @@ struct ModelContext {
   ModelId id = 0;           // in the ModelRegistry: what the rest of the coordinator calls it
   ModelCard card;           // with the tokenizer's end token where the model's files name none
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::optional<ChatTemplate> chat_template;  // the checkpoint's own; without one chat is refused
+  std::optional<ChatTemplate> chat_template;  // the checkpoint's own
+  std::optional<ChatTemplate> tool_template;  // and its own for chats with tools, where it has two
   std::int64_t created = 0;                   // Unix seconds, for /v1/models
+
+  // Null: such chats are refused.
+  const ChatTemplate* template_for(bool has_tools) const {
+    const std::optional<ChatTemplate>& found = has_tools && tool_template ? tool_template : chat_template;
+    return found ? &*found : nullptr;
+  }
 };
 
 // From the files of a model (`path` is one that open_model_files() takes). A model without a usable chat template

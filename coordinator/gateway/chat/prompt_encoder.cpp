@@ -1,6 +1,6 @@
 // How messages are kept apart from control tokens. When, and only when, a message holds the text of a control token
 // (or ends in the beginning of one), a guard character goes in front of each such place before the template
-// runs. Afterwards the text is cut at the control tokens that have no guard, and the guards are taken out.
+// runs. Afterwards the guards are taken out again, and where they stood no control token begins.
 #include "coordinator/gateway/chat/prompt_encoder.h"
 
 #include <fmt/core.h>
@@ -10,8 +10,9 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
-#include "common/text/unicode.h"
+#include "common/text/marks.h"
 #include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/chat/conversation.h"
 
 namespace caudal {
 namespace {
@@ -49,32 +50,37 @@ bool any_string(const ChatInput& chat, const Predicate& predicate) {
          any_string(chat.template_kwargs, predicate);
 }
 
-// One of Unicode's 32 noncharacters of Arabic Presentation Forms-A that the client did not use, or "".
-std::string choose_guard(const ChatInput& chat) {
-  for (char32_t candidate = 0xFDD0; candidate <= 0xFDEF; ++candidate) {
-    std::string guard;
-    append_utf8(guard, candidate);
-    if (!any_string(chat, [&](std::string_view text) { return text.find(guard) != std::string_view::npos; })) {
-      return guard;
-    }
-  }
-  return "";
-}
-
 std::optional<std::string> token_text(const Tokenizer& tokenizer, std::optional<TokenId> id) {
   const auto text = id ? tokenizer.id_to_token(*id) : std::nullopt;
   return text ? std::optional<std::string>(*text) : std::nullopt;
 }
 
-// Cuts the rendered text behind the last message, so that the model goes on with it.
-bool cut_behind_final_message(const json::array& messages, std::string& text) {
-  const json::value* content = messages.back().get_object().if_contains("content");
-  if (content == nullptr || !content->is_string()) return false;
-  std::string_view final = content->get_string();
-  while (!final.empty() && (final.back() == ' ' || final.back() == '\n')) final.remove_suffix(1);
-  const std::size_t position = text.rfind(final);
+std::string unused_mark(const ChatInput& chat, std::string_view other) {
+  return find_mark([&](std::string_view mark) {
+    return mark == other ||
+           any_string(chat, [&](std::string_view text) { return text.find(mark) != std::string_view::npos; });
+  });
+}
+
+// The white space at the end of the last message's text.
+std::string trailing_space(const ChatInput& chat) {
+  const json::value& content = chat.messages.back().at("content");
+  const json::array* const parts = content.if_array();
+  if (parts != nullptr && parts->empty()) return "";
+  const std::string_view text = parts == nullptr ? content.get_string() : parts->back().at("text").get_string();
+  const std::size_t end = text.find_last_not_of(" \t\r\n");
+  return end == std::string_view::npos ? "" : std::string(text.substr(end + 1));
+}
+
+// Cuts the rendered text at the end of the last message, so that the model goes on with it. The message was rendered
+// with `mark` and a space behind it: a template that trims its end has taken that space, and would have taken the
+// message's.
+bool cut_at_mark(std::string& text, std::string_view mark, std::string_view trailing_space) {
+  const std::size_t position = text.rfind(mark);
   if (position == std::string::npos) return false;
-  text.resize(position + final.size());
+  const bool trimmed = !std::string_view(text).substr(position + mark.size()).starts_with(' ');
+  text.resize(position);
+  if (trimmed && text.ends_with(trailing_space)) text.resize(position - trailing_space.size());
   return true;
 }
 
@@ -155,81 +161,49 @@ json::value PromptEncoder::guarded(const json::value& value, std::string_view gu
   return value;
 }
 
-std::pair<TokenId, std::size_t> PromptEncoder::longest_control(std::string_view text) const {
-  if (starts_control_[static_cast<unsigned char>(text.front())]) {
-    for (const auto& [control, id] : control_tokens_) {
-      if (text.starts_with(control)) return {id, control.size()};
-    }
+Result<std::vector<TokenId>> PromptEncoder::encode_chat(ChatInput chat) const {
+  const ChatTemplate* const chat_template = model_.template_for(!chat.tools.empty());
+  if (chat_template == nullptr) {
+    return Error{"The served model has no chat template for this; use /v1/completions.", "messages"};
   }
-  return {-1, 0};
-}
-
-std::vector<TokenId> PromptEncoder::encode_guarded(std::string_view text, std::string_view guard) const {
-  std::vector<TokenId> tokens;
-  std::string plain;
-  const auto flush = [&] {
-    if (plain.empty()) return;
-    const auto ids = model_.tokenizer->encode(plain, {.add_special_tokens = false, .parse_special = false});
-    tokens.insert(tokens.end(), ids.begin(), ids.end());
-    plain.clear();
-  };
-  for (std::size_t i = 0; i < text.size();) {
-    if (text.substr(i).starts_with(guard)) {
-      i += guard.size();
-      if (i < text.size()) plain += text[i++];  // not the start of a control token, whatever follows
-      continue;
-    }
-    const auto [id, size] = longest_control(text.substr(i));
-    if (size == 0) {
-      plain += text[i++];
-      continue;
-    }
-    flush();
-    tokens.push_back(id);
-    i += size;
+  fit_to_template(chat_template->traits(), chat.messages);
+  std::string guard, end_mark, trailing;
+  if (any_string(chat, [&](std::string_view text) { return needs_guard(text); })) {
+    guard = unused_mark(chat, "");
+    if (guard.empty()) return Error{"It holds too many different noncharacters.", "messages"};
+    chat.messages = guarded(chat.messages, guard);
+    chat.tools = guarded(chat.tools, guard);
+    chat.template_kwargs = guarded(chat.template_kwargs, guard);
   }
-  flush();
-  return tokens;
-}
-
-Result<std::vector<TokenId>> PromptEncoder::encode_chat(const ChatInput& chat) const {
-  if (!model_.chat_template) return Error{"The served model has no chat template; use /v1/completions.", "messages"};
-  if (!any_string(chat, [&](std::string_view text) { return needs_guard(text); })) return render_and_encode(chat, "");
-  const std::string guard = choose_guard(chat);
-  if (guard.empty()) return Error{"It holds too many different noncharacters.", "messages"};
-  ChatInput safe{.messages = {},
-                 .tools = {},
-                 .template_kwargs = {},
-                 .add_generation_prompt = chat.add_generation_prompt,
-                 .continue_final_message = chat.continue_final_message};
-  safe.messages = guarded(chat.messages, guard);
-  safe.tools = guarded(chat.tools, guard);
-  safe.template_kwargs = guarded(chat.template_kwargs, guard);
-  return render_and_encode(safe, guard);
-}
-
-Result<std::vector<TokenId>> PromptEncoder::render_and_encode(const ChatInput& chat, std::string_view guard) const {
-  Result<std::string> rendered = render(chat);
+  if (chat.continue_final_message) {
+    end_mark = unused_mark(chat, guard);
+    if (end_mark.empty()) return Error{"It holds too many different noncharacters.", "messages"};
+    trailing = trailing_space(chat);
+    append_to_content(chat.messages.back().get_object(), end_mark + " ");
+  }
+  Result<std::string> rendered = render(*chat_template, chat);
   if (!rendered) return Error{rendered.error().message, "messages"};
   std::string text = std::move(rendered).value();
-  if (chat.continue_final_message && !cut_behind_final_message(chat.messages, text)) {
-    return Error{"The template does not end with the last message.", "continue_final_message"};
+  if (chat.continue_final_message && !cut_at_mark(text, end_mark, trailing)) {
+    return Error{"The template does not print the last message.", "continue_final_message"};
   }
   if (guard.empty()) return model_.tokenizer->encode(text, {.add_special_tokens = false, .parse_special = true});
-  return encode_guarded(text, guard);
+  const UnmarkedText plain = take_marks(text, guard);
+  return model_.tokenizer->encode(plain.text,
+                                  {.add_special_tokens = false, .parse_special = true, .plain_at = plain.offsets});
 }
 
-Result<std::string> PromptEncoder::render(const ChatInput& chat) const {
+Result<std::string> PromptEncoder::render(const ChatTemplate& chat_template, const ChatInput& chat) const {
   const NamedTokens& named = model_.tokenizer->named_tokens();
-  return model_.chat_template->render({.messages = &chat.messages,
-                                       .tools = chat.tools.empty() ? nullptr : &chat.tools,
-                                       .variables = &chat.template_kwargs,
-                                       .add_generation_prompt = chat.add_generation_prompt,
-                                       .bos_token = token_text(*model_.tokenizer, named.bos),
-                                       .eos_token = token_text(*model_.tokenizer, named.eos),
-                                       .now = std::chrono::system_clock::now(),
-                                       .max_output_bytes = 2 * kDefaultMaxBodyBytes,
-                                       .max_time = kMaxRenderTime});
+  return chat_template.render({.messages = &chat.messages,
+                               .tools = chat.tools.empty() ? nullptr : &chat.tools,
+                               .variables = &chat.template_kwargs,
+                               .add_generation_prompt = chat.add_generation_prompt,
+                               .bos_token = token_text(*model_.tokenizer, named.bos),
+                               .eos_token = token_text(*model_.tokenizer, named.eos),
+                               .now = std::chrono::system_clock::now(),
+                               .max_output_bytes = 2 * kDefaultMaxBodyBytes,
+                               .max_time = kMaxRenderTime});
 }
 
 }  // namespace caudal

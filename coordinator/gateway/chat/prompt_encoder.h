@@ -21,7 +21,7 @@ class PromptEncoder {
   // A raw completion prompt: the client is the author of the control tokens in it.
   std::vector<TokenId> encode_text(std::string_view text) const;
   // Errors: no template; the template refuses or fails; continue_final_message does not find the message.
-  Result<std::vector<TokenId>> encode_chat(const ChatInput& chat) const;
+  Result<std::vector<TokenId>> encode_chat(ChatInput chat) const;
   // Every way in which the words are banned: as they stand alone, and behind a space where that is other tokens.
   // An Error for one without tokens.
   Result<std::vector<std::vector<TokenId>>> encode_bad_words(std::span<const std::string> words) const;
@@ -33,10 +33,7 @@ class PromptEncoder {
   boost::json::array guarded(const boost::json::array& items, std::string_view guard) const;
   boost::json::object guarded(const boost::json::object& object, std::string_view guard) const;
   boost::json::value guarded(const boost::json::value& value, std::string_view guard) const;
-  Result<std::vector<TokenId>> render_and_encode(const ChatInput& chat, std::string_view guard) const;
-  Result<std::string> render(const ChatInput& chat) const;
-  std::vector<TokenId> encode_guarded(std::string_view text, std::string_view guard) const;
-  std::pair<TokenId, std::size_t> longest_control(std::string_view text) const;
+  Result<std::string> render(const ChatTemplate& chat_template, const ChatInput& chat) const;
 
   const ModelContext& model_;
   std::vector<std::pair<std::string, TokenId>> control_tokens_;  // longest first

@@ -93,7 +93,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.last_token.resize(part.num_choices);
   std::string echo;
   if (request_.endpoint == Endpoint::kChat) {
-    Result<std::vector<TokenId>> tokens = model_.encoder.encode_chat(*request_.chat);
+    Result<std::vector<TokenId>> tokens = model_.encoder.encode_chat(std::move(*request_.chat));
     if (!tokens) return invalid_request(tokens.error());
     part.request.prompt = std::move(tokens).value();
   } else if (const std::string* text = std::get_if<std::string>(&request_.prompts[index])) {
@@ -137,18 +137,15 @@ std::optional<ApiError> Generation::fit_context(Part& part, std::int32_t max_con
   if (part.num_prompt_tokens == 0) return invalid_request({"It has no tokens.", field});
   const std::size_t context = max_context;
   if (part.num_prompt_tokens >= context) {
-    const std::string message = fmt::format("The prompt has {} tokens; the context of {} leaves no room for output.",
-                                            part.num_prompt_tokens, context);
+    // Clients look for the first sentence, which is OpenAI's.
+    const std::string message = fmt::format(
+        "This model's maximum context length is {} tokens. The prompt has {}, which leaves no room for output.",
+        context, part.num_prompt_tokens);
     return too_long(message.c_str(), field);
   }
   const auto room = static_cast<std::int32_t>(context - part.num_prompt_tokens);
-  const std::int32_t fallback = request_.endpoint == Endpoint::kChat ? room : std::min(room, kDefaultCompletionTokens);
-  part.request.params.stop.max_tokens = request_.max_tokens.value_or(fallback);
-  if (part.request.params.stop.max_tokens > room) {
-    const std::string message = fmt::format("The prompt has {} tokens; the context of {} leaves room for {} more.",
-                                            part.num_prompt_tokens, context, room);
-    return too_long(message.c_str(), "max_tokens");
-  }
+  const std::int32_t fallback = request_.endpoint == Endpoint::kChat ? room : kDefaultCompletionTokens;
+  part.request.params.stop.max_tokens = std::min(room, request_.max_tokens.value_or(fallback));
   if (request_.params.stop.min_tokens > part.request.params.stop.max_tokens) {
     return invalid_request({"It is more than the tokens that can be generated.", "min_tokens"});
   }

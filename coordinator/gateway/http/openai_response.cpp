@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "common/json/strict_json.h"
 #include "coordinator/gateway/generation/gateway_models.h"
@@ -226,10 +227,14 @@ std::string OpenAiResponse::completion_logprobs(const ChoiceDelta& delta, std::s
     text_offset += count_characters(name);
     tops += comma;
     tops += '{';
-    for (std::size_t top = 1; top < entries.size(); ++top) {
-      if (top > 1) tops += ',';
-      append_json_string(tops, token_name(token_bytes_.of(entries[top].token)));
-      tops += fmt::format(":{}", finite(entries[top].logprob));
+    // The token itself is always there; an object holds a name once.
+    std::set<std::string> seen;
+    for (const TokenLogprob& entry : entries) {
+      const std::string top = token_name(token_bytes_.of(entry.token));
+      if (!seen.insert(top).second) continue;
+      if (seen.size() > 1) tops += ',';
+      append_json_string(tops, top);
+      tops += fmt::format(":{}", finite(entry.logprob));
     }
     tops += '}';
   }

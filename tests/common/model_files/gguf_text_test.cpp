@@ -171,6 +171,7 @@ TEST(GgufText, ChatTemplate) {
   writer.add("tokenizer.chat_template.rag", "{{ documents }}");
   EXPECT_EQ(load(writer).value().chat_template.error().message,
             "m.gguf: tokenizer.chat_template is missing; none of rag, tool_use is called default");
+  EXPECT_EQ(load(writer).value().tool_template.value().text, "{{ tools }}");
   GgufWriter spelled_out = writer;
   spelled_out.add("tokenizer.chat_template.default", "{{ bos_token }}");
   EXPECT_EQ(load(spelled_out).value().chat_template.value().text, "{{ bos_token }}");

@@ -39,6 +39,11 @@ class TextFilesTest : public ::testing::Test {
     return source ? source.value().file + ": " + source.value().text : source.error().message;
   }
 
+  std::string tool_template() const {
+    const std::optional<ChatTemplateSource> source = read_text_files(dir_).value().tool_template;
+    return source ? source->file + ": " + source->text : "none";
+  }
+
   std::filesystem::path dir_;
 };
 
@@ -80,6 +85,22 @@ TEST_F(TextFilesTest, ChatTemplate) {
   EXPECT_EQ(chat_template(), "tokenizer_config.json: c");
   write("chat_template.jinja", "file");
   EXPECT_EQ(chat_template(), "chat_template.jinja: file");
+}
+
+TEST_F(TextFilesTest, ATemplateForTools) {
+  write("tokenizer.json", kTokenizer);
+  EXPECT_EQ(tool_template(), "none");
+  write("tokenizer_config.json", R"({"chat_template": "c"})");
+  EXPECT_EQ(tool_template(), "none");
+  write("tokenizer_config.json",
+        R"({"chat_template": [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]})");
+  EXPECT_EQ(chat_template(), "tokenizer_config.json: d");
+  EXPECT_EQ(tool_template(), "tokenizer_config.json: t");
+  std::filesystem::create_directory(dir_ / "additional_chat_templates");
+  write("additional_chat_templates/tool_use.jinja", "file");
+  EXPECT_EQ(tool_template(), "additional_chat_templates/tool_use.jinja: file");
+  write("chat_template.jinja", "plain");
+  EXPECT_EQ(chat_template(), "chat_template.jinja: plain");
 }
 
 }  // namespace

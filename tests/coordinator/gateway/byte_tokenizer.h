@@ -2,6 +2,7 @@
 // can be made. For tests of the gateways.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -23,7 +24,8 @@ class ByteTokenizer final : public Tokenizer {
     std::vector<TokenId> ids;
     if (options.add_special_tokens) ids.push_back(kBos);
     for (std::size_t i = 0; i < text.size();) {
-      const TokenId control = options.parse_special ? control_at(text.substr(i)) : -1;
+      const bool plain = !options.parse_special || std::ranges::find(options.plain_at, i) != options.plain_at.end();
+      const TokenId control = plain ? -1 : control_at(text.substr(i));
       ids.push_back(control >= 0 ? control : static_cast<unsigned char>(text[i]));
       i += control >= 0 ? kControl[static_cast<std::size_t>(control - 256)].size() : 1;
     }

@@ -63,11 +63,17 @@ TEST(OpenAiApi, ChatMessagesTakeTheirTemplateForm) {
       "logprobs":true,"top_logprobs":2,"max_completion_tokens":9,"chat_template_kwargs":{"k":1}})");
   ASSERT_TRUE(request.ok()) << request.error().field;
   const ChatInput& chat = *request.value().chat;
-  EXPECT_EQ(chat.messages[0].at("content").as_string(), "a\nb");
+  EXPECT_EQ(chat.messages[0].at("content").at(1).at("text").as_string(), "b");
+  EXPECT_EQ(chat.messages[1].at("content").as_string(), "");
   EXPECT_EQ(chat.messages[1].at("tool_calls").at(0).at("function").at("arguments").at("x").as_int64(), 1);
   EXPECT_EQ(chat.tools.size(), 1U);
   EXPECT_EQ(request.value().params.sampling.num_logprobs, 2);
   EXPECT_EQ(request.value().max_tokens, 9);
+}
+
+TEST(OpenAiApi, ASeedOfMinusOneIsNone) {
+  EXPECT_FALSE(parse_text(Endpoint::kCompletions, R"({"prompt":"a","seed":-1})").value().seed.has_value());
+  EXPECT_EQ(parse_text(Endpoint::kCompletions, R"({"prompt":"a","seed":0})").value().seed, 0U);
 }
 
 TEST(OpenAiApi, ACacheSaltHasALimit) {
@@ -173,7 +179,10 @@ TEST(OpenAiApi, RefusesByName) {
       {Endpoint::kChat, R"({"messages":"a"})", "messages"},
       {Endpoint::kChat, R"({"messages":["a"]})", "messages[0]"},
       {Endpoint::kChat, R"({"messages":[{}]})", "messages[0].role"},
-      {Endpoint::kChat, R"({"messages":[{"role":"boss","content":"a"}]})", "messages[0].role"},
+      {Endpoint::kChat, R"({"messages":[{"role":"","content":"a"}]})", "messages[0].role"},
+      {Endpoint::kChat, R"({"messages":[{"role":5,"content":"a"}]})", "messages[0].role"},
+      {Endpoint::kChat, R"({"messages":[{"role":"user","content":null}]})", "messages[0].content"},
+      {Endpoint::kChat, R"({"messages":[{"role":"assistant","content":null,"reasoning":5}]})", "messages[0].reasoning"},
       {Endpoint::kChat, R"({"messages":[{"role":"user"}]})", "messages[0].content"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":[]}]})", "messages[0].content"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":5}]})", "messages[0].content"},
@@ -182,9 +191,8 @@ TEST(OpenAiApi, RefusesByName) {
        "messages[0].content[0].type"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":[{"type":"text","text":1}]}]})",
        "messages[0].content[0].text"},
-      {Endpoint::kChat,
-       R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]})",
-       "messages[0].tool_calls[0].function.arguments"},
+      {Endpoint::kChat, R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"arguments":"x"}}]}]})",
+       "messages[0].tool_calls[0].function.name"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", "tool_choice"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"code"}]})", "tools[0].type"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"tools":[{}]})", "tools[0].function"},
@@ -293,8 +301,8 @@ TEST(OpenAiApi, ListLimitsAreExact) {
     body[name] = value;
     return parse(Endpoint::kCompletions, json::value(body)).ok();
   };
-  EXPECT_TRUE(with("stop", json::array(16, "s")));
-  EXPECT_FALSE(with("stop", json::array(17, "s")));
+  EXPECT_TRUE(with("stop", json::array(256, "s")));
+  EXPECT_FALSE(with("stop", json::array(257, "s")));
   EXPECT_TRUE(with("stop", json::string(1024, 's')));
   EXPECT_FALSE(with("stop", json::string(1025, 's')));
   EXPECT_TRUE(with("bad_words", json::array(128, "s")));

@@ -59,7 +59,7 @@ TEST(Copies, AConversationIsCopiedOnceIntoTheValuesOfItsTemplate) {
   model.chat_template = ChatTemplate::parse("{{ messages[0].content }}").value();
   const PromptEncoder encoder(model);
   num_large = 0;
-  ASSERT_TRUE(encoder.encode_chat(*request.value().chat).ok());
+  ASSERT_TRUE(encoder.encode_chat(std::move(*request.value().chat)).ok());
   EXPECT_EQ(num_large, 2) << "once as a value of the template, and the text that it prints";
 }
 

@@ -67,7 +67,7 @@ TEST(PromptEncoder, ContinuesTheFinalMessage) {
   chat.continue_final_message = true;
   const auto ids = PromptEncoder(model).encode_chat(chat);
   ASSERT_TRUE(ids.ok());
-  EXPECT_EQ(ids.value().back(), 's');
+  EXPECT_EQ(ids.value().back(), ' ') << "this template trims nothing";
 }
 
 TEST(PromptEncoder, NoTemplateIsTheClientsError) {
@@ -229,16 +229,28 @@ TEST_F(GenerationTest, BestOfAsksForMoreThanItTells) {
   EXPECT_EQ(intake.generation->usage().num_generated_tokens, 5 * 13);
 }
 
-TEST_F(GenerationTest, ContextIsExact) {
+TEST_F(GenerationTest, MaxTokensIsACeilingThatTheContextLowers) {
   const std::string prompt(1989, 'x');  // and <bos>: 1990 of 2000
-  EXPECT_FALSE(take(Endpoint::kCompletions, R"({"max_tokens":10,"prompt":")" + prompt + "\"}").error);
-  const Intake over = take(Endpoint::kCompletions, R"({"max_tokens":11,"prompt":")" + prompt + "\"}");
-  ASSERT_TRUE(over.error);
-  EXPECT_EQ(over.error->param, "max_tokens");
-  EXPECT_EQ(over.error->code, "context_length_exceeded");
-  const Intake full = take(Endpoint::kCompletions, R"({"prompt":")" + std::string(1999, 'x') + "\"}");
-  ASSERT_TRUE(full.error);
-  EXPECT_EQ(full.error->param, "prompt");
+  for (const auto& [asked, given] : {std::pair(9, 9), {10, 10}, {11, 10}, {2000, 10}, {1 << 24, 10}}) {
+    Intake intake =
+        take(Endpoint::kCompletions, R"({"max_tokens":)" + std::to_string(asked) + R"(,"prompt":")" + prompt + "\"}");
+    ASSERT_FALSE(intake.error) << asked;
+    run(*intake.generation);
+    EXPECT_EQ(service_.submitted().back().params.stop.max_tokens, given);
+  }
+  const Intake more = take(Endpoint::kCompletions, R"({"min_tokens":11,"prompt":")" + prompt + "\"}");
+  ASSERT_TRUE(more.error);
+  EXPECT_EQ(more.error->param, "min_tokens");
+}
+
+TEST_F(GenerationTest, APromptThatFillsTheContextIsRefusedInWordsThatClientsKnow) {
+  for (const std::size_t size : {1999, 2500}) {
+    const Intake full = take(Endpoint::kCompletions, R"({"prompt":")" + std::string(size, 'x') + "\"}");
+    ASSERT_TRUE(full.error);
+    EXPECT_EQ(full.error->param, "prompt");
+    EXPECT_EQ(full.error->code, "context_length_exceeded");
+    EXPECT_NE(full.error->message.find("This model's maximum context length is 2000 tokens."), std::string::npos);
+  }
   EXPECT_EQ(take(Endpoint::kChat, R"({"messages":[{"role":"user","content":")" + std::string(1999, 'x') + "\"}]}")
                 .error->param,
             "messages");

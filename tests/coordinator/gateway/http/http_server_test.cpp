@@ -165,8 +165,16 @@ TEST_F(HttpServerTest, CompletionWhole) {
   EXPECT_EQ(choice.at("finish_reason").as_string(), "stop");
   EXPECT_EQ(choice.at("logprobs").at("tokens").at(0).as_string(), "H");
   EXPECT_EQ(choice.at("logprobs").at("text_offset").at(2).as_int64(), 2);
+  const json::array& tokens = choice.at("logprobs").at("tokens").as_array();
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const json::object& top = choice.at("logprobs").at("top_logprobs").at(i).as_object();
+    EXPECT_EQ(top.at(tokens[i].as_string()), choice.at("logprobs").at("token_logprobs").at(i)) << i;
+    EXPECT_TRUE(top.contains("a") && top.size() <= 2) << "and the most likely one";
+  }
   EXPECT_EQ(body.at("usage").at("prompt_tokens").as_int64(), 4);
   EXPECT_EQ(body.at("usage").at("completion_tokens").as_int64(), 13);
+  const json::value none = parsed(complete(R"({"prompt":"abc","logprobs":0,"max_tokens":1})").body).at("choices").at(0);
+  EXPECT_EQ(none.at("logprobs").at("top_logprobs").at(0).as_object().size(), 1U);
 }
 
 TEST_F(HttpServerTest, ChatWholeAndLength) {
