@@ -115,6 +115,8 @@ Result<GatewayConfig> gateway_config(const Options& options) {
   GatewayConfig config;
   config.http.host = options.host;
   config.http.port = static_cast<std::uint16_t>(options.port);
+  config.http.allowed_origins = options.allowed_origins;
+  config.http.stream_ping = std::chrono::milliseconds(static_cast<std::int64_t>(options.stream_ping_s * 1000.0));
   config.zmq_enabled = !options.zmq_endpoint.empty();
   config.zmq.endpoint = options.zmq_endpoint;
   config.zmq.curve = std::move(keys).value();

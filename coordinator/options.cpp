@@ -22,6 +22,12 @@ void add_serving(CommandLine& line, Options& options) {
            "Name that clients use (default: the directory's or file's)");
   line.add("--host", options.host, "HTTP address; off loopback everybody who reaches it may use it");
   line.add("--port", options.port, "HTTP port; 0 picks a free one").within(0, 65535);
+  line.add("--allowed-origin", options.allowed_origins,
+           "Origin whose web pages may use the HTTP API, as in https://example.org; \"*\" = all (CORS)")
+      .may_repeat();
+  line.add("--stream-ping-s", options.stream_ping_s,
+           "Seconds after which a stream without a token gets a comment, which keeps proxies waiting; 0 = never")
+      .within(0.0, 3600.0);
   line.add("--drain-s", options.drain_s, "Seconds that running requests may go on after SIGINT or SIGTERM")
       .within(0.0, 86400.0);
   line.add("--zmq", options.zmq_endpoint, "Endpoint of the ZeroMQ gateway; \"\" = none");

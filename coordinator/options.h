@@ -16,6 +16,8 @@ struct Options {
 
   std::string host = "127.0.0.1";
   int port = 8000;
+  std::vector<std::string> allowed_origins;           // whose web pages may ask
+  double stream_ping_s = 0.0;                         // 0 = none
   std::string zmq_endpoint = "tcp://127.0.0.1:8001";  // empty = no ZeroMQ gateway
   std::string zmq_curve_keys;                         // file; needed off loopback; clients hold the same keys
 

@@ -14,19 +14,21 @@ Result<ChatTemplate> parse_template(const ChatTemplateSource& source) {
   return parsed;
 }
 
+// Leaves `to` empty and says why where there is no usable one.
+void take_template(const Result<ChatTemplateSource>& source, const char* consequence, std::optional<ChatTemplate>& to) {
+  Result<ChatTemplate> parsed = source ? parse_template(source.value()) : Result<ChatTemplate>(source.error());
+  if (parsed) {
+    to = std::move(parsed).value();
+  } else {
+    LOG_WARNING("no usable chat template ({}): {}", parsed.error().message, consequence);
+  }
+}
+
 void take_templates(const TextFiles& text, ModelContext& model) {
-  const Result<ChatTemplateSource>& source = text.chat_template;
-  Result<ChatTemplate> chat = source ? parse_template(source.value()) : Result<ChatTemplate>(source.error());
-  if (chat) model.chat_template = std::move(chat).value();
-  if (text.tool_template) {
-    Result<ChatTemplate> tools = parse_template(*text.tool_template);
-    if (tools) model.tool_template = std::move(tools).value();
-    if (!tools) LOG_WARNING("chats with tools get the template without: {}", tools.error().message);
-  }
-  if (!model.chat_template) {
-    LOG_WARNING("no usable chat template ({}): {}", chat.error().message,
-                model.tool_template ? "chats without tools are refused" : "chat requests are refused");
-  }
+  if (text.tool_template) take_template(*text.tool_template, "chats with tools get the other", model.tool_template);
+  take_template(text.chat_template,
+                model.tool_template ? "chats without tools are refused" : "chat requests are refused",
+                model.chat_template);
 }
 
 }  // namespace

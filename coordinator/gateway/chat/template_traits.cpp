@@ -32,7 +32,7 @@ json::object message(std::string_view role, json::value content) {
 }
 
 // A conversation with `probe` as the content of a message by `role`; `form` is that of the other messages.
-json::array conversation(std::string_view role, json::value probe, ContentForm form) {
+json::array conversation(std::string_view role, const json::value& probe, ContentForm form) {
   json::array messages;
   if (role == "system") messages.push_back(message(role, probe));
   messages.push_back(message("user", role == "user" ? probe : content("Hi", form)));

@@ -79,7 +79,7 @@ asio::awaitable<bool> HttpSession::whole_answer(const Exchange& exchange, Genera
   co_return co_await answer(exchange, {}, response.whole(generation.usage(), generation.num_choices()));
 }
 
-// The head goes out with the first token: until then a refusal still gets its status.
+// The head goes out with the first token, or the first comment: until then a refusal still gets its status.
 asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Generation& generation) {
   OpenAiResponse response(generation.request(), generation.model(), exchange.request_id, std::time(nullptr));
   ResponseHead head;
@@ -87,10 +87,10 @@ asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Gener
   head.chunked = exchange.http_1_1;
   head.keep_alive = exchange.keep_alive && exchange.http_1_1;
   head.request_id = exchange.request_id;
-  std::string out;
+  head.allow_origin = exchange.allow_origin;
   bool ended = false;
   for (bool first = true; !ended; first = false) {
-    const Generation::Progress progress = co_await next_progress(generation);
+    const Generation::Progress progress = co_await next_progress(generation, shared_.config.stream_ping);
     if (given_up()) co_return false;
     if (progress.error && first) co_return co_await answer_error(exchange, *progress.error);
     std::string events;
@@ -98,30 +98,42 @@ asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Gener
     if (progress.error) events += "data: " + error_json(*progress.error) + "\n\n";
     ended = progress.error || generation.finished();
     if (ended) response.append_end(generation.usage(), events);
-    out = first ? response_head(head) : "";
-    if (head.chunked) {
-      append_http_chunk(events, out);
-      if (ended) out += kLastHttpChunk;
-    } else {
-      out += events;
-    }
-    if (!co_await write(out)) co_return false;
+    if (events.empty()) events = ": waiting\n\n";
+    if (!co_await write_events(first ? &head : nullptr, events, head.chunked, ended)) co_return false;
   }
   shared_.generation.metrics.http_request(exchange.handler, exchange.method, 200, Clock::now() - exchange.arrival);
   co_return head.keep_alive;
 }
 
-// Returns when there is something to send, or when the client is gone.
-asio::awaitable<Generation::Progress> HttpSession::next_progress(Generation& generation) {
+asio::awaitable<bool> HttpSession::write_events(const ResponseHead* head, std::string_view events, bool chunked,
+                                                bool ended) {
+  std::string out = head != nullptr ? response_head(*head) : "";
+  if (chunked) {
+    append_http_chunk(events, out);
+    if (ended) out += kLastHttpChunk;
+  } else {
+    out += events;
+  }
+  co_return co_await write(out);
+}
+
+// Returns when there is something to send, when the client is gone, or out of patience.
+asio::awaitable<Generation::Progress> HttpSession::next_progress(Generation& generation,
+                                                                 std::chrono::milliseconds patience) {
+  const Clock::time_point end = Clock::now() + patience;
   for (;;) {
     Generation::Progress progress = generation.advance();
     if (!progress.deltas.empty() || progress.error || generation.finished() || given_up()) co_return progress;
-    co_await wait_for_news();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
+    if (patience.count() > 0 && left.count() <= 0) co_return progress;
+    co_await wait_for_news(patience.count() > 0 ? left : patience);
   }
 }
 
-asio::awaitable<void> HttpSession::wait_for_news() {
-  waiter_.expires_after(client_pipelines_ ? std::chrono::milliseconds(kPipelinePoll) : kNoDeadline);
+asio::awaitable<void> HttpSession::wait_for_news(std::chrono::milliseconds patience) {
+  std::chrono::milliseconds wait = client_pipelines_ ? std::chrono::milliseconds(kPipelinePoll) : kNoDeadline;
+  if (patience.count() > 0) wait = std::min(wait, patience);
+  waiter_.expires_after(wait);
   co_await waiter_.async_wait(asio::as_tuple(asio::use_awaitable));
   if (client_pipelines_ && client_closed()) client_gone_ = true;
 }

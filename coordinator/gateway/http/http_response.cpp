@@ -8,6 +8,8 @@ std::string_view status_text(int status) {
   switch (status) {
     case 200:
       return "OK";
+    case 204:
+      return "No Content";
     case 400:
       return "Bad Request";
     case 403:
@@ -39,15 +41,35 @@ std::string_view status_text(int status) {
   }
 }
 
+namespace {
+
+// The headers of CORS (Fetch Standard, 3.2.3). Which answers differ by origin is said to caches.
+void append_cors(const ResponseHead& head, std::string& out) {
+  if (head.allow_origin.empty()) return;
+  out += fmt::format("Access-Control-Allow-Origin: {}\r\n", head.allow_origin);
+  if (head.allow_origin != "*") out += "Vary: Origin\r\n";
+  if (head.status == 204) {
+    out += "Access-Control-Allow-Methods: GET, HEAD, POST, DELETE\r\nAccess-Control-Max-Age: 600\r\n";
+    if (!head.allow_headers.empty()) out += fmt::format("Access-Control-Allow-Headers: {}\r\n", head.allow_headers);
+  } else {
+    out += "Access-Control-Expose-Headers: X-Request-Id, Retry-After\r\n";
+  }
+}
+
+}  // namespace
+
 std::string response_head(const ResponseHead& head) {
-  std::string out = fmt::format("HTTP/1.1 {} {}\r\nServer: caudal\r\nContent-Type: {}\r\n", head.status,
-                                status_text(head.status), head.content_type);
-  if (head.content_length) out += fmt::format("Content-Length: {}\r\n", *head.content_length);
-  if (head.chunked) out += "Transfer-Encoding: chunked\r\n";
-  if (!head.content_length) out += "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+  std::string out = fmt::format("HTTP/1.1 {} {}\r\nServer: caudal\r\n", head.status, status_text(head.status));
+  if (head.status != 204) {  // which has no body
+    out += fmt::format("Content-Type: {}\r\n", head.content_type);
+    if (head.content_length) out += fmt::format("Content-Length: {}\r\n", *head.content_length);
+    if (head.chunked) out += "Transfer-Encoding: chunked\r\n";
+    if (!head.content_length) out += "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+  }
   if (!head.request_id.empty()) out += fmt::format("X-Request-Id: {}\r\n", head.request_id);
   if (!head.allow.empty()) out += fmt::format("Allow: {}\r\n", head.allow);
   if (head.retry) out += "Retry-After: 1\r\n";
+  append_cors(head, out);
   out += head.keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
   return out;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/result.h"
 #include "coordinator/gateway/api/limits.h"
@@ -25,6 +26,8 @@ struct HttpConfig {
   std::chrono::milliseconds body_timeout{120'000};
   std::chrono::milliseconds idle_timeout{75'000};   // between requests of a connection
   std::chrono::milliseconds write_timeout{30'000};  // for one write: a client that does not read
+  std::chrono::milliseconds stream_ping{0};         // a comment for a stream that has had nothing for so long; 0: none
+  std::vector<std::string> allowed_origins;         // whose pages may read answers (CORS); "*": all
 };
 
 class HttpServer {

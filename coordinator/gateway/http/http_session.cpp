@@ -149,6 +149,7 @@ asio::awaitable<std::optional<ApiError>> HttpSession::read_request(Parser& parse
   exchange.target = request.target();
   exchange.request_id = choose_request_id(request["X-Request-Id"]);
   exchange.content_type = request[http::field::content_type];
+  read_origin(request, exchange);
   exchange.http_1_1 = request.version() == 11;
   exchange.keep_alive = parser.keep_alive() && !shared_.draining;
   error = check_framing(request);
@@ -161,6 +162,16 @@ asio::awaitable<std::optional<ApiError>> HttpSession::read_request(Parser& parse
   stream_.expires_never();
   exchange.body = std::move(parser.get().body());
   co_return error;
+}
+
+void HttpSession::read_origin(const Parser::value_type& request, Exchange& exchange) const {
+  const std::string_view origin = request[http::field::origin];
+  const std::vector<std::string>& allowed = shared_.config.allowed_origins;
+  const bool any = std::ranges::find(allowed, "*") != allowed.end();
+  if (origin.empty() || (!any && std::ranges::find(allowed, origin) == allowed.end())) return;
+  exchange.allow_origin = any ? "*" : std::string(origin);
+  exchange.allow_headers = request[http::field::access_control_request_headers];
+  exchange.preflight = exchange.method == "OPTIONS" && !request[http::field::access_control_request_method].empty();
 }
 
 asio::awaitable<std::optional<ApiError>> HttpSession::read_head(Parser& parser) {
@@ -213,6 +224,12 @@ bool HttpSession::account_body(std::size_t num_bytes) {
 // --- Answering ---
 
 asio::awaitable<bool> HttpSession::dispatch(Exchange& exchange) {
+  if (exchange.preflight) {
+    ResponseHead head;
+    head.status = 204;
+    head.allow_headers = exchange.allow_headers;
+    co_return co_await answer(exchange, head, "");
+  }
   const RouteMatch match = find_route(exchange.method, exchange.target);
   if (match.error) co_return co_await answer_error(exchange, *match.error, match.allow);
   exchange.handler = match.route->path;
@@ -231,6 +248,7 @@ asio::awaitable<bool> HttpSession::answer(const Exchange& exchange, ResponseHead
   head.content_length = body.size();
   head.keep_alive = exchange.keep_alive;
   head.request_id = exchange.request_id;
+  head.allow_origin = exchange.allow_origin;
   std::string out = response_head(head);
   if (exchange.method != "HEAD") out += body;
   const bool written = co_await write(out);

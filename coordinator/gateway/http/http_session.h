@@ -71,6 +71,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     std::string target;
     std::string request_id;  // the client's X-Request-Id, or ours
     std::string content_type;
+    std::string allow_origin;   // the client's Origin, or "*", where its pages may read the answer
+    std::string allow_headers;  // what its preflight request asks for
+    bool preflight = false;
     std::string body;
     bool keep_alive = false;
     bool http_1_1 = true;
@@ -89,6 +92,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   // set, the client is gone.
   asio::awaitable<bool> serve_one();
   asio::awaitable<std::optional<ApiError>> read_request(Parser& parser, Exchange& exchange);
+  void read_origin(const Parser::value_type& request, Exchange& exchange) const;
   asio::awaitable<std::optional<ApiError>> read_head(Parser& parser);
   asio::awaitable<std::optional<ApiError>> read_body(Parser& parser);
   asio::awaitable<void> read_more(std::size_t num_bytes);
@@ -105,9 +109,11 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   asio::awaitable<bool> serve_generation(Exchange& exchange, Endpoint endpoint);
   asio::awaitable<Intake> take_on_pool(Exchange& exchange, Endpoint endpoint);
   asio::awaitable<bool> stream_answer(const Exchange& exchange, Generation& generation);
+  asio::awaitable<bool> write_events(const ResponseHead* head, std::string_view events, bool chunked, bool ended);
   asio::awaitable<bool> whole_answer(const Exchange& exchange, Generation& generation);
-  asio::awaitable<Generation::Progress> next_progress(Generation& generation);
-  asio::awaitable<void> wait_for_news();
+  // With a `patience` above 0 it may come back without news after that time.
+  asio::awaitable<Generation::Progress> next_progress(Generation& generation, std::chrono::milliseconds patience = {});
+  asio::awaitable<void> wait_for_news(std::chrono::milliseconds patience = {});
   std::function<void()> waker();
   void watch_client();
   void on_readable(boost::system::error_code ec);

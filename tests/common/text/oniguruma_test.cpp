@@ -65,8 +65,46 @@ TEST(Oniguruma, EmptyMatchesAdvance) {
   EXPECT_EQ(matches("", "ab"), (Strings{"", "", ""}));
 }
 
+// Wanted: what the package `tokenizers` splits off.
+TEST(Oniguruma, ClassesHoldClassesAndIntersections) {
+  EXPECT_EQ(matches(R"( ?[^(\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+)", "go (on), now|x \u3002y"),
+            (Strings{"go", "on", " now", "x", "y"}));
+  EXPECT_EQ(matches(R"([\p{Ll}\p{M}&&[^\p{Han}]]+)", "abc\u6f22d\u0301"), (Strings{"abc", "d\u0301"}));
+  EXPECT_EQ(matches("[a-z&&[^aeiou]]+", "hello"), (Strings{"h", "ll"}));
+  EXPECT_EQ(matches("[abc&&bcd&&cde]", "abcde"), Strings{"c"});
+  EXPECT_EQ(matches("[a-c[x-z]&&[b-y]]+", "abcxyz"), Strings{"bcxy"});
+  EXPECT_EQ(matches("[^a&&b]", "ab&c"), (Strings{"a", "b", "&", "c"}));
+  EXPECT_EQ(matches("[^a[b]]", "abc\n"), (Strings{"c", "\n"}));
+  EXPECT_EQ(matches("[a[^b]]", "abc"), (Strings{"a", "c"}));
+  EXPECT_EQ(matches("[^[^a]]", "ab"), Strings{"a"});
+  EXPECT_EQ(matches("[[a]-z]", "abz-"), (Strings{"a", "z", "-"}));
+  EXPECT_EQ(matches("[a&b]", "a&b"), (Strings{"a", "&", "b"}));
+  EXPECT_EQ(matches("[a&&]", "a&"), Strings{});
+  EXPECT_EQ(matches(R"([\W])", "a b"), Strings{" "});
+  EXPECT_EQ(matches(R"([^\W_]+)", "a_b c"), (Strings{"a", "b", "c"}));
+  EXPECT_EQ(matches(R"([\h&&\d]+)", "12ab3"), (Strings{"12", "3"}));
+  EXPECT_EQ(matches(R"([\s-]+)", "a - b"), Strings{" - "});
+  EXPECT_EQ(matches("(?i)[k&&[a-z]]", "kKj"), (Strings{"k", "K"}));
+}
+
+TEST(Oniguruma, ScriptsAreThoseOfTheCharacter) {
+  EXPECT_EQ(matches(R"(\p{Han}+)", "\u6f22\u30fc\u3005\u3007a\U00031350"),
+            (Strings{"\u6f22", "\u3005\u3007", "\U00031350"}));
+  EXPECT_EQ(matches(R"(\p{Katakana}+)", "\u30ab\u30fc\u30a1"), (Strings{"\u30ab", "\u30a1"}));
+  EXPECT_EQ(matches(R"([^\p{Han}a]+)", "\u6f22bca"), Strings{"bc"});
+}
+
+TEST(Oniguruma, APlusBehindAnIntervalRepeatsIt) {
+  EXPECT_EQ(matches(R"(\p{N}{1,3}+)", "a12345b"), Strings{"12345"});
+  EXPECT_EQ(matches(R"(\p{N}{1,3}+3)", "12343"), Strings{"12343"}) << "it gives back";
+  EXPECT_EQ(matches("a{2}+", "aaaaa"), Strings{"aaaa"});
+  EXPECT_EQ(matches("(?:ab){2}+", "ababababab"), Strings{"abababab"});
+  EXPECT_EQ(matches("x[ab]{,2}+", "xabab"), Strings{"xabab"});
+  EXPECT_EQ(matches("a++a", "aaa"), Strings{}) << "this is the possessive one";
+}
+
 TEST(Oniguruma, RefusesWhatPcre2WouldReadDifferently) {
-  for (const std::string expression : {"[a[bc]]", "[a&&b]", "a{1,2}+", "\\", R"([\W])", R"(\u12)", R"(\pL)"}) {
+  for (const std::string expression : {"[a", "[a[b]", "[[:alpha]", "\\", R"([\u12])", R"(\u12)", R"(\pL)"}) {
     const Result<std::string> translated = translate_oniguruma(expression);
     EXPECT_FALSE(translated.ok()) << expression;
   }

@@ -418,6 +418,58 @@ TEST_F(HttpServerTest, RefusalsBeforeTheFirstTokenHaveTheirStatusInStreamsToo) {
   EXPECT_NE(answer.head.find("Retry-After: "), std::string::npos);
 }
 
+TEST_F(HttpServerTest, PagesOfAllowedOriginsMayAsk) {
+  const auto preflight = [this](const std::string& origin) {
+    RawClient client(gateway_->http_port());
+    client.send("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: x\r\nOrigin: " + origin +
+                "\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n\r\n");
+    return client.read_answer(/*has_body=*/false);
+  };
+  const auto post = [this](const std::string& origin, const std::string& body) {
+    return ask(http_post("/v1/completions", body, "Origin: " + origin + "\r\n"));
+  };
+  EXPECT_EQ(preflight("https://a.example").status, 405) << "unless asked for";
+  EXPECT_EQ(post("https://a.example", R"({"prompt":"a"})").head.find("Access-Control"), std::string::npos);
+  for (const std::string allowed : {"https://a.example", "*"}) {
+    gateway_.reset();
+    GatewayConfig config = test_config();
+    config.http.allowed_origins = {"https://b.example", allowed};
+    start(config);
+    const std::string said = "\r\nAccess-Control-Allow-Origin: " + allowed + "\r\n";
+    const HttpAnswer before = preflight("https://a.example");
+    EXPECT_EQ(before.status, 204);
+    EXPECT_NE(before.head.find(said), std::string::npos) << before.head;
+    EXPECT_NE(before.head.find("\r\nAccess-Control-Allow-Headers: authorization\r\n"), std::string::npos);
+    EXPECT_NE(before.head.find("POST"), std::string::npos);
+    EXPECT_EQ(before.head.find("Content-Length"), std::string::npos);
+    for (const char* body : {R"({"prompt":"a"})", R"({"prompt":"a","stream":true})", R"({"prompt":""})"})
+      EXPECT_NE(post("https://a.example", body).head.find(said), std::string::npos) << body;
+    EXPECT_EQ(preflight("https://c.example").status, allowed == "*" ? 204 : 405);
+    EXPECT_EQ(post("https://c.example", R"({"prompt":"a"})").status, 200) << "its page cannot read this unless allowed";
+  }
+}
+
+TEST_F(HttpServerTest, AStreamThatWaitsShowsSignsOfLife) {
+  gateway_.reset();
+  GatewayConfig config = test_config();
+  config.http.stream_ping = std::chrono::milliseconds(20);
+  start(config);
+  service_.set_script({.silent = true});
+  RawClient client(gateway_->http_port());
+  client.send(http_post("/v1/completions", R"({"prompt":"a","stream":true})"));
+  EXPECT_TRUE(client.wait_for("HTTP/1.1 200 OK\r\n"));
+  EXPECT_TRUE(client.wait_for(": waiting\n\n\r\nb\r\n: waiting\n\n"));
+  EXPECT_EQ(client.buffer().find("data:"), std::string::npos);
+  client.close();
+  EXPECT_TRUE(service_.wait_for_cancel());
+  service_.set_script({.text = "ab", .pause = std::chrono::milliseconds(50)});
+  const HttpAnswer answer = complete(R"({"prompt":"a","stream":true})");
+  EXPECT_TRUE(answer.complete);
+  EXPECT_NE(answer.body.find(": waiting\n\ndata: "), std::string::npos) << answer.body;
+  EXPECT_EQ(parsed(complete(R"({"prompt":"a"})").body).at("choices").at(0).at("text"), "ab")
+      << "whole answers have none";
+}
+
 TEST_F(HttpServerTest, TooManyConnectionsAreTurnedAway) {
   gateway_.reset();
   GatewayConfig config = test_config();
