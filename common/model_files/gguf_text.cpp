@@ -12,6 +12,7 @@
 #include "common/model_files/gguf_tokenizer_kinds.h"
 #include "common/tokenizer/hf_components.h"
 #include "common/tokenizer/hf_tokenizer.h"
+#include "common/tokenizer/words/bpe.h"
 
 namespace caudal {
 namespace {
@@ -174,7 +175,7 @@ std::unique_ptr<Tokenizer> read_tokenizer(const GgufFile& file) {
   HfParts parts{.added = {},
                 .normalizer = component(kind.normalizer, read_normalizer),
                 .pre_tokenizer = component(kind.pre_tokenizer, read_pre_tokenizer),
-                .model = bpe_model(file, kind, by_scores, named),
+                .model = std::make_unique<BpeModel>(bpe_model(file, kind, by_scores, named)),
                 .surrounding = surrounding(metadata, named, kind.add_bos),
                 .decoder = component(kind.decoder, read_decoder),
                 .named = named};

@@ -92,7 +92,21 @@ Result<Pattern> Pattern::literal(std::string_view text) {
   return Pattern(std::string(text), nullptr);
 }
 
+Pattern Pattern::character(bool (*is_member)(char32_t)) {
+  Pattern pattern("", nullptr);
+  pattern.is_member_ = is_member;
+  return pattern;
+}
+
 std::optional<Span> Pattern::find(std::string_view text, std::size_t from) const {
+  if (is_member_ != nullptr) {
+    while (from < text.size()) {
+      const CodePoint c = decode_utf8(text, from);
+      if (is_member_(c.value)) return Span{from, from + c.num_bytes};
+      from += c.num_bytes;
+    }
+    return std::nullopt;
+  }
   if (code_ == nullptr) {
     const std::size_t begin = text.find(literal_, from);
     if (begin == std::string_view::npos) return std::nullopt;

@@ -1,4 +1,4 @@
-// What tokenizers search text for: a literal string or a regular expression (PCRE2 with JIT).
+// What tokenizers search text for: a literal string, a regular expression (PCRE2 with JIT), or a class of characters.
 // Immutable after compile; a Matches belongs to one thread.
 #pragma once
 
@@ -27,6 +27,8 @@ class Pattern {
   // that cannot be translated.
   static Result<Pattern> regex(std::string_view expression);
   static Result<Pattern> literal(std::string_view text);
+  // Single characters that `is_member` affirms.
+  static Pattern character(bool (*is_member)(char32_t));
 
   Pattern(Pattern&&) noexcept;
   Pattern& operator=(Pattern&&) noexcept;
@@ -40,8 +42,10 @@ class Pattern {
   struct Code;
   Pattern(std::string literal, std::unique_ptr<Code> code);
 
-  std::string literal_;         // searched for when there is no code; never empty then
-  std::unique_ptr<Code> code_;  // compiled expression, or null
+  // Of the three one is there.
+  std::string literal_;
+  std::unique_ptr<Code> code_;  // compiled expression
+  bool (*is_member_)(char32_t) = nullptr;
 };
 
 // All matches from left to right, not overlapping. An empty match right behind the previous match is skipped.

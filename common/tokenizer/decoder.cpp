@@ -2,6 +2,7 @@
 #include "common/tokenizer/decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 
@@ -219,6 +220,78 @@ class MetaspaceStep final : public Step {
   std::string text_;
 };
 
+std::string replaced(std::string_view text, std::string_view old, std::string_view by) {
+  std::string output;
+  for (std::size_t at = text.find(old); at != std::string_view::npos; at = text.find(old)) {
+    output += text.substr(0, at);
+    output += by;
+    text.remove_prefix(at + old.size());
+  }
+  return output += text;
+}
+
+// Holds a token back from its first suffix on: only the next token tells that it was not the last.
+class WordSuffixStep final : public WholeTokenStep {
+ public:
+  WordSuffixStep(WordSuffixDecoder spec, DecoderSink& next) : WholeTokenStep(next), spec_(std::move(spec)) {}
+
+  void finish() override {
+    if (is_open_) end_held("");
+    next_.finish();
+  }
+
+ private:
+  void token(std::string_view token) override {
+    if (is_open_) end_held(" ");
+    const std::size_t certain = std::min(token.find(spec_.suffix), token.size());
+    next_.text(token.substr(0, certain));
+    held_ = token.substr(certain);
+    is_open_ = true;
+  }
+
+  void end_held(std::string_view by) {
+    next_.text(replaced(held_, spec_.suffix, by));
+    next_.end_token();
+  }
+
+  WordSuffixDecoder spec_;
+  std::string held_;
+  bool is_open_ = false;  // a token has not ended yet
+};
+
+class WordPieceStep final : public WholeTokenStep {
+ public:
+  WordPieceStep(WordPieceDecoder spec, DecoderSink& next) : WholeTokenStep(next), spec_(std::move(spec)) {}
+
+ private:
+  void token(std::string_view token) override {
+    std::string text(token);
+    if (!is_first_) text = token.starts_with(spec_.prefix) ? text.substr(spec_.prefix.size()) : " " + text;
+    is_first_ = false;
+    if (spec_.cleanup) clean_up(text);
+    next_.text(text);
+    next_.end_token();
+  }
+
+  static void clean_up(std::string& text) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kShorter{{{" .", "."},
+                                                                                      {" ?", "?"},
+                                                                                      {" !", "!"},
+                                                                                      {" ,", ","},
+                                                                                      {" ' ", "'"},
+                                                                                      {" n't", "n't"},
+                                                                                      {" 'm", "'m"},
+                                                                                      {" do not", " don't"},
+                                                                                      {" 's", "'s"},
+                                                                                      {" 've", "'ve"},
+                                                                                      {" 're", "'re"}}};
+    for (const auto& [longer, shorter] : kShorter) text = replaced(text, longer, shorter);
+  }
+
+  WordPieceDecoder spec_;
+  bool is_first_ = true;
+};
+
 class JoinStep final : public Step {
  public:
   JoinStep(const JoinDecoder&, DecoderSink& next) : Step(next) {}
@@ -256,6 +329,12 @@ std::unique_ptr<DecoderSink> make_step(const DecoderSpec::value_type& spec, Deco
     std::unique_ptr<DecoderSink> operator()(const StripDecoder& s) { return std::make_unique<StripStep>(s, next); }
     std::unique_ptr<DecoderSink> operator()(const MetaspaceDecoder& s) {
       return std::make_unique<MetaspaceStep>(s, next);
+    }
+    std::unique_ptr<DecoderSink> operator()(const WordSuffixDecoder& s) {
+      return std::make_unique<WordSuffixStep>(s, next);
+    }
+    std::unique_ptr<DecoderSink> operator()(const WordPieceDecoder& s) {
+      return std::make_unique<WordPieceStep>(s, next);
     }
     std::unique_ptr<DecoderSink> operator()(const JoinDecoder& s) { return std::make_unique<JoinStep>(s, next); }
   };

@@ -35,11 +35,22 @@ struct MetaspaceDecoder {
   std::string replacement;  // one character
   bool drop_in_first;
 };
+// `suffix` becomes a space, in the last token nothing.
+struct WordSuffixDecoder {
+  std::string suffix;  // not empty
+};
+// A token with `prefix` continues the one before, others get a space in front; with `cleanup`, spaces before
+// punctuation and parts of English contractions go.
+struct WordPieceDecoder {
+  std::string prefix;
+  bool cleanup;
+};
 // A space between tokens, for tokenizers that have no decoder.
 struct JoinDecoder {};
 
-using DecoderSpec = std::vector<std::variant<ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder, ReplaceDecoder,
-                                             StripDecoder, MetaspaceDecoder, JoinDecoder>>;
+using DecoderSpec =
+    std::vector<std::variant<ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder, ReplaceDecoder, StripDecoder,
+                             MetaspaceDecoder, WordSuffixDecoder, WordPieceDecoder, JoinDecoder>>;
 
 // Receives tokens as pieces of text; pieces never split a character, except before ByteLevelDecoder.
 class DecoderSink {

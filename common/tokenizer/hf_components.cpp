@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "common/text/reference_characters.h"
 #include "common/text/unicode.h"
 
 namespace caudal {
@@ -16,13 +17,6 @@ constexpr std::string_view kGpt2Words = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p
 constexpr std::string_view kNumeric = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}])";
 constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581
 constexpr std::size_t kMaxSteps = 64;                    // of one component, sequences flattened
-
-// {"String": text} or {"Regex": expression}
-Pattern read_pattern(const JsonNode& node) {
-  if (const std::optional<JsonNode> text = node.find("String")) return unwrap(*text, Pattern::literal(text->string()));
-  const JsonNode expression = node.at("Regex");
-  return unwrap(expression, Pattern::regex(expression.string()));
-}
 
 std::string read_character(const JsonNode& node) {
   const std::string_view text = node.string();
@@ -43,19 +37,6 @@ void for_each_component(const JsonNode& node, std::string_view list_key, const R
   for (std::size_t i = 0; i < list.size(); ++i) for_each_component(list.at(i), list_key, read, num_left);
 }
 
-NormalizerStep read_normalizer_step(const JsonNode& node) {
-  const std::string_view type = node.at("type").string();
-  if (type == "NFC") return NormalForm::kNfc;
-  if (type == "NFD") return NormalForm::kNfd;
-  if (type == "NFKC") return NormalForm::kNfkc;
-  if (type == "NFKD") return NormalForm::kNfkd;
-  if (type == "Prepend") return PrependStep{std::string(node.at("prepend").string())};
-  if (type == "Replace") {
-    return ReplaceStep{read_pattern(node.at("pattern")), std::string(node.at("content").string())};
-  }
-  refuse_type(node, type, "Sequence, NFC, NFD, NFKC, NFKD, Prepend, Replace");
-}
-
 SplitBehavior read_behavior(const JsonNode& node) {
   const std::string_view name = node.string();
   if (name == "Removed") return SplitBehavior::kRemoved;
@@ -70,6 +51,10 @@ using PreTokenizerSteps = std::vector<PreTokenizerStep>;
 
 void add_split(PreTokenizerSteps& steps, const JsonNode& node, Result<Pattern> pattern, SplitBehavior behavior) {
   steps.emplace_back(SplitStep{unwrap(node, std::move(pattern)), behavior, false});
+}
+
+void add_class(PreTokenizerSteps& steps, bool (*is_member)(char32_t), SplitBehavior behavior) {
+  steps.emplace_back(SplitStep{Pattern::character(is_member), behavior, false});
 }
 
 void add_byte_level(PreTokenizerSteps& steps, const JsonNode& node) {
@@ -121,8 +106,23 @@ void add_pre_tokenizer_steps(PreTokenizerSteps& steps, const JsonNode& node) {
               individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous);
   } else if (type == "WhitespaceSplit") {
     add_split(steps, node, Pattern::regex(R"(\s)"), SplitBehavior::kRemoved);
+  } else if (type == "Whitespace") {
+    add_class(steps, is_space, SplitBehavior::kRemoved);
+    add_class(steps, is_word_character, SplitBehavior::kContiguous);
+  } else if (type == "Punctuation") {
+    const std::optional<JsonNode> behavior = node.find("behavior");
+    add_class(steps, is_punctuation, behavior ? read_behavior(*behavior) : SplitBehavior::kIsolated);
+  } else if (type == "BertPreTokenizer") {
+    add_class(steps, is_space, SplitBehavior::kRemoved);
+    add_class(steps, is_punctuation, SplitBehavior::kIsolated);
+  } else if (type == "UnicodeScripts") {
+    steps.emplace_back(ScriptStep{});
+  } else if (type == "CharDelimiterSplit") {
+    add_split(steps, node, Pattern::literal(read_character(node.at("delimiter"))), SplitBehavior::kRemoved);
   } else {
-    refuse_type(node, type, "Sequence, ByteLevel, Metaspace, Split, Digits, WhitespaceSplit");
+    refuse_type(node, type,
+                "Sequence, ByteLevel, Metaspace, Split, Digits, WhitespaceSplit, Whitespace, Punctuation, "
+                "BertPreTokenizer, UnicodeScripts, CharDelimiterSplit");
   }
 }
 
@@ -144,7 +144,23 @@ DecoderSpec::value_type read_decoder_step(const JsonNode& node) {
   if (type == "Metaspace") {
     return MetaspaceDecoder{read_replacement(node), read_prepend_scheme(node) != PrependScheme::kNever};
   }
-  refuse_type(node, type, "Sequence, ByteLevel, ByteFallback, Fuse, Replace, Strip, Metaspace");
+  if (type == "BPEDecoder") {
+    const std::optional<JsonNode> suffix = node.find("suffix");
+    if (suffix && suffix->string().empty()) suffix->fail("is empty");
+    return WordSuffixDecoder{suffix ? std::string(suffix->string()) : "</w>"};
+  }
+  if (type == "WordPiece") return WordPieceDecoder{std::string(node.text("prefix", "##")), node.flag("cleanup", true)};
+  refuse_type(node, type, "Sequence, ByteLevel, ByteFallback, Fuse, Replace, Strip, Metaspace, BPEDecoder, WordPiece");
+}
+
+// RobertaProcessing and BertProcessing: [text, id] of the tokens at both ends.
+SurroundingTokens read_ends(const JsonNode& node) {
+  const auto id = [&](std::string_view key) {
+    const JsonNode pair = node.at(key);
+    if (pair.size() != 2) pair.fail("must be a token and its id");
+    return static_cast<TokenId>(pair.at(std::size_t{1}).integer(0, kMaxTokenId - 1));
+  };
+  return {{id("cls")}, {id("sep")}};
 }
 
 // The ids of a special token of a template.
@@ -179,6 +195,12 @@ SurroundingTokens read_template(const JsonNode& node) {
 
 }  // namespace
 
+Pattern read_pattern(const JsonNode& node) {
+  if (const std::optional<JsonNode> text = node.find("String")) return unwrap(*text, Pattern::literal(text->string()));
+  const JsonNode expression = node.at("Regex");
+  return unwrap(expression, Pattern::regex(expression.string()));
+}
+
 void refuse_type(const JsonNode& node, std::string_view type, std::string_view known) {
   node.at("type").fail(fmt::format("'{}' is not supported; known: {}", type, known));
 }
@@ -187,7 +209,7 @@ Normalizer read_normalizer(const JsonNode& node) {
   std::vector<NormalizerStep> steps;
   std::size_t num_left = kMaxSteps;
   for_each_component(
-      node, "normalizers", [&](const JsonNode& n) { steps.push_back(read_normalizer_step(n)); }, num_left);
+      node, "normalizers", [&](const JsonNode& n) { add_normalizer_steps(steps, n); }, num_left);
   return Normalizer(std::move(steps));
 }
 
@@ -213,8 +235,11 @@ SurroundingTokens read_post_processor(const JsonNode& node) {
   const auto read = [&](const JsonNode& n) {
     const std::string_view type = n.at("type").string();
     if (type == "ByteLevel") return;  // trims offsets, which nobody asks for here
-    if (type != "TemplateProcessing") refuse_type(n, type, "Sequence, ByteLevel, TemplateProcessing");
-    const SurroundingTokens outer = read_template(n);
+    const bool ends = type == "RobertaProcessing" || type == "BertProcessing";
+    if (!ends && type != "TemplateProcessing") {
+      refuse_type(n, type, "Sequence, ByteLevel, TemplateProcessing, RobertaProcessing, BertProcessing");
+    }
+    const SurroundingTokens outer = ends ? read_ends(n) : read_template(n);
     surrounding.before.insert(surrounding.before.begin(), outer.before.begin(), outer.before.end());
     surrounding.after.insert(surrounding.after.end(), outer.after.begin(), outer.after.end());
   };

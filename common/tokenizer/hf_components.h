@@ -2,12 +2,14 @@
 // into the few steps this library has. All throw JsonError; unknown types are refused by name.
 #pragma once
 
+#include <memory>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "common/json/json_node.h"
-#include "common/tokenizer/bpe.h"
 #include "common/tokenizer/hf_tokenizer.h"
+#include "common/tokenizer/words/word_model.h"
 
 namespace caudal {
 
@@ -15,9 +17,14 @@ Normalizer read_normalizer(const JsonNode& node);
 PreTokenizer read_pre_tokenizer(const JsonNode& node);
 DecoderSpec read_decoder(const JsonNode& node);
 SurroundingTokens read_post_processor(const JsonNode& node);
-BpeModel read_model(const JsonNode& node);
+std::unique_ptr<WordModel> read_model(const JsonNode& node);
 // `id` is kept; everything else comes from the node.
 AddedToken read_added_token(const JsonNode& node, TokenId id);
+
+// Part of read_normalizer: the steps of one normalizer that is no Sequence.
+void add_normalizer_steps(std::vector<NormalizerStep>& steps, const JsonNode& node);
+// {"String": text} or {"Regex": expression}
+Pattern read_pattern(const JsonNode& node);
 
 // Fails at the type of `node`, with the list of known ones.
 [[noreturn]] void refuse_type(const JsonNode& node, std::string_view type, std::string_view known);

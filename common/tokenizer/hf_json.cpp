@@ -17,7 +17,7 @@ namespace {
 // token, and the config has the last word about its flags.
 class AddedTokenList {
  public:
-  explicit AddedTokenList(const BpeModel& model) : model_(model) {}
+  explicit AddedTokenList(const WordModel& model) : model_(model) {}
 
   void read_tokenizer(const JsonNode& list) {
     for (std::size_t i = 0; i < list.size(); ++i) {
@@ -59,7 +59,7 @@ class AddedTokenList {
     tokens_.push_back(std::move(token));
   }
 
-  const BpeModel& model_;
+  const WordModel& model_;
   std::vector<AddedToken> tokens_;
 };
 
@@ -69,7 +69,7 @@ std::optional<TokenId> named_token(const JsonNode& config, std::string_view key,
   if (!node) return std::nullopt;
   const std::string_view content = node->is_object() ? node->at("content").string() : node->string();
   if (const AddedToken* added = parts.added.by_content(content)) return added->id;
-  return parts.model.token_to_id(content);
+  return parts.model->token_to_id(content);
 }
 
 // add_bos_token and add_eos_token overrule the post-processor, as they do in transformers.
@@ -115,7 +115,7 @@ void read_config(const JsonNode& config, HfParts& parts) {
 
 std::unique_ptr<Tokenizer> read_hf_tokenizer(const JsonNode& root, const std::optional<JsonNode>& config) {
   HfParts parts = read_tokenizer(root);
-  AddedTokenList added(parts.model);
+  AddedTokenList added(*parts.model);
   if (const auto node = root.find("added_tokens")) added.read_tokenizer(*node);
   const auto decoder = config ? config->find("added_tokens_decoder") : std::nullopt;
   if (decoder) added.read_config(*decoder);

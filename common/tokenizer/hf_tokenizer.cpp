@@ -22,10 +22,10 @@ std::vector<std::size_t> offsets_within(Span span, std::span<const std::size_t> 
 }  // namespace
 
 HfTokenizer::HfTokenizer(HfParts parts) : parts_(std::move(parts)) {
-  TokenId end = parts_.model.end_id();
+  TokenId end = parts_.model->end_id();
   for (const AddedToken& token : parts_.added.tokens()) end = std::max(end, token.id + 1);
   tokens_.resize(end);
-  for (TokenId id = 0; id < parts_.model.end_id(); ++id) tokens_[id].token = parts_.model.id_to_token(id);
+  for (TokenId id = 0; id < parts_.model->end_id(); ++id) tokens_[id].token = parts_.model->id_to_token(id);
   for (const AddedToken& token : parts_.added.tokens()) tokens_[token.id] = {token.content, token.special};
 }
 
@@ -41,7 +41,7 @@ std::vector<TokenId> HfTokenizer::encode(std::string_view text, EncodeOptions op
   }
   std::vector<TokenId> output;
   if (options.add_special_tokens) output = parts_.surrounding.before;
-  BpeModel::Scratch scratch;
+  WordScratch scratch;
   for (const Section& section :
        parts_.added.find(text, AddedTokens::Stage::kRaw, options.parse_special, options.plain_at)) {
     if (section.token >= 0) {
@@ -58,7 +58,7 @@ std::vector<TokenId> HfTokenizer::encode(std::string_view text, EncodeOptions op
   return output;
 }
 
-void HfTokenizer::encode_section(RawSection section, BpeModel::Scratch& scratch, std::vector<TokenId>& output) const {
+void HfTokenizer::encode_section(RawSection section, WordScratch& scratch, std::vector<TokenId>& output) const {
   const std::string normalized = normalize(section);
   for (const Section& part :
        parts_.added.find(normalized, AddedTokens::Stage::kNormalized, section.parse_special, section.plain_at)) {
@@ -68,7 +68,7 @@ void HfTokenizer::encode_section(RawSection section, BpeModel::Scratch& scratch,
     }
     const Words words =
         parts_.pre_tokenizer.split(std::string(part.span.of(normalized)), section.starts_input && part.span.begin == 0);
-    for (const Span& word : words.spans) parts_.model.encode(word.of(words.text), scratch, output);
+    for (const Span& word : words.spans) parts_.model->encode(word.of(words.text), scratch, output);
   }
 }
 
@@ -89,7 +89,7 @@ std::string HfTokenizer::normalize(RawSection& section) const {
 
 std::optional<TokenId> HfTokenizer::token_to_id(std::string_view token) const {
   if (const AddedToken* added = parts_.added.by_content(token)) return added->id;
-  return parts_.model.token_to_id(token);
+  return parts_.model->token_to_id(token);
 }
 
 std::optional<std::string_view> HfTokenizer::id_to_token(TokenId id) const {

@@ -1,15 +1,16 @@
-// The tokenizer of a tokenizer.json: added tokens, normalizer, pre-tokenizer, BPE, and the tokens around
+// The tokenizer of a tokenizer.json: added tokens, normalizer, pre-tokenizer, the model of words, and the tokens around
 // the text, in this order. Built by hf_json.cpp. Immutable; safe from any thread.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "common/tokenizer/added_tokens.h"
-#include "common/tokenizer/bpe.h"
 #include "common/tokenizer/normalizer.h"
 #include "common/tokenizer/pretokenizer.h"
 #include "common/tokenizer/tokenizer.h"
+#include "common/tokenizer/words/word_model.h"
 
 namespace caudal {
 
@@ -23,7 +24,7 @@ struct HfParts {
   AddedTokens added;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  BpeModel model;
+  std::unique_ptr<const WordModel> model;
   SurroundingTokens surrounding;
   DecoderSpec decoder;
   NamedTokens named;
@@ -54,7 +55,7 @@ class HfTokenizer final : public Tokenizer {
     bool parse_special;
     std::vector<std::size_t> plain_at;  // offsets into `text`
   };
-  void encode_section(RawSection section, BpeModel::Scratch& scratch, std::vector<TokenId>& output) const;
+  void encode_section(RawSection section, WordScratch& scratch, std::vector<TokenId>& output) const;
   // The normalized text. Moves plain_at along with it; where that fails, no special token is looked for.
   std::string normalize(RawSection& section) const;
 

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/text/charsmap.h"
 #include "common/text/normal_form.h"
 #include "common/text/pattern.h"
 
@@ -23,7 +24,22 @@ struct ReplaceStep {
   std::string apply(std::string_view text) const;
 };
 
-using NormalizerStep = std::variant<NormalForm, PrependStep, ReplaceStep>;
+// Appends what becomes of one character.
+struct MapStep {
+  void (*map)(std::string& output, char32_t character);
+};
+
+// Takes away white space at the ends.
+struct TrimStep {
+  bool left;
+  bool right;
+};
+
+struct CharsMapStep {
+  CharsMap map;
+};
+
+using NormalizerStep = std::variant<NormalForm, PrependStep, ReplaceStep, MapStep, TrimStep, CharsMapStep>;
 
 class Normalizer {
  public:

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/text/reference_characters.h"
 #include "common/text/unicode.h"
 
 namespace caudal {
@@ -80,6 +81,26 @@ void apply_step(const SplitStep& step, Words& words) {
     }
   }
   const bool keeps_start = !spans.empty() && !words.spans.empty() && spans.front().begin == words.spans.front().begin;
+  words.starts_input = words.starts_input && keeps_start;
+  words.spans = std::move(spans);
+}
+
+void apply_step(const ScriptStep&, Words& words) {
+  std::vector<Span> spans;
+  for (const Span& word : words.spans) {
+    int last_script = 0;
+    for (std::size_t i = word.begin; i < word.end;) {
+      const CodePoint c = decode_utf8(words.text, i);
+      const int script = script_number(c.value);
+      if (script != 0 && script != last_script) {
+        if (last_script != 0) spans.back().end = i;
+        spans.push_back({i, word.end});
+        last_script = script;
+      }
+      i += c.num_bytes;
+    }
+  }
+  const bool keeps_start = !spans.empty() && spans.front().begin == words.spans.front().begin;
   words.starts_input = words.starts_input && keeps_start;
   words.spans = std::move(spans);
 }

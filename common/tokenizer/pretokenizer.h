@@ -1,5 +1,5 @@
 // The pre-tokenizer: cuts normalized text into the words that BPE works on. All kinds that tokenizer.json
-// knows (ByteLevel, Split, Metaspace, Digits, ...) are made of the four steps below (hf_components.cpp).
+// knows (ByteLevel, Split, Metaspace, Digits, ...) are made of the steps below (hf_components.cpp).
 // Immutable after loading; safe from any thread.
 #pragma once
 
@@ -42,7 +42,10 @@ struct SplitStep {
 // Every byte becomes its character of the byte-level alphabet (unicode.h).
 struct ByteAlphabetStep {};
 
-using PreTokenizerStep = std::variant<PrefixStep, ReplaceSpacesStep, SplitStep, ByteAlphabetStep>;
+// Cuts where the script changes. White space at the front goes, as the reference implementation has it.
+struct ScriptStep {};
+
+using PreTokenizerStep = std::variant<PrefixStep, ReplaceSpacesStep, SplitStep, ByteAlphabetStep, ScriptStep>;
 
 class PreTokenizer {
  public:

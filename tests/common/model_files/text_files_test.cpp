@@ -51,8 +51,9 @@ TEST_F(TextFilesTest, Tokenizer) {
   EXPECT_THAT(refusal(), StartsWith("tokenizer.json: cannot be read"));
   write("tokenizer.json", "{");
   EXPECT_THAT(refusal(), StartsWith("tokenizer.json: is not valid JSON"));
-  write("tokenizer.json", R"({"model":{"type":"Unigram"}})");
-  EXPECT_EQ(refusal(), "tokenizer.json: model.type 'Unigram' is not supported; known: BPE");
+  write("tokenizer.json", R"({"model":{"type":"Bigram"}})");
+  EXPECT_EQ(refusal(),
+            "tokenizer.json: model.type 'Bigram' is not supported; known: BPE, Unigram, WordPiece, WordLevel");
   write("tokenizer.json", kTokenizer);
   EXPECT_EQ(refusal(), "none");
   write("tokenizer_config.json", R"({"added_tokens_decoder":{"x":{}}})");

@@ -38,7 +38,8 @@ TEST_P(LongInput, OneMegabyteTakesLessThanASecond) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, LongInput, testing::Values("gpt2", "llama3", "qwen2", "llama2", "mistral"),
+INSTANTIATE_TEST_SUITE_P(Families, LongInput,
+                         testing::Values("gpt2", "llama3", "qwen2", "llama2", "mistral", "bert", "unigram", "words"),
                          [](const auto& info) { return info.param; });
 
 TEST(Encode, EmptyTextIsOnlyTheTokensAroundIt) {

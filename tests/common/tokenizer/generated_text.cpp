@@ -114,7 +114,8 @@ std::unique_ptr<Tokenizer> load_family(const std::string& family) {
 }
 
 std::vector<std::string> families() {
-  return {"gpt2", "llama3", "qwen2", "llama2", "mistral", "metaspace", "o200k", "splits"};
+  return {"gpt2",    "llama3",        "qwen2", "llama2", "mistral", "metaspace", "o200k", "splits", "bert",
+          "unigram", "unigram_bytes", "words", "falcon", "gpt1",    "prefixed",  "bloom", "classes"};
 }
 
 }  // namespace caudal::test

@@ -58,7 +58,32 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
   };
   const std::vector<Case> cases = {
       {"model is missing", [](auto& root) { root.erase("model"); }},
-      {"model.type 'Unigram' is not supported; known: BPE", [](auto& root) { model(root)["type"] = "Unigram"; }},
+      {"model.type 'Bigram' is not supported; known: BPE, Unigram", [](auto& root) { model(root)["type"] = "Bigram"; }},
+      {"model.vocab must be a list", [](auto& root) { model(root)["type"] = "Unigram"; }},
+      {"model.vocab[1] must be a token and its score",
+       [](auto& root) {
+         model(root)["type"] = "Unigram";
+         model(root)["vocab"] = json::parse(R"([["a",-1],["b"]])");
+       }},
+      {"model.unk_id is missing",
+       [](auto& root) {
+         model(root)["type"] = "Unigram";
+         model(root)["vocab"] = json::parse(R"([["a",-1]])");
+       }},
+      {"model.unk_id the id is not in the vocabulary",
+       [](auto& root) {
+         model(root)["type"] = "Unigram";
+         model(root)["vocab"] = json::parse(R"([["a",-1]])");
+         model(root)["unk_id"] = 1;
+       }},
+      {"model.vocab the token of id 1 appears twice",
+       [](auto& root) {
+         model(root)["type"] = "Unigram";
+         model(root)["vocab"] = json::parse(R"([["a",-1],["a",-2]])");
+         model(root)["unk_id"] = 0;
+       }},
+      {"model.unk_token the token is not in the vocabulary", [](auto& root) { model(root)["type"] = "WordPiece"; }},
+      {"model.unk_token the token is not in the vocabulary", [](auto& root) { model(root)["type"] = "WordLevel"; }},
       {"model.vocab must be an object", [](auto& root) { model(root)["vocab"] = 1; }},
       {"model.vocab.x must be an integer", [](auto& root) { model(root)["vocab"].as_object()["x"] = -1; }},
       {"model.vocab.x must be an integer", [](auto& root) { model(root)["vocab"].as_object()["x"] = 1LL << 40; }},
@@ -72,11 +97,19 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
        }},
       {"model.unk_token the token is not", [](auto& root) { model(root)["unk_token"] = "nope"; }},
       {"model.dropout is for training only", [](auto& root) { model(root)["dropout"] = 0.1; }},
-      {"model.end_of_word_suffix is not supported", [](auto& root) { model(root)["end_of_word_suffix"] = "</w>"; }},
+      {"model.merges[0] a part or the result", [](auto& root) { model(root)["continuing_subword_prefix"] = "##"; }},
       {"model.byte_fallback must be true or false", [](auto& root) { model(root)["byte_fallback"] = "yes"; }},
-      {"normalizer.type 'Lowercase' is not supported; known: Sequence, NFC",
+      {"normalizer.type 'Uppercase' is not supported; known: Sequence, NFC",
        [](auto& root) {
-         root["normalizer"] = {{"type", "Lowercase"}};
+         root["normalizer"] = {{"type", "Uppercase"}};
+       }},
+      {"normalizer.precompiled_charsmap is not base64",
+       [](auto& root) {
+         root["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "AA?="}};
+       }},
+      {"normalizer.precompiled_charsmap is damaged",
+       [](auto& root) {
+         root["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "/////w=="}};
        }},
       {"normalizer.normalizers[0].prepend is missing",
        [](auto& root) {
@@ -88,21 +121,25 @@ TEST_F(HfJson, EveryErrorNamesFileAndField) {
        }},
       {"pre_tokenizer.pretokenizers[0].behavior must be",
        [](auto& root) { root["pre_tokenizer"].at("pretokenizers").as_array()[0].as_object()["behavior"] = "x"; }},
-      {"pre_tokenizer.type 'BertPreTokenizer' is not supported",
+      {"pre_tokenizer.type 'FixedLength' is not supported",
        [](auto& root) {
-         root["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+         root["pre_tokenizer"] = {{"type", "FixedLength"}};
        }},
-      {"decoder.type 'WordPiece' is not supported",
+      {"decoder.type 'CTC' is not supported",
        [](auto& root) {
-         root["decoder"] = {{"type", "WordPiece"}};
+         root["decoder"] = {{"type", "CTC"}};
        }},
       {"decoder.content must be one character",
        [](auto& root) {
          root["decoder"] = {{"type", "Strip"}, {"content", "ab"}, {"start", 1}, {"stop", 0}};
        }},
-      {"post_processor.type 'BertProcessing'",
+      {"post_processor.type 'PairProcessing'",
        [](auto& root) {
-         root["post_processor"] = {{"type", "BertProcessing"}};
+         root["post_processor"] = {{"type", "PairProcessing"}};
+       }},
+      {"post_processor.cls must be a token and its id",
+       [](auto& root) {
+         root["post_processor"] = json::parse(R"({"type":"BertProcessing","sep":["a",1],"cls":["b"]})");
        }},
       {"post_processor.special_tokens.x is missing",
        [](auto& root) {

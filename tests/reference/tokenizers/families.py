@@ -51,8 +51,23 @@ SENTENCEPIECE_NORMALIZER = sequence("normalizers", {"type": "Prepend", "prepend"
 SENTENCEPIECE_SPECIAL = ["<unk>", "<s>", "</s>"]
 LLAMA3_SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
 
+BERT_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+BLOOM_WORDS = r" ?[^(\s|[.,!?…。，、।۔،])]+"
+KIMI_WORDS = "|".join([
+    r"[\p{Han}]+",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    r"\p{N}{1,3}+", r" ?[^\s\p{L}\p{N}]+[\r\n]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
+
+
+def ends(kind, cls, sep, **flags):
+    """BertProcessing or RobertaProcessing; the ids are filled in later."""
+    return {"type": kind, "sep": [sep, 0], "cls": [cls, 0], **flags}
+
+
 # Keys besides the components: `first` tokens take the first ids, `bytes` adds <0x00>..<0xFF> behind them,
-# `last` tokens follow the trained vocabulary; `old_merges` writes merges as strings.
+# `last` tokens follow the trained vocabulary; `old_merges` writes merges as strings; `kind` is the model, BPE unless said
+# otherwise; `charsmap` trains one that stands in the normalizer as a Precompiled without its map.
 FAMILIES = {
     "gpt2": dict(
         pre_tokenizer=byte_level(), decoder=byte_level(), post_processor=byte_level(), old_merges=True,
@@ -101,4 +116,50 @@ FAMILIES = {
             split(r"[\p{P}\p{S}]", "Contiguous"), split(r"\w+|[^\w\s]+", "MergedWithNext"),
             {"type": "WhitespaceSplit"}, byte_level(prefix=True)),
         decoder=byte_level(), post_processor=byte_level(), last=[token("<|endoftext|>")]),
+    # The other models, and components that no family above has.
+    "bert": dict(
+        kind="WordPiece", normalizer={"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+                                      "strip_accents": None, "lowercase": True},
+        pre_tokenizer={"type": "BertPreTokenizer"}, decoder={"type": "WordPiece", "prefix": "##", "cleanup": True},
+        post_processor=ends("BertProcessing", "[CLS]", "[SEP]"),
+        model=dict(unk_token="[UNK]", continuing_subword_prefix="##", max_input_chars_per_word=100),
+        first=[token(t) for t in BERT_SPECIAL]),
+    "unigram": dict(
+        kind="Unigram", charsmap=True,
+        normalizer=sequence("normalizers", {"type": "Precompiled"}, {"type": "Strip", "strip_left": False, "strip_right": True},
+                            {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}),
+        pre_tokenizer=metaspace("always"), decoder=metaspace("always"), post_processor=template(after=[("</s>", 1)]),
+        model=dict(unk_id=2), first=[token(t) for t in ["<pad>", "</s>", "<unk>"]]),
+    "unigram_bytes": dict(
+        kind="Unigram", normalizer=sequence("normalizers", {"type": "Nmt"}, {"type": "NFKC"}),
+        pre_tokenizer=sequence("pretokenizers", {"type": "UnicodeScripts"}, metaspace("always")),
+        decoder=SENTENCEPIECE_DECODER, post_processor=template(before=[("<s>", 1)]), bytes=True,
+        model=dict(unk_id=0, byte_fallback=True), first=[token(t) for t in SENTENCEPIECE_SPECIAL]),
+    "words": dict(
+        kind="WordLevel",
+        normalizer=sequence("normalizers", {"type": "NFD"}, {"type": "StripAccents"}, {"type": "Lowercase"},
+                            {"type": "Strip", "strip_left": True, "strip_right": True}),
+        pre_tokenizer={"type": "Whitespace"}, decoder=None,
+        post_processor=ends("RobertaProcessing", "<s>", "</s>", trim_offsets=True, add_prefix_space=False),
+        model=dict(unk_token="<unk>"), first=[token(t) for t in SENTENCEPIECE_SPECIAL]),
+    "falcon": dict(
+        pre_tokenizer=sequence("pretokenizers", {"type": "Punctuation", "behavior": "Contiguous"}, byte_level(),
+                               {"type": "Digits", "individual_digits": False}, split("[0-9][0-9][0-9]")),
+        decoder=byte_level(), post_processor=byte_level(), last=[token("<|endoftext|>")]),
+    "gpt1": dict(
+        normalizer={"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": False,
+                    "lowercase": False},
+        pre_tokenizer={"type": "BertPreTokenizer"}, decoder={"type": "BPEDecoder", "suffix": "</w>"}, post_processor=None,
+        model=dict(unk_token="<unk>", end_of_word_suffix="</w>"), first=[token("<unk>")]),
+    "prefixed": dict(
+        normalizer={"type": "Lowercase"}, pre_tokenizer=sequence("pretokenizers", {"type": "Whitespace"}, {"type": "Punctuation"}),
+        decoder={"type": "WordPiece", "prefix": "##", "cleanup": False}, post_processor=None,
+        model=dict(unk_token="<unk>", fuse_unk=True, continuing_subword_prefix="##"), first=[token("<unk>")]),
+    "bloom": dict(
+        normalizer={"type": "ByteLevel"}, pre_tokenizer={"type": "CharDelimiterSplit", "delimiter": "\u0120"},
+        decoder=byte_level(), post_processor=None, last=[token("<|endoftext|>")]),
+    "classes": dict(
+        pre_tokenizer=sequence("pretokenizers", split(KIMI_WORDS), split(BLOOM_WORDS), byte_level(use_regex=False)),
+        decoder=byte_level(), post_processor=None, last=[token("<|endoftext|>")]),
 }
+LARGE = ["gpt2", "llama3", "qwen2", "llama2", "mistral", "metaspace", "o200k", "splits"]  # hashes of 100 strings, others of 1000

@@ -40,8 +40,9 @@ class ModelContextTest : public ::testing::Test {
 
 TEST_F(ModelContextTest, EveryFileIsNamedOnce) {
   EXPECT_EQ(refusal(), "none");
-  write("tokenizer.json", R"({"model":{"type":"Unigram"}})");
-  EXPECT_EQ(refusal(), "tokenizer.json: model.type 'Unigram' is not supported; known: BPE");
+  write("tokenizer.json", R"({"model":{"type":"Bigram"}})");
+  EXPECT_EQ(refusal(),
+            "tokenizer.json: model.type 'Bigram' is not supported; known: BPE, Unigram, WordPiece, WordLevel");
   write("generation_config.json", R"({"temperature":-1})");
   EXPECT_EQ(refusal(), "generation_config.json: temperature is out of range");
   write("config.json", R"({"vocab_size":0})");

@@ -1,5 +1,5 @@
 // See bpe.h.
-#include "common/tokenizer/bpe.h"
+#include "common/tokenizer/words/bpe.h"
 
 #include <fmt/format.h>
 
@@ -13,7 +13,8 @@
 namespace caudal {
 namespace {
 
-using Symbol = BpeModel::Scratch::Symbol;
+using Symbol = WordScratch::Symbol;
+
 void append(std::vector<Symbol>& symbols, TokenId id) {
   const auto index = static_cast<std::int32_t>(symbols.size());
   if (index > 0) symbols.back().next = index;
@@ -24,7 +25,11 @@ void append(std::vector<Symbol>& symbols, TokenId id) {
 
 Result<BpeModel> BpeModel::create(BpeConfig config) {
   BpeModel model;
-  if (Result<void> added = model.add_tokens(std::move(config.vocab)); !added) return added.error();
+  Result<Vocabulary> vocabulary = Vocabulary::create(std::move(config.vocab));
+  if (!vocabulary) return vocabulary.error();
+  model.vocabulary_ = std::move(vocabulary).value();
+  model.continuing_prefix_ = std::move(config.continuing_prefix);
+  model.word_suffix_ = std::move(config.word_suffix);
   if (Result<void> added = model.add_merges(config.merges); !added) return added.error();
   if (!config.scores.empty()) model.add_merges_by_score(config.scores);
   model.add_byte_tokens();
@@ -38,31 +43,15 @@ Result<BpeModel> BpeModel::create(BpeConfig config) {
   return model;
 }
 
-Result<void> BpeModel::add_tokens(std::vector<std::pair<std::string, TokenId>>&& vocab) {
-  std::size_t num_ids = 0;
-  for (const auto& [token, id] : vocab) {
-    if (id < 0 || id >= kMaxTokenId) return Error{fmt::format("id {} is out of range", id), "vocab"};
-    if (token.empty()) return Error{fmt::format("the token of id {} is empty", id), "vocab"};
-    num_ids = std::max(num_ids, static_cast<std::size_t>(id) + 1);
-  }
-  tokens_.resize(num_ids);
-  ids_.reserve(vocab.size());
-  for (auto& [token, id] : vocab) {
-    std::string& place = tokens_[id];
-    if (!place.empty()) return Error{fmt::format("id {} is given to two tokens", id), "vocab"};
-    place = std::move(token);
-    if (!ids_.emplace(place, id).second) return Error{fmt::format("the token of id {} appears twice", id), "vocab"};
-  }
-  return {};
-}
-
 Result<void> BpeModel::add_merges(const std::vector<std::pair<std::string, std::string>>& merges) {
   merges_ = PairTable(merges.size());
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
     const std::optional<TokenId> left_id = token_to_id(left);
     const std::optional<TokenId> right_id = token_to_id(right);
-    const std::optional<TokenId> joined_id = token_to_id(left + right);
+    const bool continues = right.starts_with(continuing_prefix_);
+    const std::optional<TokenId> joined_id =
+        continues ? token_to_id(left + right.substr(continuing_prefix_.size())) : std::nullopt;
     if (!left_id || !right_id || !joined_id) {
       return Error{"a part or the result of the merge is not in the vocabulary", fmt::format("merges[{}]", rank)};
     }
@@ -73,10 +62,10 @@ Result<void> BpeModel::add_merges(const std::vector<std::pair<std::string, std::
 
 // Tokens of one score have one rank, so that of two places where they can be made the left one comes first.
 void BpeModel::add_merges_by_score(const std::vector<double>& scores) {
-  CHECK(scores.size() >= tokens_.size());
+  CHECK(std::ssize(scores) >= end_id());
   std::vector<TokenId> by_score;
   for (TokenId id = 0; id < end_id(); ++id)
-    if (!tokens_[id].empty() && std::isfinite(scores[id])) by_score.push_back(id);
+    if (!id_to_token(id).empty() && std::isfinite(scores[id])) by_score.push_back(id);
   std::ranges::stable_sort(by_score, std::greater<>(), [&](TokenId id) { return scores[id]; });
   struct Merge {
     TokenId left, right;
@@ -87,7 +76,7 @@ void BpeModel::add_merges_by_score(const std::vector<double>& scores) {
   for (std::size_t i = 0; i < by_score.size(); ++i) {
     const TokenId joined = by_score[i];
     if (i > 0 && scores[joined] != scores[by_score[i - 1]]) ++rank;
-    const std::string_view token = tokens_[joined];
+    const std::string_view token = id_to_token(joined);
     for (std::size_t cut = decode_utf8(token, 0).num_bytes; cut < token.size();
          cut += decode_utf8(token, cut).num_bytes) {
       const std::optional<TokenId> left = token_to_id(token.substr(0, cut)), right = token_to_id(token.substr(cut));
@@ -109,16 +98,6 @@ void BpeModel::add_byte_tokens() {
   }
 }
 
-std::optional<TokenId> BpeModel::token_to_id(std::string_view token) const {
-  const auto found = ids_.find(token);
-  if (found == ids_.end()) return std::nullopt;
-  return found->second;
-}
-
-std::string_view BpeModel::id_to_token(TokenId id) const {
-  return id >= 0 && id < end_id() ? std::string_view(tokens_[id]) : std::string_view();
-}
-
 TokenId BpeModel::character_id(std::string_view character) const {
   const char32_t value = decode_utf8(character, 0).value;
   if (value < small_character_ids_.size()) return small_character_ids_[value];
@@ -137,10 +116,19 @@ bool BpeModel::append_bytes(std::string_view character, std::vector<Symbol>& sym
 void BpeModel::split_characters(std::string_view word, std::vector<Symbol>& symbols) const {
   symbols.clear();
   bool unknown = false;
+  const bool affixes = !continuing_prefix_.empty() || !word_suffix_.empty();
+  std::string affixed;
   for (std::size_t i = 0; i < word.size();) {
-    const std::string_view character = word.substr(i, decode_utf8(word, i).num_bytes);
+    std::string_view character = word.substr(i, decode_utf8(word, i).num_bytes);
+    const bool first = i == 0;
     i += character.size();
-    const TokenId id = character_id(character);
+    if (affixes) {
+      affixed = first ? "" : continuing_prefix_;
+      affixed += character;
+      if (i == word.size()) affixed += word_suffix_;
+      character = affixed;
+    }
+    const TokenId id = affixes ? token_to_id(character).value_or(-1) : character_id(character);
     if (id >= 0) {
       if (unknown) append(symbols, *unk_id_);
       unknown = false;
@@ -156,7 +144,7 @@ void BpeModel::split_characters(std::string_view word, std::vector<Symbol>& symb
 }
 
 // Puts the pair of `left` and the symbol after it at the end of the heap's array, if it joins.
-bool BpeModel::push_candidate(Scratch& scratch, std::int32_t left) const {
+bool BpeModel::push_candidate(WordScratch& scratch, std::int32_t left) const {
   const Symbol& symbol = scratch.symbols[left];
   if (symbol.next < 0) return false;
   const PairTable::Merge* merge = merges_.find(symbol.id, scratch.symbols[symbol.next].id);
@@ -165,7 +153,7 @@ bool BpeModel::push_candidate(Scratch& scratch, std::int32_t left) const {
   return true;
 }
 
-void BpeModel::merge(Scratch& scratch) const {
+void BpeModel::merge(WordScratch& scratch) const {
   std::vector<Symbol>& symbols = scratch.symbols;
   std::vector<std::uint64_t>& heap = scratch.heap;
   const std::greater<> later;  // the standard algorithms put the largest first
@@ -196,7 +184,7 @@ void BpeModel::merge(Scratch& scratch) const {
   }
 }
 
-void BpeModel::encode(std::string_view word, Scratch& scratch, std::vector<TokenId>& output) const {
+void BpeModel::encode(std::string_view word, WordScratch& scratch, std::vector<TokenId>& output) const {
   if (ignore_merges_) {
     if (const std::optional<TokenId> id = token_to_id(word)) {
       output.push_back(*id);
