@@ -48,8 +48,8 @@ void read_merges(const JsonNode& node, BpeConfig& config) {
 }
 
 BpeModel read_bpe(const JsonNode& node) {
-  if (const std::optional<JsonNode> dropout = node.find("dropout"))
-    dropout->fail("is for training only: not supported");
+  const std::optional<JsonNode> dropout = node.find("dropout");
+  if (dropout && dropout->number() != 0.0) dropout->fail("is for training only: not supported");
   BpeConfig config;
   config.vocab = read_vocab(node.at("vocab"));
   read_merges(node.at("merges"), config);

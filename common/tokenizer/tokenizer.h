@@ -1,5 +1,5 @@
-// Text to token ids and back, for the tokenizers that Hugging Face models publish as tokenizer.json:
-// byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece-style BPE with byte fallback (Llama 2, Mistral).
+// Text to token ids and back, for the tokenizers that Hugging Face models publish as tokenizer.json: byte-level BPE
+// (GPT-2, Llama 3, Qwen), SentencePiece's BPE (Llama 2, Mistral) and Unigram (T5, XLM-R), WordPiece (BERT), WordLevel.
 // Ids equal those of the Python package `tokenizers`. Immutable after loading: any thread may use one.
 #pragma once
 

@@ -67,7 +67,7 @@ class Faults(unittest.TestCase):
             self.assertEqual(cluster.stop(signal.SIGINT), 0)
             events = response.read().decode().split("\n\n")
             self.assertEqual(events[-2], "data: [DONE]")
-            self.assertEqual(json.loads(events[-3][len("data: "):])["choices"][0]["finish_reason"], "abort")
+            self.assertEqual(json.loads(events[-3][len("data: "):])["error"]["code"], "shutting_down")
             connection.close()
 
     def test_a_restarted_coordinator_takes_running_workers_back(self):

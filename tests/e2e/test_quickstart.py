@@ -67,7 +67,7 @@ class Quickstart(unittest.TestCase):
             os.killpg(process.pid, signal.SIGINT)  # and once more, from an impatient user: it ends now, with a last word
             rest = stream.read().decode()
             self.assertLess(time.monotonic() - started, 4)
-        self.assertIn('"finish_reason":"abort"', rest[-2000:])
+        self.assertIn('"code":"shutting_down"', rest[-2000:])
         self.assertEqual(rest[-14:], "data: [DONE]\n\n")
         self.assertEqual(process.wait(30), 130)
         process.stdout.close()

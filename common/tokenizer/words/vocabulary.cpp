@@ -6,7 +6,7 @@
 
 namespace caudal {
 
-Result<Vocabulary> Vocabulary::create(std::vector<std::pair<std::string, TokenId>> tokens) {
+Result<Vocabulary> Vocabulary::create(std::vector<std::pair<std::string, TokenId>>&& tokens) {
   std::size_t num_ids = 0;
   for (const auto& [token, id] : tokens) {
     if (id < 0 || id >= kMaxTokenId) return Error{fmt::format("id {} is out of range", id), "vocab"};

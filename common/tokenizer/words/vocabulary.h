@@ -19,7 +19,7 @@ inline constexpr TokenId kMaxTokenId = 1 << 22;
 class Vocabulary {
  public:
   // Errors (field "vocab"): an id out of range, an id or a text used twice, an empty text.
-  static Result<Vocabulary> create(std::vector<std::pair<std::string, TokenId>> tokens);
+  static Result<Vocabulary> create(std::vector<std::pair<std::string, TokenId>>&& tokens);
 
   Vocabulary() = default;
   Vocabulary(Vocabulary&&) noexcept = default;

@@ -46,6 +46,8 @@ ApiError unknown_tag() {
 
 ApiError overloaded() { return server_error(503, "The server is at its limit; try again later.", "overloaded"); }
 
+ApiError shutting_down() { return server_error(503, "The server is shutting down.", "shutting_down"); }
+
 ApiError internal_error() { return server_error(500, "The server failed on this request.", "internal_error"); }
 
 ApiError slow_client() {

@@ -24,6 +24,7 @@ ApiError model_not_found();                    // 404
 ApiError body_too_large(std::size_t limit);    // 413
 ApiError unknown_tag();                        // 404: nothing to cancel
 ApiError overloaded();                         // 503
+ApiError shutting_down();                      // 503
 ApiError internal_error();                     // 500
 ApiError slow_client();                        // 408
 // Why the engine ended a sequence with FinishReason::kError.

@@ -7,7 +7,7 @@
 namespace caudal {
 
 inline constexpr std::int32_t kMaxBeams = 32;
-inline constexpr std::int32_t kMaxChoices = 128;  // prompts times n
+inline constexpr std::int32_t kMaxChoices = 4096;  // prompts times n
 inline constexpr std::size_t kMaxMessages = 8192;
 inline constexpr std::size_t kMaxTools = 256;
 

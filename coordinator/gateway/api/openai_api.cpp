@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <charconv>
 
 #include "common/json/json_node.h"
 #include "common/json/strict_json.h"
@@ -20,11 +21,18 @@ namespace {
 
 namespace json = boost::json;
 
+bool is_neutral(const json::value& value, std::string_view neutral) {
+  if (!value.is_number() || neutral.empty()) return json::serialize(value) == neutral;
+  double wanted = 0.0;  // however a client writes it
+  const auto [end, failed] = std::from_chars(neutral.data(), neutral.data() + neutral.size(), wanted);
+  return failed == std::errc() && end == neutral.data() + neutral.size() && value.to_number<double>() == wanted;
+}
+
 void refuse_unsupported(const JsonNode& body, Endpoint endpoint) {
   for (const UnsupportedField& field : unsupported_fields()) {
     if (!applies(field.on, endpoint)) continue;
     const std::optional<JsonNode> node = body.find(field.name);
-    if (node && json::serialize(node->value()) != field.neutral) node->fail(std::string(field.problem));
+    if (node && !is_neutral(node->value(), field.neutral)) node->fail(std::string(field.problem));
   }
 }
 

@@ -23,6 +23,7 @@ std::optional<ChoiceDelta> Choice::apply(const TokenEvent& event) {
   }
   if (!finished() && event.finish_reason != FinishReason::kNone) end(event.finish_reason);
   if (pending_.text.empty() && !finished()) return std::nullopt;
+  pending_.num_tokens = num_tokens_;
   ChoiceDelta next;
   next.choice = index_;
   return std::exchange(pending_, std::move(next));

@@ -22,6 +22,8 @@ struct ChoiceDelta {
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_string;            // what stopped it, if a stop string did
   std::optional<TokenId> stop_token;  // or a stop token that the client named
+  std::int32_t num_tokens = 0;        // of this choice so far
+  std::int64_t num_prompt_tokens = 0;
 };
 
 class Choice {

@@ -4,6 +4,12 @@
 
 namespace caudal {
 
+GatewayModel::GatewayModel(ModelContext model)
+    : context(std::move(model)),
+      encoder(context),
+      token_bytes(*context.tokenizer),
+      fingerprint("fp_" + sha256_of(context.card.digest + CAUDAL_VERSION).substr(0, 12)) {}
+
 GatewayModels::GatewayModels(ModelRegistry registry, std::vector<ModelContext> contexts)
     : registry_(std::move(registry)) {
   CHECK(contexts.size() == registry_.all().size());

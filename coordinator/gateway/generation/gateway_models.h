@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -14,12 +15,12 @@
 namespace caudal {
 
 struct GatewayModel {
-  explicit GatewayModel(ModelContext model)
-      : context(std::move(model)), encoder(context), token_bytes(*context.tokenizer) {}
+  explicit GatewayModel(ModelContext model);
 
   const ModelContext context;
   const PromptEncoder encoder;
   const TokenBytes token_bytes;
+  const std::string fingerprint;  // another one: the same request may get another answer
 };
 
 class GatewayModels {

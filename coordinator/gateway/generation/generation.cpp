@@ -162,6 +162,7 @@ std::optional<ApiError> Generation::start(std::function<void()> wake) {
       return overloaded();
     }
     part.id = id.value();
+    part_by_id_.emplace(id.value(), static_cast<std::size_t>(&part - parts_.data()));
   }
   return std::nullopt;
 }
@@ -199,7 +200,10 @@ void Generation::apply(Part& part, const TokenEvent& event, Progress& progress) 
   part.num_drafted += event.num_drafted;
   part.num_accepted += event.num_accepted;
   measure(part, event);
-  if (auto delta = choice.apply(event)) progress.deltas.push_back(std::move(*delta));
+  if (auto delta = choice.apply(event)) {
+    delta->num_prompt_tokens = static_cast<std::int64_t>(part.num_prompt_tokens);
+    progress.deltas.push_back(std::move(*delta));
+  }
   if (!choice.finished()) return;
   --num_unfinished_;
   // The engine knows nothing of stop strings.
@@ -222,9 +226,10 @@ void Generation::measure(Part& part, const TokenEvent& event) {
   last = now;
 }
 
+// Null once the engine has ended it, or was told to.
 Generation::Part* Generation::part_of(RequestId id) {
-  const auto part = std::find_if(parts_.begin(), parts_.end(), [id](const Part& each) { return each.id == id; });
-  return part == parts_.end() ? nullptr : &*part;
+  const auto found = part_by_id_.find(id);
+  return found == part_by_id_.end() || !parts_[found->second].id ? nullptr : &parts_[found->second];
 }
 
 void Generation::record_end(FinishReason reason) {

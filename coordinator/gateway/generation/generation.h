@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "coordinator/gateway/api/api_error.h"
@@ -89,10 +90,11 @@ class Generation {
   const ApiRequest request_;
   const Clock::time_point arrival_;
   std::vector<Part> parts_;
-  std::vector<std::unique_ptr<Choice>> choices_;  // part p, sequence s: p * best_of + s
-  std::optional<BestOf> best_of_;                 // when they compete
-  std::shared_ptr<TokenStream> stream_;           // shared with the engine, which holds it as a TokenSink
-  std::size_t num_unfinished_ = 0;                // choices; 0 before start()
+  std::unordered_map<RequestId, std::size_t> part_by_id_;  // of parts_
+  std::vector<std::unique_ptr<Choice>> choices_;           // part p, sequence s: p * best_of + s
+  std::optional<BestOf> best_of_;                          // when they compete
+  std::shared_ptr<TokenStream> stream_;                    // shared with the engine, which holds it as a TokenSink
+  std::size_t num_unfinished_ = 0;                         // choices; 0 before start()
   bool first_token_seen_ = false;
   std::optional<ReplicaId> last_replica_;
   bool recorded_ = false;

@@ -27,10 +27,19 @@ bool is_json(std::string_view content_type) {
   return beast::iequals(type.substr(0, type.find_last_not_of(' ') + 1), "application/json");
 }
 
+// What the end of the server cuts off is no answer. Its text so far may still be told.
+void refuse_aborted(Generation::Progress& progress) {
+  for (ChoiceDelta& delta : progress.deltas) {
+    if (delta.finish_reason != FinishReason::kAbort) continue;
+    delta.finish_reason = FinishReason::kNone;
+    progress.error = shutting_down();
+  }
+}
+
 }  // namespace
 
 asio::awaitable<bool> HttpSession::serve_generation(Exchange& exchange, Endpoint endpoint) {
-  if (shared_.draining) co_return co_await answer_error(exchange, overloaded());
+  if (shared_.draining) co_return co_await answer_error(exchange, shutting_down());
   if (!is_json(exchange.content_type)) {
     ApiError error = invalid_request({"It must be application/json.", "Content-Type"});
     error.status = 415;
@@ -94,7 +103,7 @@ asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Gener
     if (given_up()) co_return false;
     if (progress.error && first) co_return co_await answer_error(exchange, *progress.error);
     std::string events;
-    for (const ChoiceDelta& delta : progress.deltas) response.append_events(delta, generation.usage(), events);
+    for (const ChoiceDelta& delta : progress.deltas) response.append_events(delta, events);
     if (progress.error) events += "data: " + error_json(*progress.error) + "\n\n";
     ended = progress.error || generation.finished();
     if (ended) response.append_end(generation.usage(), events);
@@ -123,6 +132,7 @@ asio::awaitable<Generation::Progress> HttpSession::next_progress(Generation& gen
   const Clock::time_point end = Clock::now() + patience;
   for (;;) {
     Generation::Progress progress = generation.advance();
+    refuse_aborted(progress);
     if (!progress.deltas.empty() || progress.error || generation.finished() || given_up()) co_return progress;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
     if (patience.count() > 0 && left.count() <= 0) co_return progress;

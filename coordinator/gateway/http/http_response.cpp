@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <array>
+
 namespace caudal {
 
 std::string_view status_text(int status) {
@@ -49,7 +51,7 @@ void append_cors(const ResponseHead& head, std::string& out) {
   out += fmt::format("Access-Control-Allow-Origin: {}\r\n", head.allow_origin);
   if (head.allow_origin != "*") out += "Vary: Origin\r\n";
   if (head.status == 204) {
-    out += "Access-Control-Allow-Methods: GET, HEAD, POST, DELETE\r\nAccess-Control-Max-Age: 600\r\n";
+    out += "Access-Control-Allow-Methods: GET, HEAD, POST\r\nAccess-Control-Max-Age: 600\r\n";
     if (!head.allow_headers.empty()) out += fmt::format("Access-Control-Allow-Headers: {}\r\n", head.allow_headers);
   } else {
     out += "Access-Control-Expose-Headers: X-Request-Id, Retry-After\r\n";
@@ -59,7 +61,8 @@ void append_cors(const ResponseHead& head, std::string& out) {
 }  // namespace
 
 std::string response_head(const ResponseHead& head) {
-  std::string out = fmt::format("HTTP/1.1 {} {}\r\nServer: caudal\r\n", head.status, status_text(head.status));
+  std::string out = fmt::format("HTTP/1.1 {} {}\r\nServer: caudal\r\nDate: {}\r\n", head.status,
+                                status_text(head.status), http_date(std::time(nullptr)));
   if (head.status != 204) {  // which has no body
     out += fmt::format("Content-Type: {}\r\n", head.content_type);
     if (head.content_length) out += fmt::format("Content-Length: {}\r\n", *head.content_length);
@@ -72,6 +75,16 @@ std::string response_head(const ResponseHead& head) {
   append_cors(head, out);
   out += head.keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
   return out;
+}
+
+std::string http_date(std::time_t time) {
+  constexpr std::array<const char*, 7> kDays{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  constexpr std::array<const char*, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  std::tm utc{};
+  gmtime_r(&time, &utc);
+  return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays.at(utc.tm_wday), utc.tm_mday,
+                     kMonths.at(utc.tm_mon), utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
 void append_http_chunk(std::string_view data, std::string& out) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,7 +25,10 @@ struct ResponseHead {
   std::string_view allow_origin;   // to a page of another origin: who may read this, "*" for all; already checked
   std::string_view allow_headers;  // to its preflight request: what it may send; already checked
 };
-std::string response_head(const ResponseHead& head);
+std::string response_head(const ResponseHead& head);  // with the Date of now
+
+// As in "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7).
+std::string http_date(std::time_t time);
 
 // Appends `data` as one chunk of a chunked body; `data` is not empty.
 void append_http_chunk(std::string_view data, std::string& out);

@@ -1,5 +1,7 @@
 #include "coordinator/gateway/http/http_routes.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 
 #include "coordinator/gateway/generation/gateway_models.h"
@@ -40,6 +42,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/models", list_models},
     {"GET", "/v1/models/", show_model},
     {"GET", "/health", show_health},
+    {"GET", "/ping", show_health},
+    {"POST", "/ping", show_health},
     {"GET", "/live", show_live},
     {"GET", "/version", show_version},
     {"GET", "/metrics", show_metrics},
@@ -74,10 +78,8 @@ ApiError refuse(int status, const char* message) {
   return error;
 }
 
-}  // namespace
-
-RouteMatch find_route(std::string_view method, std::string_view target) {
-  const std::string_view path = target.substr(0, target.find('?'));
+// A route of this path, or what else its paths allow.
+RouteMatch match_path(std::string_view method, std::string_view path) {
   RouteMatch match;
   for (const Route& route : kRoutes) {
     if (!leads_to(route, path)) continue;
@@ -88,6 +90,30 @@ RouteMatch find_route(std::string_view method, std::string_view target) {
     }
     match.allow = route.method == "GET" ? "GET, HEAD" : std::string(route.method);
   }
+  return match;
+}
+
+// Of a target in absolute form (RFC 9112, section 3.2.2), which names this server too.
+std::string_view path_of(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    const auto same = [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); };
+    const std::string_view front = target.substr(0, scheme.size());
+    if (!std::ranges::equal(scheme, front, same)) continue;
+    const std::size_t slash = target.find('/', scheme.size());
+    target = slash == std::string_view::npos ? "/" : target.substr(slash);
+  }
+  std::string_view path = target.substr(0, target.find('?'));
+  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  return path;
+}
+
+}  // namespace
+
+RouteMatch find_route(std::string_view method, std::string_view target) {
+  const std::string path(path_of(target));
+  RouteMatch match = match_path(method, path);
+  if (match.route == nullptr && match.allow.empty()) match = match_path(method, "/v1" + path);
+  if (match.route != nullptr) return match;
   match.error = match.allow.empty() ? refuse(404, "There is nothing at this path.")
                                     : refuse(405, "This method is not allowed here.");
   return match;

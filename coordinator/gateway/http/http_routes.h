@@ -33,7 +33,8 @@ struct Route {
   std::variant<RouteAnswer (*)(const RouteCall&), Endpoint> handler;
 };
 
-// The route of a request target (a query is ignored), or why there is none.
+// The route of a request target, or why there is none. A query, a slash at the end and a missing /v1 make no
+// difference.
 struct RouteMatch {
   const Route* route = nullptr;
   std::string name;

@@ -1,15 +1,13 @@
 #include "coordinator/gateway/http/http_session.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/string.hpp>
-#include <random>
 
 #include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/generation/random_id.h"
 #include "coordinator/gateway/http/http_head.h"
 #include "coordinator/gateway/http/http_routes.h"
 #include "coordinator/metrics/metrics.h"
@@ -63,11 +61,6 @@ std::optional<ApiError> check_framing(const http::request<http::string_body>& re
   const beast::string_view expect = request[http::field::expect];
   if (!expect.empty() && !beast::iequals(expect, "100-continue")) return refuse(417, "It cannot be met.", "Expect");
   return std::nullopt;
-}
-
-std::string random_id() {
-  static thread_local std::mt19937_64 generator(std::random_device{}());
-  return fmt::format("{:016x}{:016x}", generator(), generator());
 }
 
 std::string choose_request_id(std::string_view given) {

@@ -70,6 +70,7 @@ std::string load_json(const LoadReport& report) {
   }
   const QueueWait& wait = report.queue_wait;
   return json::serialize(json::object{{"ready", report.ready},
+                                      {"server_load", report.num_running + report.num_waiting},
                                       {"running", report.num_running},
                                       {"waiting", report.num_waiting},
                                       {"max_waiting", report.max_waiting},

@@ -77,6 +77,7 @@ OpenAiResponse::OpenAiResponse(const ApiRequest& request, const GatewayModel& mo
       id_((chat_ ? "chatcmpl-" : "cmpl-") + std::move(unique)),
       tail_of_head_(fmt::format(R"(","created":{},"model":)", created)) {
   append_json_string(tail_of_head_, model.context.served_name);
+  tail_of_head_ += R"(,"system_fingerprint":")" + model.fingerprint + '"';
 }
 
 OpenAiResponse::Collected& OpenAiResponse::choice(std::int32_t index) {
@@ -118,7 +119,7 @@ void OpenAiResponse::append_chunk(std::int32_t index, std::string_view delta_jso
     out += R"("finish_reason":null)";
   }
   out += "}]";
-  if (request_.continuous_usage_stats) {
+  if (request_.include_usage && request_.continuous_usage_stats) {
     out += R"(,"usage":)";
     append_usage(usage, out);
   } else if (request_.include_usage) {
@@ -127,12 +128,14 @@ void OpenAiResponse::append_chunk(std::int32_t index, std::string_view delta_jso
   out += "}\n\n";
 }
 
-void OpenAiResponse::append_events(const ChoiceDelta& delta, const Usage& usage, std::string& out) {
+void OpenAiResponse::append_events(const ChoiceDelta& delta, std::string& out) {
   Collected& collected = choice(delta.choice);
+  Usage usage{.num_prompt_tokens = delta.num_prompt_tokens};
   if (chat_ && !collected.opened) {
     append_chunk(delta.choice, R"("delta":{"role":"assistant","content":""})", "null", nullptr, usage, out);
   }
   collected.opened = true;
+  usage.num_generated_tokens = delta.num_tokens;
   if (!delta.text.empty() || !delta.logprobs.empty()) {
     std::string json = chat_ ? R"("delta":{"content":)" : R"("text":)";
     append_json_string(json, delta.text);

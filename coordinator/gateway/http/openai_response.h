@@ -11,7 +11,7 @@
 
 namespace caudal {
 
-// "stop", "length", "abort", "error"; "" while running.
+// "stop", "length", "abort" (not over HTTP), "error"; "" while running.
 std::string_view finish_reason_name(FinishReason reason);
 
 class TokenBytes;
@@ -22,8 +22,8 @@ class OpenAiResponse {
   OpenAiResponse(const ApiRequest& request, const GatewayModel& model, std::string unique, std::int64_t created);
 
   // Streaming: appends the events for one delta: `data: {...}\n\n`, preceded by the role for a new chat choice, and a
-  // last one that holds the finish reason alone. `usage` is what was used so far.
-  void append_events(const ChoiceDelta& delta, const Usage& usage, std::string& out);
+  // last one that holds the finish reason alone. Where the usage so far is asked for, it is that of the choice.
+  void append_events(const ChoiceDelta& delta, std::string& out);
   // Appends the usage chunk if asked for, and `data: [DONE]`.
   void append_end(const Usage& usage, std::string& out) const;
 

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "coordinator/gateway/generation/gateway_models.h"
+#include "coordinator/gateway/generation/random_id.h"
 #include "coordinator/gateway/http/openai_response.h"
 #include "proto/gateway.pb.h"
 
@@ -62,7 +63,7 @@ EventWriter::EventWriter(std::uint64_t tag, const ApiRequest& request, const Gat
     : tag_(tag),
       request_(request),
       model_(model),
-      id_(fmt::format("{}-{}", request.endpoint == Endpoint::kChat ? "chatcmpl" : "cmpl", tag)) {
+      id_((request.endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-") + random_id()) {
   const std::size_t num_prompts = request.endpoint == Endpoint::kChat ? 1 : request.prompts.size();
   choices_.resize(num_prompts * static_cast<std::size_t>(request.num_sequences));
 }

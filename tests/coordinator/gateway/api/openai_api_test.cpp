@@ -130,7 +130,6 @@ TEST(OpenAiApi, RefusesByName) {
       {Endpoint::kCompletions, R"({"prompt":"a","suffix":"b"})", "suffix"},
       {Endpoint::kCompletions, R"({"prompt":"a","best_of":2,"n":3})", "best_of"},
       {Endpoint::kCompletions, R"({"prompt":"a","best_of":2,"stream":true})", "best_of"},
-      {Endpoint::kCompletions, R"({"prompt":["a","b","c"],"best_of":64})", "best_of"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"best_of":2})", "best_of"},
       {Endpoint::kCompletions, R"({"prompt":"a","cache_salt":""})", "cache_salt"},
       {Endpoint::kCompletions, R"({"prompt":"a","cache_salt":5})", "cache_salt"},
@@ -149,7 +148,6 @@ TEST(OpenAiApi, RefusesByName) {
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":4,"beam_width":3})", "beam_width"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":4,"best_of":3})", "best_of"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"beam_width":5,"best_of":4})", "beam_width"},
-      {Endpoint::kCompletions, R"({"prompt":["a","b","c","d","e"],"use_beam_search":true,"best_of":32})", "best_of"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"stream":true})", "stream"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"temperature":0.7})", "temperature"},
       {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"top_p":0.9})", "top_p"},
@@ -173,7 +171,6 @@ TEST(OpenAiApi, RefusesByName) {
        "stream_options.include_usage"},
       {Endpoint::kCompletions, R"({"prompt":"a","max_tokens":1,"min_tokens":2})", "min_tokens"},
       {Endpoint::kCompletions, R"({"prompt":"a","echo":true,"logprobs":0})", "logprobs"},
-      {Endpoint::kCompletions, R"({"prompt":["a","b","c"],"n":64})", "n"},
       {Endpoint::kChat, "{}", "messages"},
       {Endpoint::kChat, R"({"messages":[]})", "messages"},
       {Endpoint::kChat, R"({"messages":"a"})", "messages"},
@@ -295,6 +292,53 @@ TEST(OpenAiApi, RangesOfIntegersAreIntegers) {
   }
 }
 
+TEST(OpenAiApi, PromptsTimesSequencesHaveALimit) {
+  for (const char* field : {"n", "best_of"}) {
+    for (const auto& [num_prompts, beams, taken] :
+         {std::tuple(64, false, true), {65, false, false}, {128, true, true}, {129, true, false}}) {
+      json::object body{{"prompt", json::array(static_cast<std::size_t>(num_prompts), "p")}};
+      body[field] = beams ? 32 : 64;
+      if (beams) body["use_beam_search"] = true;
+      const auto request = parse(Endpoint::kCompletions, json::value(body));
+      ASSERT_EQ(request.ok(), taken) << field << num_prompts;
+      if (!taken) {
+        EXPECT_EQ(request.error().field, field);
+      }
+    }
+  }
+}
+
+TEST(OpenAiApi, WhatWouldChangeTheAnswerIsNotIgnored) {
+  for (const char* field : {"grammar", "json_schema", "regex", "ebnf", "stop_regex", "logprob_token_ids", "lora_path",
+                            "truncation_side", "thinking_token_budget", "repetition_detection", "kv_transfer_params"}) {
+    json::object body = base(Endpoint::kCompletions);
+    body[field] = "x";
+    const auto request = parse(Endpoint::kCompletions, json::value(body));
+    ASSERT_FALSE(request.ok()) << field;
+    EXPECT_EQ(request.error().field, field);
+    body[field] = nullptr;
+    EXPECT_TRUE(parse(Endpoint::kCompletions, json::value(body)).ok()) << field;
+  }
+  const std::tuple<Endpoint, const char*, const char*, bool> cases[] = {
+      {Endpoint::kCompletions, "add_special_tokens", "false", false},
+      {Endpoint::kCompletions, "add_special_tokens", "true", true},
+      {Endpoint::kChat, "add_special_tokens", "true", false},
+      {Endpoint::kChat, "add_special_tokens", "false", true},
+      {Endpoint::kChat, "repeat_penalty", "1.1", false},
+      {Endpoint::kChat, "repeat_penalty", "1", true},
+      {Endpoint::kChat, "repeat_penalty", "1.0", true},
+      {Endpoint::kChat, "return_token_ids", "true", false},
+      {Endpoint::kChat, "return_token_ids", "false", true},
+      {Endpoint::kChat, "detokenize", "false", false},
+      {Endpoint::kChat, "typical_p", "1.0", true},
+      {Endpoint::kChat, "typical_p", "0.9", false}};
+  for (const auto& [endpoint, field, value, taken] : cases) {
+    json::object body = base(endpoint);
+    body[field] = parse_strict_json(value).value();
+    EXPECT_EQ(parse(endpoint, json::value(body)).ok(), taken) << field << value;
+  }
+}
+
 TEST(OpenAiApi, ListLimitsAreExact) {
   const auto with = [](const char* name, const json::value& value) {
     json::object body = base(Endpoint::kCompletions);
@@ -311,8 +355,8 @@ TEST(OpenAiApi, ListLimitsAreExact) {
   EXPECT_FALSE(with("bad_words", json::array(1, json::string(257, 's'))));
   EXPECT_TRUE(with("stop_token_ids", json::array(256, 1)));
   EXPECT_FALSE(with("stop_token_ids", json::array(257, 1)));
-  EXPECT_TRUE(with("prompt", json::array(64, "p")));
-  EXPECT_FALSE(with("prompt", json::array(65, "p")));
+  EXPECT_TRUE(with("prompt", json::array(4096, "p")));
+  EXPECT_FALSE(with("prompt", json::array(4097, "p")));
   EXPECT_TRUE(with("logprobs", 20));
   EXPECT_FALSE(with("logprobs", 21));
 }

@@ -120,7 +120,7 @@ class GenerationTest : public testing::Test {
   }
   // Runs to the end; all text of choice `index`.
   std::string run(Generation& generation, std::int32_t index = 0) {
-    const auto wakes = std::make_shared<Queue<int>>(1000);  // the engine may wake once more after the end
+    const auto wakes = std::make_shared<Queue<int>>(100'000);  // the engine may wake once more after the end
     EXPECT_FALSE(generation.start([wakes] { wakes->try_push(1); }));
     std::string text;
     while (!generation.finished()) {
@@ -318,6 +318,15 @@ TEST_F(GenerationTest, SeveralPromptsAndChoices) {
   EXPECT_EQ(run(*intake.generation, 2), "bHello, world");
   EXPECT_EQ(service_.submitted().size(), 2U);
   EXPECT_EQ(service_.submitted()[1].num_sequences, 2);
+}
+
+TEST_F(GenerationTest, ManyPromptsAreManyRequests) {
+  json::array prompts;
+  for (int i = 0; i < 500; ++i) prompts.emplace_back("p" + std::to_string(i));
+  Intake intake = take(Endpoint::kCompletions, json::serialize(json::object{{"prompt", prompts}, {"echo", true}}));
+  ASSERT_FALSE(intake.error);
+  EXPECT_EQ(run(*intake.generation, 499), "p499Hello, world");
+  EXPECT_EQ(service_.submitted().size(), 500U);
 }
 
 TEST_F(GenerationTest, RejectionsBecomeErrors) {

@@ -4,9 +4,11 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <map>
 #include <tuple>
 #include <vector>
 
+#include "coordinator/gateway/http/http_response.h"
 #include "tests/coordinator/gateway/gateway_fixture.h"
 #include "tests/coordinator/gateway/leaks.h"
 
@@ -48,7 +50,7 @@ TEST_F(HttpServerTest, SmallRoutes) {
   EXPECT_EQ(parsed(get("/v1/models").body).at("data").at(0).at("max_model_len"), 2000);
   service_.set_max_context(512);  // the replicas' caches hold no more
   EXPECT_EQ(parsed(get("/v1/models/byte-model").body).at("max_model_len"), 512);
-  for (const char* name : {"other", "byte-model/", "byte%2", "byte-model%00"}) {
+  for (const char* name : {"other", "byte-model/x", "byte%2", "byte-model%00"}) {
     EXPECT_EQ(get(std::string("/v1/models/") + name).status, 404) << name;
   }
   EXPECT_TRUE(parsed(get("/version").body).as_object().contains("version"));
@@ -125,6 +127,7 @@ TEST_F(HttpServerTest, Load) {
   report.num_refused[static_cast<std::size_t>(RejectReason::kHopeless)] = 5;
   service_.set_load(report);
   const auto load = parsed(get("/load").body);
+  EXPECT_EQ(load.at("server_load").as_int64(), 7) << "running and waiting, as vLLM names it";
   EXPECT_EQ(load.at("waiting").as_int64(), 7);
   EXPECT_EQ(load.at("queue_wait_s").at("p90").as_double(), 2.0);
   EXPECT_EQ(load.at("replicas").at(0).at("id").as_int64(), 4);
@@ -468,6 +471,82 @@ TEST_F(HttpServerTest, AStreamThatWaitsShowsSignsOfLife) {
   EXPECT_NE(answer.body.find(": waiting\n\ndata: "), std::string::npos) << answer.body;
   EXPECT_EQ(parsed(complete(R"({"prompt":"a"})").body).at("choices").at(0).at("text"), "ab")
       << "whole answers have none";
+}
+
+TEST_F(HttpServerTest, TargetsComeInManyForms) {
+  for (const char* target :
+       {"/v1/models", "/v1/models/", "/models", "/models/", "/v1/models?x=1", "http://x/v1/models",
+        "HTTP://x:80/v1/models/?x", "https://x/models", "/v1/models/byte-model", "/models/byte-model/"})
+    EXPECT_EQ(get(target).status, 200) << target;
+  for (const char* target :
+       {"/", "//", "http://x", "/v2/models", "/v1/v1/models", "/health/x", "ftp://x/v1/models", "/v1"})
+    EXPECT_EQ(get(target).status, 404) << target;
+  for (const char* path : {"/completions", "/v1/completions/", "http://x/v1/completions"})
+    EXPECT_EQ(ask(http_post(path, R"({"prompt":"a"})")).status, 200) << path;
+  EXPECT_EQ(get("/completions").status, 405);
+  EXPECT_EQ(get("/ping").status, 200);
+  EXPECT_EQ(ask(http_post("/ping", "")).status, 200);
+  service_.set_ready(false);
+  EXPECT_EQ(get("/ping").status, 503);
+}
+
+TEST_F(HttpServerTest, AnswersTellTheTime) {
+  EXPECT_EQ(http_date(784111777), "Sun, 06 Nov 1994 08:49:37 GMT");
+  EXPECT_EQ(http_date(951827696), "Tue, 29 Feb 2000 12:34:56 GMT");
+  for (const char* body : {R"({"prompt":"a"})", R"({"prompt":"a","stream":true})", "x"})
+    EXPECT_NE(complete(body).head.find("\r\nDate: "), std::string::npos);
+}
+
+TEST_F(HttpServerTest, WhatTheEndOfTheServerCutsOffIsAnError) {
+  service_.set_script({.text = "abc", .finish = FinishReason::kAbort});
+  const HttpAnswer whole = complete(R"({"prompt":"a"})");
+  EXPECT_EQ(whole.status, 503);
+  EXPECT_EQ(parsed(whole.body).at("error").at("code"), "shutting_down");
+  EXPECT_EQ(complete(R"({"prompt":"a","stream":true})").status, 503) << "nothing was sent yet";
+  service_.set_script({.text = "abc", .pause = std::chrono::milliseconds(20), .finish = FinishReason::kAbort});
+  const HttpAnswer stream = complete(R"({"prompt":"a","stream":true})");
+  EXPECT_EQ(stream.body.find("abort"), std::string::npos) << stream.body;
+  const auto events = events_of(stream.body);
+  ASSERT_EQ(events.size(), 5U);
+  EXPECT_EQ(events[2].at("choices").at(0).at("text"), "c") << "its text is told";
+  EXPECT_EQ(events[3].at("error").at("code"), "shutting_down");
+  EXPECT_EQ(events[4], "[DONE]");
+}
+
+TEST_F(HttpServerTest, TheRunningUsageIsThatOfTheChoice) {
+  const auto events_with = [this](const std::string& options) {
+    return events_of(
+        ask(http_post("/v1/chat/completions", std::string(kChatBody) + R"(,"stream":true,"n":2,"max_tokens":3,)" +
+                                                  R"("stream_options":)" + options + "}"))
+            .body);
+  };
+  std::map<std::int64_t, std::int64_t> last;  // tokens of a choice
+  for (const json::value& event : events_with(R"({"include_usage":true,"continuous_usage_stats":true})")) {
+    if (!event.is_object() || event.at("choices").as_array().empty()) continue;
+    const json::value& choice = event.at("choices").at(0);
+    const json::value& usage = event.at("usage");
+    const std::int64_t index = choice.at("index").as_int64();
+    const std::int64_t tokens = usage.at("completion_tokens").as_int64();
+    EXPECT_EQ(last.contains(index), !choice.at("delta").as_object().contains("role"));
+    if (!last.contains(index)) {
+      EXPECT_EQ(tokens, 0);
+    }
+    EXPECT_LE(last[index], tokens);
+    EXPECT_EQ(usage.at("total_tokens").as_int64(), usage.at("prompt_tokens").as_int64() + tokens);
+    last[index] = tokens;
+  }
+  EXPECT_EQ(last, (std::map<std::int64_t, std::int64_t>{{0, 3}, {1, 3}}));
+  for (const json::value& event : events_with(R"({"continuous_usage_stats":true})"))
+    EXPECT_TRUE(!event.is_object() || !event.as_object().contains("usage")) << "it goes with include_usage";
+}
+
+TEST_F(HttpServerTest, EveryAnswerHasTheFingerprintOfTheModel) {
+  const json::value whole = parsed(complete(R"({"prompt":"a"})").body);
+  const std::string fingerprint(whole.at("system_fingerprint").as_string());
+  EXPECT_EQ(fingerprint.size(), 15U);
+  EXPECT_TRUE(fingerprint.starts_with("fp_"));
+  for (const json::value& event : events_of(complete(R"({"prompt":"a","stream":true})").body))
+    EXPECT_TRUE(!event.is_object() || event.at("system_fingerprint") == whole.at("system_fingerprint"));
 }
 
 TEST_F(HttpServerTest, TooManyConnectionsAreTurnedAway) {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "proto/gateway.pb.h"
 #include "tests/coordinator/gateway/gateway_fixture.h"
@@ -146,6 +147,19 @@ TEST_F(ZmqGatewayTest, Cancels) {
   service_.set_script({});
   client.send(completion(5));  // the tag is free again
   EXPECT_TRUE(client.receive().has_accepted());
+}
+
+TEST_F(ZmqGatewayTest, IdsAreUniqueOverClients) {
+  std::set<std::string> ids;
+  for (int i = 0; i < 3; ++i) {
+    ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+    client.send(completion(1));
+    const std::string id = client.receive().accepted().id();
+    EXPECT_TRUE(id.starts_with("cmpl-")) << id;
+    EXPECT_EQ(client.receive_end_of(1).finished().id(), id);
+    ids.insert(id);
+  }
+  EXPECT_EQ(ids.size(), 3U);
 }
 
 TEST_F(ZmqGatewayTest, BadRequestsAreRefusedByName) {
