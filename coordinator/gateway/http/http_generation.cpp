@@ -12,6 +12,7 @@
 #include <ctime>
 
 #include "coordinator/gateway/api/openai_api.h"
+#include "coordinator/gateway/http/http_coding.h"
 #include "coordinator/gateway/http/http_session.h"
 #include "coordinator/gateway/http/openai_response.h"
 #include "coordinator/metrics/metrics.h"
@@ -20,7 +21,11 @@ namespace caudal {
 namespace {
 
 constexpr std::chrono::hours kNoDeadline{24};
-constexpr std::chrono::milliseconds kPipelinePoll{500};
+constexpr std::chrono::milliseconds kClientPoll{100};
+
+// An answer that is not the last one (RFC 9110, section 15.2).
+constexpr const char* kProbe = "HTTP/1.1 102 Processing\r\n\r\n";
+constexpr std::string_view kComment = ": waiting\n\n";
 
 bool is_json(std::string_view content_type) {
   const std::string_view type = content_type.substr(0, content_type.find(';'));
@@ -46,6 +51,7 @@ asio::awaitable<bool> HttpSession::serve_generation(Exchange& exchange, Endpoint
     co_return co_await answer_error(exchange, error);
   }
   const Counted counted(shared_.num_answering);
+  probe_ = exchange.http_1_1 ? kProbe : "";
   watch_client();
   Intake intake = co_await take_on_pool(exchange, endpoint);
   if (given_up()) co_return false;
@@ -65,9 +71,14 @@ asio::awaitable<bool> HttpSession::serve_generation(Exchange& exchange, Endpoint
 asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, Endpoint endpoint) {
   auto job = std::make_shared<Preparation>();
   job->body = std::move(exchange.body);
-  const bool accepted = shared_.pool.try_submit(
-      [job, endpoint, wake = waker(), arrival = exchange.arrival, &context = shared_.generation] {
-        job->intake = contain([&] { return take_request(context, endpoint, parse_body(job->body), arrival); });
+  job->coding = exchange.coding;
+  const bool accepted =
+      shared_.pool.try_submit([job, endpoint, wake = waker(), arrival = exchange.arrival, &shared = shared_] {
+        job->intake = contain([&]() -> Intake {
+          auto error = unpack_body(job->coding, shared.config.max_body_bytes, job->body);
+          if (error) return {nullptr, std::move(error)};
+          return take_request(shared.generation, endpoint, parse_body(job->body), arrival);
+        });
         job->done = true;
         wake();
       });
@@ -107,7 +118,7 @@ asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Gener
     if (progress.error) events += "data: " + error_json(*progress.error) + "\n\n";
     ended = progress.error || generation.finished();
     if (ended) response.append_end(generation.usage(), events);
-    if (events.empty()) events = ": waiting\n\n";
+    if (events.empty()) events = kComment;
     if (!co_await write_events(first ? &head : nullptr, events, head.chunked, ended)) co_return false;
   }
   shared_.generation.metrics.http_request(exchange.handler, exchange.method, 200, Clock::now() - exchange.arrival);
@@ -117,6 +128,10 @@ asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Gener
 asio::awaitable<bool> HttpSession::write_events(const ResponseHead* head, std::string_view events, bool chunked,
                                                 bool ended) {
   std::string out = head != nullptr ? response_head(*head) : "";
+  if (head != nullptr && !probe_.empty()) {
+    probe_.clear();
+    append_http_chunk(kComment, probe_);
+  }
   if (chunked) {
     append_http_chunk(events, out);
     if (ended) out += kLastHttpChunk;
@@ -141,11 +156,15 @@ asio::awaitable<Generation::Progress> HttpSession::next_progress(Generation& gen
 }
 
 asio::awaitable<void> HttpSession::wait_for_news(std::chrono::milliseconds patience) {
-  std::chrono::milliseconds wait = client_pipelines_ ? std::chrono::milliseconds(kPipelinePoll) : kNoDeadline;
+  std::chrono::milliseconds wait = polls_client_ ? kClientPoll : std::chrono::milliseconds(kNoDeadline);
   if (patience.count() > 0) wait = std::min(wait, patience);
   waiter_.expires_after(wait);
   co_await waiter_.async_wait(asio::as_tuple(asio::use_awaitable));
-  if (client_pipelines_ && client_closed()) client_gone_ = true;
+  if (!polls_client_) co_return;
+  const ClientState state = client_state();
+  if (state == ClientState::kGone) client_gone_ = true;
+  if (state != ClientState::kHalfClosed || probe_.empty()) co_return;
+  co_await write(std::exchange(probe_, ""));
 }
 
 // For other threads. Holds the io_context, so that posting is safe however long the engine keeps its sink.
@@ -159,7 +178,7 @@ std::function<void()> HttpSession::waker() {
 
 void HttpSession::watch_client() {
   client_gone_ = false;
-  client_pipelines_ = false;
+  polls_client_ = false;
   auto handler = [weak = weak_from_this()](boost::system::error_code ec) {
     const auto self = weak.lock();
     if (self != nullptr) self->on_readable(ec);
@@ -172,19 +191,20 @@ void HttpSession::watch_client() {
 // Nothing is expected from the client now: the end of the connection, or the next request already.
 void HttpSession::on_readable(boost::system::error_code ec) {
   if (ec == asio::error::operation_aborted) return;
-  if (ec || client_closed()) {
-    client_gone_ = true;
-  } else {
-    client_pipelines_ = true;
-  }
+  client_gone_ = static_cast<bool>(ec) || client_state() == ClientState::kGone;
+  polls_client_ = true;
   waiter_.cancel();
 }
 
-bool HttpSession::client_closed() {
+// A client that is done with sending may still wait for its answer, or may be gone: the same to see. To what is sent to
+// it the host of one that is gone says so.
+HttpSession::ClientState HttpSession::client_state() {
   tcp_info info{};
   socklen_t size = sizeof(info);
   const int failed = getsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size);
-  return failed != 0 || info.tcpi_state != TCP_ESTABLISHED;
+  if (failed != 0) return ClientState::kGone;
+  if (info.tcpi_state == TCP_ESTABLISHED) return ClientState::kOpen;
+  return info.tcpi_state == TCP_CLOSE_WAIT ? ClientState::kHalfClosed : ClientState::kGone;
 }
 
 }  // namespace caudal

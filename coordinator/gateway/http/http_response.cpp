@@ -66,6 +66,7 @@ std::string response_head(const ResponseHead& head) {
   if (head.status != 204) {  // which has no body
     out += fmt::format("Content-Type: {}\r\n", head.content_type);
     if (head.content_length) out += fmt::format("Content-Length: {}\r\n", *head.content_length);
+    if (head.gzipped) out += "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n";
     if (head.chunked) out += "Transfer-Encoding: chunked\r\n";
     if (!head.content_length) out += "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
   }

@@ -19,6 +19,7 @@ struct ResponseHead {
   std::optional<std::size_t> content_length;
   bool keep_alive = true;
   bool chunked = false;
+  bool gzipped = false;
   std::string_view request_id;     // echoed as X-Request-Id; already checked
   std::string_view allow;          // for 405
   bool retry = false;              // Retry-After: 1

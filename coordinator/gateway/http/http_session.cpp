@@ -8,6 +8,7 @@
 
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/generation/random_id.h"
+#include "coordinator/gateway/http/http_coding.h"
 #include "coordinator/gateway/http/http_head.h"
 #include "coordinator/gateway/http/http_routes.h"
 #include "coordinator/metrics/metrics.h"
@@ -22,6 +23,9 @@ constexpr std::size_t kHeadReadBytes = 4'096;
 constexpr std::size_t kBodyReadBytes = 65'536;
 constexpr std::size_t kMaxRequestIdBytes = 128;
 constexpr std::chrono::seconds kLinger{1};
+// Bytes of an answer that is packed: of less nothing is gained, and more would hold up the other connections.
+constexpr std::size_t kLeastGzipped = 2'048;
+constexpr std::size_t kMostGzipped = 1 << 20;
 
 ApiError refuse(int status, const char* message, const char* field = "") {
   ApiError error = invalid_request({message, field});
@@ -54,9 +58,8 @@ std::optional<ApiError> check_framing(const http::request<http::string_body>& re
     const bool chunked = beast::iequals(request[http::field::transfer_encoding], "chunked");
     if (!chunked || request.version() == 10) return refuse(400, "Only chunked is supported.", "Transfer-Encoding");
   }
-  const beast::string_view coding = request[http::field::content_encoding];
-  if (!coding.empty() && !beast::iequals(coding, "identity")) {
-    return refuse(415, "Compressed bodies are not supported.", "Content-Encoding");
+  if (!is_known_coding(request[http::field::content_encoding])) {
+    return refuse(415, "It must be gzip, deflate or identity.", "Content-Encoding");
   }
   const beast::string_view expect = request[http::field::expect];
   if (!expect.empty() && !beast::iequals(expect, "100-continue")) return refuse(417, "It cannot be met.", "Expect");
@@ -142,6 +145,8 @@ asio::awaitable<std::optional<ApiError>> HttpSession::read_request(Parser& parse
   exchange.target = request.target();
   exchange.request_id = choose_request_id(request["X-Request-Id"]);
   exchange.content_type = request[http::field::content_type];
+  exchange.coding = request[http::field::content_encoding];
+  exchange.accepts_gzip = accepts_gzip(request[http::field::accept_encoding]);
   read_origin(request, exchange);
   exchange.http_1_1 = request.version() == 11;
   exchange.keep_alive = parser.keep_alive() && !shared_.draining;
@@ -238,6 +243,8 @@ asio::awaitable<bool> HttpSession::dispatch(Exchange& exchange) {
 }
 
 asio::awaitable<bool> HttpSession::answer(const Exchange& exchange, ResponseHead head, std::string body) {
+  head.gzipped = exchange.accepts_gzip && body.size() >= kLeastGzipped && body.size() <= kMostGzipped;
+  if (head.gzipped) body = gzip(body);
   head.content_length = body.size();
   head.keep_alive = exchange.keep_alive;
   head.request_id = exchange.request_id;

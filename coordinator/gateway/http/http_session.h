@@ -71,6 +71,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     std::string target;
     std::string request_id;  // the client's X-Request-Id, or ours
     std::string content_type;
+    std::string coding;  // of the body; one that is known
+    bool accepts_gzip = false;
     std::string allow_origin;   // the client's Origin, or "*", where its pages may read the answer
     std::string allow_headers;  // what its preflight request asks for
     bool preflight = false;
@@ -84,6 +86,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   // A request on the work pool, which owns it together with the connection: either may be gone before the other.
   struct Preparation {
     std::string body;
+    std::string coding;
     Intake intake;
     std::atomic<bool> done = false;
   };
@@ -117,7 +120,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::function<void()> waker();
   void watch_client();
   void on_readable(boost::system::error_code ec);
-  bool client_closed();
+  enum class ClientState : std::uint8_t { kOpen, kHalfClosed, kGone };
+  ClientState client_state();
   bool given_up() const { return client_gone_ || closing_; }
 
   HttpShared& shared_;
@@ -126,7 +130,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   asio::steady_timer waiter_;  // cancelled to wake the coroutine
   asio::cancellation_signal stop_watching_;
   bool client_gone_ = false;
-  bool client_pipelines_ = false;  // unread bytes hide the end of the connection: ask for it now and then
+  bool polls_client_ = false;  // what the socket says once, unread bytes or half an end, hides what comes later
+  std::string probe_;          // bytes that change no answer: sent when only they can tell whether anybody is there
   bool closing_ = false;
   std::size_t accounted_bytes_ = 0;  // of HttpShared::buffered_bytes
 };

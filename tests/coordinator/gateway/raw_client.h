@@ -75,7 +75,7 @@ class RawClient {
     }
     return true;
   }
-  // The next answer, skipping 100 Continue.
+  // The next answer, skipping 100 Continue and its like.
   HttpAnswer read_answer(bool has_body = true) {
     HttpAnswer answer;
     do {
@@ -84,7 +84,7 @@ class RawClient {
       answer.head = buffer_.substr(0, end);
       buffer_.erase(0, end);
       answer.status = std::atoi(answer.head.c_str() + 9);
-    } while (answer.status == 100);
+    } while (answer.status / 100 == 1);
     if (!has_body) {
       answer.complete = true;
     } else if (answer.head.find("chunked") != std::string::npos) {
