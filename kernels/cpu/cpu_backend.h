@@ -17,7 +17,9 @@ class CpuBackend final : public Backend {
   DeviceInfo info() const override;
   DeviceTraits traits() const override;
   bool computes_in(DType dtype) const override { return dtype == DType::kF32 || dtype == DType::kBF16; }
-  bool takes_kv(DType kv_dtype, DType dtype) const override { return kv_dtype == dtype; }
+  bool takes_kv(DType kv_dtype, DType dtype) const override {
+    return kv_dtype == dtype || (kv_dtype == DType::kF16 && dtype == DType::kF32);
+  }
 
   // Memory is taken piece by piece, and scratch grows with the steps.
   std::size_t workspace_bytes(const StepSizes&) const override { return 0; }

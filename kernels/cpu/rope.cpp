@@ -52,12 +52,18 @@ void rotate_head(T* head, const T* norm, float eps, const float* cos, const floa
   }
 }
 
-template <typename T>
+template <typename T, typename Kv>
+void write_cache(const T* values, std::int64_t count, Kv* cache) {
+  const F32 d;
+  for (std::int64_t i = 0; i < count; i += static_cast<std::int64_t>(hn::Lanes(d)))
+    store(load(d, values + i, count - i), d, cache + i, count - i);
+}
+
+template <typename T, typename Kv>
 void rope_and_cache_rows(const op::RopeAndCache& args, std::int64_t begin, std::int64_t end) {
   const std::int64_t num_kv_heads = args.k_cache.dim(2), head_dim = args.k_cache.dim(3), half = head_dim / 2;
   const std::int64_t num_heads = args.qkv.dim(1) / head_dim - 2 * num_kv_heads;
   const std::int64_t kv_elements = num_kv_heads * head_dim;  // of one token in a cache
-  const auto kv_bytes = kv_elements * sizeof(T);
   for (std::int64_t token = begin; token < end; ++token) {
     const std::int64_t position = args.positions.as<std::int32_t>()[token];
     const std::int64_t slot = args.cache_slot.as<std::int32_t>()[token];
@@ -72,14 +78,15 @@ void rope_and_cache_rows(const op::RopeAndCache& args, std::int64_t begin, std::
     for (std::int64_t h = 0; h < num_kv_heads; ++h) {
       rotate_head(k + h * head_dim, args.k_norm.as<T>(), args.norm_eps, cos, cos + half, half);
     }
-    std::memcpy(args.k_cache.as<T>() + slot * kv_elements, k, kv_bytes);
-    std::memcpy(args.v_cache.as<T>() + slot * kv_elements, k + kv_elements, kv_bytes);
+    write_cache(k, kv_elements, args.k_cache.as<Kv>() + slot * kv_elements);
+    write_cache(k + kv_elements, kv_elements, args.v_cache.as<Kv>() + slot * kv_elements);
   }
 }
 
 void rope_and_cache_any(const op::RopeAndCache& args, std::int64_t begin, std::int64_t end) {
-  if (args.qkv.dtype() == DType::kBF16) return rope_and_cache_rows<BF16>(args, begin, end);
-  rope_and_cache_rows<float>(args, begin, end);
+  if (args.qkv.dtype() == DType::kBF16) return rope_and_cache_rows<BF16, BF16>(args, begin, end);
+  if (args.kv_dtype() == DType::kF32) return rope_and_cache_rows<float, float>(args, begin, end);
+  rope_and_cache_rows<float, hwy::float16_t>(args, begin, end);
 }
 
 }  // namespace caudal::HWY_NAMESPACE

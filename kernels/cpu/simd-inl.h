@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "kernels/bf16.h"
+#include "kernels/half_float.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace caudal::HWY_NAMESPACE {
@@ -31,6 +32,10 @@ HWY_INLINE V32 load_full(F32 d, const BF16* p) {
   return hn::BitCast(d, hn::ShiftLeft<16>(bits));
 }
 
+HWY_INLINE V32 load_full(F32 d, const hwy::float16_t* p) {
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::float16_t, F32>(), p));
+}
+
 HWY_INLINE void store_full(V32 v, F32 d, float* p) { hn::StoreU(v, d, p); }
 HWY_INLINE void store_full(V32 v, F32 d, BF16* p) {
   const U32 du;
@@ -41,6 +46,19 @@ HWY_INLINE void store_full(V32 v, F32 d, BF16* p) {
   const auto half = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet_nan, rounded);
   hn::StoreU(hn::DemoteTo(U16(), hn::BitCast(I32(), half)), U16(), reinterpret_cast<std::uint16_t*>(p));
   (void)d;
+}
+
+// Values past f16's range become the greatest ones.
+HWY_INLINE void store_full(V32 v, F32 d, hwy::float16_t* p) {
+  const V32 greatest = hn::Set(d, 65504.0F);
+  const V32 in_range = hn::IfThenElse(hn::IsNaN(v), v, hn::Max(hn::Neg(greatest), hn::Min(v, greatest)));
+#if HWY_TARGET <= HWY_AVX2
+  hn::StoreU(hn::DemoteTo(hn::Rebind<hwy::float16_t, F32>(), in_range), hn::Rebind<hwy::float16_t, F32>(), p);
+#else  // Highway's own cuts off there
+  float values[hn::MaxLanes(F32())];
+  hn::StoreU(in_range, d, values);
+  narrow(DType::kF16, values, hn::MaxLanes(F32()), p);
+#endif
 }
 
 // Elements past `left` read as `pad` (0 unless told) and are not written.

@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--bin", type=pathlib.Path, required=True)
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--formats", default="bf16,q8_0,q4_0", help="of f32, bf16, q8_0, q4_0, q4_1")
+    parser.add_argument("--formats", default="bf16,q8_0,q4_0,q4_k_m", help="of f32, bf16, q8_0, q4_0, q4_1, q4_k_m")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--max-isa", help="the worker's; the peer takes what the machine has")
     parser.add_argument("--quick", action="store_true")

@@ -50,7 +50,7 @@ class Model:
         path = self.args.output / f"smollm2-{name}-as-f32.gguf"
         if not path.exists():
             unfinished = path.with_suffix(".part")
-            gguf_files.convert(gguf.GGUFReader(file), unfinished, gguf.GGMLQuantizationType.F32)
+            gguf_files.convert(gguf.GGUFReader(file), unfinished, "f32")
             unfinished.rename(path)
         return path
 

@@ -24,6 +24,8 @@ struct SequenceSpec {
 class PagedCase {
  public:
   PagedCase(DType dtype, Shape shape, TestVector<std::int32_t> contexts, unsigned seed = 1)
+      : PagedCase(dtype, dtype, shape, std::move(contexts), seed) {}
+  PagedCase(DType dtype, DType kv_dtype, Shape shape, TestVector<std::int32_t> contexts, unsigned seed = 1)
       : shape_(shape),
         contexts_(std::move(contexts)),
         dtype_(dtype),
@@ -31,8 +33,8 @@ class PagedCase {
     std::int64_t num_blocks = 1;
     for (const std::int32_t context : contexts_) num_blocks += blocks_of(context);
     const std::int64_t row = shape.num_kv_heads * shape.head_dim;
-    k_ = std::make_unique<OwnedMatrix>(dtype, num_blocks * kBlockSize, row);
-    v_ = std::make_unique<OwnedMatrix>(dtype, num_blocks * kBlockSize, row);
+    k_ = std::make_unique<OwnedMatrix>(kv_dtype, num_blocks * kBlockSize, row);
+    v_ = std::make_unique<OwnedMatrix>(kv_dtype, num_blocks * kBlockSize, row);
     const double nan = std::numeric_limits<double>::quiet_NaN();
     for (std::int64_t r = 0; r < k_->rows(); ++r) {
       for (std::int64_t c = 0; c < row; ++c) k_->set(r, c, nan), v_->set(r, c, nan);
@@ -216,6 +218,18 @@ TEST_P(AttentionTest, WholePrefillMatchesFloat64) {
   const AttentionParams params = params_for(32, 70);
   const OwnedMatrix out = paged.run(*backend_, {0}, {{150, 150}}, params);
   for (std::int64_t position = 0; position < 150; position += 7) expect_rows(paged, out, position, 0, position, params);
+}
+
+TEST_P(AttentionTest, AnF16CacheMatchesFloat64WithTheSameBitsInAllChunks) {
+  if (!backend_->takes_kv(DType::kF16, dtype())) GTEST_SKIP() << "not on this device";
+  const PagedCase paged(dtype(), DType::kF16, {6, 2, 80}, {150});
+  const AttentionParams params = params_for(80);
+  const OwnedMatrix out = paged.run(*backend_, {0}, {{150, 150}}, params);
+  for (std::int64_t position = 0; position < 150; position += 7) {
+    expect_rows(paged, out, position, 0, position, params);
+    const OwnedMatrix one = paged.run(*backend_, {0}, {{1, static_cast<std::int32_t>(position) + 1}}, params);
+    EXPECT_TRUE(same_bits(one.tensor(), out.tensor().rows(position, 1))) << "at " << position;
+  }
 }
 
 // Scores of +-1000 and more: exponentials overflow unless the maximum is subtracted.

@@ -15,6 +15,7 @@
 
 #include "kernels/bf16.h"
 #include "kernels/factory/make_backend.h"
+#include "kernels/half_float.h"
 #include "tests/kernels/test_memory.h"
 #include "tests/kernels/waiting_backend.h"
 
@@ -54,6 +55,7 @@ class OwnedMatrix {
     const Tensor view = tensor().rows(row, 1);
     if (dtype_ == DType::kI32) return view.as<std::int32_t>()[column];
     if (dtype_ == DType::kF32) return static_cast<double>(view.as<float>()[column]);
+    if (dtype_ == DType::kF16) return static_cast<double>(f16_to_float(view.as<std::uint16_t>()[column]));
     return static_cast<double>(to_float(view.as<BF16>()[column]));
   }
   void set(std::int64_t row, std::int64_t column, double value) {
@@ -62,6 +64,8 @@ class OwnedMatrix {
       view.as<std::int32_t>()[column] = static_cast<std::int32_t>(value);
     } else if (dtype_ == DType::kF32) {
       view.as<float>()[column] = static_cast<float>(value);
+    } else if (dtype_ == DType::kF16) {
+      view.as<std::uint16_t>()[column] = float_to_f16(static_cast<float>(value));
     } else {
       view.as<BF16>()[column] = to_bf16(static_cast<float>(value));
     }

@@ -13,6 +13,8 @@ constexpr std::int64_t kBlocks = 3, kMaxPosition = 50;
 // All tensors of one call. Tokens get positions 0, 7, 14, ... and slots that go down through the cache.
 struct Case {
   Case(DType dtype, Heads shape, std::int64_t num_tokens, bool with_norm)
+      : Case(dtype, dtype, shape, num_tokens, with_norm) {}
+  Case(DType dtype, DType kv_dtype, Heads shape, std::int64_t num_tokens, bool with_norm)
       : shape(shape),
         qkv(dtype, num_tokens, (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim, 4),
         positions(DType::kI32, 1, num_tokens),
@@ -20,8 +22,8 @@ struct Case {
         cos_sin(DType::kF32, kMaxPosition, shape.head_dim),
         q_norm(dtype, 1, shape.head_dim),
         k_norm(dtype, 1, shape.head_dim),
-        k_cache(dtype, kBlocks * kBlockSize, shape.num_kv_heads * shape.head_dim),
-        v_cache(dtype, kBlocks * kBlockSize, shape.num_kv_heads * shape.head_dim) {
+        k_cache(kv_dtype, kBlocks * kBlockSize, shape.num_kv_heads * shape.head_dim),
+        v_cache(kv_dtype, kBlocks * kBlockSize, shape.num_kv_heads * shape.head_dim) {
     qkv.fill_normal(1);
     q_norm.fill_normal(2);
     k_norm.fill_normal(3);
@@ -117,6 +119,23 @@ TEST_P(RopeTest, WritesKAndVToTheirSlotsAndNowhereElse) {
                                : v_before.tensor().rows(slot, 1);
     EXPECT_TRUE(same_bits(c.k_cache.tensor().rows(slot, 1), k)) << "slot " << slot;
     EXPECT_TRUE(same_bits(c.v_cache.tensor().rows(slot, 1), v)) << "slot " << slot;
+  }
+}
+
+TEST_P(RopeTest, RoundsKAndVToAnF16Cache) {
+  if (!backend_->takes_kv(DType::kF16, dtype())) GTEST_SKIP() << "not on this device";
+  const Heads shape{3, 2, 24};
+  Case c(dtype(), DType::kF16, shape, 5, false);
+  const std::int64_t k_begin = shape.num_heads * shape.head_dim, v_begin = k_begin + 2 * shape.head_dim;
+  c.qkv.set(1, v_begin, 1e6), c.qkv.set(2, v_begin, -1e6), c.qkv.set(3, v_begin + 1, 3e-6);
+  backend_->rope_and_cache(c.args);
+  for (std::int64_t token = 0; token < 5; ++token) {
+    const std::int64_t slot = kBlocks * kBlockSize - 1 - token;
+    for (std::int64_t i = 0; i < 2 * shape.head_dim; ++i) {
+      EXPECT_EQ(c.k_cache.at(slot, i), round_to(DType::kF16, c.qkv.at(token, k_begin + i)));
+      EXPECT_EQ(c.v_cache.at(slot, i),
+                round_to(DType::kF16, std::clamp(c.qkv.at(token, v_begin + i), -65504.0, 65504.0)));
+    }
   }
 }
 

@@ -9,6 +9,9 @@
 namespace caudal {
 namespace {
 
+const std::vector<std::pair<std::string, DTypeChoice>> kDTypes = {
+    {"auto", DTypeChoice::kAuto}, {"bf16", DTypeChoice::kBF16}, {"f16", DTypeChoice::kF16}, {"f32", DTypeChoice::kF32}};
+
 void add_model(CommandLine& line, WorkerOptions& options) {
   line.add("--model", options.model_dir, "Hugging Face model directory, or a GGUF file")
       .required()
@@ -17,12 +20,12 @@ void add_model(CommandLine& line, WorkerOptions& options) {
   line.add_choice<LoadFormat>("--load-format", options.runner.load_format,
                               {{"safetensors", LoadFormat::kSafetensors}, {"dummy", LoadFormat::kDummy}},
                               "safetensors, or dummy: random weights of the configured shape");
-  line.add_choice<DTypeChoice>("--dtype", options.runner.dtype,
-                               {{"auto", DTypeChoice::kAuto},
-                                {"bf16", DTypeChoice::kBF16},
-                                {"f16", DTypeChoice::kF16},
-                                {"f32", DTypeChoice::kF32}},
+  line.add_choice<DTypeChoice>("--dtype", options.runner.dtype, kDTypes,
                                "bf16, f16, f32, or auto: as stored where the backend computes in that, else f32");
+  line.add_choice<DTypeChoice>(
+      "--kv-cache-dtype", options.runner.kv_dtype, kDTypes,
+      "Of the KV cache: that of the activations, or f16 beside f32. auto takes f16 on CPUs where "
+      "the weights are stored in fewer bits than the f32 that is computed in");
   line.add_choice<std::optional<StoredFormat>>(
       "--quantize", options.runner.quantize,
       {{"none", std::nullopt}, {"q8_0", StoredFormat::kQ8_0}, {"q4_0", StoredFormat::kQ4_0}},

@@ -23,6 +23,7 @@ struct AssumedMemory {
 struct RunnerOptions {
   LoadFormat load_format = LoadFormat::kSafetensors;
   DTypeChoice dtype = DTypeChoice::kAuto;
+  DTypeChoice kv_dtype = DTypeChoice::kAuto;
   std::optional<StoredFormat> quantize;  // what matrices are rounded to, the draft model's too
   std::int32_t max_num_sequences = 256;
   std::int32_t max_tokens_per_step = 2048;

@@ -193,14 +193,18 @@ ReplicaInfo describe(const Startup& start, const DeviceTraits& device, const Run
 }  // namespace
 
 std::string describe(const Startup& start, const Backend& backend) {
-  return fmt::format("{} as {} in {} of {}: {}", start.model.spec.config.architecture, dtype_name(start.model.dtype),
-                     backend.info().name, start.model.part.size, start.memory.describe());
+  std::string dtype = dtype_name(start.model.dtype);
+  if (start.model.kv_dtype != start.model.dtype)
+    dtype += fmt::format(", KV cache {},", dtype_name(start.model.kv_dtype));
+  return fmt::format("{} as {} in {} of {}: {}", start.model.spec.config.architecture, dtype, backend.info().name,
+                     start.model.part.size, start.memory.describe());
 }
 
 Result<Startup> plan_startup(Backend& backend, Communicator& group, const std::filesystem::path& model_dir,
                              const RunnerOptions& options) {
   Startup start;
-  ModelChoice choice{model_dir, options.load_format, options.dtype, options.families, options.quantize};
+  ModelChoice choice{model_dir,        options.load_format, options.dtype,
+                     options.families, options.quantize,    options.kv_dtype};
   Result<ModelSpec> spec = load_model_spec(choice.dir, choice.families);
   if (!spec) return spec.error();
   if (Result<void> checked = check_options(options, spec.value().config); !checked) return checked.error();

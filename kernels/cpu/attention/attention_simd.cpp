@@ -152,8 +152,10 @@ void attend_tiles(const AttentionJob& job, const QueryRows& rows, std::int64_t b
                   const void* packed, float* states, void* work) {
   const auto* queries = static_cast<const float*>(packed);
   auto* floats = static_cast<float*>(work);
-  job.q.dtype() == DType::kF32 ? attend_typed<float>(job, rows, begin, end, queries, states, floats)
-                               : attend_typed<BF16>(job, rows, begin, end, queries, states, floats);
+  const DType dtype = job.k_cache.dtype();
+  if (dtype == DType::kF32) return attend_typed<float>(job, rows, begin, end, queries, states, floats);
+  if (dtype == DType::kBF16) return attend_typed<BF16>(job, rows, begin, end, queries, states, floats);
+  attend_typed<hwy::float16_t>(job, rows, begin, end, queries, states, floats);
 }
 
 void fold_states(const AttentionJob& job, float* state, const float* next) {

@@ -57,6 +57,7 @@ inline unsigned code_at(const BlockLayout& layout, const std::uint8_t* packed, s
 
 // Nothing when the kernels cannot compute on the format's codes.
 constexpr std::optional<BlockLayout> layout_of(const FormatInfo& format) {
+  if (format.coding.bits >= 8) return std::nullopt;  // x in 8 bits would lose more than they have lost: q8_0.h
   const int values_per_scale = format.coding.values_per_scale;
   if ((values_per_scale != 16 && values_per_scale != 32) || format.block_values % kStep != 0) return std::nullopt;
   const bool has_scales = format.block_values > values_per_scale;

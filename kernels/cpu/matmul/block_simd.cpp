@@ -206,7 +206,7 @@ void multiply_blocks(CpuContext& context, const Tensor& x, const PackedMatrix& w
     CAUDAL_SIMD(context, code_rows)(x, begin, end, job.x);
   });
   const bool vnni = context.isa() >= Isa::kAvx512Vnni;
-  for_panels(context, weight.num_panels(), [&](std::int64_t begin, std::int64_t end) {
+  for_panels(context, weight.num_panels(), [&](std::int64_t begin, std::int64_t end, int) {
     vnni ? CAUDAL_SIMD(context, block_panels_vnni)(job, begin, end)
          : CAUDAL_SIMD(context, block_panels)(job, begin, end);
   });

@@ -52,12 +52,13 @@ class PackedKind {
 // For weights stored like that and x of `dtype`.
 const PackedKind& packed_kind(StoredFormat format, DType dtype);
 
-// Calls fn(begin, end) on groups of panels: several per thread, which evens out what the machine does besides.
+// Calls fn(begin, end, thread) on groups of panels: several per thread, which evens out what the machine does besides.
 template <typename Fn>
 void for_panels(CpuContext& context, std::int64_t num_panels, const Fn& fn) {
   const std::int64_t group = std::max<std::int64_t>(1, num_panels / (std::int64_t{8} * context.num_threads()));
-  context.parallel_tasks((num_panels + group - 1) / group,
-                         [&](std::int64_t task, int) { fn(task * group, std::min(num_panels, (task + 1) * group)); });
+  context.parallel_tasks((num_panels + group - 1) / group, [&](std::int64_t task, int thread) {
+    fn(task * group, std::min(num_panels, (task + 1) * group), thread);
+  });
 }
 
 }  // namespace caudal

@@ -162,7 +162,7 @@ void linear_simd(CpuContext& context, const Tensor& x, const PackedMatrix& weigh
     });
     job.x = widened;
   }
-  for_panels(context, weight.num_panels(), [&](std::int64_t begin, std::int64_t end) {
+  for_panels(context, weight.num_panels(), [&](std::int64_t begin, std::int64_t end, int) {
     CAUDAL_SIMD(context, linear_panels)(job, begin, end);
   });
 }

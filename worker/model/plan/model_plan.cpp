@@ -111,8 +111,10 @@ Result<OpenedModel> open_model(ModelSpec spec, const ModelChoice& choice, int ra
       as_configured ? model.spec.config.dtype : stored_dtype(*model.weights, parameters);
   Result<DType> dtype = choose_dtype(choice.dtype, stored, backend);
   if (!dtype) return dtype.error();
-  model.dtype = model.kv_dtype = dtype.value();
-  CHECK(backend.takes_kv(model.kv_dtype, model.dtype));
+  model.dtype = dtype.value();
+  Result<DType> kv_dtype = choose_kv_dtype({choice.dtype, choice.kv_dtype}, model.dtype, stored, backend);
+  if (!kv_dtype) return kv_dtype.error();
+  model.kv_dtype = kv_dtype.value();
   return model;
 }
 

@@ -25,6 +25,7 @@ struct ModelChoice {
   DTypeChoice dtype = DTypeChoice::kAuto;
   std::span<const Family> families;
   std::optional<StoredFormat> quantize{};  // a format with an encoder; see quantized_checkpoint.h
+  DTypeChoice kv_dtype = DTypeChoice::kAuto;
 };
 
 struct OpenedModel {

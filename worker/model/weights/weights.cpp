@@ -137,6 +137,22 @@ Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored, cons
   return stored && backend.computes_in(*stored) ? *stored : DType::kF32;
 }
 
+Result<DType> choose_kv_dtype(DTypeChoices choices, DType dtype, std::optional<DType> stored, const Backend& backend) {
+  const DTypeChoice choice = choices.kv;
+  if (choice == DTypeChoice::kAuto) {
+    const bool rounded = choices.activations == DTypeChoice::kAuto && dtype == DType::kF32 && stored != DType::kF32;
+    return rounded && backend.takes_kv(DType::kF16, dtype) ? DType::kF16 : dtype;
+  }
+  const DType kv_dtype = choice == DTypeChoice::kBF16  ? DType::kBF16
+                         : choice == DTypeChoice::kF16 ? DType::kF16
+                                                       : DType::kF32;
+  if (backend.takes_kv(kv_dtype, dtype)) return kv_dtype;
+  return Error{fmt::format("this device does not keep K and V in {} beside activations in {}; choose "
+                           "--kv-cache-dtype auto",
+                           dtype_name(kv_dtype), dtype_name(dtype)),
+               "kv-cache-dtype"};
+}
+
 Weight WeightLoader::vector(const Parameter& parameter) {
   Weight weight;
   if (error_ || !parameter.held()) return weight;

@@ -34,6 +34,14 @@ std::size_t weights_bytes(const Backend& backend, const Checkpoint& checkpoint, 
 // stored as it is: what rounds the weights takes an explicit choice.
 Result<DType> choose_dtype(DTypeChoice choice, std::optional<DType> stored, const Backend& backend);
 
+// The dtype of K and V beside activations of `dtype`. Auto takes f16 for f32 activations that nobody asked for, of
+// weights that are stored in fewer bits, where the backend takes that: half the memory, and less is lost than those
+// weights have lost. Elsewhere `dtype`.
+struct DTypeChoices {
+  DTypeChoice activations = DTypeChoice::kAuto, kv = DTypeChoice::kAuto;
+};
+Result<DType> choose_kv_dtype(DTypeChoices choices, DType dtype, std::optional<DType> stored, const Backend& backend);
+
 class WeightLoader final : public ParameterLoader {
  public:
   WeightLoader(Backend& backend, const Checkpoint& checkpoint, DType dtype)

@@ -145,6 +145,22 @@ TEST(Weights, NoSilentChangeOfPrecision) {
   EXPECT_EQ(choose_dtype(DTypeChoice::kAuto, std::nullopt, *backend).value(), DType::kF32);
 }
 
+TEST(Weights, KAndVAreF16OnlyBesideWeightsThatWereRounded) {
+  const std::unique_ptr<Backend> backend = cpu();
+  const auto chosen = [&](DTypeChoices choices, DType dtype, std::optional<DType> stored) {
+    return choose_kv_dtype(choices, dtype, stored, *backend);
+  };
+  EXPECT_EQ(chosen({}, DType::kF32, std::nullopt).value(), DType::kF16);
+  EXPECT_EQ(chosen({}, DType::kF32, DType::kF16).value(), DType::kF16);
+  EXPECT_EQ(chosen({}, DType::kF32, DType::kF32).value(), DType::kF32);
+  EXPECT_EQ(chosen({}, DType::kBF16, DType::kBF16).value(), DType::kBF16);
+  EXPECT_EQ(chosen({.activations = DTypeChoice::kF32}, DType::kF32, DType::kBF16).value(), DType::kF32);
+  EXPECT_EQ(chosen({.kv = DTypeChoice::kF32}, DType::kF32, std::nullopt).value(), DType::kF32);
+  EXPECT_EQ(chosen({.kv = DTypeChoice::kF16}, DType::kF32, DType::kF32).value(), DType::kF16);
+  EXPECT_EQ(chosen({.kv = DTypeChoice::kF16}, DType::kBF16, DType::kBF16).error().field, "kv-cache-dtype");
+  EXPECT_EQ(chosen({.kv = DTypeChoice::kBF16}, DType::kF32, DType::kF32).error().field, "kv-cache-dtype");
+}
+
 TEST(Weights, DummyIsTheSameModelForEveryPartition) {
   const ModelConfig config = tiny_config();
   const std::unique_ptr<Checkpoint> source = dummy_checkpoint(llama_parameters(config, 0, 1));
