@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "common/command_line.h"
+#include "common/host_cpus.h"
 #include "common/installation.h"
 #include "common/model_files/model_files.h"
 #include "common/socket.h"
@@ -46,8 +47,20 @@ void add_cluster(CommandLine& line, Options& options) {
 }
 
 void add_launching(CommandLine& line, Options& options) {
-  line.add("--replicas", options.num_replicas, "Replicas to launch with mpirun; 0 = they are started by hand")
-      .within(0, 4096);
+  const auto take_replicas = [&options](const std::string& given) -> std::string {
+    const char* const end = given.data() + given.size();
+    int number = -1;
+    const auto [behind, wrong] = std::from_chars(given.data(), end, number);
+    const bool is_number = behind == end && wrong == std::errc() && number >= 0 && number <= 4096;
+    if (!is_number && given != "auto") return "must be a number up to 4096, or auto";
+    options.one_replica_per_node = given == "auto";
+    options.num_replicas = options.one_replica_per_node ? host_cpus().num_nodes : number;
+    return "";
+  };
+  line.add_function<std::string>("--replicas", take_replicas,
+                                 "Replicas to launch with mpirun; 0 = they are started by hand; auto = one for each "
+                                 "NUMA node of this host")
+      .shown_as("0");
   line.add("--tensor-parallel", options.tensor_parallel_size, "Ranks per launched replica").within(1, 1024);
   line.add("--hostfile", options.hostfile, "Where launched replicas run (Open MPI format)").existing_file();
   line.add("--draft-model", options.draft_model_dir,
@@ -114,6 +127,8 @@ std::string complaint(const Options& options) {
   if (!options.generate_keys.empty()) return "";
   if (options.model_dir.empty()) return "--model is required";
   if (options.num_replicas == 0 && !options.hostfile.empty()) return "--hostfile needs --replicas";
+  if (options.one_replica_per_node && !options.hostfile.empty())
+    return "--replicas auto counts the NUMA nodes of this host; with --hostfile, give a number";
   if (options.num_replicas == 0 && !options.draft_model_dir.empty())
     return "--draft-model needs --replicas; give it to workers that are started by hand";
   if (options.num_replicas == 0 && !options.worker_args.empty()) return "--worker-arg needs --replicas";

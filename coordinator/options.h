@@ -27,6 +27,7 @@ struct Options {
   double step_timeout_s = 120.0;
 
   int num_replicas = 0;  // 0 = started by hand; else this process launches them
+  bool one_replica_per_node = false;
   int tensor_parallel_size = 1;
   std::string hostfile;
   std::string draft_model_dir;           // of launched workers; or empty

@@ -1,7 +1,6 @@
 #include "coordinator/cluster/mpirun_command.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,22 +8,10 @@
 #include <optional>
 #include <string_view>
 
+#include "common/host_cpus.h"
+
 namespace caudal {
 namespace {
-
-// Those this process may use.
-struct Cores {
-  int first = 0;
-  int count = 1;
-};
-
-Cores usable_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return {};
-  int first = 0;
-  while (!CPU_ISSET(first, &set)) ++first;
-  return {first, CPU_COUNT(&set)};
-}
 
 std::string_view name_of(std::string_view argument) {
   return argument.starts_with("--") ? argument.substr(0, argument.find('=')) : std::string_view();
@@ -47,13 +34,14 @@ std::optional<int> number_of(const std::vector<std::string>& arguments, std::str
   return number;
 }
 
-// Several replicas share this host: each gets its own cores, and its share of the memory.
+// Several replicas share this host: each gets its own cores, one NUMA node after the other, and its share of the
+// memory.
 std::vector<std::string> share_of_host(const LaunchConfig& config, int replica) {
   const int ranks = config.num_replicas * config.tensor_parallel_size;
-  const Cores cores = usable_cores();
+  const HostCpus cpus = host_cpus();
   const int wanted = number_of(config.operator_args, "--threads").value_or(0);
-  const int threads = wanted > 0 ? wanted : std::max(1, cores.count / ranks);
-  const int first_core = cores.first + replica * config.tensor_parallel_size * threads % cores.count;
+  const int threads = wanted > 0 ? wanted : std::max(1, cpus.num_threads / ranks);
+  const int first_core = cpus.cores[replica * config.tensor_parallel_size * threads % cpus.cores.size()];
   std::vector<std::string> share;
   const auto add = [&](const char* name, int value) {
     if (!names(config.operator_args, name)) share.insert(share.end(), {name, std::to_string(value)});

@@ -26,10 +26,18 @@ std::string cpu_model() {
 Result<std::unique_ptr<Backend>> make_cpu_backend(const BackendOptions& options) {
   const Result<Isa> isa = choose_isa(options.max_isa);
   if (!isa.ok()) return isa.error();
-  Result<std::vector<int>> cores = choose_cores(options.num_threads, options.first_core);
+  Result<std::vector<int>> cores = choose_cores(options.num_threads, options.pinned_cores);
   if (!cores.ok()) return cores.error();
-  auto context = std::make_unique<CpuContext>(std::move(cores).value(), isa.value());
-  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(std::move(context)));
+  const std::size_t num_threads = cores.value().size();
+  try {
+    auto context = std::make_unique<CpuContext>(std::move(cores).value(), isa.value());
+    return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(std::move(context)));
+  } catch (const std::system_error&) {
+    return Error{fmt::format("the system does not let this user start {} threads (ulimit -u, or a control group's "
+                             "pids.max): allow more processes, or compute with fewer threads",
+                             num_threads),
+                 "num_threads"};
+  }
 }
 
 DeviceInfo CpuBackend::info() const {

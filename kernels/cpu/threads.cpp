@@ -5,7 +5,10 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <chrono>
+
+#include "common/host_cpus.h"
 
 namespace caudal {
 namespace {
@@ -38,10 +41,17 @@ bool spin_until(Ready ready) {
 
 ThreadPool::ThreadPool(std::vector<int> cores) : cores_(std::move(cores)) {
   CHECK(!cores_.empty());
-  for (int thread = 1; thread < num_threads(); ++thread) threads_.emplace_back([this, thread] { worker(thread); });
+  try {
+    for (int thread = 1; thread < num_threads(); ++thread) threads_.emplace_back([this, thread] { worker(thread); });
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stop_.store(true, std::memory_order_relaxed);
   wake_.fetch_add(1, std::memory_order_release);
   wake_.notify_all();
@@ -100,23 +110,17 @@ void ThreadPool::worker(int thread) {
   }
 }
 
-Result<std::vector<int>> choose_cores(int num_threads, int first_core) {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return Error{"sched_getaffinity failed", "num_threads"};
+Result<std::vector<int>> choose_cores(int num_threads, const std::vector<int>& pinned_cores) {
   if (num_threads < 0) return Error{"num_threads must not be negative", "num_threads"};
-  const int count = num_threads == 0 ? CPU_COUNT(&allowed) : num_threads;
-  std::vector<int> cores(count, -1);
-  if (first_core < 0) return cores;
-  for (int i = 0; i < count; ++i) {
-    const int core = first_core + i;
-    if (core >= CPU_SETSIZE || !CPU_ISSET(core, &allowed)) {
-      return Error{fmt::format("core {} (of {} from {}) is not one this process may use", core, count, first_core),
-                   "first_core"};
-    }
-    cores[i] = core;
+  const HostCpus cpus = host_cpus();
+  const int count = num_threads == 0 ? cpus.num_threads : num_threads;
+  if (pinned_cores.empty()) return std::vector<int>(count, -1);
+  CHECK(static_cast<int>(pinned_cores.size()) == count);
+  for (const int core : pinned_cores) {
+    if (std::ranges::find(cpus.cores, core) == cpus.cores.end())
+      return Error{fmt::format("core {} is not one that this process may use", core), "pinned_cores"};
   }
-  return cores;
+  return pinned_cores;
 }
 
 }  // namespace caudal

@@ -18,7 +18,8 @@ namespace caudal {
 class ThreadPool {
  public:
   // One thread per entry; entry i is the core of thread i, or -1 for no pinning. Thread 0 is the one that
-  // calls run(): it is pinned on its first call and stays so.
+  // calls run(): it is pinned on its first call and stays so. std::system_error where the system starts no more
+  // threads.
   explicit ThreadPool(std::vector<int> cores);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -38,6 +39,7 @@ class ThreadPool {
  private:
   using Call = void (*)(const void* fn, std::int64_t task, int thread);
 
+  void stop();
   void run_erased(std::int64_t num_tasks, Call call, const void* fn);
   void worker(int thread);
   void work(std::uint32_t job, int thread);
@@ -57,8 +59,7 @@ class ThreadPool {
   std::vector<std::thread> threads_;
 };
 
-// The cores of a pool. num_threads 0 = all cores this process may use; first_core -1 = no pinning.
-// An Error when the process may not use one of first_core .. first_core + num_threads - 1.
-Result<std::vector<int>> choose_cores(int num_threads, int first_core);
+// The cores of a pool, by BackendOptions. An Error when the process may not use one of them.
+Result<std::vector<int>> choose_cores(int num_threads, const std::vector<int>& pinned_cores);
 
 }  // namespace caudal

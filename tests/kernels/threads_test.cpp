@@ -3,10 +3,16 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cstdio>
 #include <ctime>
 #include <numeric>
+
+#include "kernels/factory/make_backend.h"
+#include "tests/sanitized.h"
 
 namespace caudal {
 namespace {
@@ -39,14 +45,14 @@ TEST(ThreadPoolTest, ShortJobsBackToBack) {
 TEST(ThreadPoolTest, IdleThreadsSleep) {
   ThreadPool pool({-1, -1});
   pool.run(100, [](std::int64_t, int) {});
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
   const std::clock_t before = std::clock();  // CPU time of all threads of the process
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_LT(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC, 0.003);
 }
 
 TEST(ThreadPoolTest, PinsWorkersAndTheCaller) {
-  const Result<std::vector<int>> all = choose_cores(0, -1);
+  const Result<std::vector<int>> all = choose_cores(0, {});
   ASSERT_TRUE(all.ok());
   cpu_set_t allowed;
   ASSERT_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
@@ -59,11 +65,26 @@ TEST(ThreadPoolTest, PinsWorkersAndTheCaller) {
       .join();
 }
 
+// Root may start as many as it likes, so the process becomes another user.
+TEST(ThreadPoolDeathTest, TooManyThreadsAreAnErrorThatNamesTheLimit) {
+  if (test::kSanitized) GTEST_SKIP() << "a sanitizer's own threads would need the limit, too";
+  const auto start = [] {
+    const rlimit one{1, 1};
+    constexpr uid_t kNobody = 65534;
+    if (setrlimit(RLIMIT_NPROC, &one) != 0 || (geteuid() == 0 && setresuid(kNobody, kNobody, kNobody) != 0))
+      std::_Exit(0);
+    const Result<std::unique_ptr<Backend>> backend = make_backend({.num_threads = 64, .max_isa = ""});
+    std::fprintf(stderr, "%s\n", backend ? "started" : backend.error().message.c_str());
+    std::_Exit(backend ? 1 : 0);
+  };
+  EXPECT_EXIT(start(), testing::ExitedWithCode(0), "64 threads.*ulimit -u");
+}
+
 TEST(ChooseCoresTest, CountsAndRefuses) {
-  EXPECT_EQ(choose_cores(3, -1).value(), (std::vector<int>{-1, -1, -1}));
-  EXPECT_GE(choose_cores(0, -1).value().size(), 1U);
-  EXPECT_EQ(choose_cores(-1, -1).error().field, "num_threads");
-  EXPECT_EQ(choose_cores(1, CPU_SETSIZE).error().field, "first_core");
+  EXPECT_EQ(choose_cores(3, {}).value(), (std::vector<int>{-1, -1, -1}));
+  EXPECT_GE(choose_cores(0, {}).value().size(), 1U);
+  EXPECT_EQ(choose_cores(-1, {}).error().field, "num_threads");
+  EXPECT_EQ(choose_cores(1, {CPU_SETSIZE}).error().field, "pinned_cores");
 }
 
 }  // namespace

@@ -1,19 +1,19 @@
 // Which cores of the host a rank computes on: all ranks of a host divide them, each pinned to its own.
 #pragma once
 
-#include "common/result.h"
+#include <vector>
 
 namespace caudal {
 
 struct CoreChoice {
-  int num_threads = 0;  // 0 = cores of the host divided by its ranks
+  int num_threads = 0;  // 0 = what the host's ranks may run together, divided by them
   int first_core = -1;  // of the host's first rank; -1 = the first that may be used
   bool pin = true;
 };
 
 struct RankCores {
   int num_threads = 1;
-  int first_core = -1;  // -1 = not pinned
+  std::vector<int> pinned;  // a core for each thread; empty = not pinned
 };
 
 // Lets this thread run on all cores that mpirun itself may use. mpirun may have bound the process to few of them, and
@@ -22,7 +22,9 @@ struct RankCores {
 // mpirun lives.
 void use_all_cores();
 
-// Pins only where every rank of the host can have cores of its own for all its threads.
+// Ranks take the host's cores one NUMA node after the other, so that one that fits into a node computes and keeps its
+// weights there. Pins only where every rank of the host can have cores of its own for all its threads, and no control
+// group lets others run on them.
 RankCores choose_rank_cores(const CoreChoice& choice, int local_rank, int local_size);
 
 }  // namespace caudal

@@ -90,7 +90,7 @@ BackendOptions backend_options(const WorkerOptions& options, const RankCores& co
   BackendOptions backend;
   backend.device = options.device;
   backend.num_threads = cores.num_threads;
-  backend.first_core = cores.first_core;
+  backend.pinned_cores = cores.pinned;
   backend.gpu = gpu;
   backend.max_isa = options.max_isa;
   backend.tf32 = options.tf32;
@@ -153,7 +153,7 @@ int serve(WorkerOptions options, const Job& job) {
   registration.info = runner->info();
   registration.build_version = CAUDAL_VERSION;
   Server server(std::move(socket), std::move(registration), options.timing, queues, g_stop);
-  server.start([pinned = cores.first_core >= 0] {
+  server.start([pinned = !cores.pinned.empty()] {
     if (pinned) use_all_cores();
   });
   const int code = server.finish(loop.run());

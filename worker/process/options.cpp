@@ -99,9 +99,13 @@ void add_process(CommandLine& line, WorkerOptions& options) {
                   "CPUs always give such");
   line.add_switch("!--no-peer-memory", options.comm.peer_memory,
                   "Short all-reduces between the GPUs of a host over NCCL too");
-  line.add("--threads", options.cores.num_threads, "Threads of a rank; 0 = the host's cores divided by its ranks")
+  line.add("--threads", options.cores.num_threads,
+           "Threads of a rank; 0 = the cores that the host's ranks may use (affinity, control group's quota), divided "
+           "by "
+           "them")
       .within(0, 4096);
-  line.add("--first-core", options.cores.first_core, "Core of the host's first rank; -1 = the first allowed")
+  line.add("--first-core", options.cores.first_core,
+           "Core of the host's first rank, counted one NUMA node after the other; -1 = the first allowed")
       .within(-1, 4096);
   line.add_switch("!--no-pin", options.cores.pin, "Leave threads where the system puts them");
   line.add("--curve-keys", options.curve_keys, "Key file of the cluster; needed off loopback").existing_file();
