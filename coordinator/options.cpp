@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "common/command_line.h"
-#include "common/host_cpus.h"
+#include "common/host/host_cpus.h"
 #include "common/installation.h"
 #include "common/model_files/model_files.h"
 #include "common/socket.h"

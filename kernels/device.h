@@ -18,7 +18,7 @@ using GatherBytes = std::function<void(std::span<const std::byte> mine, std::spa
 
 struct BackendOptions {
   std::string device = "cpu";
-  int num_threads = 0;              // cpu: 0 = as many as this process may run (common/host_cpus.h)
+  int num_threads = 0;              // cpu: 0 = as many as this process may run (common/host/host_cpus.h)
   std::vector<int> pinned_cores{};  // cpu: of each thread; empty = not pinned
   std::string
       max_isa;        // cpu: "" = best; "amx", "avx512_vnni", "avx512", "avx2" cap it (tests, and machines that differ)

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string_view>
 
-#include "common/host_cpus.h"
+#include "common/host/host_cpus.h"
 
 namespace caudal {
 namespace {

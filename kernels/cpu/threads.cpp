@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "common/host_cpus.h"
+#include "common/host/host_cpus.h"
 
 namespace caudal {
 namespace {

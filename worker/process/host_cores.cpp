@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "common/host_cpus.h"
+#include "common/host/host_cpus.h"
 
 namespace caudal {
 void use_all_cores() {

@@ -74,23 +74,24 @@ HWY_INLINE void add_blocks(const Codes<T>& codes, std::int64_t first, const floa
   const T* base = codes.codes + first * codes.stride + column;
   x += first * kBlockK;
   for (std::int64_t k = 0; k < kBlockK; ++k) {
-    for (int b = 0; b < kCount; ++b) {
+    for (std::int64_t b = 0; b < kCount; ++b) {
       if (sizeof(T) == 1 && k % 2 == 0) prefetch(base + b * codes.stride + k * kPanel);
       V32 code[kVectors<kRows>];
-      for (int v = 0; v < kVectors<kRows>; ++v) code[v] = load_codes(base + b * codes.stride + k * kPanel + v * kLanes);
-      for (int r = 0; r < kRows; ++r) {
+      for (std::int64_t v = 0; v < kVectors<kRows>; ++v)
+        code[v] = load_codes(base + b * codes.stride + k * kPanel + v * kLanes);
+      for (std::int64_t r = 0; r < kRows; ++r) {
         const V32 value = hn::Set(d, x[r * x_stride + b * kBlockK + k]);
-        for (int v = 0; v < kVectors<kRows>; ++v) sum[b][r][v] = multiply_add(value, code[v], sum[b][r][v]);
+        for (std::int64_t v = 0; v < kVectors<kRows>; ++v) sum[b][r][v] = multiply_add(value, code[v], sum[b][r][v]);
       }
     }
   }
   const hn::Rebind<hwy::float16_t, F32> d16;
-  for (int v = 0; v < kVectors<kRows>; ++v) {
-    for (int b = 0; b < kCount; ++b) {
+  for (std::int64_t v = 0; v < kVectors<kRows>; ++v) {
+    for (std::int64_t b = 0; b < kCount; ++b) {
       const auto* halves =
           reinterpret_cast<const hwy::float16_t*>(codes.scales + (first + b) * kQ8_0BlockBytes) + column + v * kLanes;
       const V32 scale = hn::PromoteTo(d, hn::LoadU(d16, halves));
-      for (int r = 0; r < kRows; ++r) {
+      for (std::int64_t r = 0; r < kRows; ++r) {
         float* total = totals + r * kPanel + column + v * kLanes;
         hn::StoreU(multiply_add(scale, sum[b][r][v], hn::LoadU(d, total)), d, total);
       }

@@ -1,5 +1,5 @@
 // Affinity is this process's own; nodes and quotas come from a folder that stands for "/".
-#include "common/host_cpus.h"
+#include "common/host/host_cpus.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "common/host_cpus.h"
+#include "common/host/host_cpus.h"
 
 #include <sched.h>
 
