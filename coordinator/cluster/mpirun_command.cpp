@@ -41,7 +41,8 @@ std::vector<std::string> share_of_host(const LaunchConfig& config, int replica) 
   const HostCpus cpus = host_cpus();
   const int wanted = number_of(config.operator_args, "--threads").value_or(0);
   const int threads = wanted > 0 ? wanted : std::max(1, cpus.num_threads / ranks);
-  const int first_core = cpus.cores[replica * config.tensor_parallel_size * threads % cpus.cores.size()];
+  const auto before = std::size_t{1} * replica * config.tensor_parallel_size * threads;
+  const int first_core = cpus.cores[before % cpus.cores.size()];
   std::vector<std::string> share;
   const auto add = [&](const char* name, int value) {
     if (!names(config.operator_args, name)) share.insert(share.end(), {name, std::to_string(value)});
