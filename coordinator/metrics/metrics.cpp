@@ -167,6 +167,8 @@ struct Metrics::Registry {
   Family<Counter>& tenant_tokens =
       counters("caudal:tenant_generated_tokens_total", "Tokens generated for a configured tenant; \"other\" as above.");
   Family<Counter>& finished = counters("vllm:request_success_total", "Requests ended, by reason.");
+  Counter& ignored_fields =
+      counters("caudal:ignored_request_fields_total", "Fields of requests that are not known, ignored.").Add({});
   Family<Counter>& http_requests = counters("http_requests_total", "HTTP requests answered.", false);
   Family<Histogram>& http_time =
       histograms("http_request_duration_seconds", "From header read to answer written.", false);
@@ -337,6 +339,8 @@ void Metrics::request_finished(const RequestSample& sample) {
   registry_->request_output.Observe(static_cast<double>(sample.num_generated_tokens));
   registry_->request_n.Observe(sample.num_sequences);
 }
+
+void Metrics::ignored_fields(std::int64_t count) { registry_->ignored_fields.Increment(static_cast<double>(count)); }
 
 void Metrics::http_request(std::string_view handler, std::string_view method, int status, Seconds duration) {
   const std::string route(handler);

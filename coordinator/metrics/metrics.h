@@ -69,6 +69,7 @@ class Metrics {
   void first_token(ReplicaId replica, Seconds since_arrival);
   void next_tokens(ReplicaId replica, Seconds since_previous, std::int32_t num_tokens);  // observed once per token
   void request_finished(const RequestSample& sample);
+  void ignored_fields(std::int64_t count);  // of a request: ones that are not known
   void http_request(std::string_view handler, std::string_view method, int status, Seconds duration);
 
   // Prometheus text format 0.0.4. Costs time proportional to the number of series, never of requests.

@@ -56,6 +56,8 @@ struct ApiRequest {
   bool logprobs = false;            // chat only; completions ask with a number
   std::int32_t num_logprobs = -1;   // alternatives per token; -1: not asked for
 
+  std::vector<std::string> ignored_fields;  // that this server does not know; of odd names none, see openai_api
+
   bool stream = false;
   bool has_stream_options = false;      // which only a stream may
   bool include_usage = false;           // stream_options: one more chunk with the usage

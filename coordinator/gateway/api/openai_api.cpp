@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <cctype>
 #include <charconv>
 
 #include "common/json/json_node.h"
@@ -54,6 +55,28 @@ void take_parameters(const JsonNode& body, std::int32_t vocab_size, ApiRequest& 
       body.fail_at(parameter.name, "It is required.");
     }
   }
+}
+
+bool is_known(std::string_view name) {
+  constexpr std::string_view kConversation[] = {"messages", "tools", "tool_choice", "chat_template_kwargs"};
+  const auto holds = [&](const auto& list) { return std::ranges::find(list, name) != std::end(list); };
+  const auto named = [&](const auto& row) { return row.name == name; };
+  return holds(kConversation) || holds(harmless_fields()) || std::ranges::any_of(parameters(), named) ||
+         std::ranges::any_of(unsupported_fields(), named);
+}
+
+// For a response header: no more and no others than fit there.
+std::vector<std::string> unknown_fields(const json::object& body) {
+  constexpr std::size_t kMost = 16;
+  constexpr std::size_t kMostBytes = 64;
+  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.'; };
+  std::vector<std::string> unknown;
+  for (const auto& member : body) {
+    const std::string_view name = member.key();
+    const bool printable = !name.empty() && name.size() <= kMostBytes && std::ranges::all_of(name, plain);
+    if (printable && unknown.size() < kMost && !is_known(name)) unknown.emplace_back(name);
+  }
+  return unknown;
 }
 
 // What the model's files say about sampling does not count: only what the client asked for.
@@ -126,6 +149,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, json::value body, const 
     const JsonNode node(body);
     refuse_unsupported(node, endpoint);
     take_parameters(node, context.vocab_size, request);
+    request.ignored_fields = unknown_fields(body.get_object());
     if (request.use_beam_search) refuse_sampling(node);
     if (request.chat != nullptr) take_chat_input(body, *request.chat);
   } catch (const JsonError& error) {

@@ -23,9 +23,9 @@ Result<boost::json::value> parse_body(std::string_view text);
 Result<std::string> requested_model(const boost::json::value& body);
 
 // Every Error names the field, with its path ("messages[1].content"), and never repeats what the client sent.
-// Fields this server knows but cannot honour are refused (parameters.h), unknown ones are ignored; null means absent.
-// A conversation is moved out of the body, not copied. Whether `model` is served (as `context`), and whether the prompt
-// fits the context, are the caller's questions.
+// Fields this server knows but cannot honour are refused (parameters.h), unknown ones are ignored, and the first few
+// that have plain names are listed; null means absent. A conversation is moved out of the body, not copied. Whether
+// `model` is served (as `context`), and whether the prompt fits the context, are the caller's questions.
 Result<ApiRequest> parse_api_request(Endpoint endpoint, boost::json::value body, const ApiContext& context);
 
 }  // namespace caudal

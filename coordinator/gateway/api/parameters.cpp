@@ -231,7 +231,26 @@ constexpr UnsupportedField kUnsupported[] = {
     {"echo", "false", kChat, kOther},
 };
 
+constexpr std::string_view kHarmless[] = {"metadata",
+                                          "store",
+                                          "service_tier",
+                                          "safety_identifier",
+                                          "prompt_cache_key",
+                                          "prompt_cache_retention",
+                                          "parallel_tool_calls",
+                                          "include_reasoning",
+                                          "separate_reasoning",
+                                          "stream_reasoning",
+                                          "spaces_between_special_tokens",
+                                          "guided_decoding_backend",
+                                          "guided_whitespace_pattern",
+                                          "cache_prompt",
+                                          "timings_per_token",
+                                          "keep_alive"};
+
 }  // namespace
+
+std::span<const std::string_view> harmless_fields() { return kHarmless; }
 
 std::span<const Parameter> parameters() { return kParameters; }
 

@@ -73,6 +73,9 @@ struct UnsupportedField {
 
 std::span<const UnsupportedField> unsupported_fields();
 
+// Fields that this server has no use for, and whose answer is the same without: taken and left alone.
+std::span<const std::string_view> harmless_fields();
+
 inline bool applies(Parameter::On on, Endpoint endpoint) {
   return on == Parameter::On::kBoth || (on == Parameter::On::kChat) == (endpoint == Endpoint::kChat);
 }

@@ -276,6 +276,9 @@ Intake take_request(const GenerationContext& context, Endpoint endpoint, Result<
   const ApiContext limits{static_cast<std::int32_t>(card.vocab_size), card.default_sampling};
   Result<ApiRequest> request = parse_api_request(endpoint, std::move(body).value(), limits);
   if (!request) return {nullptr, invalid_request(request.error())};
+  if (const std::size_t ignored = request.value().ignored_fields.size(); ignored > 0) {
+    context.metrics.ignored_fields(static_cast<std::int64_t>(ignored));
+  }
   auto generation = std::make_unique<Generation>(context, *model, std::move(request).value(), arrival);
   if (auto error = generation->prepare()) return {nullptr, std::move(error)};
   return {std::move(generation), std::nullopt};

@@ -1,5 +1,6 @@
 // The part of a connection that waits for tokens. It has three sources of news, which all do the same, cancel the
 // waiter_ on the strand: the engine (through TokenStream), the work pool, and the client's end of the socket.
+#include <fmt/ranges.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -96,7 +97,10 @@ asio::awaitable<bool> HttpSession::whole_answer(const Exchange& exchange, Genera
     if (progress.error) co_return co_await answer_error(exchange, *progress.error);
     for (ChoiceDelta& delta : progress.deltas) response.collect(std::move(delta));
   }
-  co_return co_await answer(exchange, {}, response.whole(generation.usage(), generation.num_choices()));
+  const std::string ignored = fmt::format("{}", fmt::join(generation.request().ignored_fields, ", "));
+  ResponseHead head;
+  head.ignored_fields = ignored;
+  co_return co_await answer(exchange, head, response.whole(generation.usage(), generation.num_choices()));
 }
 
 // The head goes out with the first token, or the first comment: until then a refusal still gets its status.
@@ -108,6 +112,8 @@ asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Gener
   head.keep_alive = exchange.keep_alive && exchange.http_1_1;
   head.request_id = exchange.request_id;
   head.allow_origin = exchange.allow_origin;
+  const std::string ignored = fmt::format("{}", fmt::join(generation.request().ignored_fields, ", "));
+  head.ignored_fields = ignored;
   bool ended = false;
   for (bool first = true; !ended; first = false) {
     const Generation::Progress progress = co_await next_progress(generation, shared_.config.stream_ping);

@@ -54,7 +54,7 @@ void append_cors(const ResponseHead& head, std::string& out) {
     out += "Access-Control-Allow-Methods: GET, HEAD, POST\r\nAccess-Control-Max-Age: 600\r\n";
     if (!head.allow_headers.empty()) out += fmt::format("Access-Control-Allow-Headers: {}\r\n", head.allow_headers);
   } else {
-    out += "Access-Control-Expose-Headers: X-Request-Id, Retry-After\r\n";
+    out += "Access-Control-Expose-Headers: X-Request-Id, X-Ignored-Fields, Retry-After\r\n";
   }
 }
 
@@ -72,6 +72,7 @@ std::string response_head(const ResponseHead& head) {
   }
   if (!head.request_id.empty()) out += fmt::format("X-Request-Id: {}\r\n", head.request_id);
   if (!head.allow.empty()) out += fmt::format("Allow: {}\r\n", head.allow);
+  if (!head.ignored_fields.empty()) out += fmt::format("X-Ignored-Fields: {}\r\n", head.ignored_fields);
   if (head.retry) out += "Retry-After: 1\r\n";
   append_cors(head, out);
   out += head.keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";

@@ -20,11 +20,12 @@ struct ResponseHead {
   bool keep_alive = true;
   bool chunked = false;
   bool gzipped = false;
-  std::string_view request_id;     // echoed as X-Request-Id; already checked
-  std::string_view allow;          // for 405
-  bool retry = false;              // Retry-After: 1
-  std::string_view allow_origin;   // to a page of another origin: who may read this, "*" for all; already checked
-  std::string_view allow_headers;  // to its preflight request: what it may send; already checked
+  std::string_view request_id;      // echoed as X-Request-Id; already checked
+  std::string_view allow;           // for 405
+  bool retry = false;               // Retry-After: 1
+  std::string_view ignored_fields;  // of the body of the request; already checked
+  std::string_view allow_origin;    // to a page of another origin: who may read this, "*" for all; already checked
+  std::string_view allow_headers;   // to its preflight request: what it may send; already checked
 };
 std::string response_head(const ResponseHead& head);  // with the Date of now
 

@@ -47,6 +47,7 @@ TEST(OpenAiApi, TakesEveryField) {
   EXPECT_EQ(r.cache_salt, "mine");
   EXPECT_EQ(r.params.speculative, SpeculativeMode::kNgram);
   EXPECT_EQ(r.user, "u");
+  EXPECT_EQ(r.ignored_fields, (std::vector<std::string>{"unheard_of", "temperature_"}));
   EXPECT_EQ(r.deadline_ms, 9000);
   EXPECT_EQ(r.ttft_target_ms, 200);
   EXPECT_EQ(r.tpot_target_ms, 12.5);
@@ -337,6 +338,18 @@ TEST(OpenAiApi, WhatWouldChangeTheAnswerIsNotIgnored) {
     body[field] = parse_strict_json(value).value();
     EXPECT_EQ(parse(endpoint, json::value(body)).ok(), taken) << field << value;
   }
+}
+
+TEST(OpenAiApi, UnknownFieldsAreListedByPlainNames) {
+  json::object body = base(Endpoint::kChat);
+  body["x y"] = body["a\r\nb"] = body[""] = body[std::string(65, 'x')] = 1;
+  body["parallel_tool_calls"] = body["store"] = true;
+  body["tools"] = json::array();
+  for (int i = 0; i < 20; ++i) body["x_" + std::to_string(i)] = nullptr;
+  const std::vector<std::string> ignored = parse(Endpoint::kChat, json::value(body)).value().ignored_fields;
+  ASSERT_EQ(ignored.size(), 16U);
+  EXPECT_EQ(ignored.front(), "x_0");
+  EXPECT_EQ(ignored.back(), "x_15");
 }
 
 TEST(OpenAiApi, ListLimitsAreExact) {

@@ -639,6 +639,14 @@ TEST_F(HttpServerTest, TheRunningUsageIsThatOfTheChoice) {
     EXPECT_TRUE(!event.is_object() || !event.as_object().contains("usage")) << "it goes with include_usage";
 }
 
+TEST_F(HttpServerTest, FieldsThatAreIgnoredAreNamed) {
+  const std::string named = "\r\nX-Ignored-Fields: tempreature, x\r\n";
+  EXPECT_NE(complete(R"({"prompt":"a","tempreature":0,"x":1})").head.find(named), std::string::npos);
+  EXPECT_NE(complete(R"({"prompt":"a","tempreature":0,"x":1,"stream":true})").head.find(named), std::string::npos);
+  EXPECT_EQ(complete(R"({"prompt":"a","metadata":{}})").head.find("X-Ignored"), std::string::npos);
+  EXPECT_NE(get("/metrics").body.find("\ncaudal:ignored_request_fields_total{model_name=\"byte-model\"} 4\n"), std::string::npos);
+}
+
 TEST_F(HttpServerTest, EveryAnswerHasTheFingerprintOfTheModel) {
   const json::value whole = parsed(complete(R"({"prompt":"a"})").body);
   const std::string fingerprint(whole.at("system_fingerprint").as_string());
