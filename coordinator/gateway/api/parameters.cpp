@@ -143,7 +143,7 @@ constexpr Parameter kParameters[] = {
     {"tpot_target_ms", kNumber, kBoth, above(0, kMaxTimeMs), "none", to<&ApiRequest::tpot_target_ms>},
     {"logit_bias", kTokenBiases, kBoth, at_most(1024, between(-100, 100)), "none", to<&SamplingParams::logit_bias>},
     {"bad_words", kTexts, kBoth, at_most(128, not_blank(between(1, 256))), "none", to<&ApiRequest::bad_words>},
-    {"stop", kTextOrTexts, kBoth, at_most(256, between(1, 1024)), "none", to<&ApiRequest::stop_strings>},
+    {"stop", kTextOrTexts, kBoth, at_most(1024, between(1, 1024)), "none", to<&ApiRequest::stop_strings>},
     {"stop_token_ids", kTokenIds, kBoth, at_most(256), "none", to<&StopParams::stop_token_ids>},
     {"speculative", kChoice, kBoth, one_of(kSpeculativeWords), "the server's", set_speculative},
     {"user", kText, kBoth, between(0, 256), "none", to<&ApiRequest::user>},

@@ -5,11 +5,12 @@
 
 namespace caudal {
 
-Choice::Choice(std::int32_t index, const Tokenizer& tokenizer, const ApiRequest& request, std::string prefix)
+Choice::Choice(std::int32_t index, const Tokenizer& tokenizer, const ApiRequest& request,
+               std::shared_ptr<const StopStrings> stops, std::string prefix)
     : index_(index),
       request_(request),
       detokenizer_(tokenizer, request.skip_special_tokens),
-      matcher_(request.stop_strings, request.include_stop) {
+      matcher_(std::move(stops), request.include_stop) {
   pending_.choice = index;
   pending_.text = std::move(prefix);
 }

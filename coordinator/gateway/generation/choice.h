@@ -28,8 +28,9 @@ struct ChoiceDelta {
 
 class Choice {
  public:
-  // `tokenizer` and `request` outlive it. `prefix` opens the text (echo).
-  Choice(std::int32_t index, const Tokenizer& tokenizer, const ApiRequest& request, std::string prefix);
+  // `tokenizer` and `request` outlive it; `stops` are the request's. `prefix` opens the text (echo).
+  Choice(std::int32_t index, const Tokenizer& tokenizer, const ApiRequest& request,
+         std::shared_ptr<const StopStrings> stops, std::string prefix);
 
   // Takes an event of this sequence; ignored once finished. A delta when there is text or an end to send.
   std::optional<ChoiceDelta> apply(const TokenEvent& event);

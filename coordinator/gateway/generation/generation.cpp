@@ -75,6 +75,7 @@ std::optional<ApiError> Generation::prepare() {
   if (request_.best_of > request_.num_sequences) {
     best_of_.emplace(parts_.size(), request_.best_of, request_.num_sequences, request_.num_logprobs >= 0);
   }
+  stops_ = std::make_shared<const StopStrings>(request_.stop_strings);
   Result<std::vector<std::vector<TokenId>>> bad_words = model_.encoder.encode_bad_words(request_.bad_words);
   if (!bad_words) return invalid_request(bad_words.error());
   for (std::size_t i = 0; i < parts_.size(); ++i) {
@@ -127,7 +128,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.request.tpot_target_us = static_cast<Time>(std::ceil(request_.tpot_target_ms * 1000.0));
   for (std::size_t i = 0; i < part.num_choices; ++i) {
     choices_.push_back(std::make_unique<Choice>(static_cast<std::int32_t>(part.first_choice + i),
-                                                *model_.context.tokenizer, request_, echo));
+                                                *model_.context.tokenizer, request_, stops_, echo));
   }
   return std::nullopt;
 }

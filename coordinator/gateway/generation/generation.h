@@ -91,6 +91,7 @@ class Generation {
   const Clock::time_point arrival_;
   std::vector<Part> parts_;
   std::unordered_map<RequestId, std::size_t> part_by_id_;  // of parts_
+  std::shared_ptr<const StopStrings> stops_;               // shared with the choices
   std::vector<std::unique_ptr<Choice>> choices_;           // part p, sequence s: p * best_of + s
   std::optional<BestOf> best_of_;                          // when they compete
   std::shared_ptr<TokenStream> stream_;                    // shared with the engine, which holds it as a TokenSink

@@ -358,8 +358,8 @@ TEST(OpenAiApi, ListLimitsAreExact) {
     body[name] = value;
     return parse(Endpoint::kCompletions, json::value(body)).ok();
   };
-  EXPECT_TRUE(with("stop", json::array(256, "s")));
-  EXPECT_FALSE(with("stop", json::array(257, "s")));
+  EXPECT_TRUE(with("stop", json::array(1024, "s")));
+  EXPECT_FALSE(with("stop", json::array(1025, "s")));
   EXPECT_TRUE(with("stop", json::string(1024, 's')));
   EXPECT_FALSE(with("stop", json::string(1025, 's')));
   EXPECT_TRUE(with("bad_words", json::array(128, "s")));

@@ -93,7 +93,7 @@ TEST(Choice, TextDoesNotDependOnTheCut) {
     tokens.push_back(ByteTokenizer::kEnd);
     std::string whole;
     for (const bool cut : {false, true}) {
-      Choice choice(0, tokenizer, request, "");
+      Choice choice(0, tokenizer, request, std::make_shared<const StopStrings>(request.stop_strings), "");
       std::string text;
       for (std::size_t at = 0; at < tokens.size();) {
         const std::size_t size = cut ? 1 + random() % 3 : tokens.size();

@@ -22,6 +22,10 @@ std::string expected(const std::string& text, const std::vector<std::string>& st
   return text;
 }
 
+StopMatcher matcher_of(std::vector<std::string> stops, bool include) {
+  return {std::make_shared<const StopStrings>(std::move(stops)), include};
+}
+
 TEST(StopMatcher, EqualsPlainSearchForEveryCut) {
   std::mt19937 random(7);
   for (int round = 0; round < 20000; ++round) {
@@ -31,10 +35,10 @@ TEST(StopMatcher, EqualsPlainSearchForEveryCut) {
       return text;
     };
     std::vector<std::string> stops;
-    for (std::size_t i = 0; i <= random() % 3; ++i) stops.push_back(draw(6) + "a");
+    for (std::size_t i = 0; i <= random() % 6; ++i) stops.push_back(draw(6) + "a");
     const std::string text = draw(24);
     const bool include = random() % 2 == 0;
-    StopMatcher matcher(stops, include);
+    StopMatcher matcher = matcher_of(stops, include);
     std::string out;
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t size = 1 + random() % 4;
@@ -48,7 +52,7 @@ TEST(StopMatcher, EqualsPlainSearchForEveryCut) {
 }
 
 TEST(StopMatcher, HoldsBackOnlyWhatMayBecomeAStop) {
-  StopMatcher matcher({"\n\nUser:"}, false);
+  StopMatcher matcher = matcher_of({"\n\nUser:"}, false);
   std::string out;
   matcher.push("Hi.\n", out);
   EXPECT_EQ(out, "Hi.");
@@ -57,10 +61,24 @@ TEST(StopMatcher, HoldsBackOnlyWhatMayBecomeAStop) {
 }
 
 TEST(StopMatcher, AMegabyteOfAlmostStopsIsLinear) {
-  StopMatcher matcher({std::string(1023, 'a') + "b"}, false);
+  StopMatcher matcher = matcher_of({std::string(1023, 'a') + "b"}, false);
   std::string out;
   matcher.push(std::string(1 << 20, 'a'), out);
   EXPECT_EQ(out.size(), (1U << 20) - 1023);
+}
+
+// Strings that are parts of one another in every way, and many of them.
+TEST(StopMatcher, ManyStopStringsCostNoMoreThanOne) {
+  std::vector<std::string> stops;
+  for (int i = 0; i < 1024; ++i)
+    stops.push_back(std::string(static_cast<std::size_t>(i % 512) + 1, 'a') + (i < 512 ? "b" : "c"));
+  StopMatcher matcher = matcher_of(stops, false);
+  const std::string text = std::string(1 << 20, 'a') + "d" + std::string(600, 'a') + "c";
+  std::string out;
+  matcher.push(text, out);
+  EXPECT_EQ(out.size(), text.size() - 513);
+  ASSERT_NE(matcher.matched(), nullptr);
+  EXPECT_EQ(*matcher.matched(), std::string(512, 'a') + "c") << "the longest";
 }
 
 }  // namespace
