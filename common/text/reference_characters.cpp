@@ -44,7 +44,7 @@ bool is_unclean(char32_t code_point) { return find_range(kUnclean, code_point) !
 bool is_chinese(char32_t code_point) { return find_range(kChinese, code_point) != nullptr; }
 
 int script_number(char32_t code_point) {
-  const NumberedRange* range = find_range(kScripts, code_point);
+  const NumberedRange* range = find_range(kScriptRanges, code_point);
   return range == nullptr ? 0 : range->number;
 }
 

@@ -2,14 +2,28 @@
 #include <gtest/gtest.h>
 #include <time.h>
 
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
+#include "common/tokenizer/hf_json.h"
 #include "common/tokenizer/tokenizer.h"
 #include "tests/common/tokenizer/generated_text.h"
 #include "tests/sanitized.h"
 
 namespace caudal {
 namespace {
+
+namespace json = boost::json;
+
+std::string read_whole(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 // CPU time, so that other processes do not count.
 double thread_seconds() {
@@ -52,6 +66,34 @@ TEST(Encode, BytesThatAreNotUtf8CountAsReplacementCharacters) {
   for (const std::string& family : test::families()) {
     const auto tokenizer = test::load_family(family);
     EXPECT_EQ(tokenizer->encode("a\xFF\xE4\xB8 b\xF0\x9F"), tokenizer->encode("a\uFFFD\uFFFD b\uFFFD")) << family;
+  }
+}
+
+// Found before normalization (llama3) and after it (gpt2, bert's lower case among it).
+TEST(Encode, NoSpecialTokenBeginsWhereTheCallerForbidsIt) {
+  struct {
+    const char* family;
+    const char* special;
+    bool normalized;
+  } const cases[] = {{"llama3", "<|eot_id|>", false}, {"gpt2", "<|endoftext|>", true}, {"bert", "[MASK]", true}};
+  for (const auto& [family, special, normalized] : cases) {
+    std::string document = read_whole(test::family_dir(family) / "tokenizer.json");
+    if (normalized) {  // as older files have it
+      json::value parsed = json::parse(document);
+      for (json::value& token : parsed.at("added_tokens").as_array()) token.as_object()["normalized"] = true;
+      document = json::serialize(parsed);
+    }
+    const json::value root = json::parse(document);
+    const auto tokenizer = read_hf_tokenizer(JsonNode(root), std::nullopt);
+    const TokenId id = tokenizer->token_to_id(special).value();
+    for (const std::string front : {"", "a", "\uFDD0 a ", "A\u0301 B"}) {
+      const std::string text = front + special + "b";
+      const std::size_t forbidden[] = {front.size()};
+      std::vector<TokenId> expected = tokenizer->encode(text, {.add_special_tokens = false, .parse_special = false});
+      expected.push_back(id);
+      EXPECT_EQ(tokenizer->encode(text + special, {.add_special_tokens = false, .plain_at = forbidden}), expected)
+          << family << front;
+    }
   }
 }
 

@@ -183,8 +183,9 @@ TEST_F(HfJson, MissingAndBrokenFiles) {
 
 // Whatever single byte is changed, loading and encoding end without a crash.
 TEST_F(HfJson, RandomDamage) {
-  const std::string whole = read_file(test::family_dir("mistral") / "tokenizer.json");
-  for (std::uint64_t i = 0; i < 150; ++i) {
+  const std::vector<std::string> families = {"mistral", "unigram", "bert", "gpt1", "words"};
+  for (std::uint64_t i = 0; i < 400; ++i) {
+    const std::string whole = read_file(test::family_dir(families[i % families.size()]) / "tokenizer.json");
     test::Random rng(11, i);
     std::string damaged = whole;
     // Half of the changes hit the components in front of the vocabulary.
