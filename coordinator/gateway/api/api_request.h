@@ -44,6 +44,7 @@ struct ApiRequest {
   std::int32_t priority = 0;
   std::string cache_salt;           // cached prefixes are shared among requests of one salt only
   std::string user;                 // the tenant
+  std::string request_id;           // of the answer's id; "": one is made
   std::int64_t deadline_ms = 0;     // from arrival to the first token, else refused; 0: none
   std::int64_t ttft_target_ms = 0;  // likewise, but a wish; 0: none
   double tpot_target_ms = 0.0;      // between two tokens, a wish; 0: none

@@ -147,6 +147,7 @@ constexpr Parameter kParameters[] = {
     {"stop_token_ids", kTokenIds, kBoth, at_most(256), "none", to<&StopParams::stop_token_ids>},
     {"speculative", kChoice, kBoth, one_of(kSpeculativeWords), "the server's", set_speculative},
     {"user", kText, kBoth, between(0, 256), "none", to<&ApiRequest::user>},
+    {"request_id", kText, kBoth, between(1, 128), "random", to<&ApiRequest::request_id>},
     {"cache_salt", kText, kBoth, between(1, 256), "none", to<&ApiRequest::cache_salt>},
     {"logprobs", kInteger, kCompletions, between(0, 20), "none", to<&ApiRequest::num_logprobs>},
     {"logprobs", kBoolean, kChat, {}, "false", to<&ApiRequest::logprobs>},

@@ -74,8 +74,9 @@ OpenAiResponse::OpenAiResponse(const ApiRequest& request, const GatewayModel& mo
     : request_(request),
       token_bytes_(model.token_bytes),
       chat_(request.endpoint == Endpoint::kChat),
-      id_((chat_ ? "chatcmpl-" : "cmpl-") + std::move(unique)),
+      id_((chat_ ? "chatcmpl-" : "cmpl-") + (request.request_id.empty() ? std::move(unique) : request.request_id)),
       tail_of_head_(fmt::format(R"(","created":{},"model":)", created)) {
+  append_json_string(head_, id_);
   append_json_string(tail_of_head_, model.context.served_name);
   tail_of_head_ += R"(,"system_fingerprint":")" + model.fingerprint + '"';
 }
@@ -87,9 +88,8 @@ OpenAiResponse::Collected& OpenAiResponse::choice(std::int32_t index) {
 }
 
 void OpenAiResponse::append_head(std::string_view object, std::string& out) const {
-  out += R"({"id":")";
-  out += id_;  // letters, digits and a dash
-  out += R"(","object":")";
+  out += head_;
+  out += R"(,"object":")";
   out += object;
   out += tail_of_head_;
 }

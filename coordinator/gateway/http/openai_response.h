@@ -18,7 +18,8 @@ class TokenBytes;
 
 class OpenAiResponse {
  public:
-  // `request` and `model` outlive it. `unique` makes the id: "chatcmpl-<unique>"; `created` in Unix seconds.
+  // `request` and `model` outlive it. `unique` makes the id, unless the request brings one: "chatcmpl-<unique>";
+  // `created` in Unix seconds.
   OpenAiResponse(const ApiRequest& request, const GatewayModel& model, std::string unique, std::int64_t created);
 
   // Streaming: appends the events for one delta: `data: {...}\n\n`, preceded by the role for a new chat choice, and a
@@ -53,7 +54,8 @@ class OpenAiResponse {
   const TokenBytes& token_bytes_;
   const bool chat_;
   const std::string id_;
-  std::string tail_of_head_;  // ,"created":...,"model":"..." as JSON
+  std::string head_ = R"({"id":)";  // with the id
+  std::string tail_of_head_;        // ,"created":...,"model":"..." as JSON
   std::vector<Collected> choices_;
 };
 

@@ -63,7 +63,8 @@ EventWriter::EventWriter(std::uint64_t tag, const ApiRequest& request, const Gat
     : tag_(tag),
       request_(request),
       model_(model),
-      id_((request.endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-") + random_id()) {
+      id_((request.endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-") +
+          (request.request_id.empty() ? random_id() : request.request_id)) {
   const std::size_t num_prompts = request.endpoint == Endpoint::kChat ? 1 : request.prompts.size();
   choices_.resize(num_prompts * static_cast<std::size_t>(request.num_sequences));
 }

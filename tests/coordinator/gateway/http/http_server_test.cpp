@@ -644,7 +644,16 @@ TEST_F(HttpServerTest, FieldsThatAreIgnoredAreNamed) {
   EXPECT_NE(complete(R"({"prompt":"a","tempreature":0,"x":1})").head.find(named), std::string::npos);
   EXPECT_NE(complete(R"({"prompt":"a","tempreature":0,"x":1,"stream":true})").head.find(named), std::string::npos);
   EXPECT_EQ(complete(R"({"prompt":"a","metadata":{}})").head.find("X-Ignored"), std::string::npos);
-  EXPECT_NE(get("/metrics").body.find("\ncaudal:ignored_request_fields_total{model_name=\"byte-model\"} 4\n"), std::string::npos);
+  EXPECT_NE(get("/metrics").body.find("\ncaudal:ignored_request_fields_total{model_name=\"byte-model\"} 4\n"),
+            std::string::npos);
+}
+
+TEST_F(HttpServerTest, ARequestMayBringItsId) {
+  const char* const body = R"({"prompt":"a","request_id":"mine \"1\""})";
+  EXPECT_EQ(parsed(complete(body).body).at("id"), "cmpl-mine \"1\"");
+  const auto events = events_of(complete(R"({"prompt":"a","request_id":"r","stream":true})").body);
+  EXPECT_EQ(events.front().at("id"), "cmpl-r");
+  EXPECT_NE(parsed(complete(R"({"prompt":"a"})").body).at("id"), parsed(complete(R"({"prompt":"a"})").body).at("id"));
 }
 
 TEST_F(HttpServerTest, EveryAnswerHasTheFingerprintOfTheModel) {
