@@ -69,12 +69,12 @@ std::string_view finish_reason_name(FinishReason reason) {
   return "";
 }
 
-OpenAiResponse::OpenAiResponse(const ApiRequest& request, const GatewayModel& model, std::string unique,
+OpenAiResponse::OpenAiResponse(const ApiRequest& request, const GatewayModel& model, const std::string& unique,
                                std::int64_t created)
     : request_(request),
       token_bytes_(model.token_bytes),
       chat_(request.endpoint == Endpoint::kChat),
-      id_((chat_ ? "chatcmpl-" : "cmpl-") + (request.request_id.empty() ? std::move(unique) : request.request_id)),
+      id_((chat_ ? "chatcmpl-" : "cmpl-") + (request.request_id.empty() ? unique : request.request_id)),
       tail_of_head_(fmt::format(R"(","created":{},"model":)", created)) {
   append_json_string(head_, id_);
   append_json_string(tail_of_head_, model.context.served_name);

@@ -20,7 +20,7 @@ class OpenAiResponse {
  public:
   // `request` and `model` outlive it. `unique` makes the id, unless the request brings one: "chatcmpl-<unique>";
   // `created` in Unix seconds.
-  OpenAiResponse(const ApiRequest& request, const GatewayModel& model, std::string unique, std::int64_t created);
+  OpenAiResponse(const ApiRequest& request, const GatewayModel& model, const std::string& unique, std::int64_t created);
 
   // Streaming: appends the events for one delta: `data: {...}\n\n`, preceded by the role for a new chat choice, and a
   // last one that holds the finish reason alone. Where the usage so far is asked for, it is that of the choice.
