@@ -24,7 +24,8 @@ namespace {
 constexpr std::chrono::hours kNoDeadline{24};
 constexpr std::chrono::milliseconds kClientPoll{100};
 
-// An answer that is not the last one (RFC 9110, section 15.2).
+// An answer that is not the last one (RFC 9110, section 15.2). HTTP/1.0 has none: there a client that is done with
+// sending is taken to wait.
 constexpr const char* kProbe = "HTTP/1.1 102 Processing\r\n\r\n";
 constexpr std::string_view kComment = ": waiting\n\n";
 
@@ -74,11 +75,12 @@ asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, Endpoint e
   job->body = std::move(exchange.body);
   job->coding = exchange.coding;
   const bool accepted =
-      shared_.pool.try_submit([job, endpoint, wake = waker(), arrival = exchange.arrival, &shared = shared_] {
+      shared_.pool.try_submit([job, endpoint, wake = waker(), arrival = exchange.arrival,
+                               max_bytes = shared_.config.max_body_bytes, &context = shared_.generation] {
         job->intake = contain([&]() -> Intake {
-          auto error = unpack_body(job->coding, shared.config.max_body_bytes, job->body);
+          auto error = unpack_body(job->coding, max_bytes, job->body);
           if (error) return {nullptr, std::move(error)};
-          return take_request(shared.generation, endpoint, parse_body(job->body), arrival);
+          return take_request(context, endpoint, parse_body(job->body), arrival);
         });
         job->done = true;
         wake();
