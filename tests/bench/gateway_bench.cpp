@@ -79,7 +79,7 @@ Costs one_step(std::vector<Stream>& streams, std::string& out) {
   for (Stream& stream : streams) {
     std::string events;
     for (const ChoiceDelta& delta : stream.deltas)
-      stream.response->append_events(delta, stream.generation->usage(), events);
+      stream.response->append_events(delta, events);
     out.clear();
     append_http_chunk(events, out);
   }
