@@ -78,8 +78,7 @@ Costs one_step(std::vector<Stream>& streams, std::string& out) {
   const double between = cpu_us(CLOCK_THREAD_CPUTIME_ID);
   for (Stream& stream : streams) {
     std::string events;
-    for (const ChoiceDelta& delta : stream.deltas)
-      stream.response->append_events(delta, events);
+    for (const ChoiceDelta& delta : stream.deltas) stream.response->append_events(delta, events);
     out.clear();
     append_http_chunk(events, out);
   }
