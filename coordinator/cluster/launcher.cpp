@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -34,17 +35,25 @@ constexpr auto kLongestBackOff = 30s;
 constexpr auto kSettled = 60s;       // a replica that ran this long starts over with the first back-off
 constexpr auto kOrderlyExit = 4s;    // after the coordinator's Shutdown messages
 constexpr auto kTerminateExit = 4s;  // after SIGTERM to mpirun
-constexpr int kExitCannotRun = 1;    // a worker's code for bad flags, model or memory
+
+// Where mpirun and the ranks of this host keep their sockets and shared memory. A folder for each replica: several
+// mpirun that start at once trip over a common one, and one that is killed leaves what is in it behind.
+std::filesystem::path make_session_folder() {
+  std::string pattern = "/dev/shm/caudal-mpi-XXXXXX";
+  return mkdtemp(pattern.data()) == nullptr ? "" : pattern;
+}
 
 // One replica's mpirun, seen from the launcher child.
 struct Job {
   std::vector<std::string> command;
+  std::filesystem::path folder;  // empty: mpirun's own choice
   pid_t pid = -1;
   int pidfd = -1;
   Clock::time_point started{};
   Clock::time_point restart_at{};
   std::chrono::seconds back_off = kFirstBackOff;
   bool has_settled = false;  // it can run: it has
+  bool has_refused = false;  // it ended because it cannot run, and has not settled since
 
   bool running() const { return pid > 0; }
 
@@ -70,7 +79,7 @@ struct Job {
     argv.push_back(nullptr);
     execvp(argv[0], argv.data());
     std::perror(argv[0]);
-    _exit(kExitCannotRun);
+    _exit(kExitCannotStart);
   }
 
   // Reaps the ended mpirun; its exit code, 128 + signal when killed.
@@ -82,10 +91,21 @@ struct Job {
     if (Clock::now() - started > kSettled) {
       back_off = kFirstBackOff;
       has_settled = true;
+      has_refused = false;
     }
+    empty_folder();
     restart_at = Clock::now() + back_off;
     back_off = std::min<std::chrono::seconds>(back_off * 2, kLongestBackOff);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+  void empty_folder() const {
+    if (folder.empty()) return;
+    std::error_code gone;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, gone)) {
+      std::error_code in_use;
+      std::filesystem::remove_all(entry.path(), in_use);
+    }
   }
 };
 
@@ -98,11 +118,16 @@ class Supervisor {
     const auto endpoint = read_endpoint();
     if (!endpoint) return;
     for (int i = 0; i < config.num_replicas; ++i) {
-      jobs_.push_back({.command = mpirun_command(config, *endpoint, i, hosts[i])});
+      const std::filesystem::path folder = hosts[i].empty() ? make_session_folder() : "";
+      jobs_.push_back({.command = mpirun_command(config, *endpoint, i, hosts[i], folder), .folder = folder});
       jobs_.back().start();
     }
     while (!coordinator_gone_) watch();
     end_all();
+    for (const Job& job : jobs_) {
+      std::error_code gone;
+      if (!job.folder.empty()) std::filesystem::remove_all(job.folder, gone);
+    }
   }
 
  private:
@@ -150,15 +175,19 @@ class Supervisor {
     const auto replica = &job - jobs_.data();
     const int code = job.reap();
     if (!unexpected || coordinator_gone_) return;
-    if ((code == kExitCannotRun || code == kExitRefused) && !job.has_settled) {
-      const std::string reason = fmt::format("replica {} cannot run (exit code {})", replica, code);
-      // A short line into an empty pipe; the coordinator then ends and with it this process.
-      if (write(fatal_fd_, reason.data(), reason.size()) < 0) LOG_ERROR("{}", reason);
-      job.restart_at = Clock::time_point::max();
-      return;
-    }
-    LOG_WARNING("replica {} ended with code {}; starting it again in {} s", replica, code,
+    if ((code == kExitCannotStart || code == kExitRefused) && !job.has_settled) job.has_refused = true;
+    // As long as one replica runs, or may, the others are tried again: what stops them may pass.
+    if (std::ranges::all_of(jobs_, &Job::has_refused)) return give_up(replica, code);
+    LOG_WARNING("replica {} {} with code {}; starting it again in {} s", replica,
+                job.has_refused ? "cannot run: it ended" : "ended", code,
                 std::chrono::duration_cast<std::chrono::seconds>(job.restart_at - Clock::now()).count() + 1);
+  }
+
+  void give_up(std::ptrdiff_t replica, int code) {
+    const std::string reason = fmt::format("replica {} cannot run (exit code {})", replica, code);
+    // A short line into an empty pipe; the coordinator then ends and with it this process.
+    if (write(fatal_fd_, reason.data(), reason.size()) < 0) LOG_ERROR("{}", reason);
+    for (Job& job : jobs_) job.restart_at = Clock::time_point::max();
   }
 
   bool any_running() const { return std::ranges::any_of(jobs_, &Job::running); }

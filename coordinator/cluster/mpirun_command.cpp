@@ -68,7 +68,7 @@ Result<void> check_operator_args(const LaunchConfig& config) {
 }
 
 std::vector<std::string> mpirun_command(const LaunchConfig& config, const std::string& endpoint, int replica,
-                                        const std::string& hosts) {
+                                        const std::string& hosts, const std::string& folder) {
   const std::string ranks = std::to_string(config.tensor_parallel_size);
   std::vector<std::string> command = {"mpirun", "--quiet", "--oversubscribe", "--bind-to", "none"};
   const auto append = [&](const std::vector<std::string>& arguments) {
@@ -76,6 +76,7 @@ std::vector<std::string> mpirun_command(const LaunchConfig& config, const std::s
   };
   if (geteuid() == 0) append({"--allow-run-as-root"});
   if (!hosts.empty()) append({"--host", hosts});
+  if (!folder.empty()) append({"--mca", "orte_tmpdir_base", folder, "--mca", "btl_vader_backing_directory", folder});
   append({"-np", ranks, config.worker_path, "--coordinator", endpoint, "--tensor-parallel", ranks});
   if (hosts.empty() && config.num_replicas > 1) append(share_of_host(config, replica));
   append(config.worker_args);

@@ -21,8 +21,9 @@ struct LaunchConfig {
 // Whether the operator's arguments name an option that the coordinator sets.
 Result<void> check_operator_args(const LaunchConfig& config);
 
-// `hosts` as mpirun's --host takes them; empty = this host, whose cores and memory the replicas share.
+// `hosts` as mpirun's --host takes them; empty = this host, whose cores and memory the replicas share. `folder`, where
+// given, is where mpirun and the ranks keep their sockets and shared memory.
 std::vector<std::string> mpirun_command(const LaunchConfig& config, const std::string& endpoint, int replica,
-                                        const std::string& hosts);
+                                        const std::string& hosts, const std::string& folder);
 
 }  // namespace caudal

@@ -20,7 +20,6 @@
 namespace caudal {
 namespace {
 
-constexpr int kExitCannotStart = 1;       // bad flags, model or memory
 constexpr unsigned kFinalizeSeconds = 5;  // for the other ranks to end as well
 
 std::atomic<bool> g_stop{false};
@@ -35,9 +34,11 @@ struct Job {
   MPI_Comm replica = MPI_COMM_NULL;  // tensor_parallel_size neighbouring ranks
 };
 
+int cannot_start() { return under_mpirun() ? kExitCannotStart : 1; }
+
 template <typename T>
 T or_give_up(Result<T> result) {
-  if (!result) refuse_to_start(result.error(), kExitCannotStart);
+  if (!result) refuse_to_start(result.error(), cannot_start());
   return std::move(result).value();
 }
 
@@ -58,7 +59,7 @@ Job join_job(const WorkerOptions& options) {
     refuse_to_start({fmt::format("--tensor-parallel {} does not divide the {} ranks that mpirun started",
                                  options.tensor_parallel_size, job.world_size),
                      "tensor-parallel"},
-                    kExitCannotStart);
+                    cannot_start());
   }
   MPI_Comm host = MPI_COMM_NULL;
   MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, job.world_rank, MPI_INFO_NULL, &host);
@@ -175,7 +176,7 @@ int main(int argc, char** argv) {
   }
   if (!parsed && !caudal::under_mpirun()) {
     fmt::print(stderr, "{}\nRun with --help for more information.\n", parsed.error().message);
-    return caudal::kExitCannotStart;
+    return caudal::cannot_start();
   }
   // Waiting ranks poll. They must yield, since they may share cores with each other or with the coordinator.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", /*overwrite=*/0);
@@ -184,7 +185,7 @@ int main(int argc, char** argv) {
   int rank = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   caudal::log_init(fmt::format("worker {}", rank), options.log_level);
-  if (!parsed) caudal::refuse_to_start(parsed.error(), caudal::kExitCannotStart);
+  if (!parsed) caudal::refuse_to_start(parsed.error(), caudal::cannot_start());
   caudal::handle_signals();  // after MPI, which may set its own
   const int code = caudal::plans_alone(options) ? caudal::plan_all_ranks(options)
                                                 : caudal::serve(options, caudal::join_job(options));

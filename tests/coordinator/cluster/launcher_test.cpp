@@ -86,13 +86,54 @@ TEST(Launcher, AReplicaThatCrashesIsStartedAgain) {
 }
 
 TEST(Launcher, AReplicaThatCannotRunIsNotStartedAgain) {
-  const FakeMpirun mpirun("exit 1");
+  const FakeMpirun mpirun("exit 15");
   Result<Launcher> launcher = Launcher::fork_child(launch_config(1));
   ASSERT_TRUE(launcher.ok());
   launcher.value().start("tcp://127.0.0.1:1");
   ASSERT_TRUE(is_fatal(launcher.value(), 10'000));
-  EXPECT_NE(launcher.value().read_fatal().find("exit code 1"), std::string::npos);
+  EXPECT_NE(launcher.value().read_fatal().find("exit code 15"), std::string::npos);
   EXPECT_EQ(mpirun.starts().size(), 1U);
+}
+
+// mpirun's own code, when it is told to end in its first minute, say.
+TEST(Launcher, WhatMpirunEndsWithIsNotTakenForARefusal) {
+  const FakeMpirun mpirun("exit 1");
+  Result<Launcher> launcher = Launcher::fork_child(launch_config(1));
+  ASSERT_TRUE(launcher.ok());
+  launcher.value().start("tcp://127.0.0.1:1");
+  EXPECT_TRUE(mpirun.has_started(2));
+  EXPECT_FALSE(is_fatal(launcher.value(), 0));
+}
+
+// Each replica has a folder of its own: its name stands behind orte_tmpdir_base.
+std::string folder_in(const std::string& arguments) {
+  const std::string name = "orte_tmpdir_base ";
+  const std::size_t begin = arguments.find(name) + name.size();
+  return arguments.substr(begin, arguments.find(' ', begin) - begin);
+}
+
+TEST(Launcher, AReplicaThatCannotRunIsTriedAgainWhileAnotherRuns) {
+  const FakeMpirun mpirun("[ -e \"$0.first\" ] && exit 15; touch \"$0.first\"; exec sleep 1000");
+  Result<Launcher> launcher = Launcher::fork_child(launch_config(2));
+  ASSERT_TRUE(launcher.ok());
+  launcher.value().start("tcp://127.0.0.1:1");
+  EXPECT_TRUE(mpirun.has_started(3));
+  EXPECT_FALSE(is_fatal(launcher.value(), 0));
+}
+
+TEST(Launcher, ReplicasKeepApartAndLeaveNothingBehind) {
+  const FakeMpirun mpirun("for a; do case $a in /dev/shm/*) touch $a/segment; esac; done; exec sleep 1000");
+  std::vector<std::string> folders;
+  {
+    Result<Launcher> launcher = Launcher::fork_child(launch_config(2));
+    ASSERT_TRUE(launcher.ok());
+    launcher.value().start("tcp://127.0.0.1:1");
+    ASSERT_TRUE(mpirun.has_started(2));
+    for (const std::string& arguments : mpirun.starts()) folders.push_back(folder_in(arguments));
+    EXPECT_NE(folders[0], folders[1]);
+    for (const std::string& folder : folders) EXPECT_TRUE(std::filesystem::exists(folder)) << folder;
+  }
+  for (const std::string& folder : folders) EXPECT_FALSE(std::filesystem::exists(folder)) << folder;
 }
 
 TEST(Launcher, ReplicasOfOneHostShareItsMemoryAndEndWithTheLauncher) {
@@ -110,7 +151,7 @@ TEST(Launcher, ReplicasOfOneHostShareItsMemoryAndEndWithTheLauncher) {
 }
 
 std::string command_of(const LaunchConfig& config, int replica, const std::string& hosts = "") {
-  return fmt::format("{} ", fmt::join(mpirun_command(config, "tcp://h:1", replica, hosts), " "));
+  return fmt::format("{} ", fmt::join(mpirun_command(config, "tcp://h:1", replica, hosts, ""), " "));
 }
 
 std::size_t count_of(const std::string& text, const std::string& word) {
