@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <filesystem>
@@ -109,12 +111,23 @@ Result<std::unique_ptr<WorkerLink>> bind_control(const Options& options) {
   return WorkerLink::bind(options.control_endpoint, socket);
 }
 
+// Takes as many descriptors as this user may have. A connection is one; workers, ZeroMQ and log files need some, too.
+std::size_t connections_that_fit() {
+  constexpr rlim_t kMost = 1 << 16, kOthers = 256;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kOthers;
+  limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, kMost));
+  setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur > 2 * kOthers ? limit.rlim_cur - kOthers : limit.rlim_cur / 2;
+}
+
 Result<GatewayConfig> gateway_config(const Options& options) {
   auto keys = keys_of(options.zmq_curve_keys);
   if (!keys.ok()) return keys.error();
   GatewayConfig config;
   config.http.host = options.host;
   config.http.port = static_cast<std::uint16_t>(options.port);
+  config.http.max_connections = std::min(config.http.max_connections, connections_that_fit());
   config.http.allowed_origins = options.allowed_origins;
   config.http.stream_ping = std::chrono::milliseconds(static_cast<std::int64_t>(options.stream_ping_s * 1000.0));
   config.zmq_enabled = !options.zmq_endpoint.empty();

@@ -134,7 +134,7 @@ constexpr Parameter kParameters[] = {
     {"min_p", kNumber, kBoth, in_beams(between(0, 1), 0), "0", to<&SamplingParams::min_p>},
     {"presence_penalty", kNumber, kBoth, in_beams(between(-2, 2), 0), "0", to<&SamplingParams::presence_penalty>},
     {"frequency_penalty", kNumber, kBoth, in_beams(between(-2, 2), 0), "0", to<&SamplingParams::frequency_penalty>},
-    {"repetition_penalty", kNumber, kBoth, in_beams(above(0, 100), 1), "the model's, else 1",
+    {"repetition_penalty", kNumber, kBoth, in_beams(between(0.0001, 100), 1), "the model's, else 1",
      to<&SamplingParams::repetition_penalty>},
     {"seed", kInteger, kBoth, between(kMinInt64, kMaxInt64), "random, as with -1", set_seed},
     {"priority", kInteger, kBoth, between(kMinInt32, kMaxInt32), "0", to<&ApiRequest::priority>},

@@ -14,6 +14,7 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
+#include <limits>
 #include <set>
 #include <thread>
 #include <vector>
@@ -66,6 +67,7 @@ struct HttpServer::State {
   Result<void> listen();
   asio::awaitable<void> accept_loop();
   void start_session(tcp::socket socket);
+  bool close_oldest_idle();
 
   HttpShared shared;
   asio::strand<asio::io_context::executor_type> strand;  // of the acceptor and of `sessions`
@@ -98,12 +100,26 @@ asio::awaitable<void> HttpServer::State::accept_loop() {
     if (ec) {
       pause.expires_after(kAcceptPause);
       co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
-    } else if (shared.num_connections >= shared.config.max_connections) {
+    } else if (shared.num_connections >= shared.config.max_connections && !close_oldest_idle()) {
       turn_away(std::move(socket));
     } else {
       start_session(std::move(socket));
     }
   }
+}
+
+// Makes room for a connection that has something to ask: thousands of idle ones must not keep everybody else out. False
+// when all are busy.
+bool HttpServer::State::close_oldest_idle() {
+  std::shared_ptr<HttpSession> oldest;
+  std::int64_t since = std::numeric_limits<std::int64_t>::max();
+  for (const std::shared_ptr<HttpSession>& session : sessions) {
+    const std::int64_t idle_since = session->idle_since();
+    if (idle_since != 0 && idle_since < since) oldest = session, since = idle_since;
+  }
+  if (oldest == nullptr) return false;
+  oldest->close_if_idle();
+  return true;
 }
 
 void HttpServer::State::start_session(tcp::socket socket) {

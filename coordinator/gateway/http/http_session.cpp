@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/string.hpp>
@@ -104,11 +105,21 @@ void HttpSession::close() {
   stream_.close();
 }
 
+void HttpSession::close_if_idle() {
+  std::int64_t since = idle_since();
+  if (since == 0 || !idle_since_.compare_exchange_strong(since, kChosen)) return;
+  asio::post(executor(), [self = shared_from_this()] {
+    if (self->idle_since_ == kChosen) self->close();
+  });
+}
+
 asio::awaitable<bool> HttpSession::serve_one() {
   if (buffer_.size() == 0) {
     buffer_.shrink_to_fit();  // thousands of idle connections hold no buffers
     stream_.expires_after(shared_.config.idle_timeout);
+    idle_since_ = Clock::now().time_since_epoch().count();
     co_await read_more(kHeadReadBytes);
+    idle_since_ = 0;
   }
   if (closing_) co_return false;
   Exchange exchange;

@@ -3,6 +3,7 @@
 // Beast.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -59,6 +60,10 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   asio::awaitable<void> run();
   // On the session's strand. Ends the connection and with it what it asked for.
   void close();
+  // From any thread: when it began to wait for a request, in ticks of its clock; 0: it is busy, or chosen already.
+  std::int64_t idle_since() const { return std::max<std::int64_t>(idle_since_, 0); }
+  // From any thread. Closes it, unless a request comes first.
+  void close_if_idle();
   auto executor() { return stream_.get_executor(); }
 
  private:
@@ -133,6 +138,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool polls_client_ = false;  // what the socket says once, unread bytes or half an end, hides what comes later
   std::string probe_;          // bytes that change no answer: sent when only they can tell whether anybody is there
   bool closing_ = false;
+  static constexpr std::int64_t kChosen = -1;  // to be closed
+  std::atomic<std::int64_t> idle_since_ = 0;
   std::size_t accounted_bytes_ = 0;  // of HttpShared::buffered_bytes
 };
 

@@ -665,18 +665,35 @@ TEST_F(HttpServerTest, EveryAnswerHasTheFingerprintOfTheModel) {
     EXPECT_TRUE(!event.is_object() || event.at("system_fingerprint") == whole.at("system_fingerprint"));
 }
 
-TEST_F(HttpServerTest, TooManyConnectionsAreTurnedAway) {
+TEST_F(HttpServerTest, TooManyBusyConnectionsAreTurnedAway) {
   gateway_.reset();
   GatewayConfig config = test_config();
   config.http.max_connections = 2;
   start(config);
+  service_.set_script({.silent = true});
   RawClient one(gateway_->http_port());
   RawClient two(gateway_->http_port());
-  for (RawClient* client : {&one, &two}) {
-    client->send("GET /live HTTP/1.1\r\nHost: x\r\n\r\n");
-    EXPECT_EQ(client->read_answer().status, 200);
-  }
+  for (RawClient* client : {&one, &two}) client->send(http_post("/v1/completions", R"({"prompt":"a"})"));
+  ASSERT_TRUE(service_.wait_for_running(2));
   EXPECT_EQ(get("/live").status, 503);
+}
+
+TEST_F(HttpServerTest, IdleConnectionsMakeRoomTheOldestFirst) {
+  gateway_.reset();
+  GatewayConfig config = test_config();
+  config.http.max_connections = 3;
+  start(config);
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(std::make_unique<RawClient>(gateway_->http_port()));
+    clients.back()->send("GET /live HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_EQ(clients.back()->read_answer().status, 200);
+  }
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(get("/live").status, 200);  // each closes behind itself
+  EXPECT_FALSE(clients[0]->receive());
+  EXPECT_TRUE(clients[0]->ended());
+  clients[2]->send("GET /live HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(clients[2]->read_answer().status, 200);
 }
 
 TEST_F(HttpServerTest, DrainsAndStops) {
