@@ -33,14 +33,17 @@ namespace caudal {
 // The version of the messages: a digest of all their fields, so that builds with other messages refuse each other.
 std::uint32_t control_protocol_version();
 
-// Exit codes of a worker, beside 0. None is one of mpirun's own, which ends with 1 for many reasons that are not the
-// worker's: when it is told to end, when a rank dies, when several start at once.
+// Exit codes of a worker, beside 0 and 1 (bad flags, model or memory).
 inline constexpr int kExitNoCoordinator = 10;
 inline constexpr int kExitLeaseLost = 11;
 inline constexpr int kExitRefused = 12;
 inline constexpr int kExitOutOfStep = 13;
 inline constexpr int kExitStepFailed = 14;
-inline constexpr int kExitCannotStart = 15;  // bad flags, model or memory; 1 of a worker without mpirun
+
+// Instead of 1 where a launcher has set this variable: mpirun itself ends with 1 for many reasons that are not the
+// worker's, as when it is told to end, when a rank dies, or when several start at once.
+inline constexpr char kLaunchedVariable[] = "CAUDAL_LAUNCHED";
+inline constexpr int kExitCannotStart = 15;
 
 // First message of every rank. The replica exists once all ranks with one replica_key have registered.
 struct Register {

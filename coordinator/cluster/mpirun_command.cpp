@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "common/host/host_cpus.h"
+#include "common/wire.h"
 
 namespace caudal {
 namespace {
@@ -70,7 +71,8 @@ Result<void> check_operator_args(const LaunchConfig& config) {
 std::vector<std::string> mpirun_command(const LaunchConfig& config, const std::string& endpoint, int replica,
                                         const std::string& hosts, const std::string& folder) {
   const std::string ranks = std::to_string(config.tensor_parallel_size);
-  std::vector<std::string> command = {"mpirun", "--quiet", "--oversubscribe", "--bind-to", "none"};
+  std::vector<std::string> command = {
+      "mpirun", "--quiet", "--oversubscribe", "--bind-to", "none", "-x", fmt::format("{}=1", kLaunchedVariable)};
   const auto append = [&](const std::vector<std::string>& arguments) {
     command.insert(command.end(), arguments.begin(), arguments.end());
   };

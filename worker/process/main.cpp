@@ -34,7 +34,7 @@ struct Job {
   MPI_Comm replica = MPI_COMM_NULL;  // tensor_parallel_size neighbouring ranks
 };
 
-int cannot_start() { return under_mpirun() ? kExitCannotStart : 1; }
+int cannot_start() { return std::getenv(kLaunchedVariable) != nullptr ? kExitCannotStart : 1; }
 
 template <typename T>
 T or_give_up(Result<T> result) {

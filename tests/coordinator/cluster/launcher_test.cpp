@@ -113,7 +113,7 @@ std::string folder_in(const std::string& arguments) {
 }
 
 TEST(Launcher, AReplicaThatCannotRunIsTriedAgainWhileAnotherRuns) {
-  const FakeMpirun mpirun("[ -e \"$0.first\" ] && exit 15; touch \"$0.first\"; exec sleep 1000");
+  const FakeMpirun mpirun("mkdir $0.first && exec sleep 1000; exit 15");
   Result<Launcher> launcher = Launcher::fork_child(launch_config(2));
   ASSERT_TRUE(launcher.ok());
   launcher.value().start("tcp://127.0.0.1:1");
