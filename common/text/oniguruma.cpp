@@ -74,7 +74,7 @@ class Translator {
   void escape() {
     if (rest().size() == 1) throw UntranslatableSet{"a trailing backslash", 0};
     begin_atom();
-    if (const std::optional<SetEscape> escape = read_set_escape(rest())) {
+    if (const std::optional<SetEscape> escape = read_set_escape(rest(), /*in_class=*/false)) {
       replace(escape->num_bytes, escape->set.as_class());
     } else if (rest()[1] == 'u') {
       replace(kCodeUnitBytes, code_unit(rest()));

@@ -18,14 +18,31 @@ constexpr std::string_view kSpace =
 constexpr std::string_view kNotSpace =
     R"(\x{0}-\x{8}\x{e}-\x{1f}\x{21}-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027})"
     R"(\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{d7ff}\x{e000}-\x{10ffff})";
-// Oniguruma counts the Latin-1 superscripts and fractions as word characters.
-constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
+constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+// Oniguruma counts the Latin-1 superscripts and fractions as word characters, but not in a class.
+constexpr std::string_view kWordAlone = R"(\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
 // \p{Han} and its like are the script of a character; PCRE2 takes them for the scripts that use it.
 constexpr std::array<std::string_view, 24> kScripts{
-    "Han",   "Hiragana", "Katakana", "Latin",   "Cyrillic", "Greek",    "Arabic",   "Hebrew",
-    "Thai",  "Hangul",   "Bengali",  "Tamil",   "Telugu",   "Gujarati", "Kannada",  "Devanagari",
-    "Khmer", "Lao",      "Myanmar",  "Tibetan", "Armenian", "Georgian", "Ethiopic", "Common"};
-constexpr std::string_view kNewHan = R"(\x{2ebf0}-\x{2ee5d}\x{31350}-\x{323af})";  // since PCRE2's tables
+    "han",   "hiragana", "katakana", "latin",   "cyrillic", "greek",    "arabic",   "hebrew",
+    "thai",  "hangul",   "bengali",  "tamil",   "telugu",   "gujarati", "kannada",  "devanagari",
+    "khmer", "lao",      "myanmar",  "tibetan", "armenian", "georgian", "ethiopic", "common"};
+// Long names of categories, which PCRE2 does not know.
+constexpr std::pair<std::string_view, std::string_view> kCategories[] = {{"letter", "L"},
+                                                                         {"mark", "M"},
+                                                                         {"number", "N"},
+                                                                         {"punctuation", "P"},
+                                                                         {"punct", "P"},
+                                                                         {"symbol", "S"},
+                                                                         {"separator", "Z"},
+                                                                         {"other", "C"},
+                                                                         {"uppercaseletter", "Lu"},
+                                                                         {"lowercaseletter", "Ll"},
+                                                                         {"titlecaseletter", "Lt"},
+                                                                         {"modifierletter", "Lm"},
+                                                                         {"otherletter", "Lo"},
+                                                                         {"decimalnumber", "Nd"},
+                                                                         {"nonspacingmark", "Mn"}};
+constexpr std::string_view kNewHan = R"(\x{2b739}\x{2ebf0}-\x{2ee5d}\x{31350}-\x{323af})";  // since PCRE2's tables
 
 // The ranges of characters newer than PCRE2's tables whose category starts with `category`.
 std::string new_ranges(std::string_view category) {
@@ -38,8 +55,54 @@ std::string new_ranges(std::string_view category) {
   return ranges;
 }
 
-std::string word_contents() {
-  return std::string(kWord) + new_ranges("L") + new_ranges("M") + new_ranges("Nd") + new_ranges("Pc");
+std::string word_contents(bool in_class) {
+  return std::string(kWord) + std::string(in_class ? "" : kWordAlone) + new_ranges("L") + new_ranges("M") +
+         new_ranges("Nd") + new_ranges("Pc");
+}
+
+// The sets that go by the names of POSIX, in brackets and as properties.
+std::optional<std::string> posix_set(std::string_view name) {
+  const std::string alphabetic = R"(\p{Alphabetic}\x{363}-\x{36f})" + new_ranges("L");
+  const std::string digits = R"(\p{Nd})" + new_ranges("Nd");
+  if (name == "alpha" || name == "alphabetic") return alphabetic;
+  if (name == "digit") return digits;
+  if (name == "alnum") return alphabetic + digits;
+  if (name == "word") return word_contents(/*in_class=*/true);
+  if (name == "space" || name == "whitespace") return std::string(kSpace);
+  if (name == "blank") return R"(\x{9}\p{Zs})";
+  if (name == "upper" || name == "uppercase") return R"(\p{Uppercase})" + new_ranges("Lu");
+  if (name == "lower" || name == "lowercase") return R"(\p{Lowercase})" + new_ranges("Ll");
+  if (name == "punct") return R"(\p{P}\p{S})" + new_ranges("P") + new_ranges("S");
+  if (name == "cntrl") return R"(\p{Cc})";
+  if (name == "xdigit") return "0-9a-fA-F";
+  return std::nullopt;
+}
+
+// Names of properties are the same with capitals, spaces, hyphens and underscores or without.
+std::string plain_name(std::string_view name) {
+  std::string plain;
+  for (const char c : name) {
+    if (c != ' ' && c != '-' && c != '_') plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  return plain;
+}
+
+std::string property_contents(std::string_view name) {
+  const std::string plain = plain_name(name);
+  if (plain == "word") return word_contents(/*in_class=*/false);
+  const bool punctuation = plain == "punct";  // as a property the category, in brackets symbols, too
+  if (const auto set = punctuation ? std::nullopt : posix_set(plain)) return *set;
+  if (std::ranges::find(kScripts, plain) != kScripts.end()) {
+    return fmt::format("\\p{{sc:{}}}{}", plain, plain == "han" ? kNewHan : "");
+  }
+  const auto* const category =
+      std::ranges::find(kCategories, plain, &std::pair<std::string_view, std::string_view>::first);
+  std::string known(category != std::end(kCategories) ? category->second : name);
+  if (known.size() <= 2 && !known.empty()) {
+    known = plain_name(known);
+    known[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(known[0])));
+  }
+  return fmt::format("\\p{{{}}}{}", known, known.empty() ? "" : new_ranges(known));
 }
 
 // \p{Name}, \P{Name}, \p{^Name}
@@ -54,11 +117,7 @@ SetEscape read_property(std::string_view rest) {
     negated = !negated;
     name.remove_prefix(1);
   }
-  const bool script = std::ranges::find(kScripts, name) != kScripts.end();
-  std::string contents = fmt::format("\\p{{{}{}}}", script ? "sc:" : "", name);
-  if (name == "Han") contents += kNewHan;
-  if (!script && !name.empty()) contents += new_ranges(name);
-  return {{std::move(contents), negated}, close + 1};
+  return {{property_contents(name), negated}, close + 1};
 }
 
 // Reads a class from its bracket to the other one.
@@ -126,11 +185,7 @@ class ClassReader {
 
   void read_item(Operand& operand) {
     if (rest().starts_with("[:")) {
-      const std::size_t close = rest().find(":]");
-      if (close == std::string_view::npos) throw UntranslatableSet{"[: without :]", at_};
-      operand.contents += rest().substr(0, close + 2);
-      at_ += close + 2;
-      end_of_set(operand);
+      read_posix(operand);
     } else if (rest().starts_with('[')) {
       Operand inner = read_class();
       add(operand, std::move(inner));
@@ -139,6 +194,20 @@ class ClassReader {
     } else {
       operand.contents += text_[at_++];
     }
+  }
+
+  // [:name:] and [:^name:]
+  void read_posix(Operand& operand) {
+    const std::size_t close = rest().find(":]");
+    if (close == std::string_view::npos) throw UntranslatableSet{"[: without :]", at_};
+    std::string_view name = rest().substr(2, close - 2);
+    const bool negated = name.starts_with('^');
+    if (negated) name.remove_prefix(1);
+    const bool printable = name == "print" || name == "graph";  // of which PCRE2 knows all but the newest
+    const std::optional<std::string> set = printable ? fmt::format("[:{}:]", name) : posix_set(name);
+    if (!set) throw UntranslatableSet{"[:name:] with a name that is not known", at_};
+    at_ += close + 2;
+    add(operand, negated ? Operand{"", {"[^" + *set + "]"}} : Operand{*set, {}});
   }
 
   void add(Operand& operand, Operand inner) {
@@ -164,7 +233,7 @@ class ClassReader {
     const std::size_t begin = at_;
     std::optional<SetEscape> escape;
     try {
-      escape = read_set_escape(rest());
+      escape = read_set_escape(rest(), /*in_class=*/true);
       if (!escape && rest()[1] == 'u') {
         operand.contents += code_unit(rest());
         at_ += kCodeUnitBytes;
@@ -188,7 +257,7 @@ class ClassReader {
 
 }  // namespace
 
-std::optional<SetEscape> read_set_escape(std::string_view rest) {
+std::optional<SetEscape> read_set_escape(std::string_view rest, bool in_class) {
   if (rest.size() < 2) return std::nullopt;
   const auto shorthand = [&](std::string contents) {
     return SetEscape{{std::move(contents), std::isupper(static_cast<unsigned char>(rest[1])) != 0}, 2};
@@ -203,7 +272,7 @@ std::optional<SetEscape> read_set_escape(std::string_view rest) {
       return shorthand("\\p{Nd}" + new_ranges("Nd"));
     case 'w':
     case 'W':
-      return shorthand(word_contents());
+      return shorthand(word_contents(in_class));
     case 'h':
     case 'H':
       return shorthand("0-9a-fA-F");

@@ -27,7 +27,7 @@ struct SetEscape {
   std::size_t num_bytes;  // of the escape
 };
 // The set that an escape at the front of `rest`, a backslash and more, stands for; none when it is no set.
-std::optional<SetEscape> read_set_escape(std::string_view rest);
+std::optional<SetEscape> read_set_escape(std::string_view rest, bool in_class);
 
 struct ClassText {
   std::string expression;  // of PCRE2, matches one character; may be followed by a quantifier

@@ -214,6 +214,8 @@ constexpr UnsupportedField kUnsupported[] = {
     {"dynatemp_range", "0"},
     {"dry_multiplier", "0"},
     {"xtc_probability", "0"},
+    {"samplers", ""},
+    {"n_probs", "0", kBoth, "It is not supported by this server; use logprobs."},
     {"no_stop_trim", "false"},
     {"lora_path", ""},
     {"session_params", ""},

@@ -180,7 +180,7 @@ void HttpSession::read_origin(const Parser::value_type& request, Exchange& excha
   if (origin.empty() || (!any && std::ranges::find(allowed, origin) == allowed.end())) return;
   exchange.allow_origin = any ? "*" : std::string(origin);
   exchange.allow_headers = request[http::field::access_control_request_headers];
-  exchange.preflight = exchange.method == "OPTIONS" && !request[http::field::access_control_request_method].empty();
+  exchange.preflight = exchange.method == "OPTIONS";  // there is nothing else to ask with it
 }
 
 asio::awaitable<std::optional<ApiError>> HttpSession::read_head(Parser& parser) {

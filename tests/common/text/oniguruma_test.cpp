@@ -82,9 +82,20 @@ TEST(Oniguruma, ClassesHoldClassesAndIntersections) {
   EXPECT_EQ(matches("[a&&]", "a&"), Strings{});
   EXPECT_EQ(matches(R"([\W])", "a b"), Strings{" "});
   EXPECT_EQ(matches(R"([^\W_]+)", "a_b c"), (Strings{"a", "b", "c"}));
+  EXPECT_EQ(matches(R"([\w]+)", "a\u00b2b"), (Strings{"a", "b"})) << "but outside of a class it is a word character";
   EXPECT_EQ(matches(R"([\h&&\d]+)", "12ab3"), (Strings{"12", "3"}));
   EXPECT_EQ(matches(R"([\s-]+)", "a - b"), Strings{" - "});
   EXPECT_EQ(matches("(?i)[k&&[a-z]]", "kKj"), (Strings{"k", "K"}));
+}
+
+TEST(Oniguruma, NamedSetsAreThoseOfUnicode) {
+  EXPECT_EQ(matches("[[:punct:]]+", "a$!+b"), Strings{"$!+"});
+  EXPECT_EQ(matches("[[:upper:][:digit:]]+", "aB\u21621\u1c89"), (Strings{"B\u21621\u1c89"}));
+  EXPECT_EQ(matches("[[:^alpha:]_]+", "ab1_\u0345c"), Strings{"1_"});
+  EXPECT_EQ(matches("[[:word:]]+", "e\u0301_\u00bd"), Strings{"e\u0301_"});
+  EXPECT_EQ(matches("[[:space:]]", "a\u180e\u00a0"), Strings{"\u00a0"});
+  EXPECT_EQ(matches(R"(\p{Punct}\p{lu}\p{Decimal_Number}\p{Alnum})", "$!A1\u0661"), Strings{"!A1\u0661"});
+  EXPECT_FALSE(Pattern::regex("[[:nothing:]]").ok());
 }
 
 TEST(Oniguruma, ScriptsAreThoseOfTheCharacter) {

@@ -541,6 +541,9 @@ TEST_F(HttpServerTest, PagesOfAllowedOriginsMayAsk) {
     EXPECT_NE(before.head.find("\r\nAccess-Control-Allow-Headers: authorization\r\n"), std::string::npos);
     EXPECT_NE(before.head.find("POST"), std::string::npos);
     EXPECT_EQ(before.head.find("Content-Length"), std::string::npos);
+    RawClient terse(gateway_->http_port());
+    terse.send("OPTIONS /v1/models HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\n\r\n");
+    EXPECT_EQ(terse.read_answer(/*has_body=*/false).status, 204);
     for (const char* body : {R"({"prompt":"a"})", R"({"prompt":"a","stream":true})", R"({"prompt":""})"})
       EXPECT_NE(post("https://a.example", body).head.find(said), std::string::npos) << body;
     EXPECT_EQ(preflight("https://c.example").status, allowed == "*" ? 204 : 405);
