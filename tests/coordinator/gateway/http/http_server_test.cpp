@@ -691,6 +691,7 @@ TEST_F(HttpServerTest, IdleConnectionsMakeRoomTheOldestFirst) {
     clients.push_back(std::make_unique<RawClient>(gateway_->http_port()));
     clients.back()->send("GET /live HTTP/1.1\r\nHost: x\r\n\r\n");
     EXPECT_EQ(clients.back()->read_answer().status, 200);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // until the server waits for the next request
   }
   for (int i = 0; i < 2; ++i) EXPECT_EQ(get("/live").status, 200);  // each closes behind itself
   EXPECT_FALSE(clients[0]->receive());
