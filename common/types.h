@@ -247,7 +247,7 @@ struct ReplicaInfo {
   // By KV group, at least one, the first sees the furthest: a query at p reads no key up to p - window in the group's
   // layers. 0: it reads all.
   std::vector<std::int32_t> kv_windows{0};
-  std::string model_digest{};         // of the model's config: a replica of a model that is not served is refused
+  std::string model_digest{};         // of the model's files: a replica of a model that is not served is refused
   std::int32_t max_draft_tokens = 0;  // per sequence and step; 0 = does not speculate
   bool has_draft_model = false;
   std::int32_t num_host_blocks = 0;  // in host memory, for the KV of preempted sequences

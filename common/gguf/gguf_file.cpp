@@ -235,10 +235,9 @@ Result<GgufHeader> parse_gguf(std::span<const std::byte> image, const std::strin
 Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
   Result<MappedFile> file = MappedFile::open(path);
   if (!file) return file.error();
-  std::string name = path.filename().string();
-  Result<GgufHeader> header = parse_gguf(file.value().bytes(), name);
+  Result<GgufHeader> header = parse_gguf(file.value().bytes(), path.filename().string());
   if (!header) return header.error();
-  return GgufFile(std::move(name), std::move(file).value(), std::move(header).value());
+  return GgufFile(path, std::move(file).value(), std::move(header).value());
 }
 
 }  // namespace caudal

@@ -42,15 +42,17 @@ class GgufFile {
  public:
   static Result<GgufFile> open(const std::filesystem::path& path);
 
+  const std::filesystem::path& path() const { return path_; }
   const std::string& name() const { return name_; }
   const GgufHeader& header() const { return header_; }
   // Reads metadata; what it throws names this file. A key has dots and is one member: "llama.block_count".
   JsonNode metadata() const { return JsonNode(header_.metadata, name_.c_str()); }
 
  private:
-  GgufFile(std::string name, MappedFile file, GgufHeader header)
-      : name_(std::move(name)), file_(std::move(file)), header_(std::move(header)) {}
+  GgufFile(std::filesystem::path path, MappedFile file, GgufHeader header)
+      : path_(std::move(path)), name_(path_.filename()), file_(std::move(file)), header_(std::move(header)) {}
 
+  std::filesystem::path path_;
   std::string name_;
   MappedFile file_;
   GgufHeader header_;

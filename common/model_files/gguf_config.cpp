@@ -188,12 +188,14 @@ boost::json::object read_generation_config(const JsonNode& metadata) {
 
 ModelDocuments gguf_documents(const GgufFiles& files) {
   std::string headers;
+  std::vector<std::filesystem::path> paths;
   for (const GgufFile& file : files)
-    headers.append(reinterpret_cast<const char*>(file.header().bytes.data()), file.header().bytes.size());
+    headers.append(reinterpret_cast<const char*>(file.header().bytes.data()), file.header().bytes.size()),
+        paths.push_back(file.path());
   const GgufFile& first = files.front();
   return {.config = {first.name(), read_config(files)},
           .generation_config = JsonFile{first.name(), read_generation_config(first.metadata())},
-          .digest = sha256_of(headers)};
+          .digest = model_digest(headers, paths)};
 }
 
 std::int64_t interleaved_head_dim(const GgufFile& file) {

@@ -1,7 +1,6 @@
 #include "common/model_files/model_card.h"
 
 #include <fmt/ranges.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <array>
@@ -74,18 +73,12 @@ Result<ModelCard> read_model_card(ModelDocuments documents) {
 
 Result<ModelDocuments> parse_model_documents(std::string_view config, std::string_view generation_config) {
   try {
-    ModelDocuments documents{parse_json_file(config, kConfigFile), std::nullopt, sha256_of(config)};
+    ModelDocuments documents{parse_json_file(config, kConfigFile), std::nullopt, model_digest(config, {})};
     if (!generation_config.empty()) documents.generation_config = parse_json_file(generation_config, kGenerationFile);
     return documents;
   } catch (const JsonError& error) {
     return error.in_file();
   }
-}
-
-std::string sha256_of(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return fmt::format("{:02x}", fmt::join(digest, ""));
 }
 
 }  // namespace caudal

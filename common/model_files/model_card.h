@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/model_files/json_file.h"
+#include "common/model_files/model_digest.h"
 #include "common/model_files/rope_config.h"
 #include "common/result.h"
 #include "common/types.h"
@@ -23,7 +24,7 @@ inline constexpr char kGenerationFile[] = "generation_config.json";
 struct ModelDocuments {
   JsonFile config;
   std::optional<JsonFile> generation_config;
-  std::string digest;  // SHA-256 of what they were read from, hexadecimal
+  std::string digest;  // of all the model's files: see model_digest.h
 };
 
 struct ModelCard {
@@ -41,9 +42,7 @@ struct ModelCard {
 // Errors name the file and the field: a message "FILE: FIELD what is wrong".
 Result<ModelCard> read_model_card(ModelDocuments documents);
 
-// From the texts of the files; `generation_config` is empty when there is none. The digest is of config.json.
+// From the texts of the files; `generation_config` is empty when there is none. The digest is of config.json alone.
 Result<ModelDocuments> parse_model_documents(std::string_view config, std::string_view generation_config = "");
-
-std::string sha256_of(std::string_view text);  // hexadecimal
 
 }  // namespace caudal

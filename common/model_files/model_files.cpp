@@ -19,7 +19,12 @@ class DirectoryFiles final : public ModelFiles {
       const bool has_generation = std::filesystem::exists(dir_ / kGenerationFile, error);
       const std::string generation = has_generation ? read_text_file(dir_, kGenerationFile) : "";
       if (has_generation && generation.empty()) throw JsonError{"is empty", "", kGenerationFile};
-      return parse_model_documents(config, generation);
+      Result<ModelDocuments> documents = parse_model_documents(config, generation);
+      if (!documents) return documents;
+      const bool has_tokenizer = std::filesystem::exists(dir_ / kTokenizerFile, error);
+      const std::string tokenizer = has_tokenizer ? read_text_file(dir_, kTokenizerFile) : "";
+      documents.value().digest = model_digest(config + '\0' + tokenizer, weight_files(dir_));
+      return documents;
     } catch (const JsonError& error) {
       return error.in_file();
     }

@@ -8,7 +8,6 @@
 namespace caudal {
 namespace {
 
-constexpr char kTokenizerFile[] = "tokenizer.json";
 constexpr char kTokenizerConfigFile[] = "tokenizer_config.json";
 constexpr char kTemplateFile[] = "chat_template.jinja";
 

@@ -27,6 +27,8 @@ struct TextFiles {
 inline constexpr char kDefaultTemplate[] = "default";
 inline constexpr char kToolTemplate[] = "tool_use";
 
+inline constexpr char kTokenizerFile[] = "tokenizer.json";
+
 // Of a directory in the layout of Hugging Face: reads tokenizer.json and, when there is one, tokenizer_config.json
 // (added_tokens_decoder, add_bos_token, add_eos_token, the tokens with a role). Templates are those of
 // chat_template.jinja and additional_chat_templates/tool_use.jinja, else "chat_template" of tokenizer_config.json: a

@@ -68,7 +68,7 @@ std::optional<std::string> Cluster::why_refused(const Register& message) const {
   }
   const std::optional<ModelId> model = config_.models.find_digest(message.info.model_digest);
   if (!model) {
-    return "the coordinator serves another model: the config.json of the two --model differ";
+    return "the coordinator serves another model: config, tokenizer or weights of the two --model differ";
   }
   const std::int32_t min_vocab_size = config_.models.at(*model).min_vocab_size;
   if (message.info.vocab_size < min_vocab_size) {

@@ -14,8 +14,8 @@
 namespace caudal {
 
 struct ServedModel {
-  std::string name{};               // what clients call it
-  std::string digest{};             // of its config.json, as replicas send it; empty: that of the first replica
+  std::string name{};    // what clients call it
+  std::string digest{};  // as replicas send it (common/model_files/model_digest.h); empty: that of the first replica
   std::int32_t min_vocab_size = 0;  // the tokenizer's: a replica with fewer tokens is refused
 };
 
@@ -37,11 +37,17 @@ class ModelRegistry {
 
   // The model with this digest, else one that takes any.
   std::optional<ModelId> find_digest(std::string_view digest) const {
-    if (const auto known = find([&](const ServedModel& model) { return model.digest == digest; })) return known;
+    if (const auto known = find([&](const ServedModel& model) { return is_of(model, digest); })) return known;
     return find([](const ServedModel& model) { return model.digest.empty(); });
   }
 
  private:
+  // The same digest, or the same but for weights that the coordinator does not have.
+  static bool is_of(const ServedModel& model, std::string_view digest) {
+    const std::string_view known = model.digest;
+    return known == digest || (known.ends_with(":-") && digest.starts_with(known.substr(0, known.size() - 1)));
+  }
+
   template <typename Matches>
   std::optional<ModelId> find(Matches matches) const {
     for (ModelId id = 0; id < models_.size(); ++id) {

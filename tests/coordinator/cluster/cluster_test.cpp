@@ -185,6 +185,25 @@ TEST(Cluster, RefusesAnotherModelThanItsOwnFromTheFirstReplicaOn) {
   EXPECT_EQ(receivers<Refused>(cluster.on_register("p", right, 0)).size(), 0U);
 }
 
+TEST(Cluster, RefusesOtherWeightsOfTheSameConfig) {
+  const auto joins = [](Cluster& cluster, const std::string& key, const std::string& digest) {
+    Register message = registration(key, 0, 1);
+    message.info.model_digest = digest;
+    return receivers<Refused>(cluster.on_register(key, message, 0)).empty();
+  };
+  ClusterConfig config = kConfig;
+  config.models = ModelRegistry({.digest = "config:weights"});
+  Cluster knows_weights(config);
+  EXPECT_FALSE(joins(knows_weights, "a", "config:other"));
+  EXPECT_FALSE(joins(knows_weights, "b", "config:-"));
+  EXPECT_TRUE(joins(knows_weights, "c", "config:weights"));
+  config.models = ModelRegistry({.digest = "config:-"});  // no weights beside the coordinator
+  Cluster takes_the_first(config);
+  EXPECT_FALSE(joins(takes_the_first, "a", "another:weights"));
+  EXPECT_TRUE(joins(takes_the_first, "b", "config:weights"));
+  EXPECT_FALSE(joins(takes_the_first, "c", "config:other"));
+}
+
 TEST(Cluster, EachReplicaIsOfTheModelThatItsDigestNames) {
   ClusterConfig config = kConfig;
   config.models = ModelRegistry({.name = "small", .digest = "s", .min_vocab_size = 50});
