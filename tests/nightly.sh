@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The longer proofs, on a release build that tests/run.sh has made: every bug put back into the simulation, all recorded
-# answers, a minute of fuzzing (another build), clang-tidy over the whole tree. Says what failed, and exits 1 then.
+# answers, a minute of fuzzing each target (another build), walks under schemas, clang-tidy over the whole tree. Says what failed, and exits 1 then.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 build=build/release
@@ -24,14 +24,17 @@ run mutants python3 -B tests/sim/mutants/mutants.py --build $build
 for record in tests/reference/answers/*.json; do
   run "answers-$(basename "$record" .json)" "$python" -B tests/e2e/answers.py compare "$record"
 done
-# What a run finds new stays in build/fuzz-gguf, and the next one goes on from there.
-fuzz_gguf() {
+# fuzz TARGET LONGEST: what a run finds new stays in build/fuzz-TARGET, and the next one goes on from there.
+fuzz() {
   command -v clang++-16 >/dev/null || { echo "no clang 16"; return 77; }
   cmake --preset fuzz && cmake --build --preset fuzz -j "$(nproc)" || return
-  mkdir -p build/fuzz-gguf
-  build/fuzz/bin/gguf_fuzz -max_total_time=60 -max_len=65536 -timeout=10 -rss_limit_mb=4096 \
-    -artifact_prefix=build/fuzz-gguf-found- build/fuzz-gguf
+  mkdir -p "build/fuzz-$1"
+  "build/fuzz/bin/$1_fuzz" -max_total_time=60 -max_len="$2" -timeout=10 -rss_limit_mb=4096 \
+    -artifact_prefix="build/fuzz-$1-found-" "build/fuzz-$1"
 }
-run fuzz-gguf fuzz_gguf
+run fuzz-gguf fuzz gguf 65536
+run fuzz-grammar fuzz grammar 4096
+run grammar-walks "$python" -B tests/common/grammar/check/walks.py --walk $build/bin/grammar_walk \
+  --tokenizer tests/reference/tokenizers/llama3/tokenizer.json --walks 10000
 run tidy tests/rules/tidy.sh --all
 exit $failed
