@@ -83,8 +83,15 @@ Compiled compile_rule_grammar(const Result<Rules>& rules, std::string_view text,
   for (const Rule& rule : rules.value().rules) bodies.push_back(rule.body);
   Result<RuleProgram> program = compile_rules(bodies, limits.max_nodes);
   if (!program) return program.error();
-  return std::shared_ptr<const Grammar>(
-      std::make_shared<RuleGrammar>(std::move(program).value(), rules.value().root, limits));
+  auto grammar = std::make_shared<RuleGrammar>(std::move(program).value(), rules.value().root, limits);
+  const std::unique_ptr<Machine> machine = grammar->machine();
+  Arena arena;
+  State next;
+  bool begins = machine->is_complete(machine->start(arena), arena);
+  for (int byte = 0; byte < 256 && !begins; ++byte)
+    begins = machine->step(machine->start(arena), static_cast<std::uint8_t>(byte), arena, next);
+  if (!begins) return Error{"the rules are too large for an automaton", ""};
+  return std::shared_ptr<const Grammar>(std::move(grammar));
 }
 
 Compiled compile_choices(std::string_view text, const GrammarLimits& limits) {

@@ -119,6 +119,8 @@ void LazyDfa::close_plain(std::uint32_t pc, Threads& out) {
 }
 
 bool LazyDfa::accepts_at_end(const Threads& threads) {
+  if (!program_.looks_ahead)
+    return std::ranges::any_of(threads, [&](const Thread& t) { return program_.ends[t.pc] != 0; });
   const auto matches = [&](std::uint32_t pc) {
     return std::ranges::any_of(closed(pc, false, true), [&](std::uint32_t item) {
       return program_.code[item].op == Op::kMatchAll || program_.code[item].op == Op::kMatch;

@@ -114,23 +114,6 @@ class Emitter {
   bool looks_ahead_ = false;  // within it
 };
 
-// Whether `pc` leads to a match without another byte, at the end of the text.
-bool matches_at_end(const std::vector<Instruction>& code, std::uint32_t pc, std::vector<std::uint8_t>& seen) {
-  std::vector<std::uint32_t> todo{pc};
-  std::ranges::fill(seen, 0);
-  while (!todo.empty()) {
-    const std::uint32_t at = todo.back();
-    todo.pop_back();
-    if (seen[at]++ != 0) continue;
-    const Instruction& i = code[at];
-    if (i.op == Op::kMatch || i.op == Op::kMatchAll) return true;
-    if (i.op == Op::kByte || i.op == Op::kFail) continue;
-    todo.push_back(i.next);
-    if (i.op == Op::kSplit) todo.push_back(i.other);
-  }
-  return false;
-}
-
 // Instructions by what comes after them.
 std::vector<std::vector<std::uint32_t>> predecessors_of(const std::vector<Instruction>& code) {
   std::vector<std::vector<std::uint32_t>> result(code.size());
@@ -141,6 +124,27 @@ std::vector<std::vector<std::uint32_t>> predecessors_of(const std::vector<Instru
     if (i.op == Op::kSplit) result[i.other].push_back(pc);
   }
   return result;
+}
+
+// Which instructions lead to a match without another byte, at the end of the text.
+std::vector<std::uint8_t> find_ends(const std::vector<Instruction>& code) {
+  std::vector<std::vector<std::uint32_t>> before(code.size());
+  std::vector<std::uint32_t> todo;
+  for (std::uint32_t pc = 0; pc < code.size(); ++pc) {
+    const Instruction& i = code[pc];
+    if (i.op == Op::kMatch || i.op == Op::kMatchAll) todo.push_back(pc);
+    if (i.op == Op::kEnd || i.op == Op::kSplit) before[i.next].push_back(pc);
+    if (i.op == Op::kSplit) before[i.other].push_back(pc);
+  }
+  std::vector<std::uint8_t> ends(code.size(), 0);
+  while (!todo.empty()) {
+    const std::uint32_t pc = todo.back();
+    todo.pop_back();
+    if (ends[pc] != 0) continue;
+    ends[pc] = 1;
+    todo.insert(todo.end(), before[pc].begin(), before[pc].end());
+  }
+  return ends;
 }
 
 // The longest way to a match, by depth-first search; a cycle with a byte on it has no bound.
@@ -203,12 +207,11 @@ void RegexProgram::analyze() {
   can_match.assign(code.size(), 0);
   min_characters.assign(code.size(), kNoBound);
   max_characters.assign(code.size(), 0);
-  std::vector<std::uint8_t> seen(code.size());
+  ends = find_ends(code);
   std::vector<std::vector<std::uint32_t>> by_distance(1);
   for (std::uint32_t pc = 0; pc < code.size(); ++pc) {
     const Op op = code[pc].op;
-    if (op == Op::kMatch || op == Op::kMatchAll || (op == Op::kEnd && matches_at_end(code, code[pc].next, seen)))
-      by_distance[0].push_back(pc);
+    if (op == Op::kMatch || op == Op::kMatchAll || (op == Op::kEnd && ends[pc] != 0)) by_distance[0].push_back(pc);
   }
   const auto predecessors = predecessors_of(code);
   for (std::uint32_t distance = 0; distance < by_distance.size(); ++distance) {

@@ -42,6 +42,7 @@ struct RegexProgram {
   std::uint32_t max_distance = 0;  // the most that `min_characters` is
   // By instruction: whether it can lead to a match, and the fewest and most characters on the way (look-ahead aside).
   std::vector<std::uint8_t> can_match;
+  std::vector<std::uint8_t> ends;  // whether it does so without another byte, at the end of the text
   std::vector<std::uint32_t> min_characters;
   std::vector<std::uint32_t> max_characters;
 

@@ -27,16 +27,29 @@ bool holds(const RegexNode& node, const Flags& rules, bool of_characters) {
   }
 }
 
-// The least fixed point: rules that can be empty, or (with `of_characters`) that can end at all.
+void add_all(const RegexNode& node, std::vector<std::uint32_t>& named) {
+  if (node.kind == Kind::kRule) named.push_back(node.min);
+  for (const RegexNode& child : node.children) add_all(child, named);
+}
+
+// The least fixed point: rules that can be empty, or (with `of_characters`) that can end at all. A rule is looked at
+// again when one that it names was found.
 Flags fixed_point(const Rules& rules, bool of_characters) {
+  std::vector<std::vector<std::uint32_t>> users(rules.rules.size());
+  std::vector<std::uint32_t> todo;
+  for (std::uint32_t id = 0; id < rules.rules.size(); ++id) {
+    std::vector<std::uint32_t> named;
+    add_all(rules.rules[id].body, named);
+    for (const std::uint32_t other : named) users[other].push_back(id);
+    todo.push_back(id);
+  }
   Flags flags(rules.rules.size(), 0);
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (std::size_t id = 0; id < flags.size(); ++id) {
-      if (flags[id] != 0 || !holds(rules.rules[id].body, flags, of_characters)) continue;
-      flags[id] = 1;
-      changed = true;
-    }
+  while (!todo.empty()) {
+    const std::uint32_t id = todo.back();
+    todo.pop_back();
+    if (flags[id] != 0 || !holds(rules.rules[id].body, flags, of_characters)) continue;
+    flags[id] = 1;
+    todo.insert(todo.end(), users[id].begin(), users[id].end());
   }
   return flags;
 }
@@ -48,11 +61,6 @@ void add_first(const RegexNode& node, const Flags& can_be_empty, std::vector<std
     add_first(child, can_be_empty, first);
     if (node.kind == Kind::kSequence && !holds(child, can_be_empty, false)) return;
   }
-}
-
-void add_all(const RegexNode& node, std::vector<std::uint32_t>& named) {
-  if (node.kind == Kind::kRule) named.push_back(node.min);
-  for (const RegexNode& child : node.children) add_all(child, named);
 }
 
 // A rule on a cycle of rules that begin with each other, or nothing.

@@ -9,6 +9,7 @@ namespace {
 
 using Op = Instruction::Op;
 
+constexpr std::size_t kMaxClosed = 100'000;  // items on the way from one byte to the next
 constexpr std::size_t kMaxItems = 4096;      // of one state
 constexpr std::uint32_t kMaxStack = 10'000;  // returns
 
@@ -44,7 +45,7 @@ void RuleMachine::close(Item item, Items& out) {
   while (!todo.empty()) {
     const Item at = todo.back();
     todo.pop_back();
-    if (!seen.insert(at).second || seen.size() > kMaxItems) continue;
+    if (!seen.insert(at).second || seen.size() > kMaxClosed) continue;
     const Instruction& i = program_->code[at.pc];
     switch (i.op) {
       case Op::kSplit:

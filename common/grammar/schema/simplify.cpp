@@ -29,19 +29,48 @@ void refuse_in_place_cycles(const SchemaSet& set, const std::vector<std::string>
   }
 }
 
+constexpr std::size_t kMaxWork = 1'000'000;  // schemas and names that are looked at
+
+// Those that decide whether there are values of the schema.
+template <typename Visit>
+void for_each_needed(const Schema& schema, Visit&& visit) {
+  for_each_in_place(schema, visit);
+  for (const SchemaId id : schema.prefix) visit(id);
+  for (const SchemaId id : {schema.items, schema.contains, schema.additional}) {
+    if (id != kNoSchema) visit(id);
+  }
+  for (const auto& [name, id] : schema.properties) visit(id);
+  for (const auto& [pattern, id] : schema.pattern_properties) visit(id);
+}
+
 class Possibilities {
  public:
-  Possibilities(SchemaSet& set, std::size_t max_states) : set_(set), max_states_(max_states) {}
+  Possibilities(SchemaSet& set, const std::vector<std::string>& pointers, std::size_t max_states)
+      : set_(set), pointers_(pointers), max_states_(max_states) {}
 
   void find() {
     filter_words();
     std::vector<std::uint8_t> types(set_.schemas.size(), 0);
-    for (bool changed = true; changed;) {
-      changed = false;
-      for (std::size_t i = set_.schemas.size(); i-- > 0;) {
-        const std::uint8_t now = possible(set_.schemas[i], types);
-        changed = changed || now != types[i];
-        types[i] = now;
+    std::vector<std::vector<SchemaId>> users(set_.schemas.size());
+    std::vector<SchemaId> todo;
+    std::vector<std::uint8_t> is_waiting(set_.schemas.size(), 1);
+    for (SchemaId id = 0; id < set_.schemas.size(); ++id) {
+      for_each_needed(set_.schemas[id], [&](SchemaId needed) { users[needed].push_back(id); });
+      todo.push_back(id);
+    }
+    std::size_t work = 0;
+    while (!todo.empty()) {
+      const SchemaId id = todo.back();
+      todo.pop_back();
+      is_waiting[id] = 0;
+      work += 1 + set_.schemas[id].required.size() + set_.schemas[id].prefix.size();
+      if (work > kMaxWork) throw Refusal{"it takes too long to find out which values there can be", pointers_[id]};
+      const std::uint8_t now = possible(set_.schemas[id], types);
+      if (now == types[id]) continue;
+      types[id] = now;
+      for (const SchemaId user : users[id]) {
+        if (is_waiting[user]++ == 0) todo.push_back(user);
+        is_waiting[user] = 1;
       }
     }
     for (std::size_t i = 0; i < types.size(); ++i) set_.schemas[i].types = types[i];
@@ -143,6 +172,7 @@ class Possibilities {
   }
 
   SchemaSet& set_;
+  const std::vector<std::string>& pointers_;
   std::size_t max_states_;
   std::vector<std::unique_ptr<LazyDfa>> automata_;
 };
@@ -151,7 +181,7 @@ class Possibilities {
 
 void simplify(SchemaSet& set, const std::vector<std::string>& pointers, std::size_t max_states) {
   refuse_in_place_cycles(set, pointers);
-  Possibilities(set, max_states).find();
+  Possibilities(set, pointers, max_states).find();
 }
 
 }  // namespace caudal::grammar

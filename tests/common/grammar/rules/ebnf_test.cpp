@@ -1,6 +1,7 @@
 // Both forms of EBNF: what their grammars accept, and what is refused where.
 #include "common/grammar/rules/ebnf.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <random>
@@ -97,6 +98,19 @@ TEST(Gbnf, SaysWhatItRefusesAndWhere) {
   EXPECT_EQ(refusal(GrammarKind::kGbnf, nested), "line 1, column 110: nested too deeply");
   EXPECT_EQ(refusal(GrammarKind::kGbnf, "root ::= ((\"a\"{1000}){1000}){1000}"),
             "it is too large: it takes more than 50000 instructions");
+}
+
+// Chains of rules, whichever way they are written, take time in proportion.
+TEST(Gbnf, LongChainsTakeLittle) {
+  for (const bool forwards : {true, false}) {
+    std::string rules = "root ::= r0\n";
+    for (int i = 0; i < 20'000; ++i) {
+      const int n = forwards ? i : 19'999 - i;
+      rules += fmt::format("r{} ::= r{}\n", n, n + 1);
+    }
+    const auto compiled = Grammar::compile(GrammarKind::kGbnf, rules + "r20000 ::= \"a\"");
+    EXPECT_TRUE(compiled) << compiled.error().message;
+  }
 }
 
 constexpr const char* kCalls = R"EBNF(

@@ -101,6 +101,14 @@ TEST(SchemaCompiler, BombsTakeLittle) {
   std::string chain;
   for (int i = 0; i < 5000; ++i) chain += fmt::format(R"("d{}":{{"$ref":"#/$defs/d{}"}},)", i, i + 1);
   EXPECT_LT(ms_of(R"({"$ref":"#/$defs/d0","$defs":{)" + chain + R"("d5000":{"type":"null"}}})"), kMaxMs);
+  std::string wide = R"({"$defs":{"d0":{"type":"null"})";
+  std::string names;
+  for (int i = 1; i < 8000; ++i) wide += fmt::format(R"(,"d{}":{{"$ref":"#/$defs/d{}"}})", i, i - 1);
+  wide += R"(},"properties":{"x":{})";
+  for (int i = 0; i < 8000; ++i) wide += fmt::format(R"(,"p{}":{{"$ref":"#/$defs/d{}"}})", i, i);
+  for (int i = 0; i < 8000; ++i) names += fmt::format("{}\"p{}\"", i == 0 ? "" : ",", i);
+  EXPECT_LT(ms_of(wide + R"(},"required":[)" + names + "]}"), kMaxMs);
+  EXPECT_LT(ms_of(R"({"pattern":"($|a|^b){20000}"})"), kMaxMs);
 }
 
 }  // namespace
