@@ -62,7 +62,7 @@ class Walker {
     for (std::size_t n = 0; n < kMaxTokens; ++n) {
       const bool may_end = matcher.is_complete();
       if (may_end && (n >= kFreeTokens || random_() % 4 == 0)) return text;
-      if (n % 4 == 0) add_key(matcher, text);
+      if (n >= kFreeTokens || random_() % 2 == 0) add_key(matcher, text);
       matcher.fill_mask(mask);
       const TokenId token = choose(mask, n < kFreeTokens);
       if (token < 0) return may_end ? text : "";
@@ -98,7 +98,15 @@ class Walker {
       if (is_allowed && !vocabulary_->is_end(token)) allowed.push_back(token);
     }
     if (allowed.empty()) return -1;
-    if (at_random || random_() % 8 == 0) return allowed[random_() % allowed.size()];
+    if (at_random) return allowed[random_() % allowed.size()];
+    if (random_() % 2 == 0) {  // some character that a pattern may wait for
+      std::vector<TokenId> short_ones;
+      for (const TokenId token : allowed) {
+        const std::string_view bytes = vocabulary_->bytes(token);
+        if (bytes.size() == 1 && bytes[0] > ' ' && bytes[0] != '[' && bytes[0] != '{') short_ones.push_back(token);
+      }
+      if (!short_ones.empty()) return short_ones[random_() % short_ones.size()];
+    }
     return *std::ranges::min_element(allowed, {}, [&](TokenId token) { return rank(vocabulary_->bytes(token)); });
   }
 
