@@ -67,6 +67,7 @@ Matcher::Matcher(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const T
       machine_(grammar_->machine()),
       cache_(std::make_shared<MaskCache>()) {
   history_.push_back(machine_->start(arena_));
+  marks_.push_back(arena_.mark());
 }
 
 bool Matcher::accept(TokenId token) {
@@ -79,6 +80,7 @@ bool Matcher::accept(TokenId token) {
     return false;
   }
   history_.push_back(state);
+  marks_.push_back(arena_.mark());
   return true;
 }
 
@@ -99,6 +101,8 @@ void Matcher::rollback(std::size_t num_tokens) {
   CHECK(num_tokens < history_.size());
   if (num_tokens == 0) return;
   history_.resize(history_.size() - num_tokens);
+  marks_.resize(history_.size());
+  arena_.release(marks_.back());
   ended_ = false;
 }
 

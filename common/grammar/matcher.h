@@ -55,7 +55,8 @@ class Matcher {
   std::shared_ptr<Machine> machine_;  // shared with this matcher's copies
   std::shared_ptr<MaskCache> cache_;  // likewise
   Arena arena_;
-  std::vector<State> history_;  // after 0, 1, ... tokens
+  std::vector<State> history_;      // after 0, 1, ... tokens
+  std::vector<Arena::Mark> marks_;  // likewise: what of the arena is in use
   bool ended_ = false;
 };
 

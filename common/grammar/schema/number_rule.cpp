@@ -12,7 +12,7 @@ namespace {
 using Wide = __int128;
 
 constexpr std::int64_t kMaxExponentDigits = 3;
-constexpr std::int64_t kMaxPower = 308;
+constexpr std::int64_t kMaxPower = 289;
 constexpr std::size_t kMaxWideDigits = 36;
 
 // value * 10^scale, which is an integer, if it is small enough.

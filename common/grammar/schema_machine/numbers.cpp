@@ -10,7 +10,7 @@ enum Place : std::uint8_t { kStart, kMinus, kZero, kInteger, kPoint, kFraction, 
 enum Flag : std::uint8_t { kIsInteger = 1, kNoPoint = 2 };
 
 constexpr std::uint64_t kNumberHash = 0xBE5466CF34E90C6CULL;
-constexpr std::uint32_t kEndOfExponents = 309;  // so that every number is one of double precision
+constexpr std::uint32_t kEndOfExponents = 290;  // so that no usual number is beyond double precision
 
 struct Digit {
   const Digit* before;
