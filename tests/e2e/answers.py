@@ -62,10 +62,19 @@ def make_request(index):
     return "/v1/chat/completions", {"messages": [{"role": "user", "content": text}], **body}
 
 
+def without_sampled(logprobs):
+    """The alternatives of a completion, which come with the sampled token or without it, as the API has them."""
+    if logprobs and logprobs.get("top_logprobs"):
+        for token, entry in zip(logprobs["tokens"], logprobs["top_logprobs"]):
+            entry.pop(token, None)
+
+
 def digest(cluster, index):
     path, body = make_request(index)
     status, answer = cluster.post(path, body)
     told = answer["choices"] if status == 200 else answer  # ids, times and cache hits are not the model's
+    for choice in told if status == 200 else []:
+        without_sampled(choice.get("logprobs"))
     canonical = json.dumps([status, told], sort_keys=True, ensure_ascii=True).encode()
     return hashlib.sha256(canonical).hexdigest()[:12]
 

@@ -249,7 +249,7 @@ TEST(Runner, SaysWhatItCanHold) {
   EXPECT_EQ(replica.info().topology.tensor, 2);
   EXPECT_EQ(replica.info().kv_windows, std::vector<std::int32_t>{0});
   EXPECT_EQ(replica.info().vocab_size, 320);
-  EXPECT_EQ(replica.info().model_digest.size(), 64U);
+  EXPECT_EQ(replica.info().model_digest.size(), 129U);
 }
 
 }  // namespace
