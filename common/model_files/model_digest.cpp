@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "common/mapped_file.h"
 
@@ -16,9 +17,10 @@ constexpr std::size_t kBeginning = 64 << 10;
 constexpr std::size_t kSampleBytes = 4 << 10;
 constexpr std::size_t kNumSamples = 64;  // evenly from the first byte to the last
 
-std::string sample(const std::filesystem::path& path) {
+// Nothing for a file that cannot be read.
+std::optional<std::string> sample(const std::filesystem::path& path) {
   const Result<MappedFile> file = MappedFile::open(path);
-  if (!file) return "";  // whoever needs the weights says why
+  if (!file) return std::nullopt;
   const std::span<const std::byte> bytes = file.value().bytes();
   std::string text = fmt::format("{} ", bytes.size());
   const auto take = [&](std::size_t at, std::size_t count) {
@@ -27,8 +29,7 @@ std::string sample(const std::filesystem::path& path) {
   take(0, kBeginning);
   if (bytes.size() <= kBeginning) return text;
   const std::size_t last = bytes.size() - kSampleBytes;
-  for (std::size_t i = 1; i <= kNumSamples; ++i)
-    take(last / kNumSamples * i + last % kNumSamples * i / kNumSamples, kSampleBytes);
+  for (std::size_t i = 1; i <= kNumSamples; ++i) take(last * i / kNumSamples, kSampleBytes);
   return text;
 }
 
@@ -41,9 +42,14 @@ std::string sha256_of(std::string_view text) {
 }
 
 std::string model_digest(std::string_view identity, const std::vector<std::filesystem::path>& weights) {
+  bool known = !weights.empty();
   std::string samples;
-  for (const std::filesystem::path& file : weights) samples += sha256_of(sample(file));
-  return sha256_of(identity) + ":" + (weights.empty() ? "-" : sha256_of(samples));
+  for (const std::filesystem::path& file : weights) {
+    const std::optional<std::string> text = sample(file);
+    known = known && text;
+    samples += sha256_of(text.value_or(""));
+  }
+  return sha256_of(identity) + ":" + (known ? sha256_of(samples) : "-");
 }
 
 std::vector<std::filesystem::path> weight_files(const std::filesystem::path& dir) {

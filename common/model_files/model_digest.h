@@ -1,6 +1,6 @@
 // What tells one model from another, so that a replica with other weights or another tokenizer does not join: a digest
 // "IDENTITY:WEIGHTS" of two parts in hexadecimal. WEIGHTS is "-" where there are no files of weights, as beside a
-// coordinator that was given the config and the tokenizer alone.
+// coordinator that was given the config and the tokenizer alone, or none that this process may read.
 #pragma once
 
 #include <filesystem>

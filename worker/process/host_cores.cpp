@@ -9,6 +9,7 @@
 #include "common/host/host_cpus.h"
 
 namespace caudal {
+
 void use_all_cores() {
   static const cpu_set_t all = [] {
     cpu_set_t own, launcher;

@@ -57,7 +57,7 @@ HWY_INLINE void prefetch(const float*) {}
 // Blocks of one panel whose codes are T: bytes as they are packed, or f32.
 template <typename T>
 struct Codes {
-  const std::byte* scales;  // f16 [32], packed_block_bytes apart
+  const std::byte* scales;  // f16 [32], kQ8_0BlockBytes apart
   const T* codes;           // [32 k, 32], `stride` apart
   std::int64_t stride;
 };
