@@ -81,7 +81,7 @@ Compiled compile_rule_grammar(const Result<Rules>& rules, std::string_view text,
   if (const Result<void> checked = check_rules(rules.value(), text); !checked) return checked.error();
   std::vector<RegexNode> bodies;
   for (const Rule& rule : rules.value().rules) bodies.push_back(rule.body);
-  Result<RuleProgram> program = compile_rules(bodies, limits.max_nodes);
+  Result<RuleProgram> program = compile_rules(bodies, limits.max_pattern_instructions);
   if (!program) return program.error();
   auto grammar = std::make_shared<RuleGrammar>(std::move(program).value(), rules.value().root, limits);
   const std::unique_ptr<Machine> machine = grammar->machine();
