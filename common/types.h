@@ -187,6 +187,9 @@ struct SequenceResult {
   std::int32_t num_drafted = 0;                     // draft tokens
   std::int32_t num_accepted = 0;                    // of these, among `tokens`
   std::vector<TokenLogprob> candidates{};  // of a beam: what may come next, the most likely first; none of it banned
+  // Where the prompt's are asked for: of the last prompt tokens among those that this step computed, in order, but
+  // never of a sequence's first. Each as in `logprobs`, with the prompt's own token in front.
+  std::vector<std::vector<TokenLogprob>> prompt_logprobs{};
 };
 
 void visit_fields(Is<SequenceResult> auto& result, auto&& visit) {
@@ -199,6 +202,7 @@ void visit_fields(Is<SequenceResult> auto& result, auto&& visit) {
   visit("num_drafted", result.num_drafted);
   visit("num_accepted", result.num_accepted);
   visit("candidates", result.candidates);
+  visit("prompt_logprobs", result.prompt_logprobs);
 }
 
 struct StepResult {

@@ -126,6 +126,9 @@ Result<std::shared_ptr<const Grammar>> Grammar::compile(GrammarKind kind, std::s
     case GrammarKind::kGbnf:
     case GrammarKind::kLark:
       return compile_rule_grammar(kind == GrammarKind::kGbnf ? parse_gbnf(text) : parse_lark(text), text, limits);
+    case GrammarKind::kNone:
+    case GrammarKind::kTags:
+      break;
   }
   return Error{"an unknown kind of grammar", ""};
 }

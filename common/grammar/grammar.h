@@ -7,20 +7,13 @@
 #include <memory>
 #include <string_view>
 
+#include "common/generation_params.h"
 #include "common/grammar/automata/limits.h"
 #include "common/result.h"
 
 namespace caudal::grammar {
 
 class Machine;
-
-enum class GrammarKind : std::uint8_t {
-  kJsonSchema,  // drafts 4 to 2020-12, by `$schema`; 2020-12 without it
-  kRegex,       // ECMA 262's, without back references and look-behind; matches the whole output
-  kGbnf,        // llama.cpp's form of EBNF
-  kLark,        // Lark's form of EBNF, without imports and templates
-  kChoices,     // a JSON list of strings
-};
 
 class Grammar {
  public:
