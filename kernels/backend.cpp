@@ -24,6 +24,8 @@ void Backend::check_sample(const Tensor& logits, std::int64_t vocab_size, std::s
   Expect expect("sample");
   expect.shape("logits", logits, {num_rows, columns}).dtype("logits", logits, DType::kF32);
   expect.that(vocab_size > 0 && vocab_size <= *columns, "vocab_size must be in [1, columns]");
+  for (const SamplingRow& row : rows)
+    expect.that(row.allowed.empty() || std::ssize(row.allowed) * 64 >= vocab_size, "allowed must have a bit per token");
   if (!tokens.empty()) expect.shape("tokens", tokens, {num_rows}).dtype("tokens", tokens, DType::kI32);
 }
 

@@ -11,6 +11,7 @@
 #include "common/grammar/rules/rule_machine.h"
 #include "common/grammar/schema/compiler.h"
 #include "common/grammar/schema_machine/schema_machine.h"
+#include "common/grammar/tags/tag_machine.h"
 #include "common/json/strict_json.h"
 #include "common/text/unicode.h"
 
@@ -108,6 +109,26 @@ Compiled compile_choices(std::string_view text, const GrammarLimits& limits) {
   return std::shared_ptr<const Grammar>(std::make_shared<RegexGrammar>(compile_words(words), limits));
 }
 
+class TagGrammar final : public Grammar {
+ public:
+  explicit TagGrammar(TagProgram program) : program_(std::make_shared<const TagProgram>(std::move(program))) {}
+  std::unique_ptr<Machine> machine() const override { return std::make_unique<TagMachine>(program_); }
+
+ private:
+  std::shared_ptr<const TagProgram> program_;  // also its machines'
+};
+
+Compiled compile_tag_grammar(std::string_view text, const GrammarLimits& limits) {
+  const CompilePart part = [&](GrammarKind kind, std::string_view written) -> Result<MakeMachine> {
+    Compiled grammar = Grammar::compile(kind, written, limits);
+    if (!grammar) return grammar.error();
+    return MakeMachine([kept = std::move(grammar).value()] { return kept->machine(); });
+  };
+  Result<TagProgram> program = compile_tags(text, limits, part);
+  if (!program) return program.error();
+  return std::shared_ptr<const Grammar>(std::make_shared<TagGrammar>(std::move(program).value()));
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const Grammar>> Grammar::compile(GrammarKind kind, std::string_view text,
@@ -126,8 +147,9 @@ Result<std::shared_ptr<const Grammar>> Grammar::compile(GrammarKind kind, std::s
     case GrammarKind::kGbnf:
     case GrammarKind::kLark:
       return compile_rule_grammar(kind == GrammarKind::kGbnf ? parse_gbnf(text) : parse_lark(text), text, limits);
-    case GrammarKind::kNone:
     case GrammarKind::kTags:
+      return compile_tag_grammar(text, limits);
+    case GrammarKind::kNone:
       break;
   }
   return Error{"an unknown kind of grammar", ""};

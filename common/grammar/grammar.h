@@ -14,6 +14,7 @@
 namespace caudal::grammar {
 
 class Machine;
+using caudal::GrammarKind;
 
 class Grammar {
  public:

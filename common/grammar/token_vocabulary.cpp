@@ -8,6 +8,7 @@
 
 #include "common/grammar/automata/bits.h"
 #include "common/grammar/automata/json_string.h"
+#include "common/grammar/tags/free_text.h"
 #include "common/text/unicode.h"
 #include "common/tokenizer/tokenizer.h"
 
@@ -160,16 +161,16 @@ void TokenVocabulary::add_slice(std::size_t index, std::vector<std::pair<std::st
   slices_.push_back(std::move(slice));
 }
 
-TokenVocabulary TokenVocabulary::of(const Tokenizer& tokenizer) {
+TokenVocabulary TokenVocabulary::of(const Tokenizer& tokenizer, std::vector<TokenId> end_tokens) {
   const TokenBytes bytes(tokenizer.decoder());
   std::vector<std::string> tokens(static_cast<std::size_t>(tokenizer.vocab_size()));
   for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
     const auto token = tokenizer.id_to_token(id);
-    if (token && !tokenizer.is_special(id)) tokens[static_cast<std::size_t>(id)] = bytes.of(*token);
+    if (!token) continue;
+    tokens[static_cast<std::size_t>(id)] =
+        tokenizer.is_special(id) ? kSpecialToken + std::string(*token) : bytes.of(*token);
   }
-  std::vector<TokenId> ends;
-  if (const auto eos = tokenizer.named_tokens().eos) ends.push_back(*eos);
-  return {std::move(tokens), std::move(ends)};
+  return {std::move(tokens), std::move(end_tokens)};
 }
 
 bool TokenVocabulary::is_end(TokenId token) const { return std::ranges::find(end_tokens_, token) != end_tokens_.end(); }

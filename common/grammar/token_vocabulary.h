@@ -19,10 +19,10 @@ namespace caudal::grammar {
 
 class TokenVocabulary {
  public:
-  // By token id; an empty string is a token that no grammar allows (special, or unused). `end_tokens` end an output.
+  // By token id; an empty string is a token that no grammar allows (unused). `end_tokens` end an output.
   TokenVocabulary(std::vector<std::string> tokens, std::vector<TokenId> end_tokens);
-  // Of a tokenizer; special tokens have no bytes, and its end-of-sequence token ends.
-  static TokenVocabulary of(const Tokenizer& tokenizer);
+  // Of a tokenizer. A special token has the bytes kSpecialToken and its text (tags/free_text.h).
+  static TokenVocabulary of(const Tokenizer& tokenizer, std::vector<TokenId> end_tokens);
 
   std::size_t size() const { return tokens_.size(); }
   std::size_t mask_words() const { return (tokens_.size() + 63) / 64; }

@@ -69,6 +69,11 @@ Result<std::unique_ptr<ModelFiles>> open_model_files(const std::filesystem::path
   return std::unique_ptr<ModelFiles>(std::make_unique<GgufModelFiles>(std::move(files).value()));
 }
 
+std::vector<TokenId> end_tokens(const ModelCard& card, const Tokenizer& tokenizer) {
+  const std::optional<TokenId> eos = tokenizer.named_tokens().eos;
+  return card.eos_token_ids.empty() && eos ? std::vector<TokenId>{*eos} : card.eos_token_ids;
+}
+
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& path) {
   const Result<std::unique_ptr<ModelFiles>> files = open_model_files(path);
   if (!files) return files.error();

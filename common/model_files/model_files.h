@@ -24,6 +24,9 @@ class ModelFiles {
 // nothing else (common/gguf).
 Result<std::unique_ptr<ModelFiles>> open_model_files(const std::filesystem::path& path);
 
+// The tokens that end a model's output: what its files name, else the tokenizer's.
+std::vector<TokenId> end_tokens(const ModelCard& card, const Tokenizer& tokenizer);
+
 // Of them the tokenizer alone.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& path);
 

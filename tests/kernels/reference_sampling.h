@@ -10,9 +10,12 @@
 
 namespace caudal::reference {
 
-// Bias, bans and penalties. logits [vocab_size]
+// What is allowed, bias, bans and penalties. logits [vocab_size]
 inline std::vector<double> edited_logits(std::vector<double> logits, const SamplingRow& row) {
   const SamplingParams& params = *row.params;
+  for (std::size_t token = 0; token < logits.size() && !row.allowed.empty(); ++token) {
+    if ((row.allowed[token / 64] >> (token % 64) & 1) == 0) logits[token] = -INFINITY;
+  }
   for (const auto& [token, bias] : params.logit_bias)
     logits[static_cast<std::size_t>(token)] += static_cast<double>(bias);
   for (const TokenId token : row.banned) logits[static_cast<std::size_t>(token)] = -INFINITY;

@@ -131,6 +131,35 @@ TEST_P(SampleTest, EditsAreAppliedInOrder) {
   expect_inverse(probabilities, params, draws(logits, row, 0, 300), 0);
 }
 
+TEST_P(SampleTest, OnlyAllowedTokensAreSampled) {
+  for (const std::size_t vocab : {std::size_t{5}, std::size_t{64}, std::size_t{1031}, std::size_t{151936}}) {
+    std::vector<float> logits = random_logits(vocab, 19);
+    for (std::size_t token = 1; token < vocab; token += 3) logits[token] += 12.0F;
+    std::vector<std::uint64_t> bits((vocab + 63) / 64, 0);
+    for (std::size_t token = 0; token < vocab; token += 3) bits[token / 64] |= std::uint64_t{1} << (token % 64);
+    for (const SamplingParams& params : {filters(1.0F, 0, 1.0F, 0.0F), filters(0.8F, 20, 0.9F, 0.01F)}) {
+      SamplingRow row;
+      row.params = &params;
+      row.allowed = bits;
+      expect_inverse(reference::distribution(widen(logits), row), params, draws(logits, row, 0, 4), 0);
+    }
+    SamplingParams greedy = filters(0.0F, 0, 1.0F, 0.0F);
+    greedy.num_logprobs = 0;
+    SamplingRow row;
+    row.params = &greedy;
+    const SamplingOutput free = sample_one(logits, row);
+    row.allowed = bits;
+    const SamplingOutput held = sample_one(logits, row);
+    EXPECT_EQ(free.token % 3, 1);
+    EXPECT_EQ(held.token % 3, 0);
+    EXPECT_LT(held.logprobs[0].logprob, -5.0F) << "not of the whole row";
+    logits[4] = std::nanf("");
+    EXPECT_FALSE(sample_one(logits, row).valid) << "not allowed, and still broken";
+    std::ranges::fill(bits, 0);
+    EXPECT_FALSE(sample_one(random_logits(vocab, 19), row).valid) << "nothing is allowed";
+  }
+}
+
 // Pearson's test over 10^5 draws: the sum has mean `cells - 1` and variance twice that.
 TEST_P(SampleTest, FrequenciesPassAChiSquaredTest) {
   const std::vector<float> logits = random_logits(40, 11);

@@ -30,6 +30,8 @@ std::uint64_t digest(const T& value, std::uint64_t seed = 0) {
     return digest(value.value(), seed);
   } else if constexpr (std::same_as<T, float>) {
     return mix(seed, std::bit_cast<std::uint32_t>(value));
+  } else if constexpr (std::same_as<T, std::string>) {
+    return mix(seed, std::hash<std::string>()(value));
   } else {
     return mix(seed, static_cast<std::uint64_t>(value));
   }

@@ -21,7 +21,9 @@ bool is_full(const SequenceRow& sequence, std::int32_t num_tokens, std::int32_t 
 FinishReason reason_to_end(const SequenceRow& sequence, std::int32_t num_tokens, TokenId token,
                            std::int32_t max_context_tokens) {
   const std::vector<TokenId>& stops = sequence.params.stop.stop_token_ids;
-  const bool may_stop = num_tokens - sequence.num_prompt_tokens >= sequence.params.stop.min_tokens;
+  // Before min_tokens none is sampled, but where its grammar lets the output go on with nothing else.
+  const bool may_stop = num_tokens - sequence.num_prompt_tokens >= sequence.params.stop.min_tokens ||
+                        sequence.params.sampling.grammar.kind != GrammarKind::kNone;
   if (may_stop && std::find(stops.begin(), stops.end(), token) != stops.end()) return FinishReason::kStop;
   return is_full(sequence, num_tokens, max_context_tokens) ? FinishReason::kLength : FinishReason::kNone;
 }

@@ -50,7 +50,11 @@ struct SequenceRow {
   std::int32_t num_output_tokens() const { return num_tokens() - num_prompt_tokens; }
   bool finished() const { return finish_reason != FinishReason::kNone; }
   // Whether the next sample depends on what the last token is, beyond the logits.
-  bool looks_at_tokens() const { return params.sampling.has_penalties() || !params.sampling.bad_words.empty(); }
+  bool looks_at_tokens() const {
+    const SamplingParams& sampling = params.sampling;
+    return sampling.has_penalties() || !sampling.bad_words.empty() || sampling.grammar.kind != GrammarKind::kNone ||
+           sampling.thinking.budget >= 0;
+  }
 };
 
 // Bounds that a plan must keep; a replica told them to the coordinator when it joined.

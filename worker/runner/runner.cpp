@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "worker/runner/startup.h"
 #include "worker/sampling/beam_candidates.h"
+#include "worker/sampling/grammars.h"
 
 namespace caudal {
 
@@ -16,14 +17,15 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   const Startup& start = planned.value();
   LOG_INFO("{}", describe(start, backend));
   if (Result<void> ready = backend.prepare(start.sizes, start.memory.total_bytes()); !ready) return ready.error();
-  Result<Parts> parts = make_parts(backend, group, start);
+  Result<Parts> parts = make_parts(backend, group, model_dir, start);
   if (!parts) return parts.error();
   ReplicaInfo info = start.info;
   info.swap_block_ns = measure_transfer_ns(backend, parts.value().cache, parts.value().host_cache);
   return std::unique_ptr<Runner>(new Runner(backend, std::move(parts).value(), info));
 }
 
-Result<Runner::Parts> Runner::make_parts(Backend& backend, Communicator& group, const Startup& start) {
+Result<Runner::Parts> Runner::make_parts(Backend& backend, Communicator& group, const std::filesystem::path& model_dir,
+                                         const Startup& start) {
   Parts parts;
   std::optional<Error> error;
   // Moves a part to where it belongs, or keeps the error.
@@ -33,14 +35,19 @@ Result<Runner::Parts> Runner::make_parts(Backend& backend, Communicator& group, 
     return true;
   };
   const StepLimits& limits = start.plan.limits;
+  if (group.rank() == 0) {
+    const auto load = [model_dir] { return load_token_text(model_dir); };
+    parts.grammars = std::make_shared<Grammars>(load, static_cast<std::size_t>(start.info.max_num_sequences));
+  }
   const bool made =
       put(parts.model, load_model(start.model, start.plan, backend, group)) &&
       put(parts.uploader, BatchUploader::create(backend, limits.max_tokens, start.info.max_num_sequences,
                                                 start.max_blocks_per_sequence, start.plan.kv.groups.size())) &&
-      put(parts.sampler, Sampler::create(backend, group, start.info.vocab_size, limits.max_rows)) &&
+      put(parts.sampler, Sampler::create(backend, group, start.info.vocab_size, limits.max_rows, parts.grammars)) &&
       put(parts.cache, KvCache::create(backend, start.plan.kv, start.memory.num_blocks)) &&
       put(parts.host_cache, KvCache::create_on_host(backend, parts.cache, start.memory.num_host_blocks)) &&
-      put(parts.drafter, Drafter::create(backend, group, start.draft, limits.max_rows, start.memory.num_blocks));
+      put(parts.drafter,
+          Drafter::create(backend, group, start.draft, limits.max_rows, start.memory.num_blocks, parts.grammars));
   if (!made) return *error;
   const PassParts pass{*parts.model, *parts.uploader, parts.cache, parts.sampler->sampled()};
   if (!put(parts.graphs, DecodeGraphs::record(backend, group, pass, start.decode)) ||
@@ -95,7 +102,10 @@ Result<void> Runner::submit(StepPlan plan) {
   if (Result<void> joined = transfers_.join(plan.confirmed_transfers); !joined) return joined.error();
   transfers_.start(plan);
   parts_.cache.copy_blocks(backend_, block_pairs(plan.block_copies), parts_.cache);
-  for (const NewSequence& entered : plan.new_sequences) parts_.drafter->forget(entered.slot);
+  for (const NewSequence& entered : plan.new_sequences) {
+    parts_.drafter->forget(entered.slot);
+    if (parts_.grammars) parts_.grammars->prepare(table_.at(entered.slot).params.sampling.grammar);
+  }
   const Result<DraftTime> drafting = parts_.drafter->propose(table_, step.work);
   if (!drafting) return drafting.error();
   step.result.draft_us = drafting.value().total_us;

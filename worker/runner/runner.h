@@ -68,6 +68,7 @@ class Runner {
   struct Parts {
     std::unique_ptr<Model> model;
     std::unique_ptr<BatchUploader> uploader;
+    std::shared_ptr<Grammars> grammars;  // null but on rank 0
     std::unique_ptr<Sampler> sampler;
     KvCache cache;
     KvCache host_cache;  // of preempted sequences
@@ -87,7 +88,8 @@ class Runner {
     Clock::time_point begin;
   };
 
-  static Result<Parts> make_parts(Backend& backend, Communicator& group, const Startup& start);
+  static Result<Parts> make_parts(Backend& backend, Communicator& group, const std::filesystem::path& model_dir,
+                                  const Startup& start);
   Runner(Backend& backend, Parts parts, const ReplicaInfo& info);
   void compute(Step& step);
   Tensor logits_of(const Batch& batch);

@@ -1,18 +1,17 @@
 #include "worker/sampling/sampler.h"
 
-#include "worker/sampling/bad_words.h"
-
 namespace caudal {
 
 Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator& group, std::int64_t vocab_size,
-                                                 std::int64_t max_rows) {
+                                                 std::int64_t max_rows, std::shared_ptr<Grammars> grammars) {
   Result<Buffer> memory = backend.allocate(device_bytes(max_rows));
   if (!memory) return memory.error();
   const Tensor sampled = memory.value().tensor(DType::kI32, {max_rows});
-  return std::unique_ptr<Sampler>(new Sampler(backend, group, vocab_size, std::move(memory).value(), sampled));
+  return std::unique_ptr<Sampler>(
+      new Sampler(backend, group, vocab_size, std::move(grammars), std::move(memory).value(), sampled));
 }
 
-// As it would be if the drafts were the sequence's own: penalties count them, min_tokens and bad words too.
+// As it would be if the drafts were the sequence's own.
 SamplingRow Sampler::row_of(const SampleTask& task) {
   const SequenceRow& sequence = *task.sequence;
   const auto num_drafts = static_cast<std::int32_t>(task.drafts.size());
@@ -25,13 +24,7 @@ SamplingRow Sampler::row_of(const SampleTask& task) {
     for (TokenId token : task.drafts) counts.add_output(token);
     row.counts = counts.all();
   }
-  if (sequence.num_output_tokens() + num_drafts < sequence.params.stop.min_tokens)
-    row.banned = sequence.params.stop.stop_token_ids;
-  if (!sequence.params.sampling.bad_words.empty()) {
-    std::vector<TokenId>& banned = banned_.emplace_back(row.banned.begin(), row.banned.end());
-    append_banned(sequence, task.drafts, banned);
-    row.banned = banned;
-  }
+  allowed_.fill(sequence, task.drafts, row);
   return row;
 }
 
@@ -42,7 +35,7 @@ std::unique_ptr<PendingSamples> Sampler::start(const Tensor& logits, std::span<c
   if (group_.rank() == 0) {
     rows_.clear();
     counts_.clear();
-    banned_.clear();
+    allowed_.clear();
     for (const SampleTask& task : tasks) rows_.push_back(row_of(task));
     pending = backend_.sample(logits, vocab_size_, rows_, tokens);
   }

@@ -10,6 +10,7 @@
 #include "kernels/backend.h"
 #include "kernels/comm/communicator.h"
 #include "worker/batch/sequence_table.h"
+#include "worker/sampling/allowed_tokens.h"
 
 namespace caudal {
 
@@ -22,8 +23,9 @@ struct SampleTask {
 class Sampler {
  public:
   static std::size_t device_bytes(std::int64_t max_rows) { return max_rows * sizeof(TokenId); }
+  // `grammars`: of the sequences that have some; may be null where none has.
   static Result<std::unique_ptr<Sampler>> create(Backend& backend, Communicator& group, std::int64_t vocab_size,
-                                                 std::int64_t max_rows);
+                                                 std::int64_t max_rows, std::shared_ptr<Grammars> grammars = nullptr);
 
   // logits f32 [num_rows, >= vocab_size], row i for tasks[i]. On ranks other than 0 the result has tokens but no
   // log-probabilities. Without tasks it tells when the device is done.
@@ -36,18 +38,24 @@ class Sampler {
   const Tensor& sampled() const { return sampled_; }
 
  private:
-  Sampler(Backend& backend, Communicator& group, std::int64_t vocab_size, Buffer memory, Tensor sampled)
-      : backend_(backend), group_(group), vocab_size_(vocab_size), memory_(std::move(memory)), sampled_(sampled) {}
+  Sampler(Backend& backend, Communicator& group, std::int64_t vocab_size, std::shared_ptr<Grammars> grammars,
+          Buffer memory, Tensor sampled)
+      : backend_(backend),
+        group_(group),
+        vocab_size_(vocab_size),
+        allowed_(vocab_size, std::move(grammars)),
+        memory_(std::move(memory)),
+        sampled_(sampled) {}
   SamplingRow row_of(const SampleTask& task);
 
   Backend& backend_;
   Communicator& group_;
   std::int64_t vocab_size_;
+  AllowedTokens allowed_;
   Buffer memory_;
   Tensor sampled_;
   std::vector<SamplingRow> rows_;
-  std::deque<TokenCounts> counts_;           // of tasks behind drafts
-  std::deque<std::vector<TokenId>> banned_;  // of tasks with bad words
+  std::deque<TokenCounts> counts_;  // of tasks behind drafts
 };
 
 }  // namespace caudal

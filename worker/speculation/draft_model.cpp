@@ -47,7 +47,7 @@ Result<DraftStartup> plan_draft_model(const ModelChoice& choice, const Backend& 
 }
 
 Result<std::unique_ptr<DraftModel>> DraftModel::create(Backend& backend, const DraftStartup& start,
-                                                       std::int64_t num_blocks) {
+                                                       std::int64_t num_blocks, std::shared_ptr<Grammars> grammars) {
   std::unique_ptr<DraftModel> draft(new DraftModel(backend, start));
   const StepLimits& limits = start.plan.limits;
   Result<std::unique_ptr<Model>> model = load_model(start.model, start.plan, backend, *draft->alone_);
@@ -57,8 +57,8 @@ Result<std::unique_ptr<DraftModel>> DraftModel::create(Backend& backend, const D
       BatchUploader::create(backend, limits.max_tokens, start.max_sequences, start.max_blocks_per_sequence);
   if (!uploader) return uploader.error();
   draft->uploader_ = std::move(uploader).value();
-  Result<std::unique_ptr<Sampler>> sampler =
-      Sampler::create(backend, *draft->alone_, start.model.spec.config.vocab_size, limits.max_rows);
+  Result<std::unique_ptr<Sampler>> sampler = Sampler::create(
+      backend, *draft->alone_, start.model.spec.config.vocab_size, limits.max_rows, std::move(grammars));
   if (!sampler) return sampler.error();
   draft->sampler_ = std::move(sampler).value();
   Result<KvCache> cache = KvCache::create(backend, start.plan.kv, num_blocks);

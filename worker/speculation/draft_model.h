@@ -59,7 +59,7 @@ struct DraftTime {
 class DraftModel {
  public:
   static Result<std::unique_ptr<DraftModel>> create(Backend& backend, const DraftStartup& start,
-                                                    std::int64_t num_blocks);
+                                                    std::int64_t num_blocks, std::shared_ptr<Grammars> grammars);
 
   // Samples as the target will, with the same parameters, counts and random numbers, but from its own logits.
   DraftTime propose(std::span<DraftTask> tasks);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "worker/sampling/grammars.h"
 #include "worker/speculation/ngram_lookup.h"
 
 namespace caudal {
@@ -10,16 +11,18 @@ namespace {
 bool uses_lookup(SpeculativeMode mode) { return mode == SpeculativeMode::kNgram || mode == SpeculativeMode::kAuto; }
 bool uses_model(SpeculativeMode mode) { return mode == SpeculativeMode::kDraft || mode == SpeculativeMode::kAuto; }
 
+bool has_grammar(const SequenceRow& sequence) { return sequence.params.sampling.grammar.kind != GrammarKind::kNone; }
+
 bool may_draft(const ScheduledWork& item) { return item.max_drafts > 0; }
 
 }  // namespace
 
 Result<std::unique_ptr<Drafter>> Drafter::create(Backend& backend, Communicator& group,
                                                  const std::optional<DraftStartup>& draft, std::int64_t max_rows,
-                                                 std::int64_t num_blocks) {
-  std::unique_ptr<Drafter> drafter(new Drafter(group, max_rows));
+                                                 std::int64_t num_blocks, std::shared_ptr<Grammars> grammars) {
+  std::unique_ptr<Drafter> drafter(new Drafter(group, max_rows, grammars));
   if (!draft || group.rank() != 0) return drafter;
-  Result<std::unique_ptr<DraftModel>> model = DraftModel::create(backend, *draft, num_blocks);
+  Result<std::unique_ptr<DraftModel>> model = DraftModel::create(backend, *draft, num_blocks, std::move(grammars));
   if (!model) return model.error();
   drafter->model_ = std::move(model).value();
   return drafter;
@@ -59,10 +62,19 @@ DraftTime Drafter::draft(const SequenceTable& table, std::vector<ScheduledWork>&
     if (!may_draft(item)) continue;
     const SequenceRow& sequence = table.at(item.slot);
     const SpeculativeMode mode = sequence.params.speculative.value_or(SpeculativeMode::kOff);
+    if (draft_forced(sequence, item)) continue;
     if (uses_lookup(mode)) item.drafts = look_up_ngram(sequence.tokens, item.max_drafts);
+    if (has_grammar(sequence)) item.drafts.resize(grammars_->num_allowed(sequence, item.drafts));
     if (item.drafts.empty() && uses_model(mode)) tasks.push_back({item.slot, &sequence, item.max_drafts, &item.drafts});
   }
   return model_ && !tasks.empty() ? model_->propose(tasks) : DraftTime();
+}
+
+// False where the grammar leaves a choice, or there is none.
+bool Drafter::draft_forced(const SequenceRow& sequence, ScheduledWork& item) {
+  if (!has_grammar(sequence)) return false;
+  item.drafts = grammars_->forced(sequence, item.max_drafts);
+  return !item.drafts.empty();
 }
 
 Result<void> Drafter::share(std::vector<ScheduledWork>& work) {

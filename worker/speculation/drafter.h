@@ -1,6 +1,7 @@
-// Drafter: proposes draft tokens before the model computes them, by prompt lookup or with a smaller model. Rank 0
-// proposes and sends its draft tokens to the other ranks, so that all compute the same. A wrong draft token costs time
-// and changes no answer: what is generated does not depend on this file. Owned by the runner, used by the step thread.
+// Drafter: proposes draft tokens before the model computes them: what a grammar leaves no choice about, by prompt
+// lookup, or with a smaller model. Rank 0 proposes and sends its draft tokens to the other ranks, so that all compute
+// the same. A wrong draft token costs time and changes no answer: what is generated does not depend on this file. Owned
+// by the runner, used by the step thread.
 #pragma once
 
 #include <memory>
@@ -19,7 +20,7 @@ class Drafter {
   // sampled tokens and draft tokens together.
   static Result<std::unique_ptr<Drafter>> create(Backend& backend, Communicator& group,
                                                  const std::optional<DraftStartup>& draft, std::int64_t max_rows,
-                                                 std::int64_t num_blocks);
+                                                 std::int64_t num_blocks, std::shared_ptr<Grammars> grammars);
 
   // Fills in the drafts of every item that may have some. Returns the time of the draft model, on rank 0; an Error when
   // a rank is lost.
@@ -30,13 +31,16 @@ class Drafter {
   void clear();
 
  private:
-  Drafter(Communicator& group, std::int64_t max_rows) : group_(group), max_rows_(max_rows) {}
+  Drafter(Communicator& group, std::int64_t max_rows, std::shared_ptr<Grammars> grammars)
+      : group_(group), max_rows_(max_rows), grammars_(std::move(grammars)) {}
+  bool draft_forced(const SequenceRow& sequence, ScheduledWork& item);
   void limit_to_rows(std::vector<ScheduledWork>& work) const;
   DraftTime draft(const SequenceTable& table, std::vector<ScheduledWork>& work);
   Result<void> share(std::vector<ScheduledWork>& work);
 
   Communicator& group_;
   std::int64_t max_rows_;
+  std::shared_ptr<Grammars> grammars_;
   std::unique_ptr<DraftModel> model_;  // null: none, or not rank 0
   std::vector<std::int32_t> sent_;     // per item: how many, then the tokens, padded to max_drafts
 };

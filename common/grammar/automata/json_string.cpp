@@ -9,6 +9,14 @@ namespace {
 using Kind = StringStep::Kind;
 
 constexpr std::array<CodePointRange, 2> kNothingElse = {{{1, 0}, {1, 0}}};
+// All but ASCII letters and digits.
+constexpr std::array<CodePointRange, 4> kNeverLetters = {
+    {{0, '0' - 1}, {'9' + 1, 'A' - 1}, {'Z' + 1, 'a' - 1}, {'z' + 1, kMaxCodePoint}}};
+
+bool may_be_escaped(std::uint32_t character) {
+  return std::ranges::any_of(
+      kNeverLetters, [&](const CodePointRange& range) { return range.first <= character && character <= range.last; });
+}
 
 StringStep value_of(std::uint32_t c) {
   StringStep step{Kind::kInside, {}, 1};
@@ -99,6 +107,7 @@ StringStep step_hexadecimal(std::uint8_t byte, StringPlace& place, std::uint32_t
     place = StringPlace::kLowBackslash;
     return {Kind::kInside, {}, 0};
   }
+  if (!is_low && !may_be_escaped(unit)) return {};
   place = StringPlace::kPlain;
   const std::uint32_t high = escape >> 16;
   escape = 0;
@@ -137,7 +146,10 @@ StringStep step_string(std::uint8_t byte, StringPlace& place, std::uint32_t& esc
   }
 }
 
-std::array<CodePointRange, 2> escapable(StringPlace place, std::uint32_t escape) {
+namespace {
+
+// Whatever the characters are.
+std::array<CodePointRange, 2> reachable(StringPlace place, std::uint32_t escape) {
   std::array<CodePointRange, 2> ranges = kNothingElse;
   ranges[0] = {0, kMaxCodePoint};
   const bool is_low = place >= StringPlace::kLowBackslash;
@@ -164,6 +176,19 @@ std::array<CodePointRange, 2> escapable(StringPlace place, std::uint32_t escape)
   } else {
     ranges[0] = {first, last};
   }
+  return ranges;
+}
+
+}  // namespace
+
+std::array<CodePointRange, 5> escapable(StringPlace place, std::uint32_t escape) {
+  const auto [low, high] = reachable(place, escape);
+  std::array<CodePointRange, 5> ranges{};
+  for (std::size_t i = 0; i < kNeverLetters.size(); ++i) {
+    ranges[i].first = std::max(low.first, kNeverLetters[i].first);
+    ranges[i].last = std::min(low.last, kNeverLetters[i].last);
+  }
+  ranges.back() = high;
   return ranges;
 }
 

@@ -39,11 +39,12 @@ struct StringStep {
   std::uint8_t num_bytes = 0;
 };
 
-// `place` and `escape` are what is known so far; both begin as 0. Unpaired surrogates are refused.
+// `place` and `escape` are what is known so far; both begin as 0. Unpaired surrogates are refused, and so are ASCII letters
+// and digits written as \uXXXX: no program writes them so, but a model whose next letter is forbidden would.
 StringStep step_string(std::uint8_t byte, StringPlace& place, std::uint32_t& escape);
 
-// The characters that an escape which has begun can still stand for. Two ranges; the second may be empty.
-std::array<CodePointRange, 2> escapable(StringPlace place, std::uint32_t escape);
+// The characters that an escape which has begun can still stand for. Some of the ranges may be empty (first > last).
+std::array<CodePointRange, 5> escapable(StringPlace place, std::uint32_t escape);
 
 constexpr bool begins_character(std::uint8_t byte) { return byte < 0x80 || byte >= 0xC0; }
 

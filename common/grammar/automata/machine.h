@@ -52,6 +52,7 @@ struct State {
   std::uint32_t product = 0;    // state of the automaton for the string at hand
   std::uint32_t count = 0;      // characters of the string, or bytes of white space
   std::uint32_t escape = 0;     // what is known of an escaped character
+  std::uint32_t part = 0;       // of a machine made of others: which of them the rest is of
   std::uint8_t phase = 0;
   std::uint8_t lexical = 0;  // within a string or a number
   std::uint8_t flags = 0;

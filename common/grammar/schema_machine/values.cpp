@@ -87,15 +87,18 @@ bool SchemaMachine::step(const State& state, std::uint8_t byte, Arena& arena, St
       next = at(&frame, Phase::kValue);
       return byte == ':';
     default:
+      if (byte == ',' && (state.count & (kNewline | kCarriageReturn)) != 0) return false;
       return step_after_value(frame, byte, arena, next);
   }
 }
 
-// Between any two signs: up to two blanks, and a line break with an indentation that the depth bounds. So every usual
-// layout passes, and no model can go on in white space forever.
+// Between any two signs: up to two blanks, and a line break with an indentation that the depth bounds. Before a colon
+// one blank, and no line break before a colon or a comma. So every usual layout passes, and no model can go on in white
+// space forever.
 bool SchemaMachine::skip_space(const State& state, std::uint8_t byte, State& next) {
   next = state;
   const std::uint32_t blanks = state.count & 0xFFFF;
+  if (phase_of(state) == Phase::kColon) return byte == ' ' && next.count++ == 0;
   const bool is_indented = (state.count & kNewline) != 0;
   const bool expects_newline = (state.count & kCarriageReturn) != 0 && !is_indented;
   switch (byte) {

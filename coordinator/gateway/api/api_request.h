@@ -49,6 +49,7 @@ struct ApiRequest {
   std::int64_t ttft_target_ms = 0;  // likewise, but a wish; 0: none
   double tpot_target_ms = 0.0;      // between two tokens, a wish; 0: none
 
+  std::string grammar_field;           // which field holds params.sampling.grammar
   std::vector<std::string> bad_words;  // never in the output, without or behind a space
   std::vector<std::string> stop_strings;
   bool include_stop = false;        // the stop string or token is part of the text

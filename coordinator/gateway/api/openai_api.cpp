@@ -14,6 +14,7 @@
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_beam.h"
 #include "coordinator/gateway/api/openai_chat.h"
+#include "coordinator/gateway/api/output_shape.h"
 #include "coordinator/gateway/api/parameter_value.h"
 #include "coordinator/gateway/api/parameters.h"
 
@@ -60,6 +61,7 @@ void take_parameters(const JsonNode& body, std::int32_t vocab_size, ApiRequest& 
 bool is_known(std::string_view name) {
   constexpr std::string_view kConversation[] = {"messages", "tools", "tool_choice", "chat_template_kwargs"};
   const auto holds = [&](const auto& list) { return std::ranges::find(list, name) != std::end(list); };
+  if (holds(output_shape_fields())) return true;
   const auto named = [&](const auto& row) { return row.name == name; };
   return holds(kConversation) || holds(harmless_fields()) || std::ranges::any_of(parameters(), named) ||
          std::ranges::any_of(unsupported_fields(), named);
@@ -149,6 +151,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, json::value body, const 
     const JsonNode node(body);
     refuse_unsupported(node, endpoint);
     take_parameters(node, context.vocab_size, request);
+    take_output_shape(node, request);
     request.ignored_fields = unknown_fields(body.get_object());
     if (request.use_beam_search) refuse_sampling(node);
     if (request.chat != nullptr) take_chat_input(body, *request.chat);

@@ -50,8 +50,7 @@ Result<ModelContext> load_model_context(const std::filesystem::path& path, std::
                      .chat_template = std::nullopt,
                      .tool_template = std::nullopt,
                      .created = std::time(nullptr)};
-  const auto eos = model.tokenizer->named_tokens().eos;
-  if (model.card.eos_token_ids.empty() && eos) model.card.eos_token_ids.push_back(*eos);
+  model.card.eos_token_ids = end_tokens(model.card, *model.tokenizer);
   take_templates(text.value(), model);
   return model;
 }

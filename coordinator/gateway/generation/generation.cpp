@@ -7,7 +7,9 @@
 #include <cmath>
 #include <exception>
 #include <random>
+#include <set>
 
+#include "common/grammar/grammar.h"
 #include "common/log.h"
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_api.h"
@@ -78,12 +80,28 @@ std::optional<ApiError> Generation::prepare() {
   stops_ = std::make_shared<const StopStrings>(request_.stop_strings);
   Result<std::vector<std::vector<TokenId>>> bad_words = model_.encoder.encode_bad_words(request_.bad_words);
   if (!bad_words) return invalid_request(bad_words.error());
+  if (auto error = check_grammar()) return error;
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     if (auto error = prepare_part(i, max_context)) return error;
     Request& request = parts_[i].request;
     request.params.sampling.bad_words = bad_words.value();
     if (request_.beam && num_candidates(request) > kMaxCandidates) return too_many_bans(request);
   }
+  return std::nullopt;
+}
+
+// The worker compiles it again: here it is found out whether that will go well.
+std::optional<ApiError> Generation::check_grammar() const {
+  const GrammarParams& params = request_.params.sampling.grammar;
+  if (params.kind == GrammarKind::kNone) return std::nullopt;
+  static thread_local std::set<std::string> known;  // by kind and text: those that this thread found to be right
+  const std::string key = static_cast<char>(params.kind) + params.text;
+  if (known.contains(key)) return std::nullopt;
+  const auto compiled = grammar::Grammar::compile(params.kind, params.text);
+  if (!compiled) return invalid_request({compiled.error().message, request_.grammar_field});
+  constexpr std::size_t kMaxKnown = 64;
+  if (known.size() >= kMaxKnown) known.clear();
+  known.insert(key);
   return std::nullopt;
 }
 
@@ -111,7 +129,11 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
 
   if (best_of_) params.sampling.num_logprobs = std::max(params.sampling.num_logprobs, 0);
   params.sampling.seed = request_.seed ? *request_.seed : random_seed();
-  if (!request_.ignore_eos) {
+  // A grammar ends the output where nothing else may follow; without stop tokens of its own the output goes on until
+  // then.
+  const bool has_grammar = params.sampling.grammar.kind != GrammarKind::kNone;
+  if (request_.ignore_eos && has_grammar) params.stop.min_tokens = params.stop.max_tokens;
+  if (!request_.ignore_eos || has_grammar) {
     auto& stops = params.stop.stop_token_ids;
     const std::vector<TokenId>& eos = model_.context.card.eos_token_ids;
     stops.insert(stops.end(), eos.begin(), eos.end());

@@ -78,6 +78,7 @@ class Generation {
  private:
   struct Part;  // one prompt: one engine request of n sequences
 
+  std::optional<ApiError> check_grammar() const;
   std::optional<ApiError> prepare_part(std::size_t index, std::int32_t max_context);
   std::optional<ApiError> fit_context(Part& part, std::int32_t max_context) const;
   Part* part_of(RequestId id);

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -71,6 +72,20 @@ std::int64_t block_select(const float* logits, std::int64_t size, float minimum,
   return count;
 }
 
+void block_mask(const float* logits, std::int64_t size, const std::uint64_t* allowed, float* out) {
+  const F32 d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t i = 0; i < size; i += lanes) {
+    const V32 v = load(d, logits + i, size - i, kMaskedLogit);
+    const std::uint64_t bits = allowed[i / 64] >> (i % 64);
+    std::uint8_t bytes[8];
+    std::memcpy(bytes, &bits, sizeof bits);
+    const auto is_allowed = hn::LoadMaskBits(d, bytes);
+    const auto is_broken = hn::Not(hn::Lt(v, hn::Set(d, -kMaskedLogit)));
+    hn::StoreU(hn::IfThenElse(hn::Or(is_allowed, is_broken), v, hn::Set(d, kMaskedLogit)), d, out + i);
+  }
+}
+
 }  // namespace caudal::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -80,6 +95,7 @@ namespace caudal {
 HWY_EXPORT(block_maximum);
 HWY_EXPORT(block_weights);
 HWY_EXPORT(block_select);
+HWY_EXPORT(block_mask);
 
 namespace {
 
@@ -104,6 +120,11 @@ void partition_largest(std::vector<float>& values, std::int64_t count, std::int6
 }
 
 }  // namespace
+
+void mask_logits(const CpuContext& context, std::span<const float> logits, std::span<const std::uint64_t> allowed,
+                 float* out) {
+  CAUDAL_SIMD(context, block_mask)(logits.data(), std::ssize(logits), allowed.data(), out);
+}
 
 RowMaximum LogitsRow::maximum() const {
   RowMaximum best{kMaskedLogit, 0, true};

@@ -35,6 +35,11 @@ struct SoftmaxScale {
   float scale = 1.0F;  // 1 / temperature
 };
 
+// Writes the logits whose bits are set (see SamplingRow::allowed) to `out`, kMaskedLogit for the others; NaN and +inf
+// stay, for they mean that the whole row is broken. `out` has room for 16 more.
+void mask_logits(const CpuContext& context, std::span<const float> logits, std::span<const std::uint64_t> allowed,
+                 float* out);
+
 class LogitsRow {
  public:
   LogitsRow(const CpuContext& context, std::span<const float> logits) : context_(context), logits_(logits) {}

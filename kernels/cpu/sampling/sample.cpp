@@ -149,12 +149,22 @@ std::vector<TokenLogprob> logprobs_of(const LogitsRow& row, std::span<const floa
   return result;
 }
 
+// The logits of the tokens that are allowed, in memory of this thread.
+std::span<float> allowed_logits(const CpuContext& context, std::span<const float> logits, const SamplingRow& row) {
+  static thread_local std::vector<float> masked;
+  constexpr std::size_t kMaxLanes = 16;
+  masked.resize(logits.size() + kMaxLanes);
+  mask_logits(context, logits, row.allowed, masked.data());
+  return std::span(masked).first(logits.size());
+}
+
 SamplingOutput sample_row(const CpuContext& context, std::span<float> logits, const SamplingRow& row) {
   const SamplingParams& params = *row.params;
-  const LogitsRow view(context, logits);
   SamplingOutput out;
   {
-    const LogitEdits edits(logits, row);
+    const std::span<float> allowed = row.allowed.empty() ? logits : allowed_logits(context, logits, row);
+    const LogitsRow view(context, allowed);
+    const LogitEdits edits(allowed, row);
     const RowMaximum maximum = view.maximum();
     out.valid = maximum.valid;
     if (!out.valid) return out;
@@ -164,7 +174,8 @@ SamplingOutput sample_row(const CpuContext& context, std::span<float> logits, co
       out.token = sampler.sample(philox_uniform(params.seed, row.position));
     }
   }
-  if (params.num_logprobs >= 0) out.logprobs = logprobs_of(view, logits, out.token, params.num_logprobs);
+  if (params.num_logprobs >= 0)
+    out.logprobs = logprobs_of(LogitsRow(context, logits), logits, out.token, params.num_logprobs);
   return out;
 }
 

@@ -28,7 +28,7 @@ class CudaSamples final : public PendingSamples {
     context_.wait(results_->ready);
     if (context_.failure()) return;
     for (const Run& run : runs_) {
-      const SamplingLayout layout(std::ssize(run.rows), 0, run.max_logprobs);
+      const SamplingLayout layout(std::ssize(run.rows), 0, 0, run.max_logprobs);
       const auto* tokens = reinterpret_cast<const std::int32_t*>(results_->memory + run.offset);
       const std::int64_t n = layout.num_rows;
       const bool logprobs = run.max_logprobs >= 0;
@@ -65,7 +65,7 @@ class NoSamples final : public PendingSamples {
 
 void CudaBackend::prepare_sampling(const StepSizes& sizes) {
   grow(sampling_, GpuMemory::sampling_bytes(sizes));
-  context_->keep_results(kPendingAtOnce, SamplingLayout(sizes.max_sequences, 0, kMaxLogprobs).result_bytes());
+  context_->keep_results(kPendingAtOnce, SamplingLayout(sizes.max_sequences, 0, 0, kMaxLogprobs).result_bytes());
 }
 
 std::unique_ptr<PendingSamples> CudaBackend::sample(const Tensor& logits, std::int64_t vocab_size,
@@ -73,7 +73,7 @@ std::unique_ptr<PendingSamples> CudaBackend::sample(const Tensor& logits, std::i
   check_sample(logits, vocab_size, rows, tokens);
   const std::int64_t num_rows = std::ssize(rows);
   CudaContext::ResultsPtr results;
-  if (ready()) results = context_->take_results(SamplingLayout(num_rows, 0, kMaxLogprobs).result_bytes());
+  if (ready()) results = context_->take_results(SamplingLayout(num_rows, 0, 0, kMaxLogprobs).result_bytes());
   if (!results) return std::make_unique<NoSamples>();
   auto samples = std::make_unique<CudaSamples>(*context_, std::move(results));
   const std::int64_t capacity = edit_capacity(num_rows, vocab_size);
@@ -101,7 +101,7 @@ std::unique_ptr<PendingSamples> CudaBackend::sample(const Tensor& logits, std::i
 std::size_t CudaBackend::queue_samples(const Tensor& logits, std::int64_t vocab_size, const PackedSampling& packed,
                                        const Tensor& tokens, std::byte* host) {
   const std::int64_t n = logits.dim(0);
-  const SamplingLayout layout(n, std::ssize(packed.edits), packed.max_logprobs);
+  const SamplingLayout layout(n, std::ssize(packed.edits), std::ssize(packed.allowed), packed.max_logprobs);
   if (!grow(sampling_, layout.end)) return 0;
   auto* memory = static_cast<std::byte*>(sampling_.data());
   const auto upload = [&](std::size_t offset, const auto& values) {
@@ -110,6 +110,7 @@ std::size_t CudaBackend::queue_samples(const Tensor& logits, std::int64_t vocab_
   };
   upload(layout.rows, packed.rows);
   if (!packed.edits.empty()) upload(layout.edits, packed.edits);
+  if (!packed.allowed.empty()) upload(layout.allowed, packed.allowed);
   const auto result = [&](std::int64_t per_row) { return memory + layout.result_offset(per_row); };
   const bool logprobs = packed.max_logprobs >= 0;
   const SampleArgs args{
@@ -117,6 +118,7 @@ std::size_t CudaBackend::queue_samples(const Tensor& logits, std::int64_t vocab_
       .vocab_size = vocab_size,
       .rows = reinterpret_cast<const SampleRow*>(memory + layout.rows),
       .edits = reinterpret_cast<LogitEdit*>(memory + layout.edits),
+      .allowed = reinterpret_cast<const std::uint32_t*>(memory + layout.allowed),
       .tokens = Tensor(result(0), DType::kI32, {n}),
       .logprob_tokens = logprobs ? Tensor(result(1), DType::kI32, {n, layout.columns}) : Tensor(),
       .logprobs = logprobs ? Tensor(result(1 + layout.columns), DType::kF32, {n, layout.columns}) : Tensor()};

@@ -74,7 +74,10 @@ std::int64_t GpuMemory::max_recorded_tokens(const HeadSizes& heads) const {
 }
 
 std::size_t GpuMemory::sampling_bytes(const StepSizes& sizes) {
-  return SamplingLayout(sizes.max_sequences, edit_capacity(sizes.max_sequences, sizes.vocab_size), kMaxLogprobs).end;
+  const std::int64_t rows = sizes.max_sequences;
+  return SamplingLayout(rows, edit_capacity(rows, sizes.vocab_size), rows * allowed_words(sizes.vocab_size),
+                        kMaxLogprobs)
+      .end;
 }
 
 std::size_t GpuMemory::recording_bytes(const StepSizes& sizes) const {

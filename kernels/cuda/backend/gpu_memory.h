@@ -19,13 +19,15 @@ inline constexpr std::int64_t kTileRows = 128;
 
 // A buffer for sampling: what goes to the device, then what comes back.
 struct SamplingLayout {
-  std::size_t rows = 0, edits = 0, results = 0, end = 0;  // offsets, in bytes
-  std::int64_t num_rows, columns;                         // columns of the log-probabilities
+  std::size_t rows = 0, edits = 0, allowed = 0, results = 0, end = 0;  // offsets, in bytes
+  std::int64_t num_rows, columns;                                      // columns of the log-probabilities
 
-  SamplingLayout(std::int64_t row_count, std::int64_t num_edits, std::int64_t max_logprobs)
+  // `num_allowed`: words of bits (see PackedSampling).
+  SamplingLayout(std::int64_t row_count, std::int64_t num_edits, std::int64_t num_allowed, std::int64_t max_logprobs)
       : num_rows(row_count), columns(1 + max_logprobs) {
     edits = Arena::rounded(num_rows * sizeof(SampleRow));
-    results = edits + Arena::rounded(num_edits * sizeof(LogitEdit));
+    allowed = edits + Arena::rounded(num_edits * sizeof(LogitEdit));
+    results = allowed + Arena::rounded(num_allowed * sizeof(std::uint32_t));
     end = results + Arena::rounded(result_bytes());
   }
   // tokens, then tokens and values of the log-probabilities: all of 4 bytes.

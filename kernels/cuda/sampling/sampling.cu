@@ -21,6 +21,7 @@ struct SampleParams {
   int vocab_size;
   const SampleRow* rows;
   LogitEdit* edits;
+  const std::uint32_t* allowed;
   std::int32_t *tokens, *logprob_tokens;
   float* logprobs;
   int logprob_stride;
@@ -52,9 +53,17 @@ struct Scratch {
 // One row and the softmax in which it is seen; every method is called by the whole block.
 struct Row {
   const float* logits;
+  const std::uint32_t* allowed;  // a bit per token; null: all are allowed
   int vocab_size;
   Scratch& scratch;
   float maximum = 0.0F, scale = 1.0F;
+
+  // The logit of a token, -inf unless it is allowed; NaN and +inf stay: the row is broken.
+  __device__ __forceinline__ float at(int token) const {
+    const float logit = logits[token];
+    if (allowed == nullptr || (allowed[token / 32] >> (token % 32) & 1U) != 0 || !(logit < INFINITY)) return logit;
+    return -INFINITY;
+  }
 
   __device__ __forceinline__ float weight(float logit) const { return expf((logit - maximum) * scale); }
   __device__ __forceinline__ Mass mass(float logit) const {
@@ -69,7 +78,7 @@ struct Row {
   __device__ __forceinline__ void for_tokens(F fn) const {
 #pragma unroll 4
     for (int i = static_cast<int>(threadIdx.x); i < vocab_size; i += static_cast<int>(blockDim.x)) {
-      const float logit = logits[i];
+      const float logit = at(i);
       if (logit > -INFINITY) fn(i, logit);
     }
   }
@@ -92,7 +101,7 @@ __device__ __forceinline__ bool Row::find_maximum(int* token) {
   int broken = 0;
 #pragma unroll 4
   for (int i = static_cast<int>(threadIdx.x); i < vocab_size; i += static_cast<int>(blockDim.x)) {
-    const float logit = logits[i];
+    const float logit = at(i);
     broken |= !(logit < INFINITY);
     if (logit > -INFINITY) best = max(best, Mass{key_of(logit)} << 32 | (0xFFFFFFFFU - static_cast<unsigned>(i)));
   }
@@ -112,7 +121,7 @@ __device__ __forceinline__ Mass Row::total_mass(F mass_of) {
   const int end = min(begin + segment, vocab_size);
   Mass sum = 0;
 #pragma unroll 4
-  for (int i = begin + static_cast<int>(threadIdx.x) % 32; i < end; i += 32) sum += mass_of(i, logits[i]);
+  for (int i = begin + static_cast<int>(threadIdx.x) % 32; i < end; i += 32) sum += mass_of(i, at(i));
   sum = warp_sum_mass(sum);
   __syncthreads();
   if (threadIdx.x % 32 == 0) scratch.segments[warp] = sum;
@@ -134,11 +143,11 @@ __device__ __forceinline__ int Row::first_above(F mass_of, Mass target) {
   const int begin = found * segment + static_cast<int>(threadIdx.x) * slice;
   const int end = min(begin + slice, min((found + 1) * segment, vocab_size));
   Mass own = 0, total = 0;
-  for (int i = begin; i < end; ++i) own += mass_of(i, logits[i]);
+  for (int i = begin; i < end; ++i) own += mass_of(i, at(i));
   Mass running = before + exclusive_scan(own, &total);
   if (running <= target && target < running + own) {
     for (int i = begin; i < end; ++i) {
-      running += mass_of(i, logits[i]);
+      running += mass_of(i, at(i));
       if (running > target) {
         scratch.index = i;
         break;
@@ -294,7 +303,7 @@ __global__ void __launch_bounds__(kThreads, 1) sample_kernel(const __grid_consta
     logits[edit.token] = edited(edit.original, edit);
   }
   __syncthreads();
-  Row view{logits, p.vocab_size, scratch};
+  Row view{logits, row.first_allowed < 0 ? nullptr : p.allowed + row.first_allowed, p.vocab_size, scratch};
   int token = 0;
   const bool valid = view.find_maximum(&token);
   if (valid && row.temperature > 0) token = view.sample(row);
@@ -305,6 +314,7 @@ __global__ void __launch_bounds__(kThreads, 1) sample_kernel(const __grid_consta
   if (thread == 0) p.tokens[blockIdx.x] = valid ? token : -1;
   if (!valid || row.num_logprobs < 0) return;
   __syncthreads();
+  view.allowed = nullptr;
   int most_likely = 0;
   view.find_maximum(&most_likely);  // of the row without edits
   const std::int64_t first = std::int64_t{blockIdx.x} * p.logprob_stride;
@@ -325,6 +335,7 @@ void sample(const SampleArgs& args, cudaStream_t stream) {
                       static_cast<int>(args.vocab_size),
                       args.rows,
                       args.edits,
+                      args.allowed,
                       args.tokens.as<std::int32_t>(),
                       nullptr,
                       nullptr,

@@ -14,11 +14,12 @@ namespace caudal::cuda {
 struct SampleArgs {
   Tensor logits;  // f32 [num_rows, >= vocab_size]; edited and restored
   std::int64_t vocab_size = 0;
-  const SampleRow* rows = nullptr;  // on the device, [num_rows]
-  LogitEdit* edits = nullptr;       // on the device
-  Tensor tokens;                    // i32 [num_rows]: -1 when the row held NaN or every token was masked
-  Tensor logprob_tokens;            // i32 [num_rows, 1 + n] or empty: the sampled one, then the most likely
-  Tensor logprobs;                  // f32, the same shape; columns past a row's num_logprobs are not written
+  const SampleRow* rows = nullptr;         // on the device, [num_rows]
+  LogitEdit* edits = nullptr;              // on the device
+  const std::uint32_t* allowed = nullptr;  // on the device: see PackedSampling
+  Tensor tokens;                           // i32 [num_rows]: -1 when the row held NaN or every token was masked
+  Tensor logprob_tokens;                   // i32 [num_rows, 1 + n] or empty: the sampled one, then the most likely
+  Tensor logprobs;                         // f32, the same shape; columns past a row's num_logprobs are not written
 };
 void sample(const SampleArgs& args, cudaStream_t stream);
 

@@ -54,6 +54,11 @@ PackedSampling pack_sampling(std::span<const SamplingRow> rows, std::int64_t voc
     out.num_edits = static_cast<std::int32_t>(edits.size());
     out.num_logprobs = std::min(params.num_logprobs, kMaxLogprobs);
     for (const auto& [token, edit] : edits) packed.edits.push_back(edit);
+    if (!row.allowed.empty()) {
+      out.first_allowed = static_cast<std::int32_t>(packed.allowed.size());
+      for (std::int64_t word = 0; word < allowed_words(vocab_size); ++word)
+        packed.allowed.push_back(static_cast<std::uint32_t>(row.allowed[word / 2] >> (word % 2 * 32)));
+    }
     packed.max_logprobs = std::max(packed.max_logprobs, out.num_logprobs);
   }
   return packed;

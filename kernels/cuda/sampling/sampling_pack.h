@@ -19,6 +19,7 @@ struct SampleRow {
   std::int32_t top_k = 0;
   std::int32_t first_edit = 0, num_edits = 0;  // in the array of edits
   std::int32_t num_logprobs = -1;
+  std::int32_t first_allowed = -1;  // the row's first word in the array of allowed tokens; -1: all are allowed
 };
 
 // All that happens to one logit, at most one edit per token of a row: + bias, or -inf when banned; then divided by
@@ -32,10 +33,13 @@ struct LogitEdit {
 constexpr int kMaxLogprobs = 64;
 static_assert(kMaxLogprobs >= kMaxCandidates, "beams ask for their candidates as log-probabilities");
 
+constexpr std::int64_t allowed_words(std::int64_t vocab_size) { return (vocab_size + 31) / 32; }
+
 struct PackedSampling {
   std::vector<SampleRow> rows;
   std::vector<LogitEdit> edits;
-  std::int32_t max_logprobs = -1;  // of all rows: what the columns of `logprobs` must hold, less one
+  std::vector<std::uint32_t> allowed;  // a bit per token, allowed_words(vocab_size) words per row that has some
+  std::int32_t max_logprobs = -1;      // of all rows: what the columns of `logprobs` must hold, less one
 };
 PackedSampling pack_sampling(std::span<const SamplingRow> rows, std::int64_t vocab_size);
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <cctype>
 #include <random>
 
 namespace caudal::grammar {
@@ -45,7 +46,8 @@ TEST(JsonString, AgreesWithBoost) {
 }
 
 TEST(JsonString, KnowsWhatAnEscapeCanBecome) {
-  for (const std::uint32_t c : {0x41U, 0xE9U, 0xD7FFU, 0xE000U, 0xFFFFU, 0x10000U, 0x1F600U, 0x10FFFFU}) {
+  for (const std::uint32_t c : {0x00U, 0x22U, 0x2FU, 0x3CU, 0x40U, 0x60U, 0x7FU, 0xE9U, 0xD7FFU, 0xE000U, 0xFFFFU,
+                                0x10000U, 0x1F600U, 0x10FFFFU}) {
     std::string text = c < 0x10000 ? fmt::format("\\u{:04x}", c)
                                    : fmt::format("\\u{:04X}\\u{:04x}", 0xD800 + ((c - 0x10000) >> 10),
                                                  0xDC00 + ((c - 0x10000) & 0x3FF));
@@ -58,6 +60,18 @@ TEST(JsonString, KnowsWhatAnEscapeCanBecome) {
         is_possible = is_possible || (range.first <= c && c <= range.last);
       EXPECT_TRUE(is_possible) << text << " after " << i + 1;
     }
+  }
+}
+
+// Each place of an escape that begins can be gone on from, and an end is found for all characters but those.
+TEST(JsonString, LettersAndDigitsAreNotEscaped) {
+  for (std::uint32_t c = 0; c < 0x200; ++c) {
+    const bool is_plain = c < 0x80 && std::isalnum(static_cast<int>(c)) != 0;
+    EXPECT_EQ(read(fmt::format("\\u{:04x}\"", c)).has_value(), !is_plain) << c;
+    bool is_possible = false;
+    for (const CodePointRange& range : escapable(StringPlace::kHex1, 0))
+      is_possible = is_possible || (range.first <= c && c <= range.last);
+    EXPECT_EQ(is_possible, !is_plain) << c;
   }
 }
 

@@ -66,7 +66,7 @@ class Checker {
  public:
   Checker(const Tokenizer& tokenizer, bool prints_failures)
       : tokenizer_(tokenizer),
-        vocabulary_(std::make_shared<const grammar::TokenVocabulary>(grammar::TokenVocabulary::of(tokenizer))),
+        vocabulary_(std::make_shared<const grammar::TokenVocabulary>(grammar::TokenVocabulary::of(tokenizer, {}))),
         prints_failures_(prints_failures) {}
 
   void check(const SchemaCase& schema) {

@@ -137,7 +137,7 @@ int run(int argc, char** argv) {
     return 3;
   }
   const auto vocabulary =
-      std::make_shared<const grammar::TokenVocabulary>(grammar::TokenVocabulary::of(*tokenizer.value()));
+      std::make_shared<const grammar::TokenVocabulary>(grammar::TokenVocabulary::of(*tokenizer.value(), {}));
   std::set<std::string> names;
   add_required(boost::json::parse(schema.str()), names);
   Walker walker(*tokenizer.value(), grammar.value(), vocabulary, static_cast<unsigned>(seed), names);

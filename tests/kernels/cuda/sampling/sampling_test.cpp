@@ -48,6 +48,7 @@ std::vector<SamplingOutput> sample(const std::vector<std::vector<float>>& logits
   const DeviceArray<float> device_logits(flat), logprobs(num_rows * width, -7.0F);
   const DeviceArray<cuda::SampleRow> device_rows(packed.rows);
   const DeviceArray<cuda::LogitEdit> edits(packed.edits);
+  const DeviceArray<std::uint32_t> allowed(packed.allowed);
   const DeviceArray<std::int32_t> tokens(num_rows, -7), logprob_tokens(num_rows * width, -7);
   const auto n = static_cast<std::int64_t>(num_rows);
   cuda::SampleArgs args;
@@ -55,6 +56,7 @@ std::vector<SamplingOutput> sample(const std::vector<std::vector<float>>& logits
   args.vocab_size = vocab;
   args.rows = device_rows.data();
   args.edits = edits.data();
+  args.allowed = allowed.data();
   args.tokens = Tensor(tokens.data(), DType::kI32, {n});
   if (width > 0) {
     args.logprobs = Tensor(logprobs.data(), DType::kF32, {n, static_cast<std::int64_t>(width)});
@@ -210,6 +212,39 @@ TEST_F(CudaSampleTest, AMixedBatchIsTheCpuBackends) {
       }
     }
   });
+}
+
+// Every third token but one; the most likely ones are not among them. Log-probabilities are of the whole row.
+TEST_F(CudaSampleTest, OnlyAllowedTokensAreSampled) {
+  std::vector<std::uint64_t> bits(17, 0);
+  for (std::size_t token = 0; token < 1031; token += 3) bits[token / 64] |= std::uint64_t{1} << (token % 64);
+  std::vector<float> logits = random_logits(1031, 31);
+  for (std::size_t token = 1; token < 1031; token += 100) logits[token - token % 3 + 1] += 20.0F;
+  std::vector<SamplingParams> params{filters(1.0F, 0, 1.0F, 0.0F), filters(0.8F, 20, 0.9F, 0.01F),
+                                     filters(0.0F, 0, 1.0F, 0.0F)};
+  std::vector<SamplingRow> rows(3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    params[i].logit_bias = {{1, 100.0F}, {3, 2.0F}};
+    params[i].num_logprobs = 4;
+    rows[i] = {.params = &params[i], .position = 7, .counts = {}, .banned = {}, .allowed = bits};
+    if (i < 2) expect_draws_from_the_distribution(logits, rows[i], few(20));
+  }
+  rows.push_back({.params = &params[0], .position = 8, .counts = {}, .banned = {}, .allowed = {}});
+  const std::vector<SamplingOutput> expected = sample_on_cpu({4, logits}, rows, 1031);
+  test::for_each_schedule([&] {
+    const std::vector<SamplingOutput> actual = sample({4, logits}, rows, 1031);
+    for (std::size_t i = 0; i < 4; ++i) {
+      EXPECT_TRUE(i == 3 || actual[i].token % 3 == 0) << i;
+      EXPECT_EQ(actual[i].token, expected[i].token) << i;
+      ASSERT_EQ(actual[i].logprobs.size(), 5U) << i;
+      for (std::size_t j = 0; j < 5; ++j) {
+        EXPECT_EQ(actual[i].logprobs[j].token, expected[i].logprobs[j].token) << i << " " << j;
+        EXPECT_NEAR(actual[i].logprobs[j].logprob, expected[i].logprobs[j].logprob, 1e-5F) << i << " " << j;
+      }
+    }
+  });
+  std::ranges::fill(bits, 0);
+  EXPECT_FALSE(sample({logits}, {rows[0]}, 1031)[0].valid) << "nothing is allowed";
 }
 
 TEST_F(CudaSampleTest, GreedyTakesTheLowestOfEqualMaxima) {

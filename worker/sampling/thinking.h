@@ -1,0 +1,15 @@
+// The limit of a model's thinking. A function of the output alone. Pure; step thread.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "common/types.h"
+
+namespace caudal {
+
+// The token that must follow `output` where the budget is used up: the next one of what ends the thinking. None where
+// the model does not think, or has tokens left.
+std::optional<TokenId> end_of_thinking(const ThinkingParams& thinking, std::span<const TokenId> output);
+
+}  // namespace caudal
