@@ -75,6 +75,7 @@ void Runner::clear() {
   table_.clear();
   transfers_.clear();
   parts_.drafter->clear();
+  if (parts_.grammars) parts_.grammars->clear();
 }
 
 Result<StepResult> Runner::run(StepPlan plan) {
@@ -104,7 +105,7 @@ Result<void> Runner::submit(StepPlan plan) {
   parts_.cache.copy_blocks(backend_, block_pairs(plan.block_copies), parts_.cache);
   for (const NewSequence& entered : plan.new_sequences) {
     parts_.drafter->forget(entered.slot);
-    if (parts_.grammars) parts_.grammars->prepare(table_.at(entered.slot).params.sampling.grammar);
+    if (parts_.grammars) parts_.grammars->enter(table_.at(entered.slot));
   }
   const Result<DraftTime> drafting = parts_.drafter->propose(table_, step.work);
   if (!drafting) return drafting.error();

@@ -57,8 +57,11 @@ Result<TokenText> load_token_text(const std::filesystem::path& model) {
   return result;
 }
 
-void Grammars::prepare(const GrammarParams& grammar) {
-  if (grammar.kind != GrammarKind::kNone) (void)compiled(grammar);
+void Grammars::enter(const SequenceRow& sequence) {
+  const GrammarParams& grammar = sequence.params.sampling.grammar;
+  if (grammar.kind == GrammarKind::kNone) return;
+  followed_.erase(sequence.id);
+  (void)compiled(grammar);
 }
 
 Grammars::Compiled Grammars::compiled(const GrammarParams& params) {

@@ -33,8 +33,9 @@ class Grammars {
   // are followed; of more, those that were not asked for lately are followed from their beginning again.
   Grammars(LoadText load, std::size_t max_sequences) : load_(std::move(load)), max_sequences_(max_sequences) {}
 
-  // A sequence with this grammar has entered.
-  void prepare(const GrammarParams& grammar);
+  // The sequence has entered, perhaps with an output from elsewhere: its grammar is made ready.
+  void enter(const SequenceRow& sequence);
+  void clear() { followed_.clear(); }
 
   // Bit t says whether token t may follow the output and `drafts`. Where the output may end, these are special tokens
   // among the sequence's stop tokens, too. No bit is set where it cannot go on: the grammar could not be loaded, or

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kLiterals = {"null", "true", "false"};
 constexpr std::uint32_t kMaxBlanks = 2;       // on one line
-constexpr std::uint32_t kMaxIndent = 8;       // of one level
+constexpr std::uint32_t kMaxIndent = 4;       // of one level
 constexpr std::uint32_t kNewline = 1U << 16;  // in State::count
 constexpr std::uint32_t kCarriageReturn = 1U << 17;
 constexpr std::uint64_t kDocumentHash = 0x243F6A8885A308D3ULL;

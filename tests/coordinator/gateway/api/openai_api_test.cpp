@@ -168,8 +168,6 @@ TEST(OpenAiApi, RefusesByName) {
        "stream"},
       {Endpoint::kChat, R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":2,"best_of":4})",
        "best_of"},
-      {Endpoint::kCompletions, R"({"prompt":"a","guided_json":{}})", "guided_json"},
-      {Endpoint::kCompletions, R"({"prompt":"a","response_format":{"type":"json_object"}})", "response_format"},
       {Endpoint::kCompletions, R"({"prompt":"a","stream_options":{}})", "stream_options"},
       {Endpoint::kCompletions, R"({"prompt":"a","stream":true,"stream_options":{"include_usage":1}})",
        "stream_options.include_usage"},
@@ -313,7 +311,7 @@ TEST(OpenAiApi, PromptsTimesSequencesHaveALimit) {
 }
 
 TEST(OpenAiApi, WhatWouldChangeTheAnswerIsNotIgnored) {
-  for (const char* field : {"grammar", "json_schema", "regex", "ebnf", "stop_regex", "logprob_token_ids", "lora_path",
+  for (const char* field : {"guided_whitespace_pattern", "stop_regex", "logprob_token_ids", "lora_path",
                             "truncation_side", "thinking_token_budget", "repetition_detection", "kv_transfer_params"}) {
     json::object body = base(Endpoint::kCompletions);
     body[field] = "x";

@@ -154,6 +154,26 @@ TEST_F(GenerationTest, FillsTheEnginesRequest) {
   EXPECT_EQ(usage.num_generated_tokens, 13);  // the end token counts
 }
 
+// The grammar goes to the worker as it was written; a wrong one is the client's error, with the place.
+TEST_F(GenerationTest, GrammarsAreCheckedBeforeTheyAreSent) {
+  for (int i = 0; i < 2; ++i) {
+    Intake intake = take(Endpoint::kCompletions, R"({"prompt":"a","regex":"a{2}","ignore_eos":true,"max_tokens":9})");
+    ASSERT_FALSE(intake.error);
+    run(*intake.generation);
+  }
+  const GenerationParams params = service_.submitted().at(1).params;
+  EXPECT_EQ(params.sampling.grammar.kind, GrammarKind::kRegex);
+  EXPECT_EQ(params.sampling.grammar.text, "a{2}");
+  EXPECT_EQ(params.stop.stop_token_ids, std::vector<TokenId>{ByteTokenizer::kEnd}) << "how it ends";
+  EXPECT_EQ(params.stop.min_tokens, 9) << "no earlier than it must";
+  const Intake wrong = take(Endpoint::kCompletions,
+                            R"({"prompt":"a","guided_json":{"properties":{"a":{"type":"integer","minimum":"x"}}}})");
+  ASSERT_TRUE(wrong.error);
+  EXPECT_EQ(wrong.error->status, 400);
+  EXPECT_EQ(wrong.error->param, "guided_json");
+  EXPECT_NE(wrong.error->message.find("/properties/a/minimum"), std::string::npos) << wrong.error->message;
+}
+
 TEST_F(GenerationTest, BadWordsAreBannedWithAndWithoutASpace) {
   Intake intake = take(Endpoint::kCompletions, R"({"prompt":["a","b"],"bad_words":["  xy","<|user|>"]})");
   ASSERT_FALSE(intake.error);

@@ -1,0 +1,49 @@
+// When thinking has to end, and with which token.
+#include "worker/sampling/thinking.h"
+
+#include <gtest/gtest.h>
+
+namespace caudal {
+namespace {
+
+using Tokens = std::vector<TokenId>;
+constexpr TokenId kNone = -1;
+
+TokenId next(const ThinkingParams& thinking, const Tokens& output) {
+  return end_of_thinking(thinking, output).value_or(kNone);
+}
+
+TEST(Thinking, EndsWhenTheBudgetIsUsed) {
+  const ThinkingParams opened{.budget = 2, .begin = {}, .end = {8, 9}};
+  EXPECT_EQ(next(opened, {}), kNone);
+  EXPECT_EQ(next(opened, {1}), kNone);
+  EXPECT_EQ(next(opened, {1, 2}), 8);
+  EXPECT_EQ(next(opened, {1, 2, 8}), 9);
+  EXPECT_EQ(next(opened, {1, 2, 8, 9}), kNone);
+  EXPECT_EQ(next(opened, {1, 2, 8, 9, 1, 1}), kNone);
+  EXPECT_EQ(next({.budget = 0, .begin = {}, .end = {8}}, {}), 8);
+}
+
+TEST(Thinking, CountsFromItsBeginning) {
+  const ThinkingParams thinking{.budget = 1, .begin = {5, 6}, .end = {9}};
+  EXPECT_EQ(next(thinking, {1, 2, 3}), kNone) << "it does not think";
+  EXPECT_EQ(next(thinking, {1, 5, 6}), kNone);
+  EXPECT_EQ(next(thinking, {1, 5, 6, 1}), 9);
+  EXPECT_EQ(next(thinking, {5, 6, 9, 1, 1}), kNone) << "it ended by itself";
+}
+
+// The model has written the beginning of the end when the budget is used up.
+TEST(Thinking, GoesOnWithAnEndThatHasBegun) {
+  const ThinkingParams thinking{.budget = 3, .begin = {}, .end = {8, 8, 9}};
+  EXPECT_EQ(next(thinking, {1, 2, 8}), 8);
+  EXPECT_EQ(next(thinking, {1, 8, 8}), 9);
+  EXPECT_EQ(next(thinking, {8, 8, 8}), 9);
+  EXPECT_EQ(next(thinking, {8, 8, 1}), 8);
+}
+
+TEST(Thinking, WithoutABudgetNothingIsForced) {
+  EXPECT_EQ(next({.budget = -1, .begin = {}, .end = {9}}, {1, 2, 3}), kNone);
+}
+
+}  // namespace
+}  // namespace caudal
