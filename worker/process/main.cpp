@@ -143,8 +143,11 @@ int serve(WorkerOptions options, const Job& job) {
     if (group->rank() == 0) fmt::print("{}", report);
     return 0;
   }
+  if (!cores.pinned.empty()) options.runner.begin_thread = use_all_cores;
   const std::unique_ptr<Runner> runner =
       or_give_up(Runner::create(*backend, *group, options.model_dir, options.runner));
+
+  runner->expect_grammars();
 
   StepQueues queues;
   StepLoop loop(*group, *runner, queues);

@@ -17,7 +17,7 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
   const Startup& start = planned.value();
   LOG_INFO("{}", describe(start, backend));
   if (Result<void> ready = backend.prepare(start.sizes, start.memory.total_bytes()); !ready) return ready.error();
-  Result<Parts> parts = make_parts(backend, group, model_dir, start);
+  Result<Parts> parts = make_parts(backend, group, model_dir, options, start);
   if (!parts) return parts.error();
   ReplicaInfo info = start.info;
   info.swap_block_ns = measure_transfer_ns(backend, parts.value().cache, parts.value().host_cache);
@@ -25,7 +25,7 @@ Result<std::unique_ptr<Runner>> Runner::create(Backend& backend, Communicator& g
 }
 
 Result<Runner::Parts> Runner::make_parts(Backend& backend, Communicator& group, const std::filesystem::path& model_dir,
-                                         const Startup& start) {
+                                         const RunnerOptions& options, const Startup& start) {
   Parts parts;
   std::optional<Error> error;
   // Moves a part to where it belongs, or keeps the error.
@@ -37,7 +37,8 @@ Result<Runner::Parts> Runner::make_parts(Backend& backend, Communicator& group, 
   const StepLimits& limits = start.plan.limits;
   if (group.rank() == 0) {
     const auto load = [model_dir] { return load_token_text(model_dir); };
-    parts.grammars = std::make_shared<Grammars>(load, static_cast<std::size_t>(start.info.max_num_sequences));
+    parts.grammars =
+        std::make_shared<Grammars>(load, static_cast<std::size_t>(start.info.max_num_sequences), options.begin_thread);
   }
   const bool made =
       put(parts.model, load_model(start.model, start.plan, backend, group)) &&
@@ -69,6 +70,10 @@ Runner::Runner(Backend& backend, Parts parts, const ReplicaInfo& info)
               .max_draft_tokens = info.max_draft_tokens,
               .num_host_blocks = info.num_host_blocks,
               .num_kv_groups = info.num_kv_groups()}) {}
+
+void Runner::expect_grammars() {
+  if (parts_.grammars) parts_.grammars->load_text();
+}
 
 void Runner::clear() {
   steps_.clear();

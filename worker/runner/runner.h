@@ -35,6 +35,9 @@ class Runner {
 
   ReplicaInfo info() const { return info_; }
 
+  // Reads in the background what the first output that is held to a grammar needs.
+  void expect_grammars();
+
   // Queues one step. May be called when no step is in flight, or when one is and may_overlap(plan). An Error when the
   // plan breaks its contract: the replica cannot go on.
   Result<void> submit(StepPlan plan);
@@ -89,7 +92,7 @@ class Runner {
   };
 
   static Result<Parts> make_parts(Backend& backend, Communicator& group, const std::filesystem::path& model_dir,
-                                  const Startup& start);
+                                  const RunnerOptions& options, const Startup& start);
   Runner(Backend& backend, Parts parts, const ReplicaInfo& info);
   void compute(Step& step);
   Tensor logits_of(const Batch& batch);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -33,6 +34,7 @@ struct RunnerOptions {
   KvBudget kv;
   HostBlocksBudget host_blocks;
   AssumedMemory assumed;                                // of a plan that is only printed
+  std::function<void()> begin_thread;                   // what threads beside the step thread do first; or empty
   std::span<const Family> families = known_families();  // what config.json may name; must outlive the runner
 };
 

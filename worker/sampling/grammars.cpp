@@ -1,5 +1,7 @@
 #include "worker/sampling/grammars.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 
 #include "common/grammar/tags/free_text.h"
@@ -11,6 +13,7 @@ namespace caudal {
 namespace {
 
 constexpr std::size_t kMaxCompiled = 64;
+constexpr int kLowestPriority = 19;
 
 template <typename Map, typename LastUse>
 void make_room(Map& map, std::size_t size, LastUse last_use) {
@@ -64,27 +67,34 @@ void Grammars::enter(const SequenceRow& sequence) {
   (void)compiled(grammar);
 }
 
+void Grammars::load_text() {
+  if (text_.valid()) return;
+  const auto job = [load = load_, begin = begin_thread_]() -> std::shared_ptr<const TokenText> {
+    if (begin) begin();
+    setpriority(PRIO_PROCESS, 0, kLowestPriority);  // of this thread
+    Result<TokenText> text = load();
+    if (text) return std::make_shared<const TokenText>(std::move(text).value());
+    LOG_WARNING("outputs cannot be held to a grammar: {}", text.error().message);
+    return nullptr;
+  };
+  text_ = std::async(std::launch::async, job).share();
+}
+
 Grammars::Compiled Grammars::compiled(const GrammarParams& params) {
-  if (!text_.valid()) {
-    text_ = std::async(std::launch::async, [load = load_]() -> std::shared_ptr<const TokenText> {
-              Result<TokenText> text = load();
-              if (text) return std::make_shared<const TokenText>(std::move(text).value());
-              LOG_ERROR("outputs cannot be held to a grammar: {}", text.error().message);
-              return nullptr;
-            }).share();
-  }
+  load_text();
   const std::string key = static_cast<char>(params.kind) + params.text;
   const auto [entry, is_new] = compiled_.try_emplace(key);
   entry->second.second = ++clock_;
   if (!is_new) return entry->second.first;
-  Compiled result = std::async(std::launch::async, [text = text_, params]() -> std::shared_ptr<const grammar::Matcher> {
-                      auto compiled = grammar::Grammar::compile(params.kind, params.text);
-                      if (!compiled)
-                        LOG_ERROR("a grammar that the coordinator took is refused: {}", compiled.error().message);
-                      const std::shared_ptr<const TokenText> known = text.get();
-                      if (!compiled || known == nullptr) return nullptr;
-                      return std::make_shared<const grammar::Matcher>(std::move(compiled).value(), known->vocabulary);
-                    }).share();
+  const auto job = [text = text_, params, begin = begin_thread_]() -> std::shared_ptr<const grammar::Matcher> {
+    if (begin) begin();
+    auto compiled = grammar::Grammar::compile(params.kind, params.text);
+    if (!compiled) LOG_ERROR("a grammar that the coordinator took is refused: {}", compiled.error().message);
+    const std::shared_ptr<const TokenText> known = text.get();
+    if (!compiled || known == nullptr) return nullptr;
+    return std::make_shared<const grammar::Matcher>(std::move(compiled).value(), known->vocabulary);
+  };
+  Compiled result = std::async(std::launch::async, job).share();
   entry->second.first = result;
   make_room(compiled_, kMaxCompiled, [](const auto& value) { return value.second; });
   return result;

@@ -29,9 +29,14 @@ struct TokenText {
 class Grammars {
  public:
   using LoadText = std::function<Result<TokenText>()>;
-  // `load` is called once, by a thread of its own, when the first grammar is needed. At most `max_sequences` outputs
-  // are followed; of more, those that were not asked for lately are followed from their beginning again.
-  Grammars(LoadText load, std::size_t max_sequences) : load_(std::move(load)), max_sequences_(max_sequences) {}
+  // `load` is called once, by a thread of its own, in load_text() or when the first grammar is needed. At most
+  // `max_sequences` outputs are followed; of more, those that were not asked for lately are followed from their
+  // beginning again. `begin_thread` is what threads that compile do first; it may be empty.
+  Grammars(LoadText load, std::size_t max_sequences, std::function<void()> begin_thread = {})
+      : load_(std::move(load)), begin_thread_(std::move(begin_thread)), max_sequences_(max_sequences) {}
+
+  // In the background, before it is needed, so that no step waits for it.
+  void load_text();
 
   // The sequence has entered, perhaps with an output from elsewhere: its grammar is made ready.
   void enter(const SequenceRow& sequence);
@@ -64,6 +69,7 @@ class Grammars {
   auto behind(grammar::Matcher& matcher, std::span<const TokenId> drafts, Visit&& visit);
 
   LoadText load_;
+  std::function<void()> begin_thread_;
   std::size_t max_sequences_;
   std::shared_future<std::shared_ptr<const TokenText>> text_;           // null: an error
   std::map<std::string, std::pair<Compiled, std::uint64_t>> compiled_;  // by kind and text, with the last use
