@@ -44,8 +44,8 @@ void follow(const std::shared_ptr<const Grammar>& grammar, std::string_view outp
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  static constexpr GrammarKind kKinds[] = {GrammarKind::kJsonSchema, GrammarKind::kRegex, GrammarKind::kGbnf,
-                                           GrammarKind::kLark, GrammarKind::kChoices};
+  static constexpr GrammarKind kKinds[] = {GrammarKind::kJsonSchema, GrammarKind::kRegex,   GrammarKind::kGbnf,
+                                           GrammarKind::kLark,       GrammarKind::kChoices, GrammarKind::kTags};
   const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
   const std::string_view text = input.substr(0, input.find('\0'));
   caudal::grammar::GrammarLimits limits;
