@@ -47,15 +47,14 @@ void refuse_aborted(Generation::Progress& progress) {
 
 asio::awaitable<bool> HttpSession::serve_generation(Exchange& exchange, Endpoint endpoint) {
   if (shared_.draining) co_return co_await answer_error(exchange, shutting_down());
-  if (!is_json(exchange.content_type)) {
-    ApiError error = invalid_request({"It must be application/json.", "Content-Type"});
-    error.status = 415;
-    co_return co_await answer_error(exchange, error);
-  }
   const Counted counted(shared_.num_answering);
   probe_ = exchange.http_1_1 ? kProbe : "";
   watch_client();
-  Intake intake = co_await take_on_pool(exchange, endpoint);
+  PoolWork work = [endpoint, arrival = exchange.arrival,
+                   &context = shared_.generation](Result<boost::json::value> body) {
+    return take_request(context, endpoint, std::move(body), arrival);
+  };
+  Intake intake = co_await take_on_pool(exchange, std::move(work));
   if (given_up()) co_return false;
   if (!intake.error) intake.error = intake.generation->start(waker());
   bool go_on = false;
@@ -70,17 +69,34 @@ asio::awaitable<bool> HttpSession::serve_generation(Exchange& exchange, Endpoint
   co_return go_on && !given_up();
 }
 
-asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, Endpoint endpoint) {
+asio::awaitable<bool> HttpSession::serve_query(Exchange& exchange, RouteQuery query) {
+  const auto found = std::make_shared<RouteAnswer>();  // the pool may outlive this coroutine
+  PoolWork work = [query, found, &context = shared_.generation](Result<boost::json::value> body) {
+    if (!body) return Intake{nullptr, invalid_request(body.error())};
+    *found = query(context, std::move(body).value());
+    return Intake{};
+  };
+  const Intake intake = co_await take_on_pool(exchange, std::move(work));
+  if (given_up()) co_return false;
+  if (intake.error) co_return co_await answer_error(exchange, *intake.error);
+  co_return co_await answer(exchange, std::move(*found));
+}
+
+asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, PoolWork work) {
+  if (!is_json(exchange.content_type)) {
+    ApiError error = invalid_request({"It must be application/json.", "Content-Type"});
+    error.status = 415;
+    co_return Intake{nullptr, error};
+  }
   auto job = std::make_shared<Preparation>();
   job->body = std::move(exchange.body);
   job->coding = exchange.coding;
   const bool accepted =
-      shared_.pool.try_submit([job, endpoint, wake = waker(), arrival = exchange.arrival,
-                               max_bytes = shared_.config.max_body_bytes, &context = shared_.generation] {
+      shared_.pool.try_submit([job, work = std::move(work), wake = waker(), max_bytes = shared_.config.max_body_bytes] {
         job->intake = contain([&]() -> Intake {
           auto error = unpack_body(job->coding, max_bytes, job->body);
           if (error) return {nullptr, std::move(error)};
-          return take_request(context, endpoint, parse_body(job->body), arrival);
+          return work(parse_body(job->body));
         });
         job->done = true;
         wake();

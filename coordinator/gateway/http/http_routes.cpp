@@ -7,6 +7,7 @@
 #include "coordinator/gateway/generation/gateway_models.h"
 #include "coordinator/gateway/http/load_report_json.h"
 #include "coordinator/gateway/http/openai_response.h"
+#include "coordinator/gateway/http/text_routes.h"
 #include "coordinator/metrics/metrics.h"
 #include "coordinator/request/request_service.h"
 
@@ -41,7 +42,10 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/completions", Endpoint::kCompletions},
     {"GET", "/v1/models", list_models},
     {"GET", "/v1/models/", show_model},
+    {"POST", "/v1/tokenize", tokenize},
+    {"POST", "/v1/detokenize", detokenize},
     {"GET", "/health", show_health},
+    {"GET", "/ready", show_health},
     {"GET", "/ping", show_health},
     {"POST", "/ping", show_health},
     {"GET", "/live", show_live},

@@ -2,6 +2,7 @@
 // sockets here.
 #pragma once
 
+#include <boost/json/fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,11 +27,13 @@ struct RouteAnswer {
   std::optional<ApiError> error{};  // instead of a body
 };
 
+using RouteQuery = RouteAnswer (*)(const GenerationContext& context, boost::json::value body);
+
 struct Route {
   std::string_view method;  // GET answers HEAD, too
   std::string_view path;    // one that ends in / takes a name after it
-  // Either answers at once, or parses the body as a request of this kind and generates.
-  std::variant<RouteAnswer (*)(const RouteCall&), Endpoint> handler;
+  // Answers at once; or parses the body as a request of this kind and generates; or answers a body, on the work pool.
+  std::variant<RouteAnswer (*)(const RouteCall&), Endpoint, RouteQuery> handler;
 };
 
 // The route of a request target, or why there is none. A query, a slash at the end and a missing /v1 make no

@@ -245,7 +245,14 @@ asio::awaitable<bool> HttpSession::dispatch(Exchange& exchange) {
   if (const Endpoint* endpoint = std::get_if<Endpoint>(&match.route->handler)) {
     co_return co_await serve_generation(exchange, *endpoint);
   }
+  if (const RouteQuery* query = std::get_if<RouteQuery>(&match.route->handler)) {
+    co_return co_await serve_query(exchange, *query);
+  }
   RouteAnswer found = std::get<0>(match.route->handler)({shared_.generation, match.name, shared_.draining});
+  co_return co_await answer(exchange, std::move(found));
+}
+
+asio::awaitable<bool> HttpSession::answer(const Exchange& exchange, RouteAnswer found) {
   if (found.error) co_return co_await answer_error(exchange, *found.error);
   ResponseHead head;
   head.status = found.status;

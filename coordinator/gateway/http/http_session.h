@@ -20,6 +20,7 @@
 #include "coordinator/gateway/generation/generation.h"
 #include "coordinator/gateway/generation/work_pool.h"
 #include "coordinator/gateway/http/http_response.h"
+#include "coordinator/gateway/http/http_routes.h"
 #include "coordinator/gateway/http/http_server.h"
 
 namespace caudal {
@@ -109,13 +110,17 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   // Answering. Each says whether the connection can go on.
   asio::awaitable<bool> dispatch(Exchange& exchange);
   asio::awaitable<bool> answer(const Exchange& exchange, ResponseHead head, std::string body);
+  asio::awaitable<bool> answer(const Exchange& exchange, RouteAnswer found);
   asio::awaitable<bool> answer_error(const Exchange& exchange, const ApiError& error, std::string_view allow = {});
   asio::awaitable<bool> write(std::string_view data);
   asio::awaitable<void> linger();
 
-  // Generations (http_generation.cpp).
+  // What needs the work pool (http_generation.cpp).
   asio::awaitable<bool> serve_generation(Exchange& exchange, Endpoint endpoint);
-  asio::awaitable<Intake> take_on_pool(Exchange& exchange, Endpoint endpoint);
+  asio::awaitable<bool> serve_query(Exchange& exchange, RouteQuery query);
+  // Unpacks and parses the body and calls `work` with it there. Its result has an error where nothing came of it.
+  using PoolWork = std::function<Intake(Result<boost::json::value>)>;
+  asio::awaitable<Intake> take_on_pool(Exchange& exchange, PoolWork work);
   asio::awaitable<bool> stream_answer(const Exchange& exchange, Generation& generation);
   asio::awaitable<bool> write_events(const ResponseHead* head, std::string_view events, bool chunked, bool ended);
   asio::awaitable<bool> whole_answer(const Exchange& exchange, Generation& generation);

@@ -39,7 +39,8 @@ class GatewayFixture : public testing::Test {
     return client.read_answer();
   }
   HttpAnswer get(std::string_view path) { return ask("GET " + std::string(path) + " HTTP/1.1\r\nHost: x\r\n\r\n"); }
-  HttpAnswer complete(std::string_view body) { return ask(http_post("/v1/completions", body)); }
+  HttpAnswer post_to(std::string_view path, std::string_view body) { return ask(http_post(std::string(path), body)); }
+  HttpAnswer complete(std::string_view body) { return post_to("/v1/completions", body); }
 
   ScriptedService service_;
   Metrics metrics_{"byte-model"};

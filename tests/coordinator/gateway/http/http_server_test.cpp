@@ -1,5 +1,6 @@
 // The HTTP gateway over real sockets: answers, streams, framing attacks.
 #include <dirent.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <boost/json/parse.hpp>
@@ -46,6 +47,48 @@ TEST_F(HttpServerTest, SmallRoutes) {
   const HttpAnswer metrics = get("/metrics?x=1");
   EXPECT_NE(metrics.head.find("text/plain; version=0.0.4"), std::string::npos);
   EXPECT_NE(metrics.body.find("vllm:num_requests_waiting"), std::string::npos);
+}
+
+json::value told(const HttpAnswer& answer) {
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  return parsed(answer.body);
+}
+
+TEST_F(HttpServerTest, TokensOfTexts) {
+  const json::value plain = told(post_to("/tokenize", R"({"prompt":"ab","return_token_strs":true})"));
+  EXPECT_EQ(json::serialize(plain.at("tokens")), fmt::format("[{},97,98]", ByteTokenizer::kBos));
+  EXPECT_EQ(plain.at("count"), 3);
+  EXPECT_EQ(plain.at("max_model_len"), 2000);
+  EXPECT_EQ(plain.at("token_strs").as_array().size(), 3U);
+  EXPECT_EQ(json::serialize(told(post_to("/v1/tokenize", R"({"prompt":"ab","add_special_tokens":false})")).at("tokens")),
+            "[97,98]");
+  EXPECT_EQ(json::serialize(told(post_to("/tokenize", R"({"content":"ab"})")).at("tokens")), "[97,98]");
+  const json::value chat = told(post_to("/tokenize", R"({"messages":[{"role":"user","content":"ab"}]})"));
+  EXPECT_EQ(chat.at("tokens").as_array().size(), 6U) << "as the template writes it";
+  EXPECT_TRUE(chat.at("token_strs").is_null());
+  EXPECT_EQ(told(post_to("/detokenize", R"({"tokens":[97,98]})")).at("prompt").as_string(), "ab");
+  service_.set_ready(false);
+  EXPECT_EQ(post_to("/tokenize", R"({"prompt":"ab"})").status, 200) << "it needs no replica";
+  EXPECT_EQ(get("/ready").status, 503);
+}
+
+TEST_F(HttpServerTest, TokensOfTextsAreRefusedByName) {
+  for (const auto& [path, body, status, field] :
+       {std::tuple("/tokenize", R"({})", 400, "prompt"),
+        {"/tokenize", R"([])", 400, ""},
+        {"/tokenize", R"({"prompt":"a","add_special_tokens":1})", 400, "add_special_tokens"},
+        {"/tokenize", R"({"prompt":["a","b"]})", 400, "prompt"},
+        {"/tokenize", R"({"messages":5})", 400, "messages"},
+        {"/tokenize", R"({"prompt":"a","model":"other"})", 404, "model"},
+        {"/detokenize", R"({})", 400, "tokens"},
+        {"/detokenize", R"({"tokens":[99999]})", 400, "tokens[0]"},
+        {"/detokenize", R"({"tokens":["a"]})", 400, "tokens[0]"},
+        {"/detokenize", "{", 400, ""}}) {
+    const HttpAnswer answer = post_to(path, body);
+    EXPECT_EQ(answer.status, status) << body;
+    const json::value param = parsed(answer.body).at("error").at("param");
+    EXPECT_EQ(param.is_null() ? "" : std::string(param.as_string()), field) << body;
+  }
 }
 
 class TwoModelsTest : public GatewayFixture {
