@@ -90,7 +90,7 @@ Grammars::Compiled Grammars::compiled(const GrammarParams& params) {
     if (begin) begin();
     auto compiled = grammar::Grammar::compile(params.kind, params.text);
     if (!compiled) LOG_ERROR("a grammar that the coordinator took is refused: {}", compiled.error().message);
-    const std::shared_ptr<const TokenText> known = text.get();
+    const std::shared_ptr<const TokenText>& known = text.get();
     if (!compiled || known == nullptr) return nullptr;
     return std::make_shared<const grammar::Matcher>(std::move(compiled).value(), known->vocabulary);
   };

@@ -186,6 +186,7 @@ class TagCompiler {
       body = text(words, kNowhere, content);
     } else {
       std::vector<std::uint32_t> ways;
+      ways.reserve(ends.size());
       for (const std::string& end : ends) ways.push_back(literal(end, next, node));
       body = format(content, any_of(ways, node));
     }
