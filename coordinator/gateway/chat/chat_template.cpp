@@ -5,9 +5,11 @@
 #include <boost/json/value.hpp>
 
 #include "common/check.h"
+#include "coordinator/gateway/chat/conversation.h"
 #include "coordinator/gateway/jinja/evaluator/template.h"
 #include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/json.h"
+#include "coordinator/gateway/tools/find_format.h"
 
 namespace caudal {
 namespace {
@@ -44,6 +46,25 @@ Error to_error(const jinja::TemplateError& error) {
   return {error.message + where, "chat_template"};
 }
 
+// Renders the probes of find_format. Tokens of the beginning and the end are left out: they are no text of the model.
+RenderChat probe_renderer(const ChatTemplate& chat_template) {
+  return [&chat_template](const ProbeChat& chat) -> std::optional<std::string> {
+    json::array messages = chat.messages;
+    fit_to_template(chat_template.traits(), messages);
+    json::object variables;
+    if (chat.thinks) variables = {{"enable_thinking", true}, {"thinking", true}};
+    ChatTemplateInput input;
+    input.messages = &messages;
+    input.tools = chat.tools;
+    input.variables = &variables;
+    input.add_generation_prompt = chat.add_generation_prompt;
+    input.bos_token = input.eos_token = "";
+    Result<std::string> text = chat_template.render(input);
+    if (!text) return std::nullopt;
+    return std::move(text).value();
+  };
+}
+
 }  // namespace
 
 Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
@@ -56,6 +77,7 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
       probe.bos_token = probe.eos_token = "";
       return parsed.render(probe);
     });
+    parsed.output_format_ = find_format(source, probe_renderer(parsed));
     return parsed;
   } catch (const jinja::TemplateError& error) {
     return to_error(error);

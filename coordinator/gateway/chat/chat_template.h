@@ -13,6 +13,7 @@
 
 #include "common/result.h"
 #include "coordinator/gateway/chat/template_traits.h"
+#include "coordinator/gateway/tools/output_format.h"
 
 namespace caudal {
 
@@ -44,12 +45,15 @@ class ChatTemplate {
   Result<std::string> render(const ChatTemplateInput& input) const;
 
   const TemplateTraits& traits() const { return traits_; }
+  // How a model with this template writes calls and reasoning. Empty where the template does not print them.
+  const OutputFormat& output_format() const { return output_format_; }
 
  private:
   explicit ChatTemplate(std::shared_ptr<const jinja::ast::Template> parsed) : parsed_(std::move(parsed)) {}
 
   std::shared_ptr<const jinja::ast::Template> parsed_;  // shared by copies of this object; immutable
   TemplateTraits traits_;
+  OutputFormat output_format_;
 };
 
 }  // namespace caudal
