@@ -11,6 +11,7 @@
 #include "common/json/json_node.h"
 #include "common/json/strict_json.h"
 #include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/api/openai_tools.h"
 
 // Values are checked through JsonNode, which knows their path, and then changed where they are. A node holds a pointer
 // into its value: it is not used any more once that has changed. Members that exist are reached by at(), because
@@ -37,16 +38,6 @@ void check_object(const JsonNode& node, const char* message) {
 bool is_text(const JsonNode& node, std::string_view name) {
   const std::optional<JsonNode> member = node.find(name);
   return member && member->is_string();
-}
-
-// A `function` with a name.
-JsonNode check_function(const JsonNode& node, bool may_be_empty) {
-  const std::optional<JsonNode> function = node.find("function");
-  if (!function || !function->is_object()) node.fail_at("function", "It must be an object.");
-  const char* problem = may_be_empty ? "It must be a string." : "It must be a non-empty string.";
-  if (!is_text(*function, "name")) function->fail_at("name", problem);
-  if (!may_be_empty && function->at("name").string().empty()) function->fail_at("name", problem);
-  return *function;
 }
 
 // A string counts as a part; the names of other endpoints for a part with text, and a refusal, become "text".
@@ -128,7 +119,8 @@ void convert_content(const JsonNode& message, json::object& target) {
   }
 }
 
-// Templates know one or the other of the two names.
+// Templates know one or the other of the names. The third is gpt-oss's, whose template wants it or content, not both,
+// where there are calls.
 void share_reasoning(json::object& message) {
   constexpr std::array<std::string_view, 2> kNames{"reasoning", "reasoning_content"};
   for (std::size_t i = 0; i < kNames.size(); ++i) {
@@ -137,6 +129,13 @@ void share_reasoning(json::object& message) {
     json::value copy = *given;
     message[kNames[1 - i]] = std::move(copy);
   }
+  const json::value* const reasoning = message.if_contains(kNames[0]);
+  if (reasoning == nullptr || message.contains("thinking")) return;
+  const json::value& content = message.at("content");
+  const bool silent = content.is_string() && content.get_string().empty();
+  if (message.contains("tool_calls") && !silent) return;
+  json::value copy = *reasoning;
+  message["thinking"] = std::move(copy);
 }
 
 // To a template a member that is null would not be an absent one.
@@ -174,27 +173,6 @@ void take_messages(const JsonNode& body, json::object& source, ChatInput& chat) 
   chat.messages = std::move(list);
 }
 
-void take_tools(const JsonNode& body, json::object& source, ChatInput& chat) {
-  const std::optional<JsonNode> choice = body.find("tool_choice");
-  const bool none = choice && choice->is_string() && choice->string() == "none";
-  if (choice && !none && !(choice->is_string() && choice->string() == "auto")) {
-    choice->fail("Only 'none' and 'auto' are supported.");
-  }
-  const std::optional<JsonNode> tools = body.find("tools");
-  if (!tools) return;
-  if (!tools->is_array()) tools->fail("It must be a list.");
-  if (tools->size() > kMaxTools) tools->fail(fmt::format("At most {} tools are allowed.", kMaxTools));
-  for (std::size_t i = 0; i < tools->size(); ++i) {
-    const JsonNode tool = tools->at(i);
-    check_object(tool, "A tool must be an object.");
-    if (tool.has("type") && !(is_text(tool, "type") && tool.at("type").string() == "function")) {
-      tool.fail_at("type", "Only the type 'function' is supported.");
-    }
-    check_function(tool, false);
-  }
-  if (!none) chat.tools = std::move(source.at("tools").get_array());
-}
-
 void check_continuation(const ChatInput& chat) {
   if (!chat.continue_final_message) return;
   if (chat.add_generation_prompt) {
@@ -216,6 +194,7 @@ void take_chat_input(json::value& body, ChatInput& chat) {
   if (kwargs && !kwargs->is_object()) kwargs->fail("It must be an object.");
   if (kwargs) chat.template_kwargs = std::move(source.at("chat_template_kwargs").get_object());
   if (!chat.reasoning_effort.empty()) chat.template_kwargs["reasoning_effort"] = chat.reasoning_effort;
+  if (chat.enable_thinking) chat.template_kwargs["enable_thinking"] = *chat.enable_thinking;
   take_tools(node, source, chat);
 }
 

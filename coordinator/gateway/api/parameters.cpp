@@ -44,10 +44,15 @@ StopParams& owner(ApiRequest& request, T StopParams::*) {
   return request.params.stop;
 }
 template <typename T>
+ThinkingParams& owner(ApiRequest& request, T ThinkingParams::*) {
+  return request.params.sampling.thinking;
+}
+template <typename T>
 ChatInput& owner(ApiRequest& request, T ChatInput::*) {
   return *request.chat;
 }
 
+void put(Value& value, std::optional<bool>& field) { field = value.integer != 0; }
 void put(Value& value, bool& field) { field = value.integer != 0; }
 void put(Value& value, std::int32_t& field) { field = static_cast<std::int32_t>(value.integer); }
 void put(Value& value, std::int64_t& field) { field = value.integer; }
@@ -162,6 +167,10 @@ constexpr Parameter kParameters[] = {
     {"stream_options.include_usage", kBoolean, kBoth, {}, "false", to<&ApiRequest::include_usage>},
     {"stream_options.continuous_usage_stats", kBoolean, kBoth, {}, "false", to<&ApiRequest::continuous_usage_stats>},
     {"reasoning_effort", kText, kChat, between(1, 64), "the template's", to<&ChatInput::reasoning_effort>},
+    {"enable_thinking", kBoolean, kChat, {}, "the template's", to<&ChatInput::enable_thinking>},
+    {"thinking_token_budget", kInteger, kChat, between(0, kMaxTokenCount), "none", to<&ThinkingParams::budget>},
+    {"include_reasoning", kBoolean, kChat, {}, "true", to<&ChatInput::include_reasoning>},
+    {"parallel_tool_calls", kBoolean, kChat, {}, "true", to<&ChatInput::parallel_tool_calls>},
     {"add_generation_prompt", kBoolean, kChat, {}, "true", to<&ChatInput::add_generation_prompt>},
     {"continue_final_message", kBoolean, kChat, {}, "false", to<&ChatInput::continue_final_message>},
 };
@@ -190,7 +199,7 @@ constexpr UnsupportedField kUnsupported[] = {
     {"return_tokens_as_token_ids", "false"},
     {"return_hidden_states", "false"},
     {"truncation_side", ""},
-    {"thinking_token_budget", ""},
+    {"thinking_token_budget", "", kCompletions, kOther},
     {"repetition_detection", ""},
     {"repeat_penalty", "1", kBoth, "It is not supported by this server; use repetition_penalty."},
     {"n_predict", "", kBoth, "It is not supported by this server; use max_tokens."},
@@ -230,8 +239,6 @@ constexpr std::string_view kHarmless[] = {"metadata",
                                           "safety_identifier",
                                           "prompt_cache_key",
                                           "prompt_cache_retention",
-                                          "parallel_tool_calls",
-                                          "include_reasoning",
                                           "separate_reasoning",
                                           "stream_reasoning",
                                           "spaces_between_special_tokens",

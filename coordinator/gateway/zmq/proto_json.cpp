@@ -99,6 +99,8 @@ class Converter {
     if (field.name() == "parameters" && value.is_object() &&
         field.message_type() == gateway::Parameters::descriptor()) {
       for (auto& [name, parameter] : value.get_object()) out[name] = std::move(parameter);
+    } else if (field.name() == "tool_choice_function") {
+      out["tool_choice"] = json::object{{"type", "function"}, {"function", json::object{{"name", std::move(value)}}}};
     } else {
       out[json_name(field.name())] = std::move(value);
     }
