@@ -172,7 +172,8 @@ int serve(const Options& options, int signal_fd) {
     if (!forked.ok()) return complain(forked.error());
     launcher.emplace(std::move(forked).value());
   }
-  auto model = load_model_context(options.model_dir, options.served_model_name);
+  auto model = load_model_context(options.model_dir, options.served_model_name,
+                                  {options.tool_call_parser, options.reasoning_parser});
   if (!model.ok()) return complain(model.error());
   auto gateways = gateway_config(options);
   if (!gateways.ok()) return complain(gateways.error());

@@ -8,12 +8,27 @@
 #include "common/installation.h"
 #include "common/model_files/model_files.h"
 #include "common/socket.h"
+#include "coordinator/gateway/tools/known_formats.h"
 #include "coordinator/request/speculative_modes.h"
 
 namespace caudal {
 namespace {
 
 constexpr std::int32_t kMaxTenantWeight = 10'000;
+
+// Each stands for itself.
+std::vector<std::pair<std::string, std::string>> formats_by_name(const std::vector<std::string_view>& names) {
+  std::vector<std::pair<std::string, std::string>> choices{{"auto", ""}, {"none", "none"}};
+  for (const std::string_view name : names) choices.emplace_back(name, name);
+  return choices;
+}
+
+void add_formats(CommandLine& line, Options& options) {
+  line.add_choice<std::string>("--tool-call-parser", options.tool_call_parser, formats_by_name(known_tool_format_names()),
+                               "How the model writes calls of tools; auto = as its chat template prints them");
+  line.add_choice<std::string>("--reasoning-parser", options.reasoning_parser, formats_by_name(known_reasoning_names()),
+                               "How the model marks its reasoning; auto = as its chat template prints it");
+}
 
 void add_serving(CommandLine& line, Options& options) {
   line.add("--model", options.model_dir, "Hugging Face model directory, or a GGUF file")
@@ -154,6 +169,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   line.add_config();
   line.add_log_level(options.log_level);
   add_serving(line, options);
+  add_formats(line, options);
   add_cluster(line, options);
   add_launching(line, options);
   add_scheduling(line, options);

@@ -2,6 +2,7 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
 #include <boost/json/value.hpp>
 #include <utility>
@@ -38,6 +39,17 @@ void fit_to_template(const TemplateTraits& traits, json::array& messages) {
     json::value& role = message.at("role");
     if (!traits.knows_developer && role.get_string() == "developer") role = "system";
     fit_content(traits.content_form(role.get_string()), message.at("content"));
+  }
+}
+
+void write_arguments(json::array& messages) {
+  for (json::value& message : messages) {
+    json::value* calls = message.get_object().if_contains("tool_calls");
+    if (calls == nullptr || !calls->is_array()) continue;
+    for (json::value& call : calls->get_array()) {
+      json::value& arguments = call.at("function").at("arguments");
+      if (!arguments.is_string()) arguments = json::serialize(arguments);
+    }
   }
 }
 

@@ -12,6 +12,9 @@ namespace caudal {
 // role, and a content that is a string or a list of text parts.
 void fit_to_template(const TemplateTraits& traits, boost::json::array& messages);
 
+// Writes the arguments of calls as JSON text, for templates that want it.
+void write_arguments(boost::json::array& messages);
+
 // Appends to the text of a message's content, that of the last part if it has several.
 void append_to_content(boost::json::object& message, std::string_view text);
 

@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "common/model_files/model_files.h"
+#include "coordinator/gateway/tools/known_formats.h"
 
 namespace caudal {
 namespace {
@@ -31,9 +32,24 @@ void take_templates(const TextFiles& text, ModelContext& model) {
                 model.chat_template);
 }
 
+// A model whose template knows no tools is told of them in words, in a form that most have seen.
+void take_format(const FormatNames& names, ModelContext& model) {
+  OutputFormat& format = model.output_format;
+  if (const ChatTemplate* with_tools = model.template_for(true)) format = with_tools->output_format();
+  if (model.tool_template && model.chat_template) format.reasoning = model.chat_template->output_format().reasoning;
+  if (!names.tool_calls.empty()) format.tools = known_tool_format(names.tool_calls);
+  if (!names.reasoning.empty()) format.reasoning = known_reasoning_format(names.reasoning);
+  if (names.tool_calls.empty() && !format.told && model.template_for(true) != nullptr) {
+    format.tools = guessed_tool_format("");
+    LOG_INFO("{}: the chat template knows no tools; a system message tells of them, and calls are JSON in <tool_call>",
+             model.served_name);
+  }
+}
+
 }  // namespace
 
-Result<ModelContext> load_model_context(const std::filesystem::path& path, std::string served_name) {
+Result<ModelContext> load_model_context(const std::filesystem::path& path, std::string served_name,
+                                        const FormatNames& formats) {
   // The coordinator prints the field in front of the message, which names file and field already.
   const auto refuse = [](const Error& error) { return Error{error.message, ""}; };
   const Result<std::unique_ptr<ModelFiles>> files = open_model_files(path);
@@ -52,6 +68,7 @@ Result<ModelContext> load_model_context(const std::filesystem::path& path, std::
                      .created = std::time(nullptr)};
   model.card.eos_token_ids = end_tokens(model.card, *model.tokenizer);
   take_templates(text.value(), model);
+  take_format(formats, model);
   return model;
 }
 

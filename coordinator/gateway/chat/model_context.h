@@ -22,6 +22,7 @@ struct ModelContext {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;  // the checkpoint's own
   std::optional<ChatTemplate> tool_template;  // and its own for chats with tools, where it has two
+  OutputFormat output_format{};               // how it writes calls and reasoning
   std::int64_t created = 0;                   // Unix seconds, for /v1/models
 
   // Null: such chats are refused.
@@ -31,8 +32,15 @@ struct ModelContext {
   }
 };
 
+// Formats by name (tools/known_formats), instead of what the templates say; "": as they say; "none": as if they did not.
+struct FormatNames {
+  std::string tool_calls;
+  std::string reasoning;
+};
+
 // From the files of a model (`path` is one that open_model_files() takes). A model without a usable chat template
 // serves completions only. Errors name the file and the field.
-Result<ModelContext> load_model_context(const std::filesystem::path& path, std::string served_name);
+Result<ModelContext> load_model_context(const std::filesystem::path& path, std::string served_name,
+                                        const FormatNames& formats = {});
 
 }  // namespace caudal

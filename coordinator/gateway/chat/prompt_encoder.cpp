@@ -13,6 +13,7 @@
 #include "common/text/marks.h"
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/chat/conversation.h"
+#include "coordinator/gateway/tools/tell_tools.h"
 
 namespace caudal {
 namespace {
@@ -166,7 +167,12 @@ Result<std::vector<TokenId>> PromptEncoder::encode_chat(ChatInput chat) const {
   if (chat_template == nullptr) {
     return Error{"The served model has no chat template for this; use /v1/completions.", "messages"};
   }
+  if (!chat.tools.empty() && !model_.output_format.told) {
+    tell_tools(chat.tools, chat.messages);
+    chat.tools.clear();
+  }
   fit_to_template(chat_template->traits(), chat.messages);
+  if (model_.output_format.tools && model_.output_format.tools->arguments_as_text) write_arguments(chat.messages);
   std::string guard, end_mark, trailing;
   if (any_string(chat, [&](std::string_view text) { return needs_guard(text); })) {
     guard = unused_mark(chat, "");

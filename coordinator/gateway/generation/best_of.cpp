@@ -25,6 +25,7 @@ BestOf::BestOf(std::size_t num_prompts, std::int32_t num_candidates, std::int32_
 void BestOf::add(ChoiceDelta delta) {
   ChoiceDelta& candidate = candidates_[delta.choice];
   candidate.text += delta.text;
+  candidate.reasoning += delta.reasoning;
   std::move(delta.logprobs.begin(), delta.logprobs.end(), std::back_inserter(candidate.logprobs));
   candidate.finish_reason = delta.finish_reason;
   candidate.stop_string = std::move(delta.stop_string);

@@ -3,14 +3,40 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/gateway/generation/random_id.h"
+
 namespace caudal {
+namespace {
+
+// Mistral's templates refuse ids of any other length; Kimi's models read the number.
+std::string call_id(ToolFormat::Ids ids, const std::string& name, std::int32_t index) {
+  if (ids == ToolFormat::Ids::kWithName) return "functions." + name + ":" + std::to_string(index);
+  if (ids == ToolFormat::Ids::kNineCharacters) return random_id().substr(0, 9);
+  return "call_" + random_id();
+}
+
+}  // namespace
+
+void merge_calls(std::vector<ToolCallDelta> deltas, std::vector<ToolCallDelta>& calls) {
+  for (ToolCallDelta& delta : deltas) {
+    const auto known = std::ranges::find(calls, delta.index, &ToolCallDelta::index);
+    if (known == calls.end()) {
+      calls.push_back(std::move(delta));
+    } else {
+      known->arguments += delta.arguments;
+    }
+  }
+}
 
 Choice::Choice(std::int32_t index, const Tokenizer& tokenizer, const ApiRequest& request,
-               std::shared_ptr<const StopStrings> stops, std::string prefix)
+               std::shared_ptr<const StopStrings> stops, std::string prefix, std::shared_ptr<const OutputPlan> plan)
     : index_(index),
       request_(request),
-      detokenizer_(tokenizer, request.skip_special_tokens),
+      tokenizer_(tokenizer),
+      plan_(std::move(plan)),
+      detokenizer_(tokenizer, plan_ == nullptr && request.skip_special_tokens),
       matcher_(std::move(stops), request.include_stop) {
+  if (plan_ != nullptr) parser_.emplace(*plan_->format, plan_->parser);
   pending_.choice = index;
   pending_.text = std::move(prefix);
 }
@@ -23,8 +49,9 @@ std::optional<ChoiceDelta> Choice::apply(const TokenEvent& event) {
     take_token(event.tokens[i], last && event.finish_reason == FinishReason::kStop);
   }
   if (!finished() && event.finish_reason != FinishReason::kNone) end(event.finish_reason);
-  if (pending_.text.empty() && !finished()) return std::nullopt;
+  if (pending_.text.empty() && pending_.reasoning.empty() && pending_.calls.empty() && !finished()) return std::nullopt;
   pending_.num_tokens = num_tokens_;
+  pending_.calls_tools = num_calls_ > 0;
   ChoiceDelta next;
   next.choice = index_;
   return std::exchange(pending_, std::move(next));
@@ -38,24 +65,64 @@ void Choice::take_token(TokenId token, bool ends_sequence) {
     if (std::find(stops.begin(), stops.end(), token) != stops.end()) pending_.stop_token = token;
     if (!request_.include_stop) return;
   }
+  if (is_hidden(token)) return;
   std::string text;
   detokenizer_.push(token, text);
-  if (num_tokens_ < request_.params.stop.min_tokens) {
-    pending_.text += text;  // too early to stop
-    return;
+  take_text(text, num_tokens_ >= request_.params.stop.min_tokens);
+  if (matcher_.matched() != nullptr || has_only_call()) end(FinishReason::kStop);
+}
+
+// Special tokens are no text but where they are part of a mark, which the parser has to see.
+bool Choice::is_hidden(TokenId token) const {
+  return plan_ != nullptr && request_.skip_special_tokens && tokenizer_.is_special(token) &&
+         !std::ranges::binary_search(plan_->mark_tokens, token);
+}
+
+void Choice::take_text(const std::string& text, bool may_stop) {
+  ParsedOutput parsed;
+  if (parser_) {
+    parser_->push(text, parsed);
+  } else {
+    parsed.content = text;
   }
-  matcher_.push(text, pending_.text);
-  if (matcher_.matched() != nullptr) end(FinishReason::kStop);
+  take_parsed(std::move(parsed), may_stop);
+}
+
+// Stop strings are looked for in content alone.
+void Choice::take_parsed(ParsedOutput parsed, bool may_stop) {
+  if (plan_ == nullptr || plan_->include_reasoning) pending_.reasoning += parsed.reasoning;
+  if (may_stop) {
+    matcher_.push(parsed.content, pending_.text);
+  } else {
+    pending_.text += parsed.content;
+  }
+  for (ToolCall& call : parsed.calls) {
+    if (matcher_.matched() == nullptr && !has_only_call()) take_call(std::move(call));
+  }
+}
+
+bool Choice::has_only_call() const { return plan_ != nullptr && !plan_->parallel && num_calls_ > 0; }
+
+void Choice::take_call(ToolCall call) {
+  std::string id = call_id(plan_->format->tools->ids, call.name, num_calls_);
+  pending_.calls.push_back({num_calls_, std::move(id), std::move(call.name), ""});
+  pending_.calls.push_back({num_calls_, "", "", std::move(call.arguments)});
+  ++num_calls_;
 }
 
 void Choice::end(FinishReason reason) {
   finish_reason_ = reason;
-  if (matcher_.matched() == nullptr) {
+  if (matcher_.matched() == nullptr && !has_only_call()) {
     std::string rest;
     detokenizer_.finish(rest);
-    matcher_.push(rest, pending_.text);
-    if (matcher_.matched() == nullptr) matcher_.finish(pending_.text);
+    take_text(rest, true);
   }
+  if (matcher_.matched() == nullptr && !has_only_call() && parser_) {
+    ParsedOutput parsed;
+    parser_->finish(parsed);
+    take_parsed(std::move(parsed), true);
+  }
+  if (matcher_.matched() == nullptr) matcher_.finish(pending_.text);
   if (matcher_.matched() != nullptr) {
     finish_reason_ = FinishReason::kStop;
     pending_.stop_string = *matcher_.matched();

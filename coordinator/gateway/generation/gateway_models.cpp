@@ -7,6 +7,7 @@ namespace caudal {
 GatewayModel::GatewayModel(ModelContext model)
     : context(std::move(model)),
       encoder(context),
+      mark_tokens(context),
       token_bytes(*context.tokenizer),
       fingerprint("fp_" + sha256_of(context.card.digest + CAUDAL_VERSION).substr(0, 12)) {}
 

@@ -9,6 +9,7 @@
 
 #include "coordinator/gateway/chat/model_context.h"
 #include "coordinator/gateway/chat/prompt_encoder.h"
+#include "coordinator/gateway/generation/output_plan.h"
 #include "coordinator/gateway/generation/token_bytes.h"
 #include "coordinator/request/model_registry.h"
 
@@ -19,6 +20,7 @@ struct GatewayModel {
 
   const ModelContext context;
   const PromptEncoder encoder;
+  const MarkTokens mark_tokens;
   const TokenBytes token_bytes;
   const std::string fingerprint;  // another one: the same request may get another answer
 };

@@ -45,6 +45,20 @@ Time to_time(Generation::Clock::time_point point) {
   return std::chrono::duration_cast<std::chrono::microseconds>(point.time_since_epoch()).count();
 }
 
+// The worker compiles it again: here it is found out whether that will go well.
+std::optional<ApiError> check_grammar(const GrammarParams& params, const std::string& field) {
+  if (params.kind == GrammarKind::kNone) return std::nullopt;
+  static thread_local std::set<std::string> known;  // by kind and text: those that this thread found to be right
+  const std::string key = static_cast<char>(params.kind) + params.text;
+  if (known.contains(key)) return std::nullopt;
+  const auto compiled = grammar::Grammar::compile(params.kind, params.text);
+  if (!compiled) return invalid_request({compiled.error().message, field});
+  constexpr std::size_t kMaxKnown = 64;
+  if (known.size() >= kMaxKnown) known.clear();
+  known.insert(key);
+  return std::nullopt;
+}
+
 }  // namespace
 
 struct Generation::Part {
@@ -80,7 +94,7 @@ std::optional<ApiError> Generation::prepare() {
   stops_ = std::make_shared<const StopStrings>(request_.stop_strings);
   Result<std::vector<std::vector<TokenId>>> bad_words = model_.encoder.encode_bad_words(request_.bad_words);
   if (!bad_words) return invalid_request(bad_words.error());
-  if (auto error = check_grammar()) return error;
+  if (auto error = check_grammar(request_.params.sampling.grammar, request_.grammar_field)) return error;
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     if (auto error = prepare_part(i, max_context)) return error;
     Request& request = parts_[i].request;
@@ -90,19 +104,17 @@ std::optional<ApiError> Generation::prepare() {
   return std::nullopt;
 }
 
-// The worker compiles it again: here it is found out whether that will go well.
-std::optional<ApiError> Generation::check_grammar() const {
-  const GrammarParams& params = request_.params.sampling.grammar;
-  if (params.kind == GrammarKind::kNone) return std::nullopt;
-  static thread_local std::set<std::string> known;  // by kind and text: those that this thread found to be right
-  const std::string key = static_cast<char>(params.kind) + params.text;
-  if (known.contains(key)) return std::nullopt;
-  const auto compiled = grammar::Grammar::compile(params.kind, params.text);
-  if (!compiled) return invalid_request({compiled.error().message, request_.grammar_field});
-  constexpr std::size_t kMaxKnown = 64;
-  if (known.size() >= kMaxKnown) known.clear();
-  known.insert(key);
-  return std::nullopt;
+// The template takes the chat, so that what else it says is read before.
+std::optional<ApiError> Generation::prepare_chat(Part& part) {
+  const OutputPlanner planner(model_.context, model_.mark_tokens, *request_.chat);
+  Result<std::vector<TokenId>> tokens = model_.encoder.encode_chat(std::move(*request_.chat));
+  if (!tokens) return invalid_request(tokens.error());
+  part.request.prompt = std::move(tokens).value();
+  SamplingParams& sampling = part.request.params.sampling;
+  if (const auto done = planner.constrain(part.request.prompt, sampling); !done) return invalid_request(done.error());
+  plan_ = planner.plan(part.request.prompt);
+  const bool of_tools = request_.params.sampling.grammar.kind == GrammarKind::kNone;
+  return check_grammar(sampling.grammar, of_tools ? "tools" : request_.grammar_field);
 }
 
 std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t max_context) {
@@ -111,10 +123,9 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.first_choice = index * part.num_choices;
   part.last_token.resize(part.num_choices);
   std::string echo;
+  part.request.params = request_.params;
   if (request_.endpoint == Endpoint::kChat) {
-    Result<std::vector<TokenId>> tokens = model_.encoder.encode_chat(std::move(*request_.chat));
-    if (!tokens) return invalid_request(tokens.error());
-    part.request.prompt = std::move(tokens).value();
+    if (auto error = prepare_chat(part)) return error;
   } else if (const std::string* text = std::get_if<std::string>(&request_.prompts[index])) {
     part.request.prompt = model_.encoder.encode_text(*text);
     if (request_.echo) echo = *text;
@@ -124,7 +135,6 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   }
   part.num_prompt_tokens = part.request.prompt.size();
   GenerationParams& params = part.request.params;
-  params = request_.params;
   if (auto error = fit_context(part, max_context)) return error;
 
   if (best_of_) params.sampling.num_logprobs = std::max(params.sampling.num_logprobs, 0);
@@ -150,7 +160,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.request.tpot_target_us = static_cast<Time>(std::ceil(request_.tpot_target_ms * 1000.0));
   for (std::size_t i = 0; i < part.num_choices; ++i) {
     choices_.push_back(std::make_unique<Choice>(static_cast<std::int32_t>(part.first_choice + i),
-                                                *model_.context.tokenizer, request_, stops_, echo));
+                                                *model_.context.tokenizer, request_, stops_, echo, plan_));
   }
   return std::nullopt;
 }

@@ -78,7 +78,7 @@ class Generation {
  private:
   struct Part;  // one prompt: one engine request of n sequences
 
-  std::optional<ApiError> check_grammar() const;
+  std::optional<ApiError> prepare_chat(Part& part);
   std::optional<ApiError> prepare_part(std::size_t index, std::int32_t max_context);
   std::optional<ApiError> fit_context(Part& part, std::int32_t max_context) const;
   Part* part_of(RequestId id);
@@ -93,6 +93,7 @@ class Generation {
   std::vector<Part> parts_;
   std::unordered_map<RequestId, std::size_t> part_by_id_;  // of parts_
   std::shared_ptr<const StopStrings> stops_;               // shared with the choices
+  std::shared_ptr<const OutputPlan> plan_;                 // likewise; null where the output is nothing but text
   std::vector<std::unique_ptr<Choice>> choices_;           // part p, sequence s: p * best_of + s
   std::optional<BestOf> best_of_;                          // when they compete
   std::shared_ptr<TokenStream> stream_;                    // shared with the engine, which holds it as a TokenSink

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "common/json/strict_json.h"
 #include "coordinator/gateway/generation/gateway_models.h"
@@ -47,16 +48,47 @@ void append_chat_token(const TokenBytes& token_bytes, const TokenLogprob& entry,
   append_bytes(bytes, out);
 }
 
+// By both of its names, so that every client finds it.
+void append_reasoning(const std::string& reasoning, std::string& out) {
+  out += R"("reasoning_content":)";
+  append_json_string(out, reasoning);
+  out += R"(,"reasoning":)";
+  append_json_string(out, reasoning);
+}
+
+// {"id":...,"type":"function","function":{"name":...,"arguments":...}} without the opening brace.
+void append_call(const ToolCallDelta& call, std::string& out) {
+  out += R"("id":)";
+  append_json_string(out, call.id);
+  out += R"(,"type":"function","function":{"name":)";
+  append_json_string(out, call.name);
+  out += R"(,"arguments":)";
+  append_json_string(out, call.arguments);
+  out += "}}";
+}
+
+// A delta with the name, or one with arguments.
+void append_call_delta(const ToolCallDelta& call, std::string& out) {
+  out += fmt::format(R"({{"index":{},)", call.index);
+  if (!call.name.empty()) {
+    append_call(call, out);
+  } else {
+    out += R"("function":{"arguments":)";
+    append_json_string(out, call.arguments);
+    out += "}}";
+  }
+}
+
 std::size_t count_characters(std::string_view text) {
   return std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xC0) != 0x80; });
 }
 
 }  // namespace
 
-std::string_view finish_reason_name(FinishReason reason) {
-  switch (reason) {
+std::string_view finish_reason_name(const ChoiceDelta& end) {
+  switch (end.finish_reason) {
     case FinishReason::kStop:
-      return "stop";
+      return end.calls_tools ? "tool_calls" : "stop";
     case FinishReason::kLength:
       return "length";
     case FinishReason::kAbort:
@@ -97,7 +129,7 @@ void OpenAiResponse::append_head(std::string_view object, std::string& out) cons
 // Appends "finish_reason":...,"stop_reason":... (the second is vLLM's: the stop string or stop token id).
 void OpenAiResponse::append_finish(const ChoiceDelta& end, std::string& out) const {
   out += R"("finish_reason":")";
-  out += finish_reason_name(end.finish_reason);
+  out += finish_reason_name(end);
   out += R"(","stop_reason":)";
   if (!end.stop_string.empty()) {
     append_json_string(out, end.stop_string);
@@ -136,14 +168,32 @@ void OpenAiResponse::append_events(const ChoiceDelta& delta, std::string& out) {
   }
   collected.opened = true;
   usage.num_generated_tokens = delta.num_tokens;
-  if (!delta.text.empty() || !delta.logprobs.empty()) {
+  append_parts(delta, usage, out);
+  const bool rest = delta.reasoning.empty() && delta.calls.empty() && !delta.logprobs.empty();
+  if (!delta.text.empty() || rest) {
     std::string json = chat_ ? R"("delta":{"content":)" : R"("text":)";
     append_json_string(json, delta.text);
     if (chat_) json += '}';
-    append_chunk(delta.choice, json, logprobs_json(delta, collected.text_offset), nullptr, usage, out);
+    const bool told = !delta.reasoning.empty() || !delta.calls.empty();  // the first part has them
+    append_chunk(delta.choice, json, told ? "null" : logprobs_json(delta, collected.text_offset), nullptr, usage, out);
   }
   if (delta.finish_reason == FinishReason::kNone) return;
   append_chunk(delta.choice, chat_ ? R"("delta":{})" : R"("text":"")", "null", &delta, usage, out);
+}
+
+// Reasoning and calls, each in an event of its own; the first has the logprobs.
+void OpenAiResponse::append_parts(const ChoiceDelta& delta, const Usage& usage, std::string& out) const {
+  std::string logprobs = request_.num_logprobs < 0 || delta.logprobs.empty() ? "null" : chat_logprobs(delta);
+  if (!delta.reasoning.empty()) {
+    std::string json = R"("delta":{)";
+    append_reasoning(delta.reasoning, json);
+    append_chunk(delta.choice, json + "}", std::exchange(logprobs, "null"), nullptr, usage, out);
+  }
+  for (const ToolCallDelta& call : delta.calls) {
+    std::string json = R"("delta":{"tool_calls":[)";
+    append_call_delta(call, json);
+    append_chunk(delta.choice, json + "]}", std::exchange(logprobs, "null"), nullptr, usage, out);
+  }
 }
 
 void OpenAiResponse::append_end(const Usage& usage, std::string& out) const {
@@ -162,11 +212,33 @@ void OpenAiResponse::append_end(const Usage& usage, std::string& out) const {
 void OpenAiResponse::collect(ChoiceDelta delta) {
   ChoiceDelta& all = choice(delta.choice).all;
   all.text += delta.text;
+  all.reasoning += delta.reasoning;
+  merge_calls(std::move(delta.calls), all.calls);
+  all.calls_tools = delta.calls_tools;
   all.logprobs.insert(all.logprobs.end(), std::make_move_iterator(delta.logprobs.begin()),
                       std::make_move_iterator(delta.logprobs.end()));
   all.finish_reason = delta.finish_reason;
   all.stop_string = std::move(delta.stop_string);
   all.stop_token = delta.stop_token;
+}
+
+void OpenAiResponse::append_message(const ChoiceDelta& all, std::string& out) const {
+  out += R"("message":{"role":"assistant","content":)";
+  if (all.text.empty() && !all.calls.empty()) {
+    out += "null";
+  } else {
+    append_json_string(out, all.text);
+  }
+  out += R"(,"refusal":null)";
+  if (!all.reasoning.empty()) {
+    out += ',';
+    append_reasoning(all.reasoning, out);
+  }
+  for (std::size_t i = 0; i < all.calls.size(); ++i) {
+    out += i == 0 ? R"(,"tool_calls":[{)" : ",{";
+    append_call(all.calls[i], out);
+  }
+  out += all.calls.empty() ? "}" : "]}";
 }
 
 std::string OpenAiResponse::whole(const Usage& usage, std::int32_t num_choices) {
@@ -177,9 +249,12 @@ std::string OpenAiResponse::whole(const Usage& usage, std::int32_t num_choices) 
     Collected& collected = choice(index);
     if (index > 0) out += ',';
     out += fmt::format(R"({{"index":{},)", index);
-    out += chat_ ? R"("message":{"role":"assistant","content":)" : R"("text":)";
-    append_json_string(out, collected.all.text);
-    if (chat_) out += R"(,"refusal":null})";
+    if (chat_) {
+      append_message(collected.all, out);
+    } else {
+      out += R"("text":)";
+      append_json_string(out, collected.all.text);
+    }
     out += R"(,"logprobs":)" + logprobs_json(collected.all, collected.text_offset) + ",";
     append_finish(collected.all, out);
     out += '}';

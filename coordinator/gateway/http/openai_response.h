@@ -11,8 +11,8 @@
 
 namespace caudal {
 
-// "stop", "length", "abort" (not over HTTP), "error"; "" while running.
-std::string_view finish_reason_name(FinishReason reason);
+// "stop", "tool_calls", "length", "abort" (not over HTTP), "error"; "" while running.
+std::string_view finish_reason_name(const ChoiceDelta& end);
 
 class TokenBytes;
 
@@ -36,7 +36,7 @@ class OpenAiResponse {
 
  private:
   struct Collected {
-    ChoiceDelta all;  // text and logprobs so far
+    ChoiceDelta all;  // text, reasoning, calls and logprobs so far
     bool opened = false;
     std::size_t text_offset = 0;  // in characters, of the next token's logprobs
   };
@@ -45,6 +45,8 @@ class OpenAiResponse {
   void append_head(std::string_view object, std::string& out) const;
   void append_chunk(std::int32_t index, std::string_view delta_json, const std::string& logprobs,
                     const ChoiceDelta* end, const Usage& usage, std::string& out) const;
+  void append_message(const ChoiceDelta& all, std::string& out) const;
+  void append_parts(const ChoiceDelta& delta, const Usage& usage, std::string& out) const;
   void append_finish(const ChoiceDelta& end, std::string& out) const;
   std::string logprobs_json(const ChoiceDelta& delta, std::size_t& text_offset) const;
   std::string chat_logprobs(const ChoiceDelta& delta) const;

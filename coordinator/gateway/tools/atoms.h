@@ -21,4 +21,6 @@ std::string_view trimmed(std::string_view text);
 std::string_view trimmed_left(std::string_view text);
 std::string_view trimmed_right(std::string_view text);
 
+inline bool visible(std::string_view mark) { return !trimmed(mark).empty(); }
+
 }  // namespace caudal

@@ -10,8 +10,6 @@ namespace {
 using Kind = CallElement::Kind;
 
 
-bool visible(const std::string& mark) { return !trimmed(mark).empty(); }
-
 }  // namespace
 
 OutputParser::OutputParser(const OutputFormat& format, const ParserOptions& options)

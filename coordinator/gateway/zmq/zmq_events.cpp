@@ -28,6 +28,19 @@ void write_scores(const TokenBytes& token_bytes, const std::vector<TokenScores>&
   }
 }
 
+void write_call(const ToolCallDelta& call, gateway::ToolCall& out) {
+  out.set_id(call.id);
+  out.mutable_function()->set_name(call.name);
+  out.mutable_function()->set_arguments(call.arguments);
+}
+
+void write_call_delta(const ToolCallDelta& call, gateway::ToolCallDelta& out) {
+  out.set_index(static_cast<std::uint32_t>(call.index));
+  out.set_id(call.id);
+  out.set_name(call.name);
+  out.set_arguments(call.arguments);
+}
+
 }  // namespace
 
 std::string error_event(std::uint64_t tag, const ApiError& error) {
@@ -82,16 +95,22 @@ std::vector<std::string> EventWriter::delta(const ChoiceDelta& delta) {
   choice.finish_reason = delta.finish_reason;
   choice.stop_string = delta.stop_string;
   choice.stop_token = delta.stop_token;
+  choice.calls_tools = delta.calls_tools;
   if (!request_.stream) {
     choice.text += delta.text;
+    choice.reasoning += delta.reasoning;
+    merge_calls(delta.calls, choice.calls);
     choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
     return {};
   }
-  if (delta.text.empty() && delta.logprobs.empty()) return {};
+  const bool silent = delta.text.empty() && delta.reasoning.empty() && delta.calls.empty();
+  if (silent && delta.logprobs.empty()) return {};
   gateway::GatewayEvent event;
   event.set_tag(tag_);
   event.mutable_delta()->set_choice(static_cast<std::uint32_t>(delta.choice));
   event.mutable_delta()->set_text(delta.text);
+  event.mutable_delta()->set_reasoning(delta.reasoning);
+  for (const ToolCallDelta& call : delta.calls) write_call_delta(call, *event.mutable_delta()->add_tool_calls());
   write_scores(model_.token_bytes, delta.logprobs, *event.mutable_delta());
   return {event.SerializeAsString()};
 }
@@ -108,7 +127,9 @@ std::string EventWriter::finished(const Usage& usage) {
     gateway::Choice& one = *out.add_choices();
     one.set_index(static_cast<std::uint32_t>(i));
     one.set_text(choice.text);
-    one.set_finish_reason(std::string(finish_reason_name(cut ? FinishReason::kAbort : choice.finish_reason)));
+    one.set_reasoning(choice.reasoning);
+    for (const ToolCallDelta& call : choice.calls) write_call(call, *one.add_tool_calls());
+    one.set_finish_reason(cut ? "abort" : std::string(finish_reason_name(choice)));
     one.set_stop_string(choice.stop_string);
     if (choice.stop_token) one.set_stop_token(*choice.stop_token);
     write_scores(model_.token_bytes, choice.logprobs, one);

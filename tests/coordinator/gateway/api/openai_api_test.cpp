@@ -312,7 +312,7 @@ TEST(OpenAiApi, PromptsTimesSequencesHaveALimit) {
 
 TEST(OpenAiApi, WhatWouldChangeTheAnswerIsNotIgnored) {
   for (const char* field : {"guided_whitespace_pattern", "stop_regex", "logprob_token_ids", "lora_path",
-                            "truncation_side", "thinking_token_budget", "repetition_detection", "kv_transfer_params"}) {
+                            "truncation_side", "repetition_detection", "kv_transfer_params"}) {
     json::object body = base(Endpoint::kCompletions);
     body[field] = "x";
     const auto request = parse(Endpoint::kCompletions, json::value(body));

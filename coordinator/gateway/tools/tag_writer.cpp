@@ -1,0 +1,120 @@
+#include "coordinator/gateway/tools/tag_writer.h"
+
+#include <algorithm>
+#include <boost/json/value.hpp>
+#include <utility>
+
+#include "coordinator/gateway/tools/atoms.h"
+
+namespace caudal {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view kTokenMark = "\xEF\xBF\xBF";
+
+const json::object* member_of(const json::object& object, std::string_view name) {
+  const json::value* member = object.if_contains(name);
+  return member == nullptr ? nullptr : member->if_object();
+}
+
+bool is_required(const json::object& schema, std::string_view name) {
+  const json::value* required = schema.if_contains("required");
+  const json::array* names = required == nullptr ? nullptr : required->if_array();
+  return names != nullptr && std::ranges::any_of(*names, [&](const json::value& each) {
+           return each.is_string() && each.get_string() == name;
+         });
+}
+
+// The longest of the texts that begins here.
+std::size_t token_length(std::string_view text, std::span<const std::string> tokens) {
+  std::size_t longest = 0;
+  for (const std::string& token : tokens) {
+    if (text.starts_with(token)) longest = std::max(longest, token.size());
+  }
+  return longest;
+}
+
+}  // namespace
+
+json::object constant(std::string_view value) { return {{"type", "const_string"}, {"value", value}}; }
+
+json::object sequence(json::array elements) { return {{"type", "sequence"}, {"elements", std::move(elements)}}; }
+
+json::object optional(json::object format) {
+  return {{"type", "or"}, {"elements", json::array{std::move(format), constant("")}}};
+}
+
+json::object json_schema(json::object schema) {
+  return {{"type", "json_schema"}, {"json_schema", std::move(schema)}};
+}
+
+std::string mark_special(std::string_view text, std::span<const std::string> special,
+                         std::span<const std::string> end_tokens) {
+  std::string out;
+  while (!text.empty()) {
+    if (token_length(text, end_tokens) > 0) break;
+    const std::size_t length = token_length(text, special);
+    if (length > 0) out += kTokenMark;
+    out += text.substr(0, std::max(length, std::size_t{1}));
+    text.remove_prefix(std::max(length, std::size_t{1}));
+  }
+  return out;
+}
+
+void TagWriter::literal(std::string_view text) { pending_ += text; }
+
+void TagWriter::add(json::object format) {
+  const std::string text = mark_special(std::exchange(pending_, ""), special_, end_tokens_);
+  if (content_.empty()) {
+    begin_ = trimmed_left(text);
+  } else if (!text.empty()) {
+    content_.push_back(constant(text));
+  }
+  content_.push_back(std::move(format));
+}
+
+json::object TagWriter::tag() {
+  if (content_.empty()) add(constant(""));
+  json::object tag{{"type", "tag"}, {"begin", begin_}};
+  tag["content"] = content_.size() == 1 ? content_.front() : json::value(sequence(content_));
+  tag["end"] = mark_special(trimmed_right(pending_), special_, end_tokens_);
+  return tag;
+}
+
+bool SchemaProperty::is_text() const {
+  const json::value* type = schema.if_contains("type");
+  return type != nullptr && type->is_string() && type->get_string() == "string";
+}
+
+json::object SchemaProperty::free_text() const {
+  const json::value* words = schema.if_contains("enum");
+  const json::array* list = words == nullptr ? nullptr : words->if_array();
+  if (list != nullptr && std::ranges::all_of(*list, [](const json::value& each) { return each.is_string(); })) {
+    return {{"type", "choices"}, {"choices", *list}};
+  }
+  const json::value* pattern = schema.if_contains("pattern");
+  if (pattern != nullptr && pattern->is_string()) return {{"type", "regex"}, {"pattern", *pattern}};
+  return {{"type", "any_text"}};
+}
+
+std::vector<SchemaProperty> properties_of(const json::object& schema) {
+  std::vector<SchemaProperty> properties;
+  const json::object* listed = member_of(schema, "properties");
+  if (listed == nullptr) return properties;
+  for (const auto& member : *listed) {
+    SchemaProperty& property = properties.emplace_back();
+    property.name = member.key();
+    property.required = is_required(schema, member.key());
+    if (const json::object* own = member.value().if_object()) property.schema = *own;
+    for (const char* definitions : {"$defs", "definitions"}) {
+      const json::value* shared = schema.if_contains(definitions);
+      if (shared != nullptr && !property.schema.contains(definitions)) property.schema[definitions] = *shared;
+    }
+  }
+  return properties;
+}
+
+bool has_properties(const json::object& schema) { return member_of(schema, "properties") != nullptr; }
+
+}  // namespace caudal

@@ -1,0 +1,12 @@
+// For templates that know no tools: a system message tells the model of them, in words, and of the form of a call.
+#pragma once
+
+#include <boost/json/array.hpp>
+
+namespace caudal {
+
+// Adds the tools to the messages, and rewrites calls and results of earlier turns as text in the same form. Messages are as
+// ChatInput has them.
+void tell_tools(const boost::json::array& tools, boost::json::array& messages);
+
+}  // namespace caudal

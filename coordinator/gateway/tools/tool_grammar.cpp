@@ -1,0 +1,252 @@
+#include "coordinator/gateway/tools/tool_grammar.h"
+
+#include <algorithm>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <utility>
+
+#include "common/json/strict_json.h"
+#include "coordinator/gateway/tools/atoms.h"
+#include "coordinator/gateway/tools/tag_writer.h"
+
+namespace caudal {
+namespace {
+
+namespace json = boost::json;
+using Kind = CallElement::Kind;
+
+constexpr std::string_view kId = "[A-Za-z0-9_.-]{1,64}";
+constexpr std::string_view kNineId = "[A-Za-z0-9]{9}";
+
+const json::object& function_of(const json::value& tool) { return tool.at("function").get_object(); }
+
+bool is_strict(const json::object& function) {
+  const json::value* strict = function.if_contains("strict");
+  return strict != nullptr && strict->is_bool() && strict->get_bool();
+}
+
+// A function without a schema takes any object, and so does one that nothing holds to it.
+json::object schema_of(const json::object& function, bool held) {
+  const json::value* parameters = function.if_contains("parameters");
+  if (held && parameters != nullptr && parameters->is_object()) return parameters->get_object();
+  return {{"type", "object"}};
+}
+
+std::string quoted(std::string_view text) {
+  std::string out;
+  append_json_string(out, text);
+  return out;
+}
+
+class CallWriter {
+ public:
+  explicit CallWriter(const GrammarRequest& request) : request_(request), format_(*request.format.tools) {}
+
+  // Of one function.
+  json::object tag(const json::object& function, std::string_view in_front) const {
+    const bool held = request_.required || is_strict(function);
+    const std::string_view name = function.at("name").get_string();
+    const json::object schema = schema_of(function, held);
+    TagWriter writer(request_.special, request_.end_tokens);
+    writer.literal(in_front);
+    for (const CallElement& element : format_.call) add(element, name, schema, writer);
+    return writer.tag();
+  }
+
+  json::array tags(std::string_view in_front) const {
+    json::array tags;
+    for (const json::value& tool : request_.tools) {
+      const json::object& function = function_of(tool);
+      if (!request_.only.empty() && function.at("name").get_string() != request_.only) continue;
+      tags.push_back(tag(function, in_front));
+    }
+    return tags;
+  }
+
+  // One call or several, without what opens and closes the block.
+  json::object calls() const {
+    const bool one = !request_.parallel || !format_.several || !request_.only.empty();
+    return {{"type", "tags_with_separator"},
+            {"tags", tags("")},
+            {"separator", marked(format_.separator)},
+            {"at_least_one", true},
+            {"stop_after_first", one}};
+  }
+
+  std::string marked(std::string_view text) const { return mark_special(text, request_.special, request_.end_tokens); }
+
+ private:
+  void add(const CallElement& element, std::string_view name, const json::object& schema, TagWriter& writer) const {
+    switch (element.kind) {
+      case Kind::kLiteral:
+        return writer.literal(element.text);
+      case Kind::kName:
+        return writer.literal(name);
+      case Kind::kSkip:
+        return element.text.empty() ? writer.add({{"type", "regex"}, {"pattern", id_pattern()}})
+                                    : writer.literal(element.text);
+      case Kind::kObject:
+        return add_object(name, schema, writer);
+      case Kind::kJson:
+        return writer.add(json_schema(schema));
+      case Kind::kParameters:
+        return add_parameters(schema, writer);
+      case Kind::kLoose:
+        return add_loose(schema, writer);
+    }
+  }
+
+  std::string_view id_pattern() const { return format_.ids == ToolFormat::Ids::kNineCharacters ? kNineId : kId; }
+
+  void add_object(std::string_view name, const json::object& schema, TagWriter& writer) const {
+    const ObjectForm& form = format_.object;
+    if (form.name_key.empty()) {
+      writer.literal("{" + quoted(name) + ": ");
+    } else {
+      writer.literal("{" + quoted(form.name_key) + ": " + quoted(name) + ", " + quoted(form.arguments_key) + ": ");
+    }
+    writer.add(json_schema(schema));
+    if (!form.id_key.empty()) {
+      writer.literal(", " + quoted(form.id_key) + ": \"");
+      writer.add({{"type", "regex"}, {"pattern", id_pattern()}});
+      writer.literal("\"");
+    }
+    writer.literal("}");
+  }
+
+  void add_parameters(const json::object& schema, TagWriter& writer) const {
+    const ParameterForm& form = format_.parameters;
+    const std::vector<SchemaProperty> properties = properties_of(schema);
+    if (!has_properties(schema)) return writer.add({{"type", "any_text"}});
+    for (const SchemaProperty& property : properties) {
+      std::string close = form.close;
+      if (form.close_has_key) close.insert(form.key_in_close, property.name);
+      const std::string& key_close = property.is_text() ? form.key_closes.front() : form.key_closes.back();
+      const std::string begin = marked(form.open + property.name + key_close);
+      const json::object value = property.is_text()
+                                     ? json::object{{"type", "tag"}, {"begin", begin}, {"content", property.free_text()},
+                                                    {"end", marked(close)}}
+                                     : sequence({constant(begin), json_schema(property.schema), constant(marked(close))});
+      writer.add(property.required ? value : optional(value));
+    }
+  }
+
+  // key=value, key=value in the brackets of the format.
+  void add_loose(const json::object& schema, TagWriter& writer) const {
+    const char open = format_.loose.open;
+    writer.literal(std::string(1, open));
+    std::vector<SchemaProperty> properties = properties_of(schema);
+    std::ranges::stable_partition(properties, &SchemaProperty::required);
+    json::array ways;
+    const bool some_required = !properties.empty() && properties.front().required;
+    for (std::size_t first = 0; first < properties.size() && (first == 0 || !some_required); ++first) {
+      json::array elements{loose_argument(properties[first], "")};
+      for (std::size_t i = first + 1; i < properties.size(); ++i) {
+        const json::object next = loose_argument(properties[i], ", ");
+        elements.push_back(properties[i].required ? next : optional(next));
+      }
+      ways.push_back(sequence(std::move(elements)));
+    }
+    if (!some_required) ways.push_back(constant(""));
+    writer.add({{"type", "or"}, {"elements", std::move(ways)}});
+    writer.literal(open == '(' ? ")" : "}");
+  }
+
+  json::object loose_argument(const SchemaProperty& property, std::string_view comma) const {
+    const std::string key = std::string(comma) + property.name + format_.loose.key_close;
+    const std::string quote = marked(format_.loose.quote);
+    if (property.is_text() && format_.loose.quote.size() > 1) {
+      return {{"type", "tag"}, {"begin", key + quote}, {"content", property.free_text()}, {"end", quote}};
+    }
+    return sequence({constant(key), json_schema(property.schema)});
+  }
+
+  const GrammarRequest& request_;
+  const ToolFormat& format_;
+};
+
+// What opens the block, the calls, and what closes it.
+json::object block(const CallWriter& writer, const ToolFormat& format) {
+  json::array elements;
+  if (visible(format.block_open)) elements.push_back(constant(writer.marked(trimmed_left(format.block_open))));
+  elements.push_back(writer.calls());
+  const std::string close = writer.marked(format.block_close);
+  if (visible(format.block_open) && visible(close)) elements.push_back(constant(close));
+  return sequence(std::move(elements));
+}
+
+// Free text with calls in it: from the mark that opens one on, the grammar holds.
+std::optional<json::object> triggered(const GrammarRequest& request, const CallWriter& writer) {
+  const ToolFormat& format = *request.format.tools;
+  json::array tags;
+  std::string trigger;
+  const bool literal = format.call.front().kind == Kind::kLiteral && visible(format.call.front().text);
+  if (visible(format.block_open) && !format.bare()) {
+    trigger = writer.marked(trimmed(format.block_open));
+    json::object tag{{"type", "tag"}, {"begin", trigger}, {"content", writer.calls()}};
+    tag["end"] = writer.marked(format.block_close);
+    tags.push_back(std::move(tag));
+  } else if (literal && !visible(format.block_open)) {
+    trigger = writer.marked(trimmed(format.call.front().text));
+    tags = writer.tags("");
+  } else if (format.call.front().kind == Kind::kObject && !format.object.name_key.empty()) {
+    trigger = "{" + quoted(format.object.name_key) + ": ";
+    tags = writer.tags("");
+  } else {
+    return std::nullopt;
+  }
+  return json::object{{"type", "triggered_tags"},
+                      {"triggers", json::array{trigger}},
+                      {"tags", std::move(tags)},
+                      {"at_least_one", false},
+                      {"stop_after_first", !request.parallel}};
+}
+
+// Behind the end of the reasoning, where there is some; models put white space there.
+json::object behind_reasoning(const GrammarRequest& request, json::object rest) {
+  if (!request.format.reasoning || (!request.in_reasoning && !request.may_reason)) return rest;
+  const ReasoningFormat& reasoning = *request.format.reasoning;
+  const auto marked = [&](std::string_view text) { return mark_special(text, request.special, request.end_tokens); };
+  const std::string begin = request.in_reasoning ? "" : marked(reasoning.open);
+  json::object thinking{{"type", "tag"}, {"begin", begin}, {"content", json::object{{"type", "any_text"}}}};
+  thinking["end"] = marked(reasoning.close);
+  const json::object space{{"type", "regex"}, {"pattern", "[ \\n]{0,4}"}};
+  json::object whole = sequence({std::move(thinking), space, rest});
+  if (request.in_reasoning) return whole;
+  return {{"type", "or"}, {"elements", json::array{std::move(whole), std::move(rest)}}};
+}
+
+std::string structural(const GrammarRequest& request, json::object format) {
+  return json::serialize(
+      json::object{{"type", "structural_tag"}, {"format", behind_reasoning(request, std::move(format))}});
+}
+
+json::object opened_content(const GrammarRequest& request, const json::object& content) {
+  if (!visible(request.format.content_open)) return content;
+  return sequence({constant(mark_special(request.format.content_open, request.special, request.end_tokens)), content});
+}
+
+}  // namespace
+
+bool has_strict_tool(const json::array& tools) {
+  return std::ranges::any_of(tools, [](const json::value& tool) { return is_strict(function_of(tool)); });
+}
+
+std::optional<std::string> tool_grammar(const GrammarRequest& request, const json::object* content) {
+  const CallWriter writer(request);
+  const json::object calls = block(writer, *request.format.tools);
+  if (request.required) return structural(request, calls);
+  if (content != nullptr) {
+    json::array ways{opened_content(request, *content), calls};
+    return structural(request, {{"type", "or"}, {"elements", std::move(ways)}});
+  }
+  std::optional<json::object> free = triggered(request, writer);
+  if (!free) return std::nullopt;
+  return structural(request, std::move(*free));
+}
+
+std::string content_grammar(const GrammarRequest& request, const json::object& content) {
+  return structural(request, opened_content(request, content));
+}
+
+}  // namespace caudal
