@@ -8,7 +8,7 @@
 #include "common/installation.h"
 #include "common/model_files/model_files.h"
 #include "common/socket.h"
-#include "coordinator/gateway/tools/known_formats.h"
+#include "coordinator/gateway/tools/format/known_formats.h"
 #include "coordinator/request/speculative_modes.h"
 
 namespace caudal {
@@ -24,7 +24,8 @@ std::vector<std::pair<std::string, std::string>> formats_by_name(const std::vect
 }
 
 void add_formats(CommandLine& line, Options& options) {
-  line.add_choice<std::string>("--tool-call-parser", options.tool_call_parser, formats_by_name(known_tool_format_names()),
+  line.add_choice<std::string>("--tool-call-parser", options.tool_call_parser,
+                               formats_by_name(known_tool_format_names()),
                                "How the model writes calls of tools; auto = as its chat template prints them");
   line.add_choice<std::string>("--reasoning-parser", options.reasoning_parser, formats_by_name(known_reasoning_names()),
                                "How the model marks its reasoning; auto = as its chat template prints it");

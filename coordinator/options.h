@@ -14,8 +14,8 @@ struct Options {
   std::string model_dir;
   std::string served_model_name;  // what clients call it; the directory's or file's name unless given
 
-  std::string tool_call_parser;   // by name; empty = as the chat template says
-  std::string reasoning_parser;   // likewise
+  std::string tool_call_parser;  // by name; empty = as the chat template says
+  std::string reasoning_parser;  // likewise
 
   std::string host = "127.0.0.1";
   int port = 8000;

@@ -9,7 +9,7 @@
 #include "coordinator/gateway/jinja/evaluator/template.h"
 #include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/json.h"
-#include "coordinator/gateway/tools/find_format.h"
+#include "coordinator/gateway/tools/format/find_format.h"
 
 namespace caudal {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "common/result.h"
 #include "coordinator/gateway/chat/template_traits.h"
-#include "coordinator/gateway/tools/output_format.h"
+#include "coordinator/gateway/tools/format/output_format.h"
 
 namespace caudal {
 

@@ -4,7 +4,7 @@
 
 #include "common/log.h"
 #include "common/model_files/model_files.h"
-#include "coordinator/gateway/tools/known_formats.h"
+#include "coordinator/gateway/tools/format/known_formats.h"
 
 namespace caudal {
 namespace {

@@ -32,7 +32,8 @@ struct ModelContext {
   }
 };
 
-// Formats by name (tools/known_formats), instead of what the templates say; "": as they say; "none": as if they did not.
+// Formats by name (tools/known_formats), instead of what the templates say; "": as they say; "none": as if they did
+// not.
 struct FormatNames {
   std::string tool_calls;
   std::string reasoning;

@@ -1,5 +1,6 @@
-// One choice of an answer: tokens of one sequence -> text, reasoning, calls of tools, stop strings, finish reason. Independent of how the
-// tokens were cut into events, so streaming and not streaming give the same. One thread at a time.
+// One choice of an answer: tokens of one sequence -> text, reasoning, calls of tools, stop strings, finish reason.
+// Independent of how the tokens were cut into events, so streaming and not streaming give the same. One thread at a
+// time.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,7 @@ struct ChoiceDelta {
   std::string text;
   std::string reasoning;
   std::vector<ToolCallDelta> calls;
-  bool calls_tools = false;  // this delta or one before it has a call
+  bool calls_tools = false;                         // this delta or one before it has a call
   std::vector<std::vector<TokenLogprob>> logprobs;  // of the tokens since the last delta; empty unless asked for
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_string;            // what stopped it, if a stop string did
@@ -46,7 +47,8 @@ class Choice {
   // `tokenizer` and `request` outlive it; `stops` are the request's. `prefix` opens the text (echo). `plan`: null where
   // the output is nothing but text.
   Choice(std::int32_t index, const Tokenizer& tokenizer, const ApiRequest& request,
-         std::shared_ptr<const StopStrings> stops, std::string prefix, std::shared_ptr<const OutputPlan> plan = nullptr);
+         std::shared_ptr<const StopStrings> stops, std::string prefix,
+         std::shared_ptr<const OutputPlan> plan = nullptr);
 
   // Takes an event of this sequence; ignored once finished. A delta when there is text or an end to send.
   std::optional<ChoiceDelta> apply(const TokenEvent& event);

@@ -5,7 +5,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 
-#include "coordinator/gateway/tools/atoms.h"
+#include "coordinator/gateway/tools/format/atoms.h"
 #include "coordinator/gateway/tools/tool_grammar.h"
 
 namespace caudal {
@@ -61,7 +61,8 @@ MarkTokens::MarkTokens(const ModelContext& model) {
   for (TokenId id = 0; id < model.tokenizer->vocab_size(); ++id) {
     const auto text = model.tokenizer->is_special(id) ? model.tokenizer->id_to_token(id) : std::nullopt;
     if (!text || text->empty()) continue;
-    const bool used = std::ranges::any_of(marks, [&](const std::string& mark) { return mark.find(*text) != mark.npos; });
+    const bool used =
+        std::ranges::any_of(marks, [&](const std::string& mark) { return mark.find(*text) != mark.npos; });
     if (!used) continue;
     ids.push_back(id);
     texts.emplace_back(*text);
@@ -78,7 +79,8 @@ OutputPlanner::OutputPlanner(const ModelContext& model, const MarkTokens& marks,
       include_reasoning_(chat.include_reasoning) {}
 
 bool OutputPlanner::holds_calls() const {
-  return !tools_.empty() && (choice_ == ToolChoice::kRequired || choice_ == ToolChoice::kNamed || has_strict_tool(tools_));
+  return !tools_.empty() &&
+         (choice_ == ToolChoice::kRequired || choice_ == ToolChoice::kNamed || has_strict_tool(tools_));
 }
 
 // A prompt may end inside the reasoning, or behind one that is empty.

@@ -1,5 +1,5 @@
-// What one request wants of its output besides text: calls of tools and reasoning, and the grammars and limits that follow.
-// Made once per request, on the work pool, when its prompt is known; then immutable and shared by its choices.
+// What one request wants of its output besides text: calls of tools and reasoning, and the grammars and limits that
+// follow. Made once per request, on the work pool, when its prompt is known; then immutable and shared by its choices.
 #pragma once
 
 #include <memory>

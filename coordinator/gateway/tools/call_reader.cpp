@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "common/json/strict_json.h"
-#include "coordinator/gateway/tools/atoms.h"
-#include "coordinator/gateway/tools/values.h"
+#include "coordinator/gateway/tools/format/atoms.h"
+#include "coordinator/gateway/tools/format/values.h"
 
 namespace caudal {
 namespace {
@@ -36,7 +36,8 @@ std::string_view without_space(std::string_view value, std::string_view space) {
 // XML's quotes around text that would be marks.
 std::string_view without_cdata(std::string_view value) {
   constexpr std::string_view kOpen = "<![CDATA[", kClose = "]]>";
-  const bool quoted = value.size() >= kOpen.size() + kClose.size() && value.starts_with(kOpen) && value.ends_with(kClose);
+  const bool quoted =
+      value.size() >= kOpen.size() + kClose.size() && value.starts_with(kOpen) && value.ends_with(kClose);
   return quoted ? value.substr(kOpen.size(), value.size() - kOpen.size() - kClose.size()) : value;
 }
 
@@ -188,10 +189,10 @@ bool CallReader::take_loose(std::string_view value) {
 bool CallReader::may_be_call(std::string_view object) const {
   const std::string_view key = trimmed_left(object.substr(1));
   if (format_.object.name_key.empty()) return true;
-  for (const std::string_view known : {std::string_view(format_.object.name_key), std::string_view("name"),
-                                       std::string_view("type"), std::string_view("id"),
-                                       std::string_view(format_.object.arguments_key), std::string_view("arguments"),
-                                       std::string_view("parameters")}) {
+  for (const std::string_view known :
+       {std::string_view(format_.object.name_key), std::string_view("name"), std::string_view("type"),
+        std::string_view("id"), std::string_view(format_.object.arguments_key), std::string_view("arguments"),
+        std::string_view("parameters")}) {
     const std::string quoted = '"' + std::string(known) + '"';
     const std::size_t size = std::min(key.size(), quoted.size());
     if (key.substr(0, size) == std::string_view(quoted).substr(0, size)) return true;

@@ -1,5 +1,5 @@
-// Reads one call of a tool from text that arrives in pieces. What it finds depends on the text alone, not on the pieces;
-// the work is linear in the text.
+// Reads one call of a tool from text that arrives in pieces. What it finds depends on the text alone, not on the
+// pieces; the work is linear in the text.
 #pragma once
 
 #include <cstddef>
@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/gateway/tools/balance.h"
+#include "coordinator/gateway/tools/format/balance.h"
+#include "coordinator/gateway/tools/format/output_format.h"
 #include "coordinator/gateway/tools/known_tools.h"
-#include "coordinator/gateway/tools/output_format.h"
 
 namespace caudal {
 
@@ -68,10 +68,10 @@ class CallReader {
   std::size_t element_ = 0;
   std::size_t position_ = 0;  // before this all is read
   std::optional<Balance> balance_;
-  bool opened_ = false;                 // the first parameter has begun
-  std::optional<std::string> key_;      // of the parameter whose value is read
-  bool key_of_text_ = false;            // its mark says that it is a string
-  std::size_t searched_ = 0;            // behind position_: its end is not in this part of the value
+  bool opened_ = false;             // the first parameter has begun
+  std::optional<std::string> key_;  // of the parameter whose value is read
+  bool key_of_text_ = false;        // its mark says that it is a string
+  std::size_t searched_ = 0;        // behind position_: its end is not in this part of the value
   ToolCall call_;
 };
 

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 
-#include "coordinator/gateway/tools/atoms.h"
+#include "coordinator/gateway/tools/format/atoms.h"
 
 namespace caudal {
 namespace {
 
 using Kind = CallElement::Kind;
-
 
 }  // namespace
 
@@ -53,7 +52,8 @@ void OutputParser::add_name_triggers(const std::vector<CallElement>& call) {
   }
 }
 
-// White space around reasoning is not part of it, nor of what follows; around other marks only what is part of the mark.
+// White space around reasoning is not part of it, nor of what follows; around other marks only what is part of the
+// mark.
 void OutputParser::add_trigger(const std::string& mark, Action action) {
   if (!visible(mark)) return;
   const bool all = action != Action::kSilence;

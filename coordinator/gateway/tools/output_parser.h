@@ -1,6 +1,6 @@
 // Text of a model that arrives in pieces -> content, reasoning and calls of tools. All pieces together give the same
-// whatever they were. A call comes out when it is whole: one that is cut off or cannot be read is content, and nothing is
-// lost but marks and the white space around them. One choice's; one thread at a time.
+// whatever they were. A call comes out when it is whole: one that is cut off or cannot be read is content, and nothing
+// is lost but marks and the white space around them. One choice's; one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "coordinator/gateway/tools/call_reader.h"
-#include "coordinator/gateway/tools/output_format.h"
+#include "coordinator/gateway/tools/format/output_format.h"
 
 namespace caudal {
 
@@ -22,7 +22,7 @@ struct ParsedOutput {
 
 // What one request wants of its output.
 struct ParserOptions {
-  bool tools = false;        // calls are looked for
+  bool tools = false;         // calls are looked for
   bool in_reasoning = false;  // the prompt has opened it
   std::vector<KnownTool> known{};
 };
@@ -71,13 +71,13 @@ class OutputParser {
   std::vector<Trigger> triggers_;  // longer ones first
   std::vector<bool> starts_trigger_ = std::vector<bool>(256);
   Mode mode_ = Mode::kContent;
-  bool last_ = false;       // no more will come
-  bool at_start_ = true;    // no content since the last mark
+  bool last_ = false;         // no more will come
+  bool at_start_ = true;      // no content since the last mark
   bool drops_space_ = false;  // the space in front of the next text belongs to a mark
-  std::string buffer_;      // not decided on
+  std::string buffer_;        // not decided on
   std::size_t call_at_ = 0;   // of buffer_: where the reader begins; in front of it is what opened the block
   std::size_t rejected_ = 0;  // of buffer_: what becomes text at least when it is no call
-  std::string space_;       // at the end of the text so far; dropped when a mark follows
+  std::string space_;         // at the end of the text so far; dropped when a mark follows
   std::size_t wasted_bytes_ = 0;
   std::optional<CallReader> reader_;
   const std::vector<CallElement>* call_ = nullptr;  // what reader_ reads

@@ -4,7 +4,7 @@
 #include <boost/json/value.hpp>
 #include <utility>
 
-#include "coordinator/gateway/tools/atoms.h"
+#include "coordinator/gateway/tools/format/atoms.h"
 
 namespace caudal {
 namespace {
@@ -45,9 +45,7 @@ json::object optional(json::object format) {
   return {{"type", "or"}, {"elements", json::array{std::move(format), constant("")}}};
 }
 
-json::object json_schema(json::object schema) {
-  return {{"type", "json_schema"}, {"json_schema", std::move(schema)}};
-}
+json::object json_schema(json::object schema) { return {{"type", "json_schema"}, {"json_schema", std::move(schema)}}; }
 
 std::string mark_special(std::string_view text, std::span<const std::string> special,
                          std::span<const std::string> end_tokens) {
@@ -67,7 +65,7 @@ void TagWriter::literal(std::string_view text) { pending_ += text; }
 void TagWriter::add(json::object format) {
   const std::string text = mark_special(std::exchange(pending_, ""), special_, end_tokens_);
   if (content_.empty()) {
-    begin_ = trimmed_left(text);
+    begin_ = text;
   } else if (!text.empty()) {
     content_.push_back(constant(text));
   }
@@ -78,7 +76,7 @@ json::object TagWriter::tag() {
   if (content_.empty()) add(constant(""));
   json::object tag{{"type", "tag"}, {"begin", begin_}};
   tag["content"] = content_.size() == 1 ? content_.front() : json::value(sequence(content_));
-  tag["end"] = mark_special(trimmed_right(pending_), special_, end_tokens_);
+  tag["end"] = mark_special(pending_, special_, end_tokens_);
   return tag;
 }
 

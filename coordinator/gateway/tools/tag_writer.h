@@ -44,8 +44,8 @@ struct SchemaProperty {
   boost::json::object schema;
   bool required = false;
 
-  bool is_text() const;                     // a string
-  boost::json::object free_text() const;    // the format of one that is not quoted
+  bool is_text() const;                   // a string
+  boost::json::object free_text() const;  // the format of one that is not quoted
 };
 std::vector<SchemaProperty> properties_of(const boost::json::object& schema);
 bool has_properties(const boost::json::object& schema);  // says which there are, be it none

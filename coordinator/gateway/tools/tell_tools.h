@@ -5,8 +5,8 @@
 
 namespace caudal {
 
-// Adds the tools to the messages, and rewrites calls and results of earlier turns as text in the same form. Messages are as
-// ChatInput has them.
+// Adds the tools to the messages, and rewrites calls and results of earlier turns as text in the same form. Messages
+// are as ChatInput has them.
 void tell_tools(const boost::json::array& tools, boost::json::array& messages);
 
 }  // namespace caudal

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "common/json/strict_json.h"
-#include "coordinator/gateway/tools/atoms.h"
+#include "coordinator/gateway/tools/format/atoms.h"
 #include "coordinator/gateway/tools/tag_writer.h"
 
 namespace caudal {
@@ -40,25 +40,32 @@ std::string quoted(std::string_view text) {
 
 class CallWriter {
  public:
-  explicit CallWriter(const GrammarRequest& request) : request_(request), format_(*request.format.tools) {}
+  explicit CallWriter(const GrammarRequest& request) : request_(request), format_(*request.format.tools) {
+    const CallElement& first = format_.call.front();
+    const CallElement& last = format_.call.back();
+    if (first.kind == Kind::kLiteral) lead_ = first.text.substr(0, first.text.size() - trimmed_left(first.text).size());
+    if (last.kind == Kind::kLiteral) trail_ = last.text.substr(trimmed_right(last.text).size());
+  }
 
-  // Of one function.
-  json::object tag(const json::object& function, std::string_view in_front) const {
+  // Of one function, without the white space around it, which belongs to what stands around it.
+  json::object tag(const json::object& function) const {
     const bool held = request_.required || is_strict(function);
     const std::string_view name = function.at("name").get_string();
     const json::object schema = schema_of(function, held);
     TagWriter writer(request_.special, request_.end_tokens);
-    writer.literal(in_front);
-    for (const CallElement& element : format_.call) add(element, name, schema, writer);
+    std::vector<CallElement> call = format_.call;
+    if (!lead_.empty()) call.front().text.erase(0, lead_.size());
+    if (!trail_.empty()) call.back().text.resize(call.back().text.size() - trail_.size());
+    for (const CallElement& element : call) add(element, name, schema, writer);
     return writer.tag();
   }
 
-  json::array tags(std::string_view in_front) const {
+  json::array tags() const {
     json::array tags;
     for (const json::value& tool : request_.tools) {
       const json::object& function = function_of(tool);
       if (!request_.only.empty() && function.at("name").get_string() != request_.only) continue;
-      tags.push_back(tag(function, in_front));
+      tags.push_back(tag(function));
     }
     return tags;
   }
@@ -67,12 +74,14 @@ class CallWriter {
   json::object calls() const {
     const bool one = !request_.parallel || !format_.several || !request_.only.empty();
     return {{"type", "tags_with_separator"},
-            {"tags", tags("")},
-            {"separator", marked(format_.separator)},
+            {"tags", tags()},
+            {"separator", marked(trail_ + format_.separator + lead_)},
             {"at_least_one", true},
             {"stop_after_first", one}};
   }
 
+  std::string block_open() const { return marked(std::string(trimmed_left(format_.block_open)) + lead_); }
+  std::string block_close() const { return marked(trail_ + format_.block_close); }
   std::string marked(std::string_view text) const { return mark_special(text, request_.special, request_.end_tokens); }
 
  private:
@@ -123,10 +132,12 @@ class CallWriter {
       if (form.close_has_key) close.insert(form.key_in_close, property.name);
       const std::string& key_close = property.is_text() ? form.key_closes.front() : form.key_closes.back();
       const std::string begin = marked(form.open + property.name + key_close);
-      const json::object value = property.is_text()
-                                     ? json::object{{"type", "tag"}, {"begin", begin}, {"content", property.free_text()},
-                                                    {"end", marked(close)}}
-                                     : sequence({constant(begin), json_schema(property.schema), constant(marked(close))});
+      const json::object value =
+          property.is_text() ? json::object{{"type", "tag"},
+                                            {"begin", begin},
+                                            {"content", property.free_text()},
+                                            {"end", marked(close)}}
+                             : sequence({constant(begin), json_schema(property.schema), constant(marked(close))});
       writer.add(property.required ? value : optional(value));
     }
   }
@@ -163,15 +174,16 @@ class CallWriter {
 
   const GrammarRequest& request_;
   const ToolFormat& format_;
+  std::string lead_;   // white space in front of a call
+  std::string trail_;  // and behind it
 };
 
 // What opens the block, the calls, and what closes it.
 json::object block(const CallWriter& writer, const ToolFormat& format) {
   json::array elements;
-  if (visible(format.block_open)) elements.push_back(constant(writer.marked(trimmed_left(format.block_open))));
+  if (visible(format.block_open)) elements.push_back(constant(writer.block_open()));
   elements.push_back(writer.calls());
-  const std::string close = writer.marked(format.block_close);
-  if (visible(format.block_open) && visible(close)) elements.push_back(constant(close));
+  if (visible(format.block_open) && visible(format.block_close)) elements.push_back(constant(writer.block_close()));
   return sequence(std::move(elements));
 }
 
@@ -183,15 +195,15 @@ std::optional<json::object> triggered(const GrammarRequest& request, const CallW
   const bool literal = format.call.front().kind == Kind::kLiteral && visible(format.call.front().text);
   if (visible(format.block_open) && !format.bare()) {
     trigger = writer.marked(trimmed(format.block_open));
-    json::object tag{{"type", "tag"}, {"begin", trigger}, {"content", writer.calls()}};
-    tag["end"] = writer.marked(format.block_close);
+    json::object tag{{"type", "tag"}, {"begin", writer.block_open()}, {"content", writer.calls()}};
+    tag["end"] = writer.block_close();
     tags.push_back(std::move(tag));
   } else if (literal && !visible(format.block_open)) {
     trigger = writer.marked(trimmed(format.call.front().text));
-    tags = writer.tags("");
+    tags = writer.tags();
   } else if (format.call.front().kind == Kind::kObject && !format.object.name_key.empty()) {
     trigger = "{" + quoted(format.object.name_key) + ": ";
-    tags = writer.tags("");
+    tags = writer.tags();
   } else {
     return std::nullopt;
   }

@@ -10,27 +10,27 @@
 #include <string_view>
 #include <vector>
 
-#include "coordinator/gateway/tools/output_format.h"
+#include "coordinator/gateway/tools/format/output_format.h"
 
 namespace caudal {
 
 struct GrammarRequest {
   const OutputFormat& format;
-  const boost::json::array& tools;             // as the request has them, checked
-  std::string_view only{};                     // the one function that may be called; "": all
-  bool required = false;                       // a call must be made
-  bool parallel = true;                        // more than one may be
-  bool in_reasoning = false;                   // the prompt has opened it
-  bool may_reason = false;                     // the model may open it
-  std::span<const std::string> special{};      // texts of special tokens, which are told from the same text by a mark
-  std::span<const std::string> end_tokens{};   // texts of tokens that end the sequence: nothing is written from them on
+  const boost::json::array& tools;            // as the request has them, checked
+  std::string_view only{};                    // the one function that may be called; "": all
+  bool required = false;                      // a call must be made
+  bool parallel = true;                       // more than one may be
+  bool in_reasoning = false;                  // the prompt has opened it
+  bool may_reason = false;                    // the model may open it
+  std::span<const std::string> special{};     // texts of special tokens, which are told from the same text by a mark
+  std::span<const std::string> end_tokens{};  // texts of tokens that end the sequence: nothing is written from them on
 };
 
 // Whether a tool asks for it.
 bool has_strict_tool(const boost::json::array& tools);
 
-// The calls. `content` is the format of what may be written instead of them (null: free text, or nothing where calls are
-// required). None: the format has no mark at which a grammar could begin, so that the output stays free.
+// The calls. `content` is the format of what may be written instead of them (null: free text, or nothing where calls
+// are required). None: the format has no mark at which a grammar could begin, so that the output stays free.
 std::optional<std::string> tool_grammar(const GrammarRequest& request, const boost::json::object* content);
 
 // `content`, behind reasoning where the model reasons first.

@@ -23,8 +23,9 @@ class GatewayFixture : public testing::Test {
     config.zmq.high_water_mark = 10;
     return config;
   }
+  virtual ModelContext model() const { return byte_model(); }
   Result<std::unique_ptr<Gateway>> try_to_start(const GatewayConfig& config) {
-    return Gateway::start(config, ModelRegistry({.name = "byte-model"}), only(byte_model()), service_, metrics_);
+    return Gateway::start(config, ModelRegistry({.name = "byte-model"}), only(model()), service_, metrics_);
   }
   void start(const GatewayConfig& config = test_config()) {
     auto started = try_to_start(config);

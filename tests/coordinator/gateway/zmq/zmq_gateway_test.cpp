@@ -9,6 +9,7 @@
 
 #include "proto/gateway.pb.h"
 #include "tests/coordinator/gateway/gateway_fixture.h"
+#include "tests/coordinator/gateway/tools/family_templates.h"
 
 namespace caudal {
 namespace {
@@ -319,6 +320,55 @@ TEST_F(ZmqGatewayTest, StopCancels) {
   ASSERT_TRUE(service_.wait_for_running(1));
   gateway_->stop();
   EXPECT_EQ(service_.num_running(), 0U);
+}
+
+class ZmqToolsTest : public GatewayFixture {
+ protected:
+  ModelContext model() const override {
+    ModelContext model = byte_model();
+    model.chat_template = ChatTemplate::parse(test::template_of(test::kFamilies[0])).value();
+    model.output_format = model.chat_template->output_format();
+    return model;
+  }
+  static gateway::GatewayRequest chat(std::uint64_t tag, bool stream) {
+    gateway::GatewayRequest request;
+    request.set_tag(tag);
+    gateway::ChatRequest& chat = *request.mutable_chat();
+    chat.add_messages()->set_role("user");
+    chat.mutable_messages(0)->set_content("Hi");
+    chat.add_tools()->mutable_function()->set_name("now");
+    chat.set_tool_choice_function("now");
+    if (stream) chat.mutable_parameters()->set_stream(true);
+    return request;
+  }
+};
+
+TEST_F(ZmqToolsTest, GivesCallsAndReasoning) {
+  service_.set_script({.text = "<think>Hm.</think><tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>"});
+  ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  client.send(chat(1, false));
+  const gateway::GatewayEvent whole = client.receive();
+  ASSERT_TRUE(whole.has_finished()) << whole.ShortDebugString();
+  const gateway::Choice& choice = whole.finished().choices(0);
+  EXPECT_EQ(choice.reasoning(), "Hm.");
+  EXPECT_EQ(choice.finish_reason(), "tool_calls");
+  ASSERT_EQ(choice.tool_calls_size(), 1);
+  EXPECT_EQ(choice.tool_calls(0).function().arguments(), "{}");
+  EXPECT_EQ(service_.submitted().back().params.sampling.grammar.kind, GrammarKind::kTags);
+
+  client.send(chat(2, true));
+  std::string reasoning, name, arguments;
+  gateway::GatewayEvent event = client.receive();
+  for (; !event.has_finished() && !event.has_error(); event = client.receive()) {
+    reasoning += event.delta().reasoning();
+    for (const gateway::ToolCallDelta& call : event.delta().tool_calls()) {
+      name += call.name();
+      arguments += call.arguments();
+    }
+  }
+  EXPECT_EQ(reasoning, "Hm.");
+  EXPECT_EQ(name, "now");
+  EXPECT_EQ(arguments, "{}");
 }
 
 TEST(ZmqGatewayConfig, OffLoopbackNeedsKeys) {

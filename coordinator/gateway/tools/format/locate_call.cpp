@@ -1,12 +1,12 @@
-#include "coordinator/gateway/tools/locate_call.h"
+#include "coordinator/gateway/tools/format/locate_call.h"
 
 #include <algorithm>
 #include <array>
 
-#include "coordinator/gateway/tools/atoms.h"
-#include "coordinator/gateway/tools/balance.h"
-#include "coordinator/gateway/tools/probe.h"
-#include "coordinator/gateway/tools/values.h"
+#include "coordinator/gateway/tools/format/atoms.h"
+#include "coordinator/gateway/tools/format/balance.h"
+#include "coordinator/gateway/tools/format/probe.h"
+#include "coordinator/gateway/tools/format/values.h"
 
 namespace caudal {
 namespace {

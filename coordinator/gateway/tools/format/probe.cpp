@@ -1,4 +1,4 @@
-#include "coordinator/gateway/tools/probe.h"
+#include "coordinator/gateway/tools/format/probe.h"
 
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>

@@ -1,4 +1,4 @@
-#include "coordinator/gateway/tools/values.h"
+#include "coordinator/gateway/tools/format/values.h"
 
 #include <algorithm>
 #include <array>
@@ -7,8 +7,8 @@
 
 #include "common/json/strict_json.h"
 #include "common/text/unicode.h"
-#include "coordinator/gateway/tools/atoms.h"
-#include "coordinator/gateway/tools/balance.h"
+#include "coordinator/gateway/tools/format/atoms.h"
+#include "coordinator/gateway/tools/format/balance.h"
 
 namespace caudal {
 namespace {

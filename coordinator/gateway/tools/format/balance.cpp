@@ -1,4 +1,4 @@
-#include "coordinator/gateway/tools/balance.h"
+#include "coordinator/gateway/tools/format/balance.h"
 
 #include <utility>
 

@@ -1,10 +1,10 @@
-#include "coordinator/gateway/tools/find_calls.h"
+#include "coordinator/gateway/tools/format/find_calls.h"
 
 #include <boost/json/array.hpp>
 
-#include "coordinator/gateway/tools/atoms.h"
-#include "coordinator/gateway/tools/locate_call.h"
-#include "coordinator/gateway/tools/probe.h"
+#include "coordinator/gateway/tools/format/atoms.h"
+#include "coordinator/gateway/tools/format/locate_call.h"
+#include "coordinator/gateway/tools/format/probe.h"
 
 namespace caudal {
 namespace {
@@ -49,7 +49,8 @@ std::string merged(std::string_view text, std::string_view other) {
 std::optional<std::string> render_calls(const RenderChat& render, std::size_t num_calls, probe::CallStyle style) {
   std::optional<std::string> text = render_turn(render, probe::calls(num_calls, style), false);
   if (!text || style.ids == probe::Ids::kWithName) return text;
-  for (std::size_t i = 0; i < num_calls; ++i) replace_all(*text, probe::call_id(i, style.ids), std::string(1, kAnything));
+  for (std::size_t i = 0; i < num_calls; ++i)
+    replace_all(*text, probe::call_id(i, style.ids), std::string(1, kAnything));
   return text;
 }
 
@@ -140,8 +141,9 @@ bool ids_hold_names(const ToolFormat& format) {
 
 void add_harmony(ToolFormat& format) {
   const auto call = [](const char* open) {
-    return std::vector<CallElement>{{Kind::kLiteral, open},          {Kind::kName}, {Kind::kSkip, "<|channel|>commentary json"},
-                                    {Kind::kLiteral, "<|message|>"}, {Kind::kJson}, {Kind::kLiteral, "<|call|>"}};
+    return std::vector<CallElement>{
+        {Kind::kLiteral, open},          {Kind::kName}, {Kind::kSkip, "<|channel|>commentary json"},
+        {Kind::kLiteral, "<|message|>"}, {Kind::kJson}, {Kind::kLiteral, "<|call|>"}};
   };
   format.call = call("to=functions.");
   format.other_calls = {call("<|channel|>commentary to=functions."), call("<|channel|>analysis to=functions.")};

@@ -1,6 +1,6 @@
 // A format is kept as what a template would print for one call, from which find_calls makes the rest, as it does of a
 // model's own template: so there is one way to say what a format is.
-#include "coordinator/gateway/tools/known_formats.h"
+#include "coordinator/gateway/tools/format/known_formats.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include "coordinator/gateway/jinja/evaluator/template.h"
 #include "coordinator/gateway/jinja/value/error.h"
 #include "coordinator/gateway/jinja/value/json.h"
-#include "coordinator/gateway/tools/find_calls.h"
+#include "coordinator/gateway/tools/format/find_calls.h"
 
 namespace caudal {
 namespace {
@@ -27,7 +27,8 @@ struct KnownFormat {
 constexpr std::string_view kObject = R"({"name": "{{ f.name }}", "arguments": {{ a }}})";
 constexpr std::string_view kLlamaObject = R"({"name": "{{ f.name }}", "parameters": {{ a }}})";
 constexpr std::string_view kPythonCall =
-    "{{ f.name }}({% for k, v in f.arguments|items %}{{ k }}={{ v|tojson }}{{ '' if loop.last else ', ' }}{% endfor %})";
+    "{{ f.name }}({% for k, v in f.arguments|items %}{{ k }}={{ v|tojson }}{{ '' if loop.last else ', ' }}{% endfor "
+    "%})";
 constexpr std::string_view kQwenCall =
     "<tool_call>\n<function={{ f.name }}>\n{% for k, v in f.arguments|items %}<parameter={{ k }}>\n"
     "{{ v if v is string else v|tojson }}\n</parameter>\n{% endfor %}</function>\n</tool_call>";
@@ -80,19 +81,26 @@ const std::array<ReasoningFormat, 6> kMarks{{{"<think>", "</think>"},
                                              {"<|channel>thought", "<channel|>"},
                                              {"<|channel|>analysis<|message|>", "<|end|>"}}};
 
-constexpr NamedReasoning kReasoning[] = {{"deepseek_r1", 0}, {"qwen3", 0},     {"glm45", 0},  {"think", 0},
-                                         {"mistral", 1},     {"seed_oss", 2},  {"cohere", 3}, {"gemma4", 4},
-                                         {"openai_gptoss", 5}};
+constexpr NamedReasoning kReasoning[] = {{"deepseek_r1", 0}, {"qwen3", 0},   {"glm45", 0},
+                                         {"think", 0},       {"mistral", 1}, {"seed_oss", 2},
+                                         {"cohere", 3},      {"gemma4", 4},  {"openai_gptoss", 5}};
+
+// A template drops the line break behind a block, but prints that of a string.
+std::string printed(std::string_view text) {
+  std::string out = "{{ \"";
+  for (const char c : text) out += c == '\n' ? "\\n" : std::string(1, c);
+  return out + "\" }}";
+}
 
 std::string template_of(const KnownFormat& format) {
   const bool object = format.call == kObject || format.call == kLlamaObject;
   std::string call(object ? std::string_view("{{ o }}") : format.call);
   return R"({{ messages[0].content }}{% for m in messages[1:] %}{{ m.content }}{% if m.tool_calls %})" +
-         std::string(format.open) +
+         printed(format.open) +
          "{% for c in m.tool_calls %}{% set f = c.function %}{% set a = f.arguments|tojson %}{% set i = loop.index0 %}"
          "{% set o = '{\"name\": \"' + f.name + '\", \"" +
          (format.call == kLlamaObject ? "parameters" : "arguments") + "\": ' + a + '}' %}" + call +
-         "{% if not loop.last %}" + std::string(format.between) + "{% endif %}{% endfor %}" + std::string(format.close) +
+         "{% if not loop.last %}" + printed(format.between) + "{% endif %}{% endfor %}" + printed(format.close) +
          "{% endif %}{% endfor %}";
 }
 

@@ -1,5 +1,6 @@
-// How a model writes what is not plain text: calls of tools and reasoning. Found once at load from what its chat template
-// prints (find_format), or named by the operator; then immutable. The parser and the writer of grammars both read it.
+// How a model writes what is not plain text: calls of tools and reasoning. Found once at load from what its chat
+// template prints (find_format), or named by the operator; then immutable. The parser and the writer of grammars both
+// read it.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,7 @@ struct ParameterForm {
   std::string open{};
   std::vector<std::string> key_closes{};  // the first is for strings; where there is one only, the format does not tell
   std::string close{};
-  bool close_has_key = false;   // the key stands in `close`, too, at key_in_close
+  bool close_has_key = false;  // the key stands in `close`, too, at key_in_close
   std::size_t key_in_close = 0;
   std::string value_space{};  // stands on both sides of a value
 };
@@ -58,7 +59,7 @@ struct ToolFormat {
   ObjectForm object{};
   ParameterForm parameters{};
   LooseForm loose{};
-  bool several = true;            // the template takes more than one call in a message
+  bool several = true;             // the template takes more than one call in a message
   bool arguments_as_text = false;  // it wants the arguments of earlier calls as JSON text, not as an object
   enum class Ids : std::uint8_t { kRandom, kNineCharacters, kWithName } ids = Ids::kRandom;
 

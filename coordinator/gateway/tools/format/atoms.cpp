@@ -1,4 +1,4 @@
-#include "coordinator/gateway/tools/atoms.h"
+#include "coordinator/gateway/tools/format/atoms.h"
 
 #include <algorithm>
 
@@ -21,7 +21,8 @@ std::size_t mark_length(std::string_view text) {
   std::size_t end = 1;
   while (end < text.size() && (is_word(text[end]) || text[end] == '/' || text[end] == ' ')) ++end;
   const bool closed = end > 2 && end < text.size() && text[end] == ']';
-  const bool upper = closed && std::ranges::none_of(text.substr(1, end - 1), [](char c) { return c >= 'a' && c <= 'z'; });
+  const bool upper =
+      closed && std::ranges::none_of(text.substr(1, end - 1), [](char c) { return c >= 'a' && c <= 'z'; });
   return upper ? end + 1 : 0;
 }
 
@@ -52,7 +53,8 @@ bool is_mark(std::string_view atom) { return atom.size() > 1 && (atom.front() ==
 std::string_view shared_prefix(std::string_view text, std::string_view other) {
   const auto ours = atoms_of(text), theirs = atoms_of(other);
   std::size_t length = 0;
-  for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()) && ours[i] == theirs[i]; ++i) length += ours[i].size();
+  for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()) && ours[i] == theirs[i]; ++i)
+    length += ours[i].size();
   return text.substr(0, length);
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "coordinator/gateway/tools/output_format.h"
+#include "coordinator/gateway/tools/format/output_format.h"
 
 namespace caudal {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "coordinator/gateway/tools/find_format.h"
+#include "coordinator/gateway/tools/format/find_format.h"
 
 namespace caudal {
 

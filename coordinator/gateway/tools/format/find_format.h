@@ -1,5 +1,5 @@
-// Finds how a model writes calls and reasoning by rendering short conversations with its chat template and looking at what
-// stands around the words of them. Done once at load. Pure.
+// Finds how a model writes calls and reasoning by rendering short conversations with its chat template and looking at
+// what stands around the words of them. Done once at load. Pure.
 #pragma once
 
 #include <boost/json/fwd.hpp>
@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "coordinator/gateway/tools/output_format.h"
+#include "coordinator/gateway/tools/format/output_format.h"
 
 namespace caudal {
 

@@ -1,13 +1,13 @@
-#include "coordinator/gateway/tools/find_format.h"
+#include "coordinator/gateway/tools/format/find_format.h"
 
 #include <array>
 #include <boost/json/array.hpp>
 #include <utility>
 
-#include "coordinator/gateway/tools/atoms.h"
-#include "coordinator/gateway/tools/find_calls.h"
-#include "coordinator/gateway/tools/known_formats.h"
-#include "coordinator/gateway/tools/probe.h"
+#include "coordinator/gateway/tools/format/atoms.h"
+#include "coordinator/gateway/tools/format/find_calls.h"
+#include "coordinator/gateway/tools/format/known_formats.h"
+#include "coordinator/gateway/tools/format/probe.h"
 
 namespace caudal {
 namespace {
@@ -87,7 +87,8 @@ std::optional<ReasoningFormat> find_reasoning(const RenderChat& render, const st
 std::optional<ReasoningFormat> named_reasoning(std::string_view source, const RenderChat& render) {
   const std::string opening = turn_opening(render, true);
   for (const ReasoningFormat& known : known_reasoning_marks()) {
-    if (source.find(known.close) != std::string_view::npos || opening.find(known.open) != std::string::npos) return known;
+    if (source.find(known.close) != std::string_view::npos || opening.find(known.open) != std::string::npos)
+      return known;
   }
   return std::nullopt;
 }
@@ -121,8 +122,8 @@ void find_silent(const RenderChat& render, const std::optional<Turn>& answer, Ou
 }
 
 void add_harmony_channels(OutputFormat& format) {
-  for (const char* mark : {"<|channel|>commentary<|message|>", "<|channel|>final<|message|>", "<|end|><|start|>assistant",
-                           "<|start|>assistant", "<|end|>"}) {
+  for (const char* mark : {"<|channel|>commentary<|message|>", "<|channel|>final<|message|>",
+                           "<|end|><|start|>assistant", "<|start|>assistant", "<|end|>"}) {
     format.silent.emplace_back(mark);
   }
 }

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "coordinator/gateway/tools/find_format.h"
+#include "coordinator/gateway/tools/format/find_format.h"
 
 namespace caudal::probe {
 

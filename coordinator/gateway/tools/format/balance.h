@@ -1,5 +1,5 @@
-// Finds where a bracketed value ends in text that arrives in pieces: JSON, or a literal of a language like Python. Linear;
-// does not check anything else.
+// Finds where a bracketed value ends in text that arrives in pieces: JSON, or a literal of a language like Python.
+// Linear; does not check anything else.
 #pragma once
 
 #include <cstddef>

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "coordinator/gateway/tools/output_format.h"
+#include "coordinator/gateway/tools/format/output_format.h"
 
 namespace caudal {
 

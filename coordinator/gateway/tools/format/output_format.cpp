@@ -1,8 +1,8 @@
-#include "coordinator/gateway/tools/output_format.h"
+#include "coordinator/gateway/tools/format/output_format.h"
 
 #include <algorithm>
 
-#include "coordinator/gateway/tools/atoms.h"
+#include "coordinator/gateway/tools/format/atoms.h"
 
 namespace caudal {
 namespace {

@@ -1,0 +1,136 @@
+// Grammars of calls: what each family prints for a call that fits the schema is accepted, what does not fit is stopped,
+// and what is accepted is read back.
+#include "coordinator/gateway/tools/tool_grammar.h"
+
+#include <gtest/gtest.h>
+
+#include "common/grammar/grammar.h"
+#include "common/grammar/matcher.h"
+#include "coordinator/gateway/tools/format/known_formats.h"
+#include "tests/coordinator/gateway/tools/conversations.h"
+#include "tests/coordinator/gateway/tools/family_templates.h"
+
+namespace caudal {
+namespace {
+
+using namespace test;
+
+// One token for each byte, and one that ends.
+std::shared_ptr<const grammar::TokenVocabulary> bytes() {
+  std::vector<std::string> tokens;
+  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+  tokens.emplace_back();
+  return std::make_shared<const grammar::TokenVocabulary>(tokens, std::vector<TokenId>{256});
+}
+
+// How far the grammar takes the text; the size and "end" when it may end there.
+std::string accepted(const std::string& grammar, std::string_view text) {
+  const auto compiled = grammar::Grammar::compile(GrammarKind::kTags, grammar);
+  if (!compiled.ok()) return compiled.error().message + " " + compiled.error().field;
+  grammar::Matcher matcher(compiled.value(), bytes());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (!matcher.accept(static_cast<unsigned char>(text[i]))) return "stopped at '" + std::string(text.substr(i)) + "'";
+  }
+  return matcher.is_complete() ? "end" : "open";
+}
+
+json::array strict_tools() {
+  json::array list = tools();
+  for (json::value& tool : list) {
+    tool.at("function").as_object()["strict"] = true;
+    tool.at("function").at("parameters").as_object()["additionalProperties"] = false;
+  }
+  return list;
+}
+
+// What the format writes for a call, from its own template.
+std::string written_call(const ChatTemplate& chat_template, const json::array& calls) {
+  Conversation conversation;
+  conversation.calls = calls;
+  const auto written = write(chat_template, conversation, *chat_template.output_format().tools);
+  EXPECT_TRUE(written.has_value());
+  return written ? std::string(trimmed(written->text)) : "";
+}
+
+TEST(ToolGrammar, TakesWhatEachFamilyPrints) {
+  const json::array list = strict_tools();
+  for (const Family& family : kFamilies) {
+    const Result<ChatTemplate> parsed = ChatTemplate::parse(template_of(family));
+    ASSERT_TRUE(parsed.ok());
+    const OutputFormat& format = parsed.value().output_format();
+    const GrammarRequest request{.format = format, .tools = list, .required = true};
+    const std::string grammar = tool_grammar(request, nullptr).value();
+    const json::array right{call("get_weather", R"({"city":"Oslo"})")};
+    EXPECT_EQ(accepted(grammar, written_call(parsed.value(), right)), "end") << family.name << "\n" << grammar;
+    const json::array two{call("get_weather", R"({"city":"Oslo"})"), call("search_notes", R"({"query":"x"})")};
+    EXPECT_EQ(accepted(grammar, written_call(parsed.value(), two)), "end") << family.name;
+    const json::array unknown{call("no_such_tool", R"({"city":"Oslo"})")};
+    EXPECT_TRUE(accepted(grammar, written_call(parsed.value(), unknown)).starts_with("stopped")) << family.name;
+    const json::array incomplete{call("search_notes", R"({"other":"x"})")};
+    EXPECT_TRUE(accepted(grammar, written_call(parsed.value(), incomplete)).starts_with("stopped")) << family.name;
+  }
+}
+
+TEST(ToolGrammar, HoldsToTheNamedFunctionAndToOneCall) {
+  const json::array list = strict_tools();
+  OutputFormat format;
+  format.tools = known_tool_format("hermes");
+  const std::string now = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+  const std::string weather =
+      "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"A\"}}\n</tool_call>";
+  const std::string only =
+      tool_grammar({.format = format, .tools = list, .only = "now", .required = true}, nullptr).value();
+  EXPECT_EQ(accepted(only, now), "end");
+  EXPECT_TRUE(accepted(only, weather).starts_with("stopped"));
+  EXPECT_TRUE(accepted(only, now + "\n" + now).starts_with("stopped"));
+  const GrammarRequest one{.format = format, .tools = list, .required = true, .parallel = false};
+  EXPECT_TRUE(accepted(tool_grammar(one, nullptr).value(), now + "\n" + now).starts_with("stopped"));
+  const GrammarRequest many{.format = format, .tools = list, .required = true};
+  EXPECT_EQ(accepted(tool_grammar(many, nullptr).value(), now + "\n" + weather), "end");
+}
+
+TEST(ToolGrammar, LeavesTextFreeUntilTheMark) {
+  const json::array list = strict_tools();
+  OutputFormat format;
+  format.tools = known_tool_format("hermes");
+  const std::string grammar = tool_grammar({.format = format, .tools = list}, nullptr).value();
+  EXPECT_EQ(accepted(grammar, "It is < 5 {\"name\"}."), "end");
+  const std::string call = "Well.\n<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": ";
+  EXPECT_EQ(accepted(grammar, call + "\"A\"}}\n</tool_call>"), "end");
+  EXPECT_TRUE(accepted(grammar, call + "7").starts_with("stopped"));
+}
+
+TEST(ToolGrammar, LetsTheModelThinkFirst) {
+  const json::array list = strict_tools();
+  OutputFormat format;
+  format.tools = known_tool_format("hermes");
+  format.reasoning = known_reasoning_format("qwen3");
+  const std::string now = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+  const GrammarRequest open{.format = format, .tools = list, .required = true, .in_reasoning = true};
+  EXPECT_EQ(accepted(tool_grammar(open, nullptr).value(), "Hm {.\n</think>\n\n" + now), "end");
+  const GrammarRequest may{.format = format, .tools = list, .required = true, .may_reason = true};
+  EXPECT_EQ(accepted(tool_grammar(may, nullptr).value(), "<think>Hm</think>" + now), "end");
+  EXPECT_EQ(accepted(tool_grammar(may, nullptr).value(), now), "end");
+  const json::object schema{{"type", "json_schema"}, {"json_schema", json::object{{"type", "object"}}}};
+  EXPECT_EQ(accepted(content_grammar(open, schema), "Hm.</think>\n{\"a\": 1}"), "end");
+  EXPECT_TRUE(accepted(content_grammar(open, schema), "Hm.</think>\nText").starts_with("stopped"));
+  const GrammarRequest either{.format = format, .tools = list};
+  EXPECT_EQ(accepted(tool_grammar(either, &schema).value(), "{\"a\": 1}"), "end");
+  EXPECT_EQ(accepted(tool_grammar(either, &schema).value(), now), "end");
+}
+
+TEST(ToolGrammar, MarksSpecialTokensAndStopsAtTheEnd) {
+  const json::array list = strict_tools();
+  OutputFormat format;
+  format.tools = known_tool_format("openai");
+  const std::vector<std::string> special{"<|channel|>", "<|message|>", "<|call|>"}, ends{"<|call|>"};
+  const GrammarRequest request{
+      .format = format, .tools = list, .required = true, .special = special, .end_tokens = ends};
+  const std::string grammar = tool_grammar(request, nullptr).value();
+  // To the matcher a special token is 0xFF and its text.
+  EXPECT_EQ(accepted(grammar, "to=functions.now\xFF<|channel|>commentary json\xFF<|message|>{}"), "end");
+  EXPECT_TRUE(accepted(grammar, "to=functions.now<|channel|>commentary json").starts_with("stopped"));
+}
+
+}  // namespace
+}  // namespace caudal
