@@ -18,6 +18,7 @@ Result<void> refuse_contradictions(const ApiRequest& request) {
   if (!request.params.sampling.logit_bias.empty()) return refused("logit_bias");
   if (!request.params.sampling.allowed_token_ids.empty()) return refused("allowed_token_ids");
   if (request.params.sampling.grammar.kind != GrammarKind::kNone) return refused(request.grammar_field);
+  if (request.params.sampling.thinking.budget >= 0) return refused("thinking_token_budget");
   if (!request.stop_strings.empty()) return refused("stop");
   if (request.params.speculative.value_or(SpeculativeMode::kOff) != SpeculativeMode::kOff)
     return refused("speculative");

@@ -41,7 +41,7 @@ void check_tool(const JsonNode& tool, std::set<std::string, std::less<>>& names)
 std::string named_function(const JsonNode& node) {
   if (text_of(node, "type") != "function") node.fail_at("type", "Only the type 'function' is supported.");
   const std::optional<JsonNode> function = node.find("function");
-  const std::string name(text_of(function ? *function : node, "name"));
+  std::string name(text_of(function ? *function : node, "name"));
   if (name.empty()) node.fail_at("function", "It needs the name of a function.");
   return name;
 }

@@ -148,6 +148,17 @@ TEST_F(HttpTools, HoldsCallsToAGrammarWhereTheyMustBeRight) {
   EXPECT_EQ(parsed(unknown.body).at("error").at("param").as_string(), "tools");
 }
 
+TEST_F(HttpTools, SearchesWithBeamsOnlyWhatIsFree) {
+  service_.set_script({.text = "Yes."});
+  choice(R"(,"use_beam_search":true)");
+  for (const auto& [members, field] : {std::pair(R"(,"tool_choice":"required")", "use_beam_search"),
+                                       std::pair(R"(,"thinking_token_budget":1)", "thinking_token_budget")}) {
+    const HttpAnswer answer = chat(members + std::string(R"(,"use_beam_search":true)"));
+    EXPECT_EQ(answer.status, 400) << members;
+    EXPECT_EQ(parsed(answer.body).at("error").at("param").as_string(), field);
+  }
+}
+
 TEST_F(HttpTools, LimitsReasoning) {
   service_.set_script({.text = "Yes."});
   choice(R"(,"thinking_token_budget":5)");
