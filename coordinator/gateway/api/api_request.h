@@ -14,7 +14,10 @@
 
 namespace caudal {
 
-enum class Endpoint : std::uint8_t { kCompletions, kChat };
+// kMessages becomes kChat when it is taken, with an answer in Anthropic's style.
+enum class Endpoint : std::uint8_t { kCompletions, kChat, kMessages };
+// The API in whose format a request is answered.
+enum class AnswerStyle : std::uint8_t { kOpenAi, kAnthropic };
 
 using Prompt = std::variant<std::string, std::vector<TokenId>>;
 
@@ -26,6 +29,7 @@ struct ApiRequest {
   ~ApiRequest();
 
   Endpoint endpoint = Endpoint::kCompletions;
+  AnswerStyle style = AnswerStyle::kOpenAi;
   std::string model;                // empty: the served one
   std::vector<Prompt> prompts;      // completions: 1 or more; chat: none
   std::unique_ptr<ChatInput> chat;  // completions: none

@@ -28,6 +28,18 @@ void merge_calls(std::vector<ToolCallDelta> deltas, std::vector<ToolCallDelta>& 
   }
 }
 
+void append_to(ChoiceDelta& all, ChoiceDelta delta) {
+  all.text += delta.text;
+  all.reasoning += delta.reasoning;
+  merge_calls(std::move(delta.calls), all.calls);
+  all.calls_tools = delta.calls_tools;
+  all.logprobs.insert(all.logprobs.end(), std::make_move_iterator(delta.logprobs.begin()),
+                      std::make_move_iterator(delta.logprobs.end()));
+  all.finish_reason = delta.finish_reason;
+  all.stop_string = std::move(delta.stop_string);
+  all.stop_token = delta.stop_token;
+}
+
 Choice::Choice(std::int32_t index, const Tokenizer& tokenizer, const ApiRequest& request,
                std::shared_ptr<const StopStrings> stops, std::string prefix, std::shared_ptr<const OutputPlan> plan)
     : index_(index),

@@ -42,6 +42,9 @@ struct ChoiceDelta {
   std::int64_t num_prompt_tokens = 0;
 };
 
+// What is new goes behind what was there.
+void append_to(ChoiceDelta& all, ChoiceDelta delta);
+
 class Choice {
  public:
   // `tokenizer` and `request` outlive it; `stops` are the request's. `prefix` opens the text (echo). `plan`: null where

@@ -11,6 +11,7 @@
 
 #include "common/grammar/grammar.h"
 #include "common/log.h"
+#include "coordinator/gateway/api/anthropic_messages.h"
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_api.h"
 #include "coordinator/gateway/generation/gateway_models.h"
@@ -310,8 +311,15 @@ Intake take_request(const GenerationContext& context, Endpoint endpoint, Result<
   if (model == nullptr) return {nullptr, model_not_found()};
   const ModelCard& card = model->context.card;
   const ApiContext limits{static_cast<std::int32_t>(card.vocab_size), card.default_sampling};
+  const bool is_anthropic = endpoint == Endpoint::kMessages;
+  if (is_anthropic) {
+    body = chat_body_of_messages(body.value());
+    endpoint = Endpoint::kChat;
+    if (!body) return {nullptr, invalid_request(body.error())};
+  }
   Result<ApiRequest> request = parse_api_request(endpoint, std::move(body).value(), limits);
   if (!request) return {nullptr, invalid_request(request.error())};
+  if (is_anthropic) request.value().style = AnswerStyle::kAnthropic;
   if (const std::size_t ignored = request.value().ignored_fields.size(); ignored > 0) {
     context.metrics.ignored_fields(static_cast<std::int64_t>(ignored));
   }

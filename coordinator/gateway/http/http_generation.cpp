@@ -13,9 +13,9 @@
 #include <ctime>
 
 #include "coordinator/gateway/api/openai_api.h"
+#include "coordinator/gateway/http/answer_writer.h"
 #include "coordinator/gateway/http/http_coding.h"
 #include "coordinator/gateway/http/http_session.h"
-#include "coordinator/gateway/http/openai_response.h"
 #include "coordinator/metrics/metrics.h"
 
 namespace caudal {
@@ -108,22 +108,24 @@ asio::awaitable<Intake> HttpSession::take_on_pool(Exchange& exchange, PoolWork w
 }
 
 asio::awaitable<bool> HttpSession::whole_answer(const Exchange& exchange, Generation& generation) {
-  OpenAiResponse response(generation.request(), generation.model(), exchange.request_id, std::time(nullptr));
+  const std::unique_ptr<AnswerWriter> writer =
+      make_answer_writer(generation.request(), generation.model(), exchange.request_id, std::time(nullptr));
   while (!generation.finished()) {
     Generation::Progress progress = co_await next_progress(generation);
     if (given_up()) co_return false;
     if (progress.error) co_return co_await answer_error(exchange, *progress.error);
-    for (ChoiceDelta& delta : progress.deltas) response.collect(std::move(delta));
+    for (ChoiceDelta& delta : progress.deltas) writer->collect(std::move(delta));
   }
   const std::string ignored = fmt::format("{}", fmt::join(generation.request().ignored_fields, ", "));
   ResponseHead head;
   head.ignored_fields = ignored;
-  co_return co_await answer(exchange, head, response.whole(generation.usage(), generation.num_choices()));
+  co_return co_await answer(exchange, head, writer->whole(generation.usage(), generation.num_choices()));
 }
 
 // The head goes out with the first token, or the first comment: until then a refusal still gets its status.
 asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Generation& generation) {
-  OpenAiResponse response(generation.request(), generation.model(), exchange.request_id, std::time(nullptr));
+  const std::unique_ptr<AnswerWriter> writer =
+      make_answer_writer(generation.request(), generation.model(), exchange.request_id, std::time(nullptr));
   ResponseHead head;
   head.content_type = "text/event-stream; charset=utf-8";
   head.chunked = exchange.http_1_1;
@@ -138,10 +140,10 @@ asio::awaitable<bool> HttpSession::stream_answer(const Exchange& exchange, Gener
     if (given_up()) co_return false;
     if (progress.error && first) co_return co_await answer_error(exchange, *progress.error);
     std::string events;
-    for (const ChoiceDelta& delta : progress.deltas) response.append_events(delta, events);
-    if (progress.error) events += "data: " + error_json(*progress.error) + "\n\n";
+    for (const ChoiceDelta& delta : progress.deltas) writer->append_events(delta, events);
+    if (progress.error) writer->append_error(*progress.error, events);
     ended = progress.error || generation.finished();
-    if (ended) response.append_end(generation.usage(), events);
+    if (ended) writer->append_end(generation.usage(), events);
     if (events.empty()) events = kComment;
     if (!co_await write_events(first ? &head : nullptr, events, head.chunked, ended)) co_return false;
   }

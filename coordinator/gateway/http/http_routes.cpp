@@ -40,6 +40,8 @@ RouteAnswer show_load(const RouteCall& call) { return {.body = load_json(*call.c
 constexpr Route kRoutes[] = {
     {"POST", "/v1/chat/completions", Endpoint::kChat},
     {"POST", "/v1/completions", Endpoint::kCompletions},
+    {"POST", "/v1/messages", Endpoint::kMessages},
+    {"POST", "/v1/messages/count_tokens", count_message_tokens},
     {"GET", "/v1/models", list_models},
     {"GET", "/v1/models/", show_model},
     {"POST", "/v1/tokenize", tokenize},

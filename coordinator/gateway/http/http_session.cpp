@@ -9,6 +9,7 @@
 
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/generation/random_id.h"
+#include "coordinator/gateway/http/answer_writer.h"
 #include "coordinator/gateway/http/http_coding.h"
 #include "coordinator/gateway/http/http_head.h"
 #include "coordinator/gateway/http/http_routes.h"
@@ -281,7 +282,9 @@ asio::awaitable<bool> HttpSession::answer_error(const Exchange& exchange, const 
   head.status = error.status;
   head.allow = allow;
   head.retry = error.retry;
-  co_return co_await answer(exchange, head, error_json(error));
+  const bool is_anthropic = exchange.handler.starts_with("/v1/messages");
+  std::string body = error_body(is_anthropic ? AnswerStyle::kAnthropic : AnswerStyle::kOpenAi, error);
+  co_return co_await answer(exchange, head, std::move(body));
 }
 
 // False when the client does not read within the deadline or is gone.

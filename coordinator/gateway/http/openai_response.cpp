@@ -196,7 +196,11 @@ void OpenAiResponse::append_parts(const ChoiceDelta& delta, const Usage& usage, 
   }
 }
 
-void OpenAiResponse::append_end(const Usage& usage, std::string& out) const {
+void OpenAiResponse::append_error(const ApiError& error, std::string& out) {
+  out += "data: " + error_json(error) + "\n\n";
+}
+
+void OpenAiResponse::append_end(const Usage& usage, std::string& out) {
   if (request_.include_usage) {
     out += "data: ";
     append_head(chat_ ? "chat.completion.chunk" : "text_completion", out);
@@ -209,18 +213,7 @@ void OpenAiResponse::append_end(const Usage& usage, std::string& out) const {
 
 // --- Whole ---
 
-void OpenAiResponse::collect(ChoiceDelta delta) {
-  ChoiceDelta& all = choice(delta.choice).all;
-  all.text += delta.text;
-  all.reasoning += delta.reasoning;
-  merge_calls(std::move(delta.calls), all.calls);
-  all.calls_tools = delta.calls_tools;
-  all.logprobs.insert(all.logprobs.end(), std::make_move_iterator(delta.logprobs.begin()),
-                      std::make_move_iterator(delta.logprobs.end()));
-  all.finish_reason = delta.finish_reason;
-  all.stop_string = std::move(delta.stop_string);
-  all.stop_token = delta.stop_token;
-}
+void OpenAiResponse::collect(ChoiceDelta delta) { append_to(choice(delta.choice).all, std::move(delta)); }
 
 void OpenAiResponse::append_message(const ChoiceDelta& all, std::string& out) const {
   out += R"("message":{"role":"assistant","content":)";

@@ -6,8 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/gateway/generation/choice.h"
-#include "coordinator/gateway/generation/generation.h"
+#include "coordinator/gateway/http/answer_writer.h"
 
 namespace caudal {
 
@@ -16,7 +15,7 @@ std::string_view finish_reason_name(const ChoiceDelta& end);
 
 class TokenBytes;
 
-class OpenAiResponse {
+class OpenAiResponse final : public AnswerWriter {
  public:
   // `request` and `model` outlive it. `unique` makes the id, unless the request brings one: "chatcmpl-<unique>";
   // `created` in Unix seconds.
@@ -24,13 +23,14 @@ class OpenAiResponse {
 
   // Streaming: appends the events for one delta: `data: {...}\n\n`, preceded by the role for a new chat choice, and a
   // last one that holds the finish reason alone. Where the usage so far is asked for, it is that of the choice.
-  void append_events(const ChoiceDelta& delta, std::string& out);
+  void append_events(const ChoiceDelta& delta, std::string& out) override;
   // Appends the usage chunk if asked for, and `data: [DONE]`.
-  void append_end(const Usage& usage, std::string& out) const;
+  void append_end(const Usage& usage, std::string& out) override;
+  void append_error(const ApiError& error, std::string& out) override;
 
   // Not streaming: collects deltas, then writes the whole object.
-  void collect(ChoiceDelta delta);
-  std::string whole(const Usage& usage, std::int32_t num_choices);
+  void collect(ChoiceDelta delta) override;
+  std::string whole(const Usage& usage, std::int32_t num_choices) override;
 
   const std::string& id() const { return id_; }
 

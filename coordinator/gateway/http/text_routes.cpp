@@ -6,6 +6,7 @@
 #include <boost/json/value.hpp>
 
 #include "common/json/json_node.h"
+#include "coordinator/gateway/api/anthropic_messages.h"
 #include "coordinator/gateway/api/chat_input.h"
 #include "coordinator/gateway/api/openai_api.h"
 #include "coordinator/gateway/generation/gateway_models.h"
@@ -87,6 +88,16 @@ RouteAnswer tokenize(const GenerationContext& context, json::value body) {
     const Result<std::vector<TokenId>> tokens = encode(model, std::move(fields));
     if (!tokens) return refuse(tokens.error());
     return {.body = answer_text(context, model, tokens.value(), with_strings)};
+  });
+}
+
+RouteAnswer count_message_tokens(const GenerationContext& context, json::value body) {
+  return with_model(context, std::move(body), [&](const GatewayModel& model, const json::value& fields) -> RouteAnswer {
+    const Result<json::value> chat = chat_body_of_messages(fields, false);
+    if (!chat) return refuse(chat.error());
+    const Result<std::vector<TokenId>> tokens = encode(model, chat.value());
+    if (!tokens) return refuse(tokens.error());
+    return {.body = json::serialize(json::object{{"input_tokens", tokens.value().size()}})};
   });
 }
 

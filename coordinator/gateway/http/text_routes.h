@@ -14,4 +14,7 @@ RouteAnswer tokenize(const GenerationContext& context, boost::json::value body);
 // POST /detokenize: {"tokens": [...]}. The text is told as `prompt`, and as llama.cpp has it, `content`.
 RouteAnswer detokenize(const GenerationContext& context, boost::json::value body);
 
+// POST /v1/messages/count_tokens, Anthropic's: {"input_tokens": n}.
+RouteAnswer count_message_tokens(const GenerationContext& context, boost::json::value body);
+
 }  // namespace caudal
