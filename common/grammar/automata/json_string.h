@@ -39,8 +39,8 @@ struct StringStep {
   std::uint8_t num_bytes = 0;
 };
 
-// `place` and `escape` are what is known so far; both begin as 0. Unpaired surrogates are refused, and so are ASCII letters
-// and digits written as \uXXXX: no program writes them so, but a model whose next letter is forbidden would.
+// `place` and `escape` are what is known so far; both begin as 0. Unpaired surrogates are refused, and so are ASCII
+// letters and digits written as \uXXXX: no program writes them so, but a model whose next letter is forbidden would.
 StringStep step_string(std::uint8_t byte, StringPlace& place, std::uint32_t& escape);
 
 // The characters that an escape which has begun can still stand for. Some of the ranges may be empty (first > last).

@@ -115,8 +115,8 @@ void add_assistant(const JsonNode& message, json::array& out) {
 json::array messages_of(const JsonNode& body) {
   json::array out;
   if (const auto system = body.find("system")) {
-    if (std::string text = text_of(*system); !text.empty())
-      out.push_back({{"role", "system"}, {"content", std::move(text)}});
+    if (const std::string text = text_of(*system); !text.empty())
+      out.push_back({{"role", "system"}, {"content", text}});
   }
   const JsonNode messages = body.at("messages");
   if (messages.size() == 0) messages.fail("It must hold at least one message.");

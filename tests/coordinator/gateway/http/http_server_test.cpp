@@ -60,8 +60,9 @@ TEST_F(HttpServerTest, TokensOfTexts) {
   EXPECT_EQ(plain.at("count"), 3);
   EXPECT_EQ(plain.at("max_model_len"), 2000);
   EXPECT_EQ(plain.at("token_strs").as_array().size(), 3U);
-  EXPECT_EQ(json::serialize(told(post_to("/v1/tokenize", R"({"prompt":"ab","add_special_tokens":false})")).at("tokens")),
-            "[97,98]");
+  EXPECT_EQ(
+      json::serialize(told(post_to("/v1/tokenize", R"({"prompt":"ab","add_special_tokens":false})")).at("tokens")),
+      "[97,98]");
   EXPECT_EQ(json::serialize(told(post_to("/tokenize", R"({"content":"ab"})")).at("tokens")), "[97,98]");
   const json::value chat = told(post_to("/tokenize", R"({"messages":[{"role":"user","content":"ab"}]})"));
   EXPECT_EQ(chat.at("tokens").as_array().size(), 6U) << "as the template writes it";
