@@ -27,6 +27,8 @@ void Backend::check_sample(const Tensor& logits, std::int64_t vocab_size, std::s
   for (const SamplingRow& row : rows)
     expect.that(row.allowed.empty() || std::ssize(row.allowed) * 64 >= vocab_size, "allowed must have a bit per token");
   if (!tokens.empty()) expect.shape("tokens", tokens, {num_rows}).dtype("tokens", tokens, DType::kI32);
+  for (const SamplingRow& row : rows)
+    for (const TokenId token : row.logprob_tokens) CHECK(token >= 0 && token < vocab_size);
 }
 
 }  // namespace caudal

@@ -83,7 +83,8 @@ class Backend : public Ops {
   // Samples one token per row of logits f32 [num_rows, >= vocab_size] (columns past vocab_size are padding), and leaves
   // the logits as they were. Order: what is allowed, bias and bans, penalties, temperature, top-k, top-p, min-p; then
   // one uniform number from Philox4x32-10 (Salmon et al., SC'11) keyed by (seed, position). `tokens` i32 [num_rows]
-  // gets the tokens on the device, -1 where there is none; it may be empty.
+  // gets the tokens on the device, -1 where there is none; it may be empty. Log-probabilities of very many tokens may
+  // take a wait for the device.
   virtual std::unique_ptr<PendingSamples> sample(const Tensor& logits, std::int64_t vocab_size,
                                                  std::span<const SamplingRow> rows, const Tensor& tokens) = 0;
 

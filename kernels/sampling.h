@@ -22,12 +22,14 @@ struct SamplingRow {
   std::span<const TokenId> banned;     // masked to -inf: stop tokens before min_tokens, ends of bad words
   // Bit t % 64 of word t / 64 says whether token t may be sampled, for all tokens of the vocabulary; empty: all may.
   std::span<const std::uint64_t> allowed;
+  std::span<const TokenId> logprob_tokens;  // told besides, where log-probabilities are asked for
 };
 
 struct SamplingOutput {
   TokenId token = 0;
   bool valid = true;                   // false: the row held NaN, or every token was masked
-  std::vector<TokenLogprob> logprobs;  // of the unmodified distribution; sampled one first
+  // Of the unmodified distribution: the sampled token, then the most likely, then the row's `logprob_tokens`.
+  std::vector<TokenLogprob> logprobs;
 };
 
 // Tokens that the device may still be sampling.

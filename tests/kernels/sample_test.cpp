@@ -294,6 +294,39 @@ TEST_P(SampleTest, LogprobsAreOfTheUnmodifiedDistribution) {
   EXPECT_TRUE(sample_one(logits, row).logprobs.empty());
 }
 
+// Against float64, whichever way a backend takes for so many.
+TEST_P(SampleTest, NamedTokensAndAnyNumberOfTheMostLikelyAreTold) {
+  const std::vector<float> logits = random_logits(3001, 16);
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+  std::vector<TokenId> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, [&](TokenId a, TokenId b) { return logits[a] > logits[b]; });
+  const std::array<TokenId, 4> named{0, 3000, 77, 77};
+  SamplingParams params = filters(1.0F, 0, 1.0F, 0.0F);
+  SamplingRow row;
+  row.params = &params;
+  row.position = 5;
+  const TokenId plain = sample_one(logits, row).token;
+  row.logprob_tokens = named;
+  for (const std::int32_t count : {0, 3, 60, 61, 200, 3001, 5000}) {
+    params.num_logprobs = count;
+    const SamplingOutput out = sample_one(logits, row);
+    EXPECT_EQ(out.token, plain);
+    std::vector<TokenId> expected{plain};
+    expected.insert(expected.end(), order.begin(), order.begin() + std::min(count, 3001));
+    expected.insert(expected.end(), named.begin(), named.end());
+    ASSERT_EQ(out.logprobs.size(), expected.size()) << count;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_EQ(out.logprobs[i].token, expected[i]) << count << ' ' << i;
+      const double exact = static_cast<double>(logits[expected[i]]) - std::log(sum);
+      EXPECT_NEAR(static_cast<double>(out.logprobs[i].logprob), exact, 1e-5) << count << ' ' << i;
+    }
+  }
+  params.num_logprobs = -1;
+  EXPECT_TRUE(sample_one(logits, row).logprobs.empty());
+}
+
 TEST_P(SampleTest, AnEmptyBatchIsFine) {
   backend_->sample(Tensor(nullptr, DType::kF32, {0, 10}), 10, {}, {})->wait({});
 }

@@ -102,6 +102,7 @@ class ToyScheduler {
     entering.slot = free_slots_.back();
     free_slots_.pop_back();
     const ToyRequest& request = requests_[entering.request];
+    run_.answers[entering.request].prompt_logprobs.clear();  // all of it is computed again
     NewSequence& told = plan.new_sequences.emplace_back();
     told.slot = entering.slot;
     told.sequence_id = entering.request + 1;
@@ -169,6 +170,8 @@ class ToyScheduler {
       it->num_tokens += static_cast<std::int32_t>(part.tokens.size());
       answer.tokens.insert(answer.tokens.end(), part.tokens.begin(), part.tokens.end());
       answer.logprobs.insert(answer.logprobs.end(), part.logprobs.begin(), part.logprobs.end());
+      answer.prompt_logprobs.insert(answer.prompt_logprobs.end(), part.prompt_logprobs.begin(),
+                                    part.prompt_logprobs.end());
       answer.finish_reason = part.finish_reason;
       if (part.finish_reason == FinishReason::kNone) continue;
       released_.push_back(it->slot);

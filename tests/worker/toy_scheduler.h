@@ -17,7 +17,8 @@ struct ToyRequest {
 struct ToyAnswer {
   std::vector<TokenId> tokens;
   FinishReason finish_reason = FinishReason::kNone;
-  std::vector<std::vector<TokenLogprob>> logprobs;  // per token, where asked for
+  std::vector<std::vector<TokenLogprob>> logprobs;         // per token, where asked for
+  std::vector<std::vector<TokenLogprob>> prompt_logprobs;  // of the prompt's tokens but the first, likewise
 };
 
 struct ToyOptions {

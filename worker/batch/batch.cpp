@@ -30,11 +30,12 @@ void append_item(const BatchItem& item, std::span<const std::int32_t> rows_per_b
     batch.positions.push_back(position);
     for (std::size_t group = 0; group < batch.kv.size(); ++group) {
       const BlockId block = sequence.blocks[i / kBlockSize * batch.kv.size() + group];
-      const std::int32_t row = block.value() * rows_per_block[group];
-      batch.kv[group].cache_slot.push_back(row * kBlockSize + position % kBlockSize);
+      const std::int32_t first = block.value() * rows_per_block[group];
+      batch.kv[group].cache_slot.push_back(first * kBlockSize + position % kBlockSize);
     }
-    if (position >= end - item.num_logit_rows)
-      batch.logit_rows.push_back(static_cast<std::int32_t>(batch.token_ids.size()) - 1);
+    const auto row = static_cast<std::int32_t>(batch.token_ids.size()) - 1;
+    if (position >= end - item.num_logit_rows) batch.logit_rows.push_back(row);
+    if (position < item.begin + item.num_scored) batch.scored_rows.push_back(row);
   }
   batch.query_start.push_back(static_cast<std::int32_t>(batch.token_ids.size()));
   batch.context_length.push_back(end);
@@ -70,9 +71,10 @@ Batch make_batch(const std::vector<BatchItem>& items, std::span<const std::int32
 
 std::size_t BatchUploader::device_bytes(std::int64_t max_tokens, std::int64_t max_sequences, std::int64_t max_blocks,
                                         std::size_t num_kv_groups) {
-  // Of each group block_table and cache_slot; token_ids, positions, logit_rows; query_start, context_length.
+  // Of each group block_table and cache_slot; token_ids, positions, logit_rows, scored_rows; query_start,
+  // context_length.
   const auto groups = static_cast<std::int64_t>(num_kv_groups);
-  const std::int64_t elements = groups * aligned(max_sequences * max_blocks) + (3 + groups) * aligned(max_tokens) +
+  const std::int64_t elements = groups * aligned(max_sequences * max_blocks) + (4 + groups) * aligned(max_tokens) +
                                 aligned(max_sequences + 1) + aligned(max_sequences);
   return elements * sizeof(std::int32_t);
 }
@@ -97,6 +99,7 @@ DeviceBatch BatchUploader::upload(const Batch& batch) {
   device.positions = put(batch.positions);
   for (const KvBatch& kv : batch.kv) device.kv.push_back({.cache_slot = put(kv.cache_slot), .attention = {}});
   device.logit_rows = put(batch.logit_rows);
+  device.scored_rows = put(batch.scored_rows);
   AttentionBatch attention;
   attention.query_start = put(batch.query_start);
   attention.context_length = put(batch.context_length);

@@ -17,6 +17,8 @@
 // A token in flight is in a row of what the step before samples: the device has it, the host not yet. Its id here is
 // -1 - row, and the device replaces it.
 //
+// Were A's prompt to be told with its log-probabilities, scored_rows would be 0 1 2 3 4: what follows a0 to a4 is known.
+//
 // Were x and y draft tokens behind b17, B would compute b17 x y at 17 18 19 and have a row of logits for each.
 #pragma once
 
@@ -40,6 +42,7 @@ struct BatchItem {
   std::int32_t num_tokens = 0;
   std::int32_t num_logit_rows = 1;       // of the last so many of them
   std::span<const TokenId> drafts = {};  // draft tokens, which follow the sequence's tokens
+  std::int32_t num_scored = 0;           // of the first so many there are rows of logits, too: see scored_rows
 };
 
 // Where the K and V of a batch lie in the layers of one KV group.
@@ -54,6 +57,7 @@ struct Batch {
   std::vector<std::int32_t> query_start;     // [num_sequences + 1]
   std::vector<std::int32_t> context_length;  // [num_sequences]
   std::vector<std::int32_t> logit_rows;      // [num_rows], rows of token_ids
+  std::vector<std::int32_t> scored_rows;     // [num_scored], other ones, whose logits are taken in pieces
   std::vector<KvBatch> kv;                   // by KV group
   std::int64_t max_blocks = 0;
   std::optional<StepId> samples_of;  // the step in flight whose samples are among the tokens
@@ -77,6 +81,7 @@ struct DeviceKvBatch {
 struct DeviceBatch {
   Tensor token_ids, positions;    // i32 [num_tokens]
   Tensor logit_rows;              // i32 [num_rows]
+  Tensor scored_rows;             // i32 [num_scored]
   std::vector<DeviceKvBatch> kv;  // by KV group: see LayerCache::group
 };
 

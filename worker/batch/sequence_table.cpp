@@ -129,6 +129,8 @@ Result<void> SequenceTable::enter(NewSequence& entering) {
     return broken("slot {} enters with wrong counters", slot.value());
   for (TokenId token : entering.tokens)
     if (token < 0 || token >= limits_.vocab_size) return broken("slot {} enters with token {}", slot.value(), token);
+  for (TokenId token : entering.params.sampling.logprob_token_ids)
+    if (token < 0 || token >= limits_.vocab_size) return broken("slot {} is to tell of token {}", slot.value(), token);
   std::ranges::replace(entering.blocks, kNoBlock, BlockId(0));  // never read, and always there
   if (!blocks_exist(entering.blocks)) return broken("slot {} enters with an unknown block", slot.value());
   if (!are_of_all_groups(entering.blocks))
@@ -185,6 +187,8 @@ Result<std::optional<ScheduledWork>> SequenceTable::schedule(const ScheduledSequ
   work.num_tokens = std::min(scheduled.num_tokens, sequence.num_tokens() - sequence.num_computed);
   if (work.num_tokens < 1) return broken("slot {} is scheduled and has nothing to compute", slot.value());
   work.samples = sequence.num_computed + work.num_tokens == sequence.num_tokens();
+  if (sequence.params.num_prompt_logprobs >= 0)
+    work.num_scored = std::clamp(sequence.num_prompt_tokens - 1 - sequence.num_computed, 0, work.num_tokens);
   if (work.samples) work.max_drafts = std::min(scheduled.num_draft_tokens, most_drafts(sequence));
   const std::int64_t end = sequence.num_computed + work.num_tokens + work.max_drafts;
   if (std::ssize(sequence.blocks) / limits_.num_kv_groups * kBlockSize < end)

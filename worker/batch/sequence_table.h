@@ -74,6 +74,7 @@ struct ScheduledWork {
   SlotId slot = 0;
   std::int32_t num_tokens = 0;
   bool samples = false;              // the last known token is among them, so the next one is sampled
+  std::int32_t num_scored = 0;       // of their first ones: behind each the prompt goes on, and it is told how likely
   std::int32_t max_drafts = 0;       // draft tokens that may follow; 0 unless it samples
   std::vector<TokenId> drafts = {};  // computed as well: filled in by the drafter
   std::int32_t end = 0;              // num_computed after it, accepted drafts apart; the first sampled token's place

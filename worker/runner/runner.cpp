@@ -144,29 +144,44 @@ bool Runner::may_overlap(const StepPlan& plan) const {
 void Runner::compute(Step& step) {
   std::vector<BatchItem> items;
   std::vector<SampleTask> tasks;
+  std::vector<ScoreTask> scored;
   for (const ScheduledWork& item : step.work) {
     const SequenceRow& sequence = table_.at(item.slot);
     const std::span<const TokenId> drafts = item.drafts;
     const auto num_drafts = static_cast<std::int32_t>(drafts.size());
-    items.push_back(
-        {&sequence, sequence.num_computed, item.num_tokens + num_drafts, item.samples ? 1 + num_drafts : 0, drafts});
+    items.push_back({&sequence, sequence.num_computed, item.num_tokens + num_drafts, item.samples ? 1 + num_drafts : 0,
+                     drafts, item.num_scored});
+    for (std::int32_t i = 1; i <= item.num_scored; ++i) scored.push_back({&sequence, sequence.num_computed + i});
     for (std::size_t i = 0; item.samples && i <= drafts.size(); ++i) tasks.push_back({&sequence, drafts.first(i)});
   }
   step.num_samples = tasks.size();
   const Batch batch = make_batch(items, parts_.cache.rows_per_block());
   // The sampler keeps the samples of the last step only.
   CHECK(!batch.samples_of || (!steps_.empty() && steps_.back().result.step_id == *batch.samples_of));
-  step.samples = parts_.sampler->start(logits_of(batch), tasks);
+  step.samples = parts_.sampler->start(logits_of(batch, scored, step.scores), tasks);
 }
 
-// f32 [num_rows, padded vocabulary], empty when no row is wanted.
-Tensor Runner::logits_of(const Batch& batch) {
-  for (const DecodeGraphs* graphs : {&parts_.graphs, &parts_.draft_graphs})
+// f32 [num_rows, padded vocabulary], empty when no row is wanted. What graphs record gives no hidden states to score.
+Tensor Runner::logits_of(const Batch& batch, std::span<const ScoreTask> scored, PendingScores& scores) {
+  for (const DecodeGraphs* graphs : {&parts_.graphs, &parts_.draft_graphs}) {
+    if (!scored.empty()) break;
     if (const std::optional<Tensor> logits = graphs->run(batch)) return *logits;
+  }
   const DeviceBatch device = parts_.uploader->upload(batch);
   if (batch.samples_of) backend_.insert_sampled(parts_.sampler->sampled(), device.token_ids);
   const Tensor hidden = parts_.model->forward(device, parts_.cache);
+  score(hidden, device.scored_rows, scored, scores);
   return batch.logit_rows.empty() ? Tensor() : parts_.model->logits(hidden, device.logit_rows);
+}
+
+// Never more rows of logits at once than a step may sample from: that is what there is memory for.
+void Runner::score(const Tensor& hidden, const Tensor& rows, std::span<const ScoreTask> tasks, PendingScores& scores) {
+  const std::int64_t max_rows = parts_.sampler->sampled().dim(0);
+  for (std::int64_t begin = 0; begin < std::ssize(tasks); begin += max_rows) {
+    const std::int64_t count = std::min(max_rows, std::ssize(tasks) - begin);
+    const Tensor logits = parts_.model->logits(hidden, rows.rows(begin, count));
+    scores.add(parts_.sampler->score(logits, tasks.subspan(begin, count)), count);
+  }
 }
 
 // From here on the table is as it will be after the step, except for tokens that only the device knows.
@@ -187,9 +202,10 @@ Result<StepResult> Runner::collect() {
   steps_.pop_front();
   std::vector<SamplingOutput> sampled(step.num_samples);
   if (step.samples) step.samples->wait(sampled);
+  std::vector<TokenScores> scored = step.scores.wait();
   if (Result<void> healthy = backend_.health(); !healthy) return healthy.error();
   StepResult result = std::move(step.result);
-  add_results(step, sampled, result);
+  add_results(step, sampled, scored, result);
   result.ended_transfers = transfers_.take_ended();
   const Clock::time_point now = Clock::now();
   const auto elapsed = now - std::max(step.begin, last_done_);
@@ -198,15 +214,19 @@ Result<StepResult> Runner::collect() {
   return result;
 }
 
-void Runner::add_results(const Step& step, std::span<const SamplingOutput> sampled, StepResult& result) {
+void Runner::add_results(const Step& step, std::span<const SamplingOutput> sampled, std::span<TokenScores> scored,
+                         StepResult& result) {
   for (const ScheduledWork& item : step.work) {
     const std::size_t num_samples = item.samples ? 1 + item.drafts.size() : 0;
     const std::span<const SamplingOutput> mine = sampled.first(num_samples);
     sampled = sampled.subspan(num_samples);
+    const std::span<TokenScores> my_scores = scored.first(item.num_scored);
+    scored = scored.subspan(item.num_scored);
     if (item.dropped) continue;
     SequenceResult& out = result.sequences.emplace_back();
     out.slot = item.slot;
     out.num_computed = item.end;
+    out.prompt_logprobs = usable_scores(my_scores);
     accept(item, mine, out);
     const SequenceRow& sequence = table_.at(item.slot);
     out.sequence_id = sequence.id;

@@ -18,6 +18,7 @@
 #include "worker/graphs/decode_graphs.h"
 #include "worker/model/model.h"
 #include "worker/runner/runner_options.h"
+#include "worker/sampling/pending_scores.h"
 #include "worker/sampling/sampler.h"
 #include "worker/speculation/drafter.h"
 
@@ -87,6 +88,7 @@ class Runner {
     std::vector<ScheduledWork> work;
     std::unique_ptr<PendingSamples> samples;  // null when there is no work
     std::size_t num_samples = 0;
+    PendingScores scores;     // of prompt tokens; there before the samples are
     bool only_waits = false;  // nothing is scheduled: for the end of a transfer, or the next plan
     Clock::time_point begin;
   };
@@ -95,9 +97,11 @@ class Runner {
                                   const RunnerOptions& options, const Startup& start);
   Runner(Backend& backend, Parts parts, const ReplicaInfo& info);
   void compute(Step& step);
-  Tensor logits_of(const Batch& batch);
+  Tensor logits_of(const Batch& batch, std::span<const ScoreTask> scored, PendingScores& scores);
+  void score(const Tensor& hidden, const Tensor& rows, std::span<const ScoreTask> tasks, PendingScores& scores);
   void advance_table(Step& step);
-  void add_results(const Step& step, std::span<const SamplingOutput> sampled, StepResult& result);
+  void add_results(const Step& step, std::span<const SamplingOutput> sampled, std::span<TokenScores> scored,
+                   StepResult& result);
   void accept(const ScheduledWork& item, std::span<const SamplingOutput> sampled, SequenceResult& out);
   void drop_later_work(SlotId slot);
 

@@ -1,5 +1,7 @@
 #include "worker/sampling/sampler.h"
 
+#include <utility>
+
 namespace caudal {
 
 Result<std::unique_ptr<Sampler>> Sampler::create(Backend& backend, Communicator& group, std::int64_t vocab_size,
@@ -18,6 +20,7 @@ SamplingRow Sampler::row_of(const SampleTask& task) {
   SamplingRow row;
   row.params = &sequence.params.sampling;
   row.position = sequence.num_tokens() + num_drafts;
+  row.logprob_tokens = sequence.params.sampling.logprob_token_ids;
   row.counts = sequence.counts.all();
   if (num_drafts > 0 && sequence.params.sampling.has_penalties()) {
     TokenCounts& counts = counts_.emplace_back(sequence.counts);
@@ -41,6 +44,26 @@ std::unique_ptr<PendingSamples> Sampler::start(const Tensor& logits, std::span<c
   }
   if (group_.size() > 1) group_.broadcast(tokens, 0);
   return pending ? std::move(pending) : backend_.fetch_samples(tokens);
+}
+
+std::unique_ptr<PendingSamples> Sampler::score(const Tensor& logits, std::span<const ScoreTask> tasks) {
+  if (group_.rank() != 0) return nullptr;
+  rows_.clear();
+  scoring_.clear();
+  scoring_.reserve(tasks.size());  // rows point at them
+  const SequenceRow* sequence = nullptr;
+  for (const ScoreTask& task : tasks) {
+    if (std::exchange(sequence, task.sequence) != task.sequence) {
+      SamplingParams& params = scoring_.emplace_back();
+      params.temperature = 0.0F;
+      params.num_logprobs = sequence->params.num_prompt_logprobs;
+    }
+    SamplingRow& row = rows_.emplace_back();
+    row.params = &scoring_.back();
+    row.position = task.position;
+    row.logprob_tokens = std::span(sequence->tokens).subspan(task.position, 1);
+  }
+  return backend_.sample(logits, vocab_size_, rows_, {});
 }
 
 std::vector<SamplingOutput> Sampler::sample(const Tensor& logits, std::span<const SampleTask> tasks) {

@@ -20,6 +20,12 @@ struct SampleTask {
   std::span<const TokenId> drafts = {};
 };
 
+// The token of a sequence at this position, which follows what a row of logits is of.
+struct ScoreTask {
+  const SequenceRow* sequence = nullptr;
+  std::int32_t position = 0;
+};
+
 class Sampler {
  public:
   static std::size_t device_bytes(std::int64_t max_rows) { return max_rows * sizeof(TokenId); }
@@ -30,6 +36,10 @@ class Sampler {
   // logits f32 [num_rows, >= vocab_size], row i for tasks[i]. On ranks other than 0 the result has tokens but no
   // log-probabilities. Without tasks it tells when the device is done.
   std::unique_ptr<PendingSamples> start(const Tensor& logits, std::span<const SampleTask> tasks);
+
+  // How likely known tokens of prompts were, as many of the most likely beside each as its sequence asks for. logits
+  // f32 [num_rows, >= vocab_size], row i for tasks[i]. On rank 0; null on others.
+  std::unique_ptr<PendingSamples> score(const Tensor& logits, std::span<const ScoreTask> tasks);
 
   // start(), and the wait for it.
   std::vector<SamplingOutput> sample(const Tensor& logits, std::span<const SampleTask> tasks);
@@ -55,7 +65,8 @@ class Sampler {
   Buffer memory_;
   Tensor sampled_;
   std::vector<SamplingRow> rows_;
-  std::deque<TokenCounts> counts_;  // of tasks behind drafts
+  std::vector<SamplingParams> scoring_;  // of the rows of score()
+  std::deque<TokenCounts> counts_;       // of tasks behind drafts
 };
 
 }  // namespace caudal

@@ -133,19 +133,26 @@ class RowSampler {
   SoftmaxScale softmax_;
 };
 
-// log_softmax of the sampled token, then of the `count` most likely.
+// log_softmax of the most likely tokens. Equal ones stay in order of their ids.
+template <typename F>
+void append_top(const LogitsRow& row, std::int32_t count, F logprob, std::vector<TokenLogprob>& result) {
+  if (count == 0) return;
+  const Candidates top = row.top(count);
+  const auto begin = std::ssize(result);
+  for (std::size_t i = 0; i < top.size(); ++i) result.push_back({top.tokens[i], logprob(top.logits[i])});
+  std::stable_sort(result.begin() + begin, result.end(),
+                   [](const TokenLogprob& a, const TokenLogprob& b) { return a.logprob > b.logprob; });
+}
+
+// log_softmax of the sampled token, then of the most likely, then of those that the row names.
 std::vector<TokenLogprob> logprobs_of(const LogitsRow& row, std::span<const float> logits, TokenId sampled,
-                                      std::int32_t count) {
+                                      const SamplingRow& asked) {
   const float maximum = row.maximum().logit;
   const double log_sum = static_cast<double>(maximum) + std::log(row.weight_sum({maximum, 1.0F}));
   const auto logprob = [&](float logit) { return static_cast<float>(static_cast<double>(logit) - log_sum); };
   std::vector<TokenLogprob> result{{sampled, logprob(logits[sampled])}};
-  if (count == 0) return result;
-  const Candidates top = row.top(count);
-  for (std::size_t i = 0; i < top.size(); ++i) result.push_back({top.tokens[i], logprob(top.logits[i])});
-  // Stable: equal ones stay in order of their ids.
-  std::stable_sort(result.begin() + 1, result.end(),
-                   [](const TokenLogprob& a, const TokenLogprob& b) { return a.logprob > b.logprob; });
+  append_top(row, asked.params->num_logprobs, logprob, result);
+  for (const TokenId token : asked.logprob_tokens) result.push_back({token, logprob(logits[token])});
   return result;
 }
 
@@ -174,8 +181,7 @@ SamplingOutput sample_row(const CpuContext& context, std::span<float> logits, co
       out.token = sampler.sample(philox_uniform(params.seed, row.position));
     }
   }
-  if (params.num_logprobs >= 0)
-    out.logprobs = logprobs_of(LogitsRow(context, logits), logits, out.token, params.num_logprobs);
+  if (params.num_logprobs >= 0) out.logprobs = logprobs_of(LogitsRow(context, logits), logits, out.token, row);
   return out;
 }
 

@@ -1,6 +1,7 @@
 // Sampling of the CUDA device: the host packs what the rows ask for, one kernel samples, and one copy to pinned memory
 // brings tokens and log-probabilities back while the host goes on. Rows with so many edits that they do not fit
-// together go in several runs.
+// together go in several runs. Rows of more log-probabilities than the kernel gives come to the host whole, one after
+// the other, and it waits for them.
 #include <algorithm>
 #include <cstring>
 
@@ -20,6 +21,8 @@ class CudaSamples final : public PendingSamples {
 
   // The results of these rows begin `offset` bytes into the pinned memory.
   void add(std::size_t offset, PackedSampling run) { runs_.push_back({offset, std::move(run.rows), run.max_logprobs}); }
+  // What wide_logprobs() says of the row.
+  void add_wide(std::size_t row, std::vector<TokenLogprob> logprobs) { wide_.emplace_back(row, std::move(logprobs)); }
   void mark_end() { context_.check(cudaEventRecord(results_->ready, context_.stream()), "recording an event"); }
   std::byte* memory() const { return results_->memory; }
 
@@ -27,6 +30,7 @@ class CudaSamples final : public PendingSamples {
   void wait(std::span<SamplingOutput> out) override {
     context_.wait(results_->ready);
     if (context_.failure()) return;
+    const std::span<SamplingOutput> all = out;
     for (const Run& run : runs_) {
       const SamplingLayout layout(std::ssize(run.rows), 0, 0, run.max_logprobs);
       const auto* tokens = reinterpret_cast<const std::int32_t*>(results_->memory + run.offset);
@@ -40,9 +44,18 @@ class CudaSamples final : public PendingSamples {
       unpack_sampling(arrays, run.rows, out.first(run.rows.size()));
       out = out.subspan(run.rows.size());
     }
+    for (const auto& [row, logprobs] : wide_) widen(all[row], logprobs);
   }
 
  private:
+  // The kernel's own of the sampled token may differ in the last bit: one token has one log-probability.
+  static void widen(SamplingOutput& output, std::span<const TokenLogprob> logprobs) {
+    if (output.logprobs.empty()) return;
+    const auto same = std::ranges::find(logprobs, output.token, &TokenLogprob::token);
+    if (same != logprobs.end()) output.logprobs.front() = *same;
+    output.logprobs.insert(output.logprobs.end(), logprobs.begin(), logprobs.end());
+  }
+
   struct Run {
     std::size_t offset;
     std::vector<SampleRow> rows;
@@ -52,6 +65,7 @@ class CudaSamples final : public PendingSamples {
   CudaContext& context_;
   CudaContext::ResultsPtr results_;
   std::vector<Run> runs_;
+  std::vector<std::pair<std::size_t, std::vector<TokenLogprob>>> wide_;
 };
 
 // What samples are when the device has failed.
@@ -94,6 +108,14 @@ std::unique_ptr<PendingSamples> CudaBackend::sample(const Tensor& logits, std::i
     begin += count;
   }
   samples->mark_end();
+  std::vector<float> row(vocab_size);
+  for (std::size_t i = 0; i < rows.size() && ready(); ++i) {
+    if (!is_wide(rows[i])) continue;
+    const std::int64_t offset = static_cast<std::int64_t>(i) * logits.stride0();
+    copy_to_host(Tensor(logits.as<float>() + offset, DType::kF32, {vocab_size}), row.data());
+    synchronize();
+    samples->add_wide(i, wide_logprobs(row, rows[i]));
+  }
   return samples;
 }
 
@@ -111,6 +133,7 @@ std::size_t CudaBackend::queue_samples(const Tensor& logits, std::int64_t vocab_
   upload(layout.rows, packed.rows);
   if (!packed.edits.empty()) upload(layout.edits, packed.edits);
   if (!packed.allowed.empty()) upload(layout.allowed, packed.allowed);
+  if (!packed.columns.empty()) upload(layout.result_offset(1), packed.columns);
   const auto result = [&](std::int64_t per_row) { return memory + layout.result_offset(per_row); };
   const bool logprobs = packed.max_logprobs >= 0;
   const SampleArgs args{

@@ -92,7 +92,8 @@ struct Row {
   template <class F, class G>
   __device__ __forceinline__ Cut find_cut(const Cut& within, F mass_of, G target_of);
   __device__ __forceinline__ int sample(const SampleRow& row);
-  __device__ __forceinline__ void write_logprobs(int sampled, int count, std::int32_t* tokens, float* logprobs);
+  __device__ __forceinline__ void write_logprobs(int sampled, const SampleRow& row, std::int32_t* tokens,
+                                                 float* logprobs);
 };
 
 // False when the row holds NaN or +inf, or nothing but -inf. *token: the lowest of the largest.
@@ -252,8 +253,11 @@ __device__ __forceinline__ int Row::sample(const SampleRow& row) {
   return first_above(kept, min(static_cast<Mass>(target), total - 1));
 }
 
-// log_softmax of the sampled token and of the `count` most likely, those ordered by logit, then id.
-__device__ __forceinline__ void Row::write_logprobs(int sampled, int count, std::int32_t* tokens, float* logprobs) {
+// log_softmax of the sampled token, of the most likely, those ordered by logit, then id, and of the named ones, which
+// stand in their columns already.
+__device__ __forceinline__ void Row::write_logprobs(int sampled, const SampleRow& row, std::int32_t* tokens,
+                                                    float* logprobs) {
+  const int count = row.num_logprobs, me = static_cast<int>(threadIdx.x);
   scale = 1.0F;
   const Mass total = total_mass([&](int, float logit) { return logit > -INFINITY ? mass(logit) : Mass{0}; });
   const double log_sum = static_cast<double>(maximum) + log(static_cast<double>(total) / static_cast<double>(kUnit));
@@ -262,6 +266,7 @@ __device__ __forceinline__ void Row::write_logprobs(int sampled, int count, std:
     logprobs[column] = token < 0 ? 0.0F : static_cast<float>(static_cast<double>(logits[token]) - log_sum);
   };
   if (threadIdx.x == 0) write(0, sampled);
+  for (int i = me; i < row.num_named; i += static_cast<int>(blockDim.x)) write(1 + count + i, tokens[1 + count + i]);
   if (count == 0) return;
   if (threadIdx.x == 0) scratch.count = 0;
   const Cut cut = find_cut(
@@ -270,7 +275,7 @@ __device__ __forceinline__ void Row::write_logprobs(int sampled, int count, std:
     if (cut.keeps(key_of(logit), token)) scratch.top_tokens[atomicAdd(&scratch.count, 1)] = token;
   });
   __syncthreads();
-  const int found = scratch.count, me = static_cast<int>(threadIdx.x);
+  const int found = scratch.count;
   if (me >= found) {
     if (me < count) write(1 + me, -1);  // fewer tokens than asked for
     return;
@@ -318,7 +323,7 @@ __global__ void __launch_bounds__(kThreads, 1) sample_kernel(const __grid_consta
   int most_likely = 0;
   view.find_maximum(&most_likely);  // of the row without edits
   const std::int64_t first = std::int64_t{blockIdx.x} * p.logprob_stride;
-  view.write_logprobs(token, row.num_logprobs, p.logprob_tokens + first, p.logprobs + first);
+  view.write_logprobs(token, row, p.logprob_tokens + first, p.logprobs + first);
 }
 
 }  // namespace

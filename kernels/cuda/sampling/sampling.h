@@ -18,8 +18,9 @@ struct SampleArgs {
   LogitEdit* edits = nullptr;              // on the device
   const std::uint32_t* allowed = nullptr;  // on the device: see PackedSampling
   Tensor tokens;                           // i32 [num_rows]: -1 when the row held NaN or every token was masked
-  Tensor logprob_tokens;                   // i32 [num_rows, 1 + n] or empty: the sampled one, then the most likely
-  Tensor logprobs;                         // f32, the same shape; columns past a row's num_logprobs are not written
+  // i32 [num_rows, 1 + n] or empty: the sampled one, then the most likely, then the named ones, which are read.
+  Tensor logprob_tokens;
+  Tensor logprobs;  // f32, the same shape; columns past those of a row are not written
 };
 void sample(const SampleArgs& args, cudaStream_t stream);
 

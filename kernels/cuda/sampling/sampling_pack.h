@@ -20,6 +20,7 @@ struct SampleRow {
   std::int32_t first_edit = 0, num_edits = 0;  // in the array of edits
   std::int32_t num_logprobs = -1;
   std::int32_t first_allowed = -1;  // the row's first word in the array of allowed tokens; -1: all are allowed
+  std::int32_t num_named = 0;  // behind those columns
 };
 
 // All that happens to one logit, at most one edit per token of a row: + bias, or -inf when banned; then divided by
@@ -30,6 +31,7 @@ struct LogitEdit {
   float original = 0.0F;  // scratch of the kernel: the row is restored from here
 };
 
+// Of one row, those that it names among them. Rows that ask for more are wide: the host chooses (wide_logprobs).
 constexpr int kMaxLogprobs = 64;
 static_assert(kMaxLogprobs >= kMaxCandidates, "beams ask for their candidates as log-probabilities");
 
@@ -40,8 +42,17 @@ struct PackedSampling {
   std::vector<LogitEdit> edits;
   std::vector<std::uint32_t> allowed;  // a bit per token, allowed_words(vocab_size) words per row that has some
   std::int32_t max_logprobs = -1;      // of all rows: what the columns of `logprobs` must hold, less one
+  std::vector<std::int32_t> columns;   // [num_rows, 1 + max_logprobs], the named tokens in theirs; or empty
 };
 PackedSampling pack_sampling(std::span<const SamplingRow> rows, std::int64_t vocab_size);
+
+inline bool is_wide(const SamplingRow& row) {
+  return row.params->num_logprobs >= 0 &&
+         row.params->num_logprobs + std::ssize(row.logprob_tokens) > std::ptrdiff_t{kMaxLogprobs};
+}
+// Of a wide row of logits [vocab_size] without edits: the most likely tokens, then the named ones. Empty when the row
+// holds NaN or +inf.
+std::vector<TokenLogprob> wide_logprobs(std::span<const float> logits, const SamplingRow& row);
 
 // What the kernel wrote, copied to the host; the last two [num_rows, 1 + max_logprobs], or null without logprobs.
 struct SampledArrays {

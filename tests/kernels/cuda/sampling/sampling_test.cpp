@@ -49,7 +49,9 @@ std::vector<SamplingOutput> sample(const std::vector<std::vector<float>>& logits
   const DeviceArray<cuda::SampleRow> device_rows(packed.rows);
   const DeviceArray<cuda::LogitEdit> edits(packed.edits);
   const DeviceArray<std::uint32_t> allowed(packed.allowed);
-  const DeviceArray<std::int32_t> tokens(num_rows, -7), logprob_tokens(num_rows * width, -7);
+  const std::vector<std::int32_t> untouched(num_rows * width, -7);
+  const DeviceArray<std::int32_t> tokens(num_rows, -7);
+  const DeviceArray<std::int32_t> logprob_tokens(packed.columns.empty() ? untouched : packed.columns);
   const auto n = static_cast<std::int64_t>(num_rows);
   cuda::SampleArgs args;
   args.logits = Tensor(device_logits.data(), DType::kF32, {n, static_cast<std::int64_t>(columns)});
@@ -291,6 +293,28 @@ TEST_F(CudaSampleTest, BansCanLeaveNothingOrOneToken) {
   EXPECT_EQ(out[0].token, 3);
   EXPECT_EQ(out[1].token, 3);
   EXPECT_FALSE(out[2].valid);
+}
+
+TEST_F(CudaSampleTest, TokensThatRowsNameAreToldAsOnTheCpu) {
+  const std::array<TokenId, 3> named{0, 699, 7};
+  const std::array<std::int32_t, 4> counts{0, 5, -1, 61};
+  std::vector<SamplingParams> params(counts.size(), filters(1.0F, 0, 0.9F, 0.0F));
+  std::vector<SamplingRow> rows(counts.size());
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    params[i].num_logprobs = counts[i];
+    rows[i].params = &params[i];
+    rows[i].position = static_cast<std::int64_t>(i);
+    rows[i].logprob_tokens = std::span(named).first(i == 1 ? 0 : 3);
+  }
+  const std::vector<std::vector<float>> logits(rows.size(), random_logits(700, 14));
+  const std::vector<SamplingOutput> mine = sample(logits, rows, 700), cpu = sample_on_cpu(logits, rows, 700);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    ASSERT_EQ(mine[i].logprobs.size(), cpu[i].logprobs.size()) << i;
+    for (std::size_t j = 0; j < mine[i].logprobs.size(); ++j) {
+      EXPECT_EQ(mine[i].logprobs[j].token, cpu[i].logprobs[j].token) << i << ' ' << j;
+      EXPECT_NEAR(mine[i].logprobs[j].logprob, cpu[i].logprobs[j].logprob, 1e-5F) << i << ' ' << j;
+    }
+  }
 }
 
 TEST_F(CudaSampleTest, FewerTokensThanLogprobsAskedFor) {
