@@ -49,8 +49,8 @@ Result<void> check(const ReplicaInfo& info) {
 
 Result<void> check(const SequenceResult& sequence, const ReplicaInfo& info) {
   const auto is_token = [&](TokenId token) { return is_within(token, 0, info.vocab_size - 1); };
-  const auto is_list = [&](const std::vector<TokenLogprob>& entries) {
-    return std::ssize(entries) <= 1 + kMaxCandidates && are_tokens(entries, info);
+  const auto is_list = [&](const std::vector<TokenLogprob>& entries) {  // the most likely, and those that are named
+    return std::ssize(entries) <= 1 + 2 * std::int64_t{info.vocab_size} && are_tokens(entries, info);
   };
   if (!is_within(sequence.slot.value(), 0, info.max_num_sequences - 1)) return out_of_bounds("slot");
   if (!is_within(sequence.num_computed, 0, info.max_context_tokens)) return out_of_bounds("num_computed");
@@ -60,7 +60,11 @@ Result<void> check(const SequenceResult& sequence, const ReplicaInfo& info) {
     return out_of_bounds("logprobs");
   if (!is_within(sequence.num_drafted, 0, info.max_draft_tokens)) return out_of_bounds("num_drafted");
   if (!is_within(sequence.num_accepted, 0, sequence.num_drafted)) return out_of_bounds("num_accepted");
-  if (!is_list(sequence.candidates)) return out_of_bounds("candidates");
+  if (std::ssize(sequence.candidates) > 1 + kMaxCandidates || !are_tokens(sequence.candidates, info))
+    return out_of_bounds("candidates");
+  if (std::ssize(sequence.prompt_logprobs) > info.max_tokens_per_step ||
+      !std::ranges::all_of(sequence.prompt_logprobs, is_list))
+    return out_of_bounds("prompt_logprobs");
   return {};
 }
 

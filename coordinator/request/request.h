@@ -85,6 +85,9 @@ struct TokenEvent {
   Time queue_us = 0;                          // from arrival to the first plan, at the first event
   std::int32_t num_drafted = 0;               // draft tokens in the step that this event comes from
   std::int32_t num_accepted = 0;              // of these, that were right
+  // Of the request's prompt, where asked for: of its tokens but the first, in order; each once, whichever sequence
+  // brings it, and all of them before any token.
+  std::vector<std::vector<TokenLogprob>> prompt_logprobs{};
 };
 
 }  // namespace caudal

@@ -45,7 +45,8 @@ void Independent::take(Lifecycle& life, ReplicaState& replica, Sequence& sequenc
     finish_reason = FinishReason::kLength;  // both sides know this bound: nothing can follow
   }
   const bool has_finished = finish_reason != FinishReason::kNone;
-  if (has_finished || !result.tokens.empty()) life.emit(sequence, finish_reason, &result);
+  const bool has_news = !result.tokens.empty() || !result.prompt_logprobs.empty();
+  if (has_finished || has_news) life.emit(sequence, finish_reason, &result);
   if (has_finished) life.finish(sequence);
 }
 

@@ -45,6 +45,7 @@ RequestState& Lifecycle::add(Request request, const QueuePolicy& policy) {
   state.request = std::move(request);
   state.tenant = &tenants_.enter(state.request.tenant);
   state.num_prompt_tokens = static_cast<std::int32_t>(prompt.size());
+  state.num_told = state.request.params.num_prompt_logprobs >= 0 ? 1 : state.num_prompt_tokens;
   state.num_held = state.request.num_running();
   state.sequences.resize(state.num_held);
   make_group(state, config_);
@@ -267,6 +268,7 @@ void Lifecycle::emit(Sequence& sequence, FinishReason finish_reason, SequenceRes
     event.logprobs = std::move(result->logprobs);
     event.num_drafted = result->num_drafted;
     event.num_accepted = result->num_accepted;
+    event.prompt_logprobs = std::move(result->prompt_logprobs);
   }
   events_.push_back(std::move(event));
 }

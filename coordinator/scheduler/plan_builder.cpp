@@ -21,6 +21,9 @@ bool is_better_victim(const Sequence& a, const Sequence& b) {
   return a_served != b_served ? a_served > b_served : b.key < a.key;
 }
 
+// Log-probabilities in the answer to one plan: some 10 MB. More than that wait for later ones.
+constexpr std::int64_t kMaxLogprobs = 1 << 20;
+
 }  // namespace
 
 PlanBuilder::PlanBuilder(Lifecycle& life, const PrefixCache& prefix_cache, ReplicaState& replica)
@@ -83,6 +86,8 @@ void PlanBuilder::schedule(Sequence& sequence, std::int32_t num_tokens, std::int
   Residence& residence = sequence.residence;
   SequenceGroup& group = sequence.group();
   const std::size_t num_known_blocks = residence.table.blocks.size();
+  num_tokens = limit_logprobs(sequence, num_tokens, num_draft_tokens);
+  if (num_tokens == 0) return;
   const std::int32_t max_tokens = num_tokens + num_draft_tokens;
   if (!make_room(sequence, MUTANT(drafts_without_room, max_tokens, num_tokens))) return;
 
@@ -102,6 +107,25 @@ void PlanBuilder::schedule(Sequence& sequence, std::int32_t num_tokens, std::int
   line.new_blocks.assign(residence.table.blocks.begin() + static_cast<std::ptrdiff_t>(num_known_blocks),
                          residence.table.blocks.end());
   group.complete(sequence, line, replica_.next_step_id());
+}
+
+// How many of the tokens it may compute in this step, whose answer tells the log-probabilities that it asks for. The
+// first one that asks gets on in any case.
+std::int32_t PlanBuilder::limit_logprobs(const Sequence& sequence, std::int32_t num_tokens,
+                                         std::int32_t num_draft_tokens) {
+  const GenerationParams& params = sequence.request->request.params;
+  const SamplingParams& sampling = params.sampling;
+  const std::int64_t per_prompt_token = sequence.must_tell_prompt() ? 1 + params.num_prompt_logprobs : 0;
+  const std::int64_t per_sample =
+      sampling.num_logprobs >= 0 ? 1 + sampling.num_logprobs + std::ssize(sampling.logprob_token_ids) : 0;
+  if (per_prompt_token == 0 && per_sample == 0) return num_tokens;
+  const std::int64_t samples = per_sample * (1 + num_draft_tokens);
+  const std::int64_t left = kMaxLogprobs - num_logprobs_ - samples;
+  if (num_logprobs_ > 0 && left < per_prompt_token) return 0;
+  if (per_prompt_token > 0)
+    num_tokens = static_cast<std::int32_t>(std::clamp<std::int64_t>(left / per_prompt_token, 1, num_tokens));
+  num_logprobs_ += samples + per_prompt_token * num_tokens;
+  return num_tokens;
 }
 
 // Grows the block table for `num_tokens` more tokens. False: not in this step.
@@ -198,6 +222,7 @@ void PlanBuilder::send_whole(Sequence& sequence) {
   line.blocks = residence.table.blocks;
   line.params = request.params;
   line.params.sampling.seed = sequence_seed(request.params.sampling.seed, MUTANT(sampled_alike, sequence.index, 0));
+  if (!sequence.must_tell_prompt()) line.params.num_prompt_logprobs = -1;
   line.params.speculative = speculative_mode(sequence, config_.speculative);
   sequence.group().complete(sequence, line);
 }

@@ -42,6 +42,7 @@ class PlanBuilder {
   void limit_prompts();
   bool make_room(Sequence& sequence, std::int32_t num_tokens);
   Sequence* choose_victim(Sequence& needy) const;
+  std::int32_t limit_logprobs(const Sequence& sequence, std::int32_t num_tokens, std::int32_t num_draft_tokens);
   void admit(Sequence& sequence, const Demand& demand);
 
   Lifecycle& life_;
@@ -55,6 +56,7 @@ class PlanBuilder {
   std::vector<Sequence*> prompts_;  // running, with more than one token to compute
   std::size_t num_walked_ = 0;      // running sequences before this index have had their turn
   Time itl_target_us_ = 0;          // the tightest of the sequences that decode; 0: none
+  std::int64_t num_logprobs_ = 0;   // that the answer may hold
   bool short_of_blocks_ = false;    // somebody had to wait or to leave: admit nobody
 };
 

@@ -10,6 +10,18 @@ namespace caudal {
 
 namespace {
 
+// Prompt tokens up to this one have their log-probabilities once so many are computed: each comes from the one before.
+std::int32_t told_end(const Sequence& sequence, std::int32_t num_computed) {
+  return std::min(num_computed + 1, sequence.request->num_prompt_tokens);
+}
+
+// None of a prompt for which nobody asks, and none missing behind what is told.
+bool are_scores_possible(const Sequence& sequence, const SequenceResult& result) {
+  if (sequence.request->request.params.num_prompt_logprobs < 0) return result.prompt_logprobs.empty();
+  const std::int64_t first = told_end(sequence, result.num_computed) - std::ssize(result.prompt_logprobs);
+  return first > 0 && first <= sequence.request->num_told;
+}
+
 bool is_possible(const Sequence& sequence, const PlannedSequence& planned, const SequenceResult& result) {
   const std::int32_t num_new_computed = result.num_computed - sequence.residence.num_computed;
   const std::int64_t num_known = sequence.num_tokens() + std::ssize(result.tokens);
@@ -18,6 +30,7 @@ bool is_possible(const Sequence& sequence, const PlannedSequence& planned, const
          result.num_drafted <= planned.num_draft_tokens && result.num_accepted <= result.num_drafted &&
          result.num_accepted >= 0 && result.num_accepted <= std::ssize(result.tokens) &&
          (result.logprobs.empty() || result.logprobs.size() == result.tokens.size()) &&
+         are_scores_possible(sequence, result) &&
          sequence.group().is_possible(sequence, result);
 }
 
@@ -39,6 +52,15 @@ class ResultOrder {
   std::vector<SequenceResult>& results_;
   std::size_t next_ = 0;
 };
+
+// What was told before, by a sibling or before a preemption, is not told again.
+void keep_untold(Sequence& sequence, SequenceResult& result) {
+  std::vector<std::vector<TokenLogprob>>& scores = result.prompt_logprobs;
+  const std::int32_t end = told_end(sequence, result.num_computed);
+  const std::ptrdiff_t num_untold = std::max(end - sequence.request->num_told, 0);
+  MUTANT_OMITS(told_again, scores.erase(scores.begin(), scores.end() - std::min(num_untold, std::ssize(scores))));
+  sequence.request->num_told = std::max(sequence.request->num_told, end);
+}
 
 StepSample sample_of(const StepResult& result) {
   StepSample sample{.compute_us = result.compute_us,
@@ -103,6 +125,7 @@ void ResultApplier::deliver(const PlannedSequence& planned, SequenceResult* resu
     replica_.kv().disown(residence.table);
     return life_.fail(sequence, RejectReason::kWorkerFault);
   }
+  if (sequence.request->request.params.num_prompt_logprobs >= 0) keep_untold(sequence, *result);
   advance(sequence, *result);
   sequence.group().take(life_, replica_, sequence, *result);
 }

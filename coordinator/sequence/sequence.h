@@ -75,6 +75,7 @@ struct alignas(64) Sequence {
 
   SequenceGroup& group() const;
   bool is_running() const { return state == SequenceState::kRunning; }
+  bool must_tell_prompt() const;
   std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens.size()); }
 
   // The most that can be known and computed once every plan in flight is answered. The very last token
@@ -94,6 +95,8 @@ struct alignas(64) RequestState {
   SequenceGroup* group = nullptr;  // how the sequences belong together
   std::int32_t num_prompt_tokens = 0;
   std::int32_t num_held = 0;  // sequences that have not ended, or that plans in flight still name
+  // Tokens of the prompt whose log-probabilities the client has; of the first there is none. All: it wants none.
+  std::int32_t num_told = 0;
   bool started = false;       // one of them has been admitted before
   Request request;
   Time best_case_us = 0;  // to the first token, on a replica with nothing else to do
@@ -102,6 +105,8 @@ struct alignas(64) RequestState {
 };
 
 inline SequenceGroup& Sequence::group() const { return *request->group; }
+
+inline bool Sequence::must_tell_prompt() const { return request->num_told < request->num_prompt_tokens; }
 
 inline std::optional<Time> Sequence::alarm() const {
   const Request& asked = request->request;

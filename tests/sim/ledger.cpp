@@ -56,6 +56,15 @@ void Ledger::cancelled(RequestId id, std::int32_t index) {
   close(stream);
 }
 
+// Each once, whichever sequence they come with, and before any token. What came with one that was cancelled is lost.
+static void take_scores(Promise& promise, const TokenEvent& event) {
+  if (std::ranges::any_of(promise.streams, &Stream::cancelled)) return;
+  CHECK_MSG(are_next_scores(promise.request, promise.num_told, event.prompt_logprobs), "wrong scores of a prompt");
+  promise.num_told += event.prompt_logprobs.size();
+  CHECK_MSG(event.tokens.empty() || promise.num_told == expected_scores(promise.request).size(),
+            "tokens before the prompt is told");
+}
+
 void Ledger::received(const TokenEvent& event, Time now) {
   Promise& promise = promises_.at(event.request_id);
   Stream& stream = promise.streams.at(static_cast<std::size_t>(event.sequence_index));
@@ -66,7 +75,8 @@ void Ledger::received(const TokenEvent& event, Time now) {
     CHECK_MSG(event.tokens.empty() && event.reject != RejectReason::kNone, "tokens of a refused request");
     return;
   }
-  CHECK(!event.tokens.empty() || event.finish_reason == FinishReason::kError);
+  take_scores(promise, event);
+  CHECK(!event.tokens.empty() || !event.prompt_logprobs.empty() || event.finish_reason == FinishReason::kError);
   num_tokens_received_ += event.tokens.size();
   stream.tokens.insert(stream.tokens.end(), event.tokens.begin(), event.tokens.end());
   const auto& expected = stream.expected.tokens;

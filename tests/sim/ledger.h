@@ -27,6 +27,7 @@ struct Stream {
 struct Promise {
   Request request;  // as submitted
   std::vector<Stream> streams;
+  std::size_t num_told = 0;  // log-probabilities of the prompt that came
   std::int32_t num_prompt_tokens() const { return static_cast<std::int32_t>(request.prompt.size()); }
 };
 

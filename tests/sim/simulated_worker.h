@@ -172,12 +172,14 @@ class SimulatedWorker {
     const auto num_tokens = static_cast<std::int32_t>(sequence.tokens.size());
     CHECK_MSG(scheduled.num_tokens > 0 && scheduled.num_tokens <= num_tokens - sequence.num_computed,
               "scheduled tokens that are not there");
+    const std::int32_t begin = sequence.num_computed;
     for (std::int32_t i = 0; i < scheduled.num_tokens; ++i) compute_next(row);
     SequenceResult result{.slot = scheduled.slot,
                           .sequence_id = sequence.sequence_id,
                           .num_computed = sequence.num_computed,
                           .tokens = {},
                           .logprobs = {}};
+    tell_scores(row, begin, result);
     if (sequence.num_computed < num_tokens) {
       CHECK_MSG(scheduled.num_draft_tokens == 0, "draft tokens beyond tokens that are known");
       return result;
@@ -190,6 +192,14 @@ class SimulatedWorker {
     append_sample(row, result);
     if (scheduled.num_draft_tokens > 0) speculate(row, scheduled.num_draft_tokens, result);
     return result;
+  }
+
+  // Of the prompt's tokens behind those that this step computed.
+  void tell_scores(Row& row, std::int32_t begin, SequenceResult& result) {
+    const NewSequence& sequence = row.sequence;
+    const std::int32_t count = sequence.params.num_prompt_logprobs;
+    for (std::int32_t i = begin; count >= 0 && i < sequence.num_computed && i + 1 < sequence.num_prompt_tokens; ++i)
+      result.prompt_logprobs.push_back(toy_scores(kv_at(row, 0, i), sequence.tokens[i + 1], count));
   }
 
   void compute_next(Row& row) {

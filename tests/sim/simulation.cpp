@@ -367,6 +367,8 @@ Request Simulation::draw_request() {
     request.num_sequences = random.small(1, 3);
     request.beam = toy_beam_params(request.num_sequences, random.word());
   }
+  if (!request.beam && request.id % 4 == 3)
+    request.params.num_prompt_logprobs = static_cast<std::int32_t>(request.id % 3);
   request.priority = random.chance(80) ? 0 : random.small(-1, 1);
   if (random.chance(15)) request.deadline = environment_.now + random.draw(0, 200'000);
   if (random.chance(15)) request.ttft_target_us = random.draw(1, 100'000);

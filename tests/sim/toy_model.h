@@ -63,6 +63,13 @@ struct ToyModel {
   }
 };
 
+// How likely a token of a prompt is behind the one with this KV, and some others.
+inline std::vector<TokenLogprob> toy_scores(std::uint64_t kv, TokenId token, std::int32_t count) {
+  std::vector<TokenLogprob> entries{{token, -static_cast<float>(mix(kv, token) >> 40)}};
+  for (std::int32_t i = 0; i < count; ++i) entries.push_back({i, -static_cast<float>(mix(kv, i) >> 40)});
+  return entries;
+}
+
 struct Output {
   std::vector<TokenId> tokens;
   FinishReason finish_reason = FinishReason::kNone;
@@ -85,6 +92,30 @@ inline std::uint64_t attended(const std::vector<TokenId>& tokens, const std::vec
     }
   }
   return state;
+}
+
+// Of all tokens of a prompt but the first, as a client has to get them; of no prompt that asks for none.
+inline std::vector<std::vector<TokenLogprob>> expected_scores(const Request& request) {
+  std::vector<std::vector<TokenLogprob>> scores;
+  std::uint64_t kv = 0;
+  for (std::size_t i = 0; request.params.num_prompt_logprobs >= 0 && i + 1 < request.prompt.size(); ++i) {
+    kv = ToyModel::kv(kv, request.prompt[i]);
+    scores.push_back(toy_scores(kv, request.prompt[i + 1], request.params.num_prompt_logprobs));
+  }
+  return scores;
+}
+
+// Whether these come next behind the first `num_told`.
+inline bool are_next_scores(const Request& request, std::size_t num_told,
+                            const std::vector<std::vector<TokenLogprob>>& scores) {
+  const std::vector<std::vector<TokenLogprob>> expected = expected_scores(request);
+  const auto is_same = [](const std::vector<TokenLogprob>& a, const std::vector<TokenLogprob>& b) {
+    return std::ranges::equal(a, b, [](const TokenLogprob& x, const TokenLogprob& y) {
+      return x.token == y.token && x.logprob == y.logprob;
+    });
+  };
+  return num_told + scores.size() <= expected.size() &&
+         std::equal(scores.begin(), scores.end(), expected.begin() + static_cast<std::ptrdiff_t>(num_told), is_same);
 }
 
 // What sequence `index` of the request has to be answered. num_sequences and placement do not matter.

@@ -141,6 +141,7 @@ Request World::draw_request() {
     request.num_sequences = draw(1, 3);
     request.beam = toy_beam_params(request.num_sequences, random_());
   }
+  if (!request.beam && chance(25)) request.params.num_prompt_logprobs = draw(0, 2);
   if (chance(50)) request.params.speculative = static_cast<SpeculativeMode>(draw(0, 3));
   request.priority = chance(80) ? 0 : draw(-1, 1);
   request.tenant = std::string(1, static_cast<char>('a' + draw(0, 2)));
@@ -345,11 +346,17 @@ bool World::fits(const Client& client, const ReplicaInfo& info) const {
 }
 
 void World::receive(const TokenEvent& event) {
-  const Client& client = clients_.at(event.request_id);
+  Client& client = clients_.at(event.request_id);
   Stream& stream = clients_.at(event.request_id).streams.at(event.sequence_index);
   CHECK_MSG(!stream.cancelled, "an event after the cancel");
   CHECK_MSG(!stream.has_ended, "an event after the end");
-  CHECK(!event.tokens.empty() || event.finish_reason == FinishReason::kError);
+  const bool tells_prompt = !event.prompt_logprobs.empty();
+  CHECK(!event.tokens.empty() || tells_prompt || event.finish_reason == FinishReason::kError);
+  CHECK_MSG(sim::are_next_scores(client.request, client.num_told, event.prompt_logprobs), "wrong scores of a prompt");
+  client.num_told += event.prompt_logprobs.size();
+  num_scores_ += event.prompt_logprobs.size();
+  CHECK_MSG(event.tokens.empty() || client.num_told == expected_scores(client.request).size(),
+            "tokens before the prompt is told");
   if (stream.tokens.empty() && !event.tokens.empty()) CHECK(event.num_cached_tokens == *stream.num_cached);
   num_tokens_received_ += event.tokens.size();
   stream.tokens.insert(stream.tokens.end(), event.tokens.begin(), event.tokens.end());

@@ -29,6 +29,7 @@ class World {
   std::uint64_t num_searches() const { return num_searches_; }      // with beams, to their end
   std::uint64_t num_beam_moves() const { return num_beam_moves_; }  // beams that went on from another
   std::uint64_t num_tokens_hit() const { return num_tokens_hit_; }  // in prefix caches
+  std::uint64_t num_scores() const { return num_scores_; }          // of prompts' tokens
   std::uint64_t num_from_host() const { return num_from_host_; }    // sequences that came back from host memory
 
  private:
@@ -56,6 +57,7 @@ class World {
     Request request;  // with its prompt
     std::vector<Stream> streams;
     bool started = false;
+    std::size_t num_told = 0;  // log-probabilities of the prompt that came
 
     // Sequences that the scheduler counts for it.
     std::int32_t num_live() const {
@@ -109,6 +111,7 @@ class World {
   std::uint64_t num_submitted_ = 0;  // sequences
   std::uint64_t num_tokens_received_ = 0;
   std::uint64_t num_tokens_hit_ = 0;
+  std::uint64_t num_scores_ = 0;
   std::uint64_t num_forks_ = 0;
   std::uint64_t num_searches_ = 0;
   std::uint64_t num_beam_moves_ = 0;

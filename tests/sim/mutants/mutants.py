@@ -33,6 +33,8 @@ MUTANTS = {
     "reused_block_found": "a block that is handed out anew is still found",
     "prefix_is_whole_prompt": "a prefix may be the whole prompt",
     "salt_ignored": "the salt of a prefix is ignored",
+    "untold_taken": "a cached prefix hides log-probabilities of the prompt that are not told yet",
+    "told_again": "log-probabilities of a prompt are told again after a preemption",
     "fork_not_copied": "the last block of a fork is not copied",
     "copy_source_free": "the source of a copy is free at once",
     "fork_takes_more": "a fork takes one token more than its parent has computed",
