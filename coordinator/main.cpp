@@ -130,6 +130,7 @@ Result<GatewayConfig> gateway_config(const Options& options) {
   config.http.max_connections = std::min(config.http.max_connections, connections_that_fit());
   config.http.allowed_origins = options.allowed_origins;
   config.http.stream_ping = std::chrono::milliseconds(static_cast<std::int64_t>(options.stream_ping_s * 1000.0));
+  config.max_logprobs = options.max_logprobs;
   config.zmq_enabled = !options.zmq_endpoint.empty();
   config.zmq.endpoint = options.zmq_endpoint;
   config.zmq.curve = std::move(keys).value();

@@ -47,6 +47,9 @@ void add_serving(CommandLine& line, Options& options) {
       .within(0.0, 3600.0);
   line.add("--drain-s", options.drain_s, "Seconds that running requests may go on after SIGINT or SIGTERM")
       .within(0.0, 86400.0);
+  line.add("--max-logprobs", options.max_logprobs,
+           "Log-probabilities that a request may ask for, of each token; -1 = any number")
+      .within(-1, 1 << 24);
   line.add("--zmq", options.zmq_endpoint, "Endpoint of the ZeroMQ gateway; \"\" = none");
   line.add("--zmq-curve-keys", options.zmq_curve_keys, "Key file of ZeroMQ clients; needed when --zmq is off loopback")
       .existing_file();

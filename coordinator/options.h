@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/log.h"
+#include "coordinator/gateway/api/limits.h"
 #include "coordinator/policy/scheduler_config.h"
 
 namespace caudal {
@@ -21,6 +22,7 @@ struct Options {
   int port = 8000;
   std::vector<std::string> allowed_origins;           // whose web pages may ask
   double stream_ping_s = 0.0;                         // 0 = none
+  std::int32_t max_logprobs = kDefaultMaxLogprobs;    // of each token; -1 = any number
   std::string zmq_endpoint = "tcp://127.0.0.1:8001";  // empty = no ZeroMQ gateway
   std::string zmq_curve_keys;                         // file; needed off loopback; clients hold the same keys
 

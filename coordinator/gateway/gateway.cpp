@@ -10,7 +10,7 @@ struct Gateway::Parts {
   Parts(const GatewayConfig& config, const ModelRegistry& registry, std::vector<ModelContext> contexts,
         RequestService& service, Metrics& metrics)
       : models(registry, std::move(contexts)),
-        context{models, service, metrics},
+        context{models, service, metrics, config.max_logprobs},
         pool(config.num_work_threads, config.max_waiting_work) {}
 
   const GatewayModels models;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/http/http_server.h"
 #include "coordinator/gateway/zmq/zmq_gateway.h"
 
@@ -20,6 +21,7 @@ struct GatewayConfig {
   HttpConfig http;
   ZmqConfig zmq;
   bool zmq_enabled = true;
+  std::int32_t max_logprobs = kDefaultMaxLogprobs;  // that a request may ask for, of each token; -1 = any number
   std::size_t num_work_threads = 2;  // templating and tokenizing
   std::size_t max_waiting_work = 4096;
 };

@@ -75,6 +75,8 @@ def digest(cluster, index):
     told = answer["choices"] if status == 200 else answer  # ids, times and cache hits are not the model's
     for choice in told if status == 200 else []:
         without_sampled(choice.get("logprobs"))
+        if choice.get("prompt_logprobs") is None:  # nobody asked
+            choice.pop("prompt_logprobs", None)
     canonical = json.dumps([status, told], sort_keys=True, ensure_ascii=True).encode()
     return hashlib.sha256(canonical).hexdigest()[:12]
 

@@ -36,7 +36,8 @@ struct ApiRequest {
 
   GenerationParams params;            // as the worker gets them, but for the seed, max_tokens, bad words and stops of
   std::optional<std::uint64_t> seed;  // the model, which the generation fills in
-  std::optional<std::int32_t> max_tokens;  // at most; none: 16 for completions; never more than the context leaves
+  // At most; none: 16 for completions; never more than the context leaves. 0: only the prompt is asked for.
+  std::optional<std::int32_t> max_tokens;
   bool ignore_eos = false;                 // the model's own stop tokens do not stop
   std::int32_t num_sequences = 1;          // n, per prompt
   std::int32_t best_of = 0;                // sequences per prompt that compete to be these; never fewer than n
@@ -61,6 +62,10 @@ struct ApiRequest {
   bool echo = false;                // completions: the prompt comes first in the text
   bool logprobs = false;            // chat only; completions ask with a number
   std::int32_t num_logprobs = -1;   // alternatives per token; -1: not asked for
+  bool tells_prompt_logprobs = false;  // the client asked for `prompt_logprobs` by name
+  bool return_token_ids = false;       // of prompt and output
+  bool tokens_as_ids = false;          // where log-probabilities name a token, its id stands for its text
+  bool detokenize = true;              // false: the output has no text
 
   std::vector<std::string> ignored_fields;  // that this server does not know; of odd names none, see openai_api
 

@@ -12,6 +12,8 @@ inline constexpr std::size_t kMaxMessages = 8192;
 inline constexpr std::size_t kMaxTools = 256;
 
 inline constexpr std::int32_t kDefaultCompletionTokens = 16;
+inline constexpr std::int32_t kDefaultMaxLogprobs = 20;  // of each token
+inline constexpr std::int32_t kMaxBeamLogprobs = 20;
 
 // HTTP framing.
 inline constexpr std::size_t kMaxHeaderBytes = 16'384;

@@ -14,6 +14,7 @@
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_beam.h"
 #include "coordinator/gateway/api/openai_chat.h"
+#include "coordinator/gateway/api/openai_logprobs.h"
 #include "coordinator/gateway/api/output_shape.h"
 #include "coordinator/gateway/api/parameter_value.h"
 #include "coordinator/gateway/api/parameters.h"
@@ -103,19 +104,17 @@ Result<void> settle_best_of(ApiRequest& request) {
 }
 
 // What depends on several fields.
-Result<void> settle_together(ApiRequest& request) {
+Result<void> settle_together(ApiRequest& request, const ApiContext& context) {
   if (request.has_stream_options && !request.stream) {
     return Error{"It is only allowed when stream is true.", "stream_options"};
   }
   if (request.endpoint == Endpoint::kChat) {
-    if (request.num_logprobs > 0 && !request.logprobs) return Error{"It needs logprobs to be true.", "top_logprobs"};
-    request.num_logprobs = request.logprobs ? std::max(request.num_logprobs, 0) : -1;
     const std::int32_t best_of = std::exchange(request.best_of, 0);
     if (best_of > 0 && best_of != request.num_sequences) return Error{"In a chat it must be equal to n.", "best_of"};
-  } else if (request.echo && request.num_logprobs >= 0) {
-    return Error{"Together with echo it would need the prompt's logprobs, which are not supported.", "logprobs"};
   }
-  request.params.sampling.num_logprobs = request.num_logprobs;
+  if (!request.detokenize && !request.stop_strings.empty()) return Error{"It needs detokenize to be true.", "stop"};
+  const auto logprobs = settle_logprobs(request, context.vocab_size, context.max_logprobs);
+  if (!logprobs) return logprobs.error();
   if (request.max_tokens && request.params.stop.min_tokens > *request.max_tokens) {
     return Error{"It must be at most max_tokens.", "min_tokens"};
   }
@@ -158,7 +157,7 @@ Result<ApiRequest> parse_api_request(Endpoint endpoint, json::value body, const 
   } catch (const JsonError& error) {
     return Error{error.message, error.path};
   }
-  if (const auto done = settle_together(request); !done) return done.error();
+  if (const auto done = settle_together(request, context); !done) return done.error();
   return request;
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/result.h"
 #include "coordinator/gateway/api/api_request.h"
+#include "coordinator/gateway/api/limits.h"
 
 namespace caudal {
 
@@ -14,6 +15,7 @@ namespace caudal {
 struct ApiContext {
   std::int32_t vocab_size = 0;
   SamplingParams default_sampling;  // from generation_config.json
+  std::int32_t max_logprobs = kDefaultMaxLogprobs;  // -1: any number
 };
 
 // The JSON of a body (see parse_strict_json).

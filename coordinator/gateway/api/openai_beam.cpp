@@ -19,6 +19,14 @@ Result<void> refuse_contradictions(const ApiRequest& request) {
   if (!request.params.sampling.allowed_token_ids.empty()) return refused("allowed_token_ids");
   if (request.params.sampling.grammar.kind != GrammarKind::kNone) return refused(request.grammar_field);
   if (request.params.sampling.thinking.budget >= 0) return refused("thinking_token_budget");
+  if (request.params.num_prompt_logprobs >= 0)
+    return refused(request.tells_prompt_logprobs ? "prompt_logprobs" : "echo");
+  if (!request.params.sampling.logprob_token_ids.empty()) return refused("logprob_token_ids");
+  if (request.num_logprobs > kMaxBeamLogprobs) {
+    return Error{fmt::format("With use_beam_search it must be at most {}.", kMaxBeamLogprobs),
+                 request.endpoint == Endpoint::kChat ? "top_logprobs" : "logprobs"};
+  }
+  if (request.max_tokens == 0) return Error{"With use_beam_search it must be at least 1.", "max_tokens"};
   if (!request.stop_strings.empty()) return refused("stop");
   if (request.params.speculative.value_or(SpeculativeMode::kOff) != SpeculativeMode::kOff)
     return refused("speculative");

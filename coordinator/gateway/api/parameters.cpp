@@ -5,6 +5,7 @@
 
 #include "coordinator/gateway/api/chat_input.h"
 #include "coordinator/gateway/api/limits.h"
+#include "coordinator/gateway/api/openai_logprobs.h"
 #include "coordinator/request/speculative_modes.h"
 
 namespace caudal {
@@ -38,6 +39,10 @@ ApiRequest& owner(ApiRequest& request, T ApiRequest::*) {
 template <typename T>
 SamplingParams& owner(ApiRequest& request, T SamplingParams::*) {
   return request.params.sampling;
+}
+template <typename T>
+GenerationParams& owner(ApiRequest& request, T GenerationParams::*) {
+  return request.params;
 }
 template <typename T>
 StopParams& owner(ApiRequest& request, T StopParams::*) {
@@ -77,6 +82,11 @@ void set_temperature(ApiRequest& request, Value& value) {
 
 void set_top_k(ApiRequest& request, Value& value) {
   request.params.sampling.top_k = static_cast<std::int32_t>(std::max<std::int64_t>(value.integer, 0));
+}
+
+template <auto field>
+void set_logprobs(ApiRequest& request, Value& value) {
+  owner(request, field).*field = value.integer == -1 ? kWholeVocabulary : static_cast<std::int32_t>(value.integer);
 }
 
 // As vLLM has it, -1 is no seed.
@@ -123,9 +133,9 @@ constexpr Bounds in_beams(Bounds bounds, double neutral) { return in_beams(bound
 constexpr Parameter kParameters[] = {
     {"model", kText, kBoth, between(1, 256), "the first served", to<&ApiRequest::model>},
     {"prompt", kPrompts, kCompletions, at_most(kMaxChoices), "", to<&ApiRequest::prompts>, true},
-    {"max_tokens", kInteger, kBoth, between(1, kMaxTokenCount), "16; chat: what the context leaves",
+    {"max_tokens", kInteger, kBoth, between(0, kMaxTokenCount), "16; chat: what the context leaves",
      to<&ApiRequest::max_tokens>},
-    {"max_completion_tokens", kInteger, kChat, between(1, kMaxTokenCount), "max_tokens", to<&ApiRequest::max_tokens>},
+    {"max_completion_tokens", kInteger, kChat, between(0, kMaxTokenCount), "max_tokens", to<&ApiRequest::max_tokens>},
     {"min_tokens", kInteger, kBoth, between(0, kMaxTokenCount), "0", to<&StopParams::min_tokens>},
     {"n", kInteger, kBoth, between(1, 64), "1", to<&ApiRequest::num_sequences>},
     {"best_of", kInteger, kBoth, between(1, 64), "n; chat: always n", to<&ApiRequest::best_of>},
@@ -155,9 +165,15 @@ constexpr Parameter kParameters[] = {
     {"user", kText, kBoth, between(0, 256), "none", to<&ApiRequest::user>},
     {"request_id", kText, kBoth, between(1, 128), "random", to<&ApiRequest::request_id>},
     {"cache_salt", kText, kBoth, between(1, 256), "none", to<&ApiRequest::cache_salt>},
-    {"logprobs", kInteger, kCompletions, between(0, 20), "none", to<&ApiRequest::num_logprobs>},
+    {"logprobs", kInteger, kCompletions, between(-1, kMaxTokenCount), "none", set_logprobs<&ApiRequest::num_logprobs>},
     {"logprobs", kBoolean, kChat, {}, "false", to<&ApiRequest::logprobs>},
-    {"top_logprobs", kInteger, kChat, between(0, 20), "0", to<&ApiRequest::num_logprobs>},
+    {"top_logprobs", kInteger, kChat, between(-1, kMaxTokenCount), "0", set_logprobs<&ApiRequest::num_logprobs>},
+    {"prompt_logprobs", kInteger, kBoth, between(-1, kMaxTokenCount), "none",
+     set_logprobs<&GenerationParams::num_prompt_logprobs>},
+    {"logprob_token_ids", kTokenIds, kBoth, at_most(1024), "none", to<&SamplingParams::logprob_token_ids>},
+    {"return_token_ids", kBoolean, kBoth, {}, "false", to<&ApiRequest::return_token_ids>},
+    {"return_tokens_as_token_ids", kBoolean, kBoth, {}, "false", to<&ApiRequest::tokens_as_ids>},
+    {"detokenize", kBoolean, kBoth, {}, "true", to<&ApiRequest::detokenize>},
     {"ignore_eos", kBoolean, kBoth, {}, "false", to<&ApiRequest::ignore_eos>},
     {"include_stop_str_in_output", kBoolean, kBoth, {}, "false", to<&ApiRequest::include_stop>},
     {"skip_special_tokens", kBoolean, kBoth, {}, "true", to<&ApiRequest::skip_special_tokens>},
@@ -186,17 +202,12 @@ constexpr UnsupportedField kUnsupported[] = {
     {"modalities", "[\"text\"]"},
     {"prediction", ""},
     {"web_search_options", ""},
-    {"prompt_logprobs", ""},
     {"prompt_embeds", ""},
     {"truncate_prompt_tokens", ""},
     {"guided_whitespace_pattern", ""},
     {"stop_regex", ""},
     {"add_special_tokens", "true", kCompletions},
     {"add_special_tokens", "false", kChat},
-    {"detokenize", "true"},
-    {"logprob_token_ids", "[]"},
-    {"return_token_ids", "false"},
-    {"return_tokens_as_token_ids", "false"},
     {"return_hidden_states", "false"},
     {"truncation_side", ""},
     {"thinking_token_budget", "", kCompletions, kOther},

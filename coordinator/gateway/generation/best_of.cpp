@@ -27,6 +27,8 @@ void BestOf::add(ChoiceDelta delta) {
   candidate.text += delta.text;
   candidate.reasoning += delta.reasoning;
   std::move(delta.logprobs.begin(), delta.logprobs.end(), std::back_inserter(candidate.logprobs));
+  candidate.token_ids.insert(candidate.token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
+  if (delta.prompt) candidate.prompt = std::move(delta.prompt);
   candidate.finish_reason = delta.finish_reason;
   candidate.stop_string = std::move(delta.stop_string);
   candidate.stop_token = delta.stop_token;

@@ -35,6 +35,8 @@ void append_to(ChoiceDelta& all, ChoiceDelta delta) {
   all.calls_tools = delta.calls_tools;
   all.logprobs.insert(all.logprobs.end(), std::make_move_iterator(delta.logprobs.begin()),
                       std::make_move_iterator(delta.logprobs.end()));
+  all.token_ids.insert(all.token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
+  if (delta.prompt) all.prompt = std::move(delta.prompt);
   all.finish_reason = delta.finish_reason;
   all.stop_string = std::move(delta.stop_string);
   all.stop_token = delta.stop_token;
@@ -57,11 +59,16 @@ std::optional<ChoiceDelta> Choice::apply(const TokenEvent& event) {
   if (finished()) return std::nullopt;
   for (std::size_t i = 0; i < event.tokens.size() && !finished(); ++i) {
     const bool last = i + 1 == event.tokens.size();
+    if (request_.max_tokens == 0) break;  // the prompt alone; the worker samples behind it all the same
     if (i < event.logprobs.size()) pending_.logprobs.push_back(event.logprobs[i]);
+    if (request_.return_token_ids) pending_.token_ids.push_back(event.tokens[i]);
     take_token(event.tokens[i], last && event.finish_reason == FinishReason::kStop);
   }
-  if (!finished() && event.finish_reason != FinishReason::kNone) end(event.finish_reason);
-  if (pending_.text.empty() && pending_.reasoning.empty() && pending_.calls.empty() && !finished()) return std::nullopt;
+  const bool stopped = event.finish_reason == FinishReason::kStop;
+  if (!finished() && event.finish_reason != FinishReason::kNone)
+    end(stopped && request_.max_tokens == 0 ? FinishReason::kLength : event.finish_reason);
+  const bool silent = pending_.text.empty() && pending_.reasoning.empty() && pending_.calls.empty();
+  if (silent && pending_.token_ids.empty() && !finished()) return std::nullopt;
   pending_.num_tokens = num_tokens_;
   pending_.calls_tools = num_calls_ > 0;
   ChoiceDelta next;
@@ -77,7 +84,7 @@ void Choice::take_token(TokenId token, bool ends_sequence) {
     if (std::find(stops.begin(), stops.end(), token) != stops.end()) pending_.stop_token = token;
     if (!request_.include_stop) return;
   }
-  if (is_hidden(token)) return;
+  if (is_hidden(token) || !request_.detokenize) return;
   std::string text;
   detokenizer_.push(token, text);
   take_text(text, num_tokens_ >= request_.params.stop.min_tokens);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,12 @@ struct ToolCallDelta {
 // Adds deltas to the calls they are of.
 void merge_calls(std::vector<ToolCallDelta> deltas, std::vector<ToolCallDelta>& calls);
 
+// What the client wants to know of a prompt.
+struct PromptDetails {
+  std::vector<TokenId> tokens;
+  std::vector<std::vector<TokenLogprob>> logprobs;  // of all tokens but the first; or empty
+};
+
 // What is new about a choice, ready to be written in any format.
 struct ChoiceDelta {
   std::int32_t choice = 0;
@@ -35,6 +42,8 @@ struct ChoiceDelta {
   std::vector<ToolCallDelta> calls;
   bool calls_tools = false;                         // this delta or one before it has a call
   std::vector<std::vector<TokenLogprob>> logprobs;  // of the tokens since the last delta; empty unless asked for
+  std::vector<TokenId> token_ids;                   // likewise
+  std::shared_ptr<const PromptDetails> prompt;      // with the first delta of a choice, where asked for
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_string;            // what stopped it, if a stop string did
   std::optional<TokenId> stop_token;  // or a stop token that the client named

@@ -65,6 +65,8 @@ std::optional<ApiError> check_grammar(const GrammarParams& params, const std::st
 struct Generation::Part {
   Request request;  // moved to the engine by start()
   std::size_t num_prompt_tokens = 0;
+  std::shared_ptr<PromptDetails> prompt;  // where asked for; shared with the deltas, whole before the first of them
+  std::vector<bool> has_prompt;           // by sequence: a delta has taken it
   std::size_t first_choice = 0;
   std::size_t num_choices = 1;
   std::optional<RequestId> id;  // set while the engine works on it
@@ -138,6 +140,11 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
     if (request_.echo) echo = model_.context.tokenizer->decode(part.request.prompt, request_.skip_special_tokens);
   }
   part.num_prompt_tokens = part.request.prompt.size();
+  if (request_.return_token_ids || request_.params.num_prompt_logprobs >= 0) {
+    part.prompt = std::make_shared<PromptDetails>();
+    part.prompt->tokens = part.request.prompt;
+    part.has_prompt.resize(part.num_choices);
+  }
   GenerationParams& params = part.request.params;
   if (auto error = fit_context(part, max_context)) return error;
 
@@ -182,7 +189,7 @@ std::optional<ApiError> Generation::fit_context(Part& part, std::int32_t max_con
   }
   const auto room = static_cast<std::int32_t>(context - part.num_prompt_tokens);
   const std::int32_t fallback = request_.endpoint == Endpoint::kChat ? room : kDefaultCompletionTokens;
-  part.request.params.stop.max_tokens = std::min(room, request_.max_tokens.value_or(fallback));
+  part.request.params.stop.max_tokens = std::clamp(request_.max_tokens.value_or(fallback), 1, room);
   if (request_.params.stop.min_tokens > part.request.params.stop.max_tokens) {
     return invalid_request({"It is more than the tokens that can be generated.", "min_tokens"});
   }
@@ -236,8 +243,12 @@ void Generation::apply(Part& part, const TokenEvent& event, Progress& progress) 
   part.num_cached_tokens = std::max<std::int64_t>(part.num_cached_tokens, event.num_cached_tokens);
   part.num_drafted += event.num_drafted;
   part.num_accepted += event.num_accepted;
+  if (part.prompt) std::ranges::copy(event.prompt_logprobs, std::back_inserter(part.prompt->logprobs));
+  if (event.tokens.empty() && event.finish_reason == FinishReason::kNone) return;
   measure(part, event);
   if (auto delta = choice.apply(event)) {
+    if (part.prompt && !part.has_prompt[event.sequence_index]) delta->prompt = part.prompt;
+    if (part.prompt) part.has_prompt[event.sequence_index] = true;
     delta->num_prompt_tokens = static_cast<std::int64_t>(part.num_prompt_tokens);
     progress.deltas.push_back(std::move(*delta));
   }
@@ -310,7 +321,7 @@ Intake take_request(const GenerationContext& context, Endpoint endpoint, Result<
   const GatewayModel* model = context.models.find(name.value());
   if (model == nullptr) return {nullptr, model_not_found()};
   const ModelCard& card = model->context.card;
-  const ApiContext limits{static_cast<std::int32_t>(card.vocab_size), card.default_sampling};
+  const ApiContext limits{static_cast<std::int32_t>(card.vocab_size), card.default_sampling, context.max_logprobs};
   const bool is_anthropic = endpoint == Endpoint::kMessages;
   if (is_anthropic) {
     body = chat_body_of_messages(body.value());

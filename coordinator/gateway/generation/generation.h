@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "coordinator/gateway/api/api_error.h"
+#include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/generation/best_of.h"
 #include "coordinator/gateway/generation/choice.h"
 
@@ -36,6 +37,7 @@ struct GenerationContext {
   const GatewayModels& models;
   RequestService& service;
   Metrics& metrics;
+  std::int32_t max_logprobs = kDefaultMaxLogprobs;  // of each token; -1: any number
 };
 
 // Tokens of prompt and output together: what the model's replicas serve, or while there is none what a worker serves

@@ -3,12 +3,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 #include <utility>
 
 #include "common/json/strict_json.h"
 #include "coordinator/gateway/generation/gateway_models.h"
+#include "coordinator/gateway/http/prompt_json.h"
 #include "coordinator/request/request_service.h"
 
 namespace caudal {
@@ -27,9 +27,6 @@ void append_usage(const Usage& usage, std::string& out) {
   out += '}';
 }
 
-// JSON has no infinities: the least a token can be is written as OpenAI does.
-double finite(float logprob) { return std::isfinite(logprob) ? static_cast<double>(logprob) : -9999.0; }
-
 void append_bytes(const std::string& bytes, std::string& out) {
   out += '[';
   for (std::size_t i = 0; i < bytes.size(); ++i) {
@@ -37,15 +34,6 @@ void append_bytes(const std::string& bytes, std::string& out) {
     out += std::to_string(static_cast<unsigned char>(bytes[i]));
   }
   out += ']';
-}
-
-// {"token":...,"logprob":...,"bytes":[...] without the closing brace.
-void append_chat_token(const TokenBytes& token_bytes, const TokenLogprob& entry, std::string& out) {
-  const std::string& bytes = token_bytes.of(entry.token);
-  out += R"({"token":)";
-  append_json_string(out, token_name(bytes));
-  out += fmt::format(R"(,"logprob":{},"bytes":)", finite(entry.logprob));
-  append_bytes(bytes, out);
 }
 
 // By both of its names, so that every client finds it.
@@ -140,17 +128,25 @@ void OpenAiResponse::append_finish(const ChoiceDelta& end, std::string& out) con
 
 // --- Streaming ---
 
-void OpenAiResponse::append_chunk(std::int32_t index, std::string_view delta_json, const std::string& logprobs,
-                                  const ChoiceDelta* end, const Usage& usage, std::string& out) const {
+struct OpenAiResponse::Chunk {
+  std::int32_t index = 0;
+  std::string delta;  // members of the choice, as JSON
+  std::string logprobs = "null";
+  const ChoiceDelta* end = nullptr;
+  std::string prompt_tokens{};  // ids, as JSON
+};
+
+void OpenAiResponse::append_chunk(const Chunk& chunk, const Usage& usage, std::string& out) const {
   out += "data: ";
   append_head(chat_ ? "chat.completion.chunk" : "text_completion", out);
-  out += fmt::format(R"(,"choices":[{{"index":{},{},"logprobs":{},)", index, delta_json, logprobs);
-  if (end != nullptr) {
-    append_finish(*end, out);
+  out += fmt::format(R"(,"choices":[{{"index":{},{},"logprobs":{},)", chunk.index, chunk.delta, chunk.logprobs);
+  if (chunk.end != nullptr) {
+    append_finish(*chunk.end, out);
   } else {
     out += R"("finish_reason":null)";
   }
-  out += "}]";
+  const std::string prompt = chunk.prompt_tokens.empty() ? "" : R"(,"prompt_token_ids":)" + chunk.prompt_tokens;
+  out += chat_ ? "}]" + prompt : prompt + "}]";  // where vLLM has it
   if (request_.include_usage && request_.continuous_usage_stats) {
     out += R"(,"usage":)";
     append_usage(usage, out);
@@ -163,22 +159,32 @@ void OpenAiResponse::append_chunk(std::int32_t index, std::string_view delta_jso
 void OpenAiResponse::append_events(const ChoiceDelta& delta, std::string& out) {
   Collected& collected = choice(delta.choice);
   Usage usage{.num_prompt_tokens = delta.num_prompt_tokens};
+  const bool tells_ids = delta.prompt && request_.return_token_ids;
+  std::string prompt_tokens = tells_ids ? token_ids_json(delta.prompt->tokens) : "";
   if (chat_ && !collected.opened) {
-    append_chunk(delta.choice, R"("delta":{"role":"assistant","content":""})", "null", nullptr, usage, out);
+    append_chunk({.index = delta.choice,
+                  .delta = R"("delta":{"role":"assistant","content":""})",
+                  .prompt_tokens = std::exchange(prompt_tokens, {})},
+                 usage, out);
   }
   collected.opened = true;
   usage.num_generated_tokens = delta.num_tokens;
   append_parts(delta, usage, out);
-  const bool rest = delta.reasoning.empty() && delta.calls.empty() && !delta.logprobs.empty();
-  if (!delta.text.empty() || rest) {
+  const bool told = !delta.reasoning.empty() || !delta.calls.empty();  // the first part has the logprobs
+  const bool rest = !told && !delta.logprobs.empty();
+  if (!delta.text.empty() || rest || !delta.token_ids.empty() || delta.prompt) {
     std::string json = chat_ ? R"("delta":{"content":)" : R"("text":)";
     append_json_string(json, delta.text);
     if (chat_) json += '}';
-    const bool told = !delta.reasoning.empty() || !delta.calls.empty();  // the first part has them
-    append_chunk(delta.choice, json, told ? "null" : logprobs_json(delta, collected.text_offset), nullptr, usage, out);
+    if (request_.return_token_ids) json += R"(,"token_ids":)" + token_ids_json(delta.token_ids);
+    append_chunk({.index = delta.choice,
+                  .delta = std::move(json),
+                  .logprobs = told ? "null" : logprobs_json(delta, collected.text_offset),
+                  .prompt_tokens = std::move(prompt_tokens)},
+                 usage, out);
   }
   if (delta.finish_reason == FinishReason::kNone) return;
-  append_chunk(delta.choice, chat_ ? R"("delta":{})" : R"("text":"")", "null", &delta, usage, out);
+  append_chunk({.index = delta.choice, .delta = chat_ ? R"("delta":{})" : R"("text":"")", .end = &delta}, usage, out);
 }
 
 // Reasoning and calls, each in an event of its own; the first has the logprobs.
@@ -187,12 +193,12 @@ void OpenAiResponse::append_parts(const ChoiceDelta& delta, const Usage& usage, 
   if (!delta.reasoning.empty()) {
     std::string json = R"("delta":{)";
     append_reasoning(delta.reasoning, json);
-    append_chunk(delta.choice, json + "}", std::exchange(logprobs, "null"), nullptr, usage, out);
+    append_chunk({.index = delta.choice, .delta = json + "}", .logprobs = std::exchange(logprobs, "null")}, usage, out);
   }
   for (const ToolCallDelta& call : delta.calls) {
     std::string json = R"("delta":{"tool_calls":[)";
     append_call_delta(call, json);
-    append_chunk(delta.choice, json + "]}", std::exchange(logprobs, "null"), nullptr, usage, out);
+    append_chunk({.index = delta.choice, .delta = json + "]}", .logprobs = std::exchange(logprobs, "null")}, usage, out);
   }
 }
 
@@ -250,18 +256,44 @@ std::string OpenAiResponse::whole(const Usage& usage, std::int32_t num_choices) 
     }
     out += R"(,"logprobs":)" + logprobs_json(collected.all, collected.text_offset) + ",";
     append_finish(collected.all, out);
+    if (request_.return_token_ids) out += R"(,"token_ids":)" + token_ids_json(collected.all.token_ids);
+    if (!chat_) append_prompt(collected.all, out);
     out += '}';
   }
   out += R"(],"usage":)";
   append_usage(usage, out);
+  if (chat_) append_prompt(choice(0).all, out);
   return out + "}";
+}
+
+// Of completions each choice has it, of a chat the answer.
+void OpenAiResponse::append_prompt(const ChoiceDelta& choice, std::string& out) const {
+  const auto bytes_of = [&](TokenId token) -> const std::string& { return token_bytes_.of(token); };
+  out += R"(,"prompt_logprobs":)";
+  const bool tells = choice.prompt && request_.tells_prompt_logprobs;
+  out += tells ? prompt_logprobs_json(*choice.prompt, bytes_of) : "null";
+  if (choice.prompt && request_.return_token_ids)
+    out += R"(,"prompt_token_ids":)" + token_ids_json(choice.prompt->tokens);
 }
 
 // --- Logprobs ---
 
 std::string OpenAiResponse::logprobs_json(const ChoiceDelta& delta, std::size_t& text_offset) const {
-  if (request_.num_logprobs < 0 || delta.logprobs.empty()) return "null";
+  const bool has_prompt = request_.echo && delta.prompt;
+  if (request_.num_logprobs < 0 || (delta.logprobs.empty() && !has_prompt)) return "null";
   return chat_ ? chat_logprobs(delta) : completion_logprobs(delta, text_offset);
+}
+
+std::string OpenAiResponse::name_of(TokenId token) const {
+  return request_.tokens_as_ids ? fmt::format("token_id:{}", token) : token_name(token_bytes_.of(token));
+}
+
+// {"token":...,"logprob":...,"bytes":[...] without the closing brace.
+void OpenAiResponse::append_chat_token(const TokenLogprob& entry, std::string& out) const {
+  out += R"({"token":)";
+  append_json_string(out, name_of(entry.token));
+  out += fmt::format(R"(,"logprob":{},"bytes":)", finite(entry.logprob));
+  append_bytes(token_bytes_.of(entry.token), out);
 }
 
 std::string OpenAiResponse::chat_logprobs(const ChoiceDelta& delta) const {
@@ -270,11 +302,11 @@ std::string OpenAiResponse::chat_logprobs(const ChoiceDelta& delta) const {
     const auto& entries = delta.logprobs[i];
     if (entries.empty()) continue;
     if (i > 0) out += ',';
-    append_chat_token(token_bytes_, entries.front(), out);
+    append_chat_token(entries.front(), out);
     out += R"(,"top_logprobs":[)";
     for (std::size_t top = 1; top < entries.size(); ++top) {
       if (top > 1) out += ',';
-      append_chat_token(token_bytes_, entries[top], out);
+      append_chat_token(entries[top], out);
       out += '}';
     }
     out += "]}";
@@ -282,35 +314,50 @@ std::string OpenAiResponse::chat_logprobs(const ChoiceDelta& delta) const {
   return out + R"(],"refusal":null})";
 }
 
-std::string OpenAiResponse::completion_logprobs(const ChoiceDelta& delta, std::size_t& text_offset) const {
-  std::string tokens;
-  std::string scores;
-  std::string tops;
-  std::string offsets;
-  for (const auto& entries : delta.logprobs) {
-    if (entries.empty()) continue;
-    const char* comma = tokens.empty() ? "" : ",";
-    const std::string name = token_name(token_bytes_.of(entries.front().token));
-    tokens += comma;
-    append_json_string(tokens, name);
-    scores += fmt::format("{}{}", comma, finite(entries.front().logprob));
-    offsets += fmt::format("{}{}", comma, text_offset);
-    text_offset += count_characters(name);
-    tops += comma;
-    tops += '{';
-    // The token itself is always there; an object holds a name once.
-    std::set<std::string> seen;
-    for (const TokenLogprob& entry : entries) {
-      const std::string top = token_name(token_bytes_.of(entry.token));
-      if (!seen.insert(top).second) continue;
-      if (seen.size() > 1) tops += ',';
-      append_json_string(tops, top);
-      tops += fmt::format(":{}", finite(entry.logprob));
-    }
-    tops += '}';
+// The lists of completions' logprobs, token by token.
+struct OpenAiResponse::TokenLists {
+  std::string tokens, scores, tops, offsets;
+};
+
+void OpenAiResponse::append_token(TokenId token, const std::vector<TokenLogprob>& entries, std::size_t& text_offset,
+                                  TokenLists& lists) const {
+  const char* comma = lists.tokens.empty() ? "" : ",";
+  const std::string name = name_of(token);
+  lists.tokens += comma;
+  append_json_string(lists.tokens, name);
+  lists.offsets += fmt::format("{}{}", comma, text_offset);
+  text_offset += count_characters(name);
+  if (entries.empty()) {  // the first of a prompt
+    lists.scores += "null";
+    lists.tops += "null";
+    return;
   }
-  return fmt::format(R"({{"tokens":[{}],"token_logprobs":[{}],"top_logprobs":[{}],"text_offset":[{}]}})", tokens,
-                     scores, tops, offsets);
+  lists.scores += fmt::format("{}{}", comma, finite(entries.front().logprob));
+  lists.tops += comma;
+  lists.tops += '{';
+  // The token itself is always there; an object holds a name once.
+  std::set<std::string> seen;
+  for (const TokenLogprob& entry : entries) {
+    const std::string top = name_of(entry.token);
+    if (!seen.insert(top).second) continue;
+    if (seen.size() > 1) lists.tops += ',';
+    append_json_string(lists.tops, top);
+    lists.tops += fmt::format(":{}", finite(entry.logprob));
+  }
+  lists.tops += '}';
+}
+
+std::string OpenAiResponse::completion_logprobs(const ChoiceDelta& delta, std::size_t& text_offset) const {
+  TokenLists lists;
+  if (request_.echo && delta.prompt) {
+    append_token(delta.prompt->tokens.front(), {}, text_offset, lists);
+    for (const auto& entries : delta.prompt->logprobs)
+      append_token(entries.front().token, entries, text_offset, lists);
+  }
+  for (const auto& entries : delta.logprobs)
+    if (!entries.empty()) append_token(entries.front().token, entries, text_offset, lists);
+  return fmt::format(R"({{"tokens":[{}],"token_logprobs":[{}],"top_logprobs":[{}],"text_offset":[{}]}})", lists.tokens,
+                     lists.scores, lists.tops, lists.offsets);
 }
 
 std::string model_json(const GatewayModel& model, std::int32_t max_context_tokens) {

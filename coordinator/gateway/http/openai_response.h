@@ -41,13 +41,20 @@ class OpenAiResponse final : public AnswerWriter {
     std::size_t text_offset = 0;  // in characters, of the next token's logprobs
   };
 
+  struct Chunk;
+  struct TokenLists;
+
   Collected& choice(std::int32_t index);
   void append_head(std::string_view object, std::string& out) const;
-  void append_chunk(std::int32_t index, std::string_view delta_json, const std::string& logprobs,
-                    const ChoiceDelta* end, const Usage& usage, std::string& out) const;
+  void append_chunk(const Chunk& chunk, const Usage& usage, std::string& out) const;
   void append_message(const ChoiceDelta& all, std::string& out) const;
   void append_parts(const ChoiceDelta& delta, const Usage& usage, std::string& out) const;
   void append_finish(const ChoiceDelta& end, std::string& out) const;
+  void append_prompt(const ChoiceDelta& choice, std::string& out) const;
+  std::string name_of(TokenId token) const;
+  void append_chat_token(const TokenLogprob& entry, std::string& out) const;
+  void append_token(TokenId token, const std::vector<TokenLogprob>& entries, std::size_t& text_offset,
+                    TokenLists& lists) const;
   std::string logprobs_json(const ChoiceDelta& delta, std::size_t& text_offset) const;
   std::string chat_logprobs(const ChoiceDelta& delta) const;
   std::string completion_logprobs(const ChoiceDelta& delta, std::size_t& text_offset) const;

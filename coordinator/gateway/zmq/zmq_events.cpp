@@ -41,6 +41,17 @@ void write_call_delta(const ToolCallDelta& call, gateway::ToolCallDelta& out) {
   out.set_arguments(call.arguments);
 }
 
+// Beside text and log-probabilities.
+template <typename Target>
+void write_details(const TokenBytes& token_bytes, const ApiRequest& request, const ChoiceDelta& delta, Target& out) {
+  for (const TokenId token : delta.token_ids) out.add_token_ids(token);
+  if (!delta.prompt) return;
+  gateway::Prompted& prompt = *out.mutable_prompt();
+  if (request.return_token_ids)
+    for (const TokenId token : delta.prompt->tokens) prompt.add_token_ids(token);
+  write_scores(token_bytes, delta.prompt->logprobs, prompt);
+}
+
 }  // namespace
 
 std::string error_event(std::uint64_t tag, const ApiError& error) {
@@ -101,10 +112,12 @@ std::vector<std::string> EventWriter::delta(const ChoiceDelta& delta) {
     choice.reasoning += delta.reasoning;
     merge_calls(delta.calls, choice.calls);
     choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+    choice.token_ids.insert(choice.token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
+    if (delta.prompt) choice.prompt = delta.prompt;
     return {};
   }
   const bool silent = delta.text.empty() && delta.reasoning.empty() && delta.calls.empty();
-  if (silent && delta.logprobs.empty()) return {};
+  if (silent && delta.logprobs.empty() && delta.token_ids.empty() && !delta.prompt) return {};
   gateway::GatewayEvent event;
   event.set_tag(tag_);
   event.mutable_delta()->set_choice(static_cast<std::uint32_t>(delta.choice));
@@ -112,6 +125,7 @@ std::vector<std::string> EventWriter::delta(const ChoiceDelta& delta) {
   event.mutable_delta()->set_reasoning(delta.reasoning);
   for (const ToolCallDelta& call : delta.calls) write_call_delta(call, *event.mutable_delta()->add_tool_calls());
   write_scores(model_.token_bytes, delta.logprobs, *event.mutable_delta());
+  write_details(model_.token_bytes, request_, delta, *event.mutable_delta());
   return {event.SerializeAsString()};
 }
 
@@ -133,6 +147,7 @@ std::string EventWriter::finished(const Usage& usage) {
     one.set_stop_string(choice.stop_string);
     if (choice.stop_token) one.set_stop_token(*choice.stop_token);
     write_scores(model_.token_bytes, choice.logprobs, one);
+    write_details(model_.token_bytes, request_, choice, one);
   }
   out.mutable_usage()->set_prompt_tokens(usage.num_prompt_tokens);
   out.mutable_usage()->set_completion_tokens(usage.num_generated_tokens);

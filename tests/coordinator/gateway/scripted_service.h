@@ -60,7 +60,7 @@ class ScriptedService final : public RequestService {
     if (refuse_) return Error{"full", ""};
     const RequestId id = ++last_id_;
     request.id = id;
-    running_[id] = {request, std::move(sink), script_, 0, 0, {}, {}};
+    running_[id] = {request, std::move(sink), script_, 0, 0, {}, {}, 0};
     submitted_.push_back(std::move(request));
     changed_.notify_all();
     return id;
@@ -140,6 +140,7 @@ class ScriptedService final : public RequestService {
     std::int32_t num_tokens = 0;
     Clock::time_point next;
     std::set<std::int32_t> silenced;  // cancelled sequences
+    std::size_t num_told = 0;         // of the prompt
   };
 
   void run() {
@@ -174,6 +175,10 @@ class ScriptedService final : public RequestService {
     TokenEvent event;
     event.request_id = running.request.id;
     const Script& script = running.script;
+    if (tell_prompt(running, event)) {
+      events.emplace_back(running.sink, event);
+      return false;
+    }
     if (script.reject != RejectReason::kNone) {
       event.finish_reason = FinishReason::kError;
       event.reject = script.reject;
@@ -189,8 +194,8 @@ class ScriptedService final : public RequestService {
       const bool full = ++running.num_tokens == running.request.params.stop.max_tokens;
       if (full && !script.endless) event.finish_reason = FinishReason::kLength;
     }
-    if (running.request.params.sampling.num_logprobs >= 0)
-      add_logprobs(running.request.params.sampling.num_logprobs, event);
+    const SamplingParams& sampling = running.request.params.sampling;
+    if (sampling.num_logprobs >= 0) add_logprobs(sampling, event);
     for (std::int32_t i = 0; i < running.request.num_sequences; ++i) {
       if (running.silenced.contains(i)) continue;
       event.sequence_index = i;
@@ -199,10 +204,27 @@ class ScriptedService final : public RequestService {
     return event.finish_reason != FinishReason::kNone;
   }
 
-  static void add_logprobs(std::int32_t count, TokenEvent& event) {
+  // Token i of a prompt has the log-probability -i. In two pieces, before any other event.
+  static bool tell_prompt(Running& running, TokenEvent& event) {
+    const std::vector<TokenId>& prompt = running.request.prompt;
+    const std::int32_t count = running.request.params.num_prompt_logprobs;
+    const std::size_t end = running.num_told == 0 ? 1 + prompt.size() / 2 : prompt.size();
+    if (count < 0 || running.num_told + 1 >= prompt.size()) return false;
+    for (std::size_t i = 1 + running.num_told; i < end; ++i) {
+      std::vector<TokenLogprob> entries{{prompt[i], -static_cast<float>(i)}};
+      for (std::int32_t top = 0; top < count; ++top) entries.push_back({top + 'a', -0.25F * static_cast<float>(1 + top)});
+      event.prompt_logprobs.push_back(std::move(entries));
+    }
+    running.num_told = end - 1;
+    return true;
+  }
+
+  static void add_logprobs(const SamplingParams& sampling, TokenEvent& event) {
+    const std::int32_t count = std::min(sampling.num_logprobs, 26);
     for (const TokenId token : event.tokens) {
       std::vector<TokenLogprob> entries{{token, -0.5F}};
       for (std::int32_t i = 0; i < count; ++i) entries.push_back({i + 'a', -1.0F - static_cast<float>(i)});
+      for (const TokenId named : sampling.logprob_token_ids) entries.push_back({named, -9.0F});
       event.logprobs.push_back(entries);
     }
   }

@@ -35,7 +35,7 @@ TEST(SchedulerRandom, InvariantsHoldAndEveryRequestGetsItsTokens) {
   std::uint64_t num_finished = 0;
   std::uint64_t num_tokens_hit = 0;
   std::uint64_t num_forks = 0, num_searches = 0, num_beam_moves = 0;
-  std::uint64_t num_from_host = 0;
+  std::uint64_t num_from_host = 0, num_scores = 0;
   std::int32_t max_admissions = 0;
   std::uint64_t digest = 0;  // the same for every compiler and optimisation level
   for (std::uint64_t seed = first_seed; seed < first_seed + num_seeds; ++seed) {
@@ -49,6 +49,7 @@ TEST(SchedulerRandom, InvariantsHoldAndEveryRequestGetsItsTokens) {
     num_searches += world.num_searches();
     num_beam_moves += world.num_beam_moves();
     num_from_host += world.num_from_host();
+    num_scores += world.num_scores();
     digest = caudal::sim::mix(digest, world.digest());
     max_admissions = std::max(max_admissions, world.max_admissions());
   }
@@ -69,6 +70,7 @@ TEST(SchedulerRandom, InvariantsHoldAndEveryRequestGetsItsTokens) {
   EXPECT_GT(num_searches, num_seeds / 4);
   EXPECT_GT(num_beam_moves, num_seeds);
   EXPECT_GT(num_from_host, num_seeds / 20);
+  EXPECT_GT(num_scores, num_seeds * 20);
   // No ping-pong: what losses do not explain is the first admission and at most four preemptions.
   EXPECT_LE(max_admissions, 5);
 }

@@ -172,7 +172,17 @@ TEST(OpenAiApi, RefusesByName) {
       {Endpoint::kCompletions, R"({"prompt":"a","stream":true,"stream_options":{"include_usage":1}})",
        "stream_options.include_usage"},
       {Endpoint::kCompletions, R"({"prompt":"a","max_tokens":1,"min_tokens":2})", "min_tokens"},
-      {Endpoint::kCompletions, R"({"prompt":"a","echo":true,"logprobs":0})", "logprobs"},
+      {Endpoint::kCompletions, R"({"prompt":"a","max_tokens":0})", "max_tokens"},
+      {Endpoint::kCompletions, R"({"prompt":"a","max_tokens":0,"logprobs":1})", "max_tokens"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logprobs":-1})", "logprobs"},
+      {Endpoint::kCompletions, R"({"prompt":"a","prompt_logprobs":21})", "prompt_logprobs"},
+      {Endpoint::kCompletions, R"({"prompt":"a","prompt_logprobs":1,"stream":true})", "prompt_logprobs"},
+      {Endpoint::kCompletions, R"({"prompt":"a","logprob_token_ids":[1]})", "logprob_token_ids"},
+      {Endpoint::kCompletions, R"({"prompt":"a","detokenize":false,"stop":"x"})", "stop"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"prompt_logprobs":1})", "prompt_logprobs"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"echo":true,"logprobs":1})", "echo"},
+      {Endpoint::kCompletions, R"({"prompt":"a","use_beam_search":true,"n":2,"logprobs":1,"logprob_token_ids":[1]})",
+       "logprob_token_ids"},
       {Endpoint::kChat, "{}", "messages"},
       {Endpoint::kChat, R"({"messages":[]})", "messages"},
       {Endpoint::kChat, R"({"messages":"a"})", "messages"},
@@ -311,8 +321,8 @@ TEST(OpenAiApi, PromptsTimesSequencesHaveALimit) {
 }
 
 TEST(OpenAiApi, WhatWouldChangeTheAnswerIsNotIgnored) {
-  for (const char* field : {"guided_whitespace_pattern", "stop_regex", "logprob_token_ids", "lora_path",
-                            "truncation_side", "repetition_detection", "kv_transfer_params"}) {
+  for (const char* field : {"guided_whitespace_pattern", "stop_regex", "lora_path", "truncation_side",
+                            "repetition_detection", "kv_transfer_params"}) {
     json::object body = base(Endpoint::kCompletions);
     body[field] = "x";
     const auto request = parse(Endpoint::kCompletions, json::value(body));
@@ -329,9 +339,8 @@ TEST(OpenAiApi, WhatWouldChangeTheAnswerIsNotIgnored) {
       {Endpoint::kChat, "repeat_penalty", "1.1", false},
       {Endpoint::kChat, "repeat_penalty", "1", true},
       {Endpoint::kChat, "repeat_penalty", "1.0", true},
-      {Endpoint::kChat, "return_token_ids", "true", false},
-      {Endpoint::kChat, "return_token_ids", "false", true},
-      {Endpoint::kChat, "detokenize", "false", false},
+      {Endpoint::kChat, "return_hidden_states", "true", false},
+      {Endpoint::kChat, "return_hidden_states", "false", true},
       {Endpoint::kChat, "typical_p", "1.0", true},
       {Endpoint::kChat, "typical_p", "0.9", false}};
   for (const auto& [endpoint, field, value, taken] : cases) {
@@ -373,6 +382,38 @@ TEST(OpenAiApi, ListLimitsAreExact) {
   EXPECT_FALSE(with("prompt", json::array(4097, "p")));
   EXPECT_TRUE(with("logprobs", 20));
   EXPECT_FALSE(with("logprobs", 21));
+}
+
+TEST(OpenAiApi, WhatAServerAllowsOfLogprobs) {
+  const auto asked = [](const char* body, std::int32_t max_logprobs) {
+    return parse_api_request(Endpoint::kCompletions, parse_strict_json(body).value(), {kVocab, {}, max_logprobs});
+  };
+  const char* all = R"({"prompt":"a","logprobs":-1,"prompt_logprobs":-1,"logprob_token_ids":[5,3,5]})";
+  for (const std::int32_t allowed : {-1, kVocab, kVocab + 1}) {
+    const auto request = asked(all, allowed);
+    ASSERT_TRUE(request.ok());
+    EXPECT_EQ(request.value().params.sampling.num_logprobs, kVocab);
+    EXPECT_EQ(request.value().params.num_prompt_logprobs, kVocab);
+    EXPECT_EQ(request.value().params.sampling.logprob_token_ids, (std::vector<TokenId>{3, 5}));
+  }
+  EXPECT_FALSE(asked(all, kVocab - 1).ok());
+  EXPECT_FALSE(asked(R"({"prompt":"a","logprobs":1})", 0).ok());
+  EXPECT_TRUE(asked(R"({"prompt":"a","logprobs":0})", 0).ok());
+}
+
+// What only echo asks for is told in `logprobs`, what is asked for by name in `prompt_logprobs`.
+TEST(OpenAiApi, WhatAsksForThePrompt) {
+  const auto params = [](const char* body) {
+    const auto request = parse_text(Endpoint::kCompletions, body);
+    EXPECT_TRUE(request.ok()) << body;
+    return std::pair(request.value().params.num_prompt_logprobs, request.value().tells_prompt_logprobs);
+  };
+  EXPECT_EQ(params(R"({"prompt":"a","echo":true,"logprobs":2})"), std::pair(2, false));
+  EXPECT_EQ(params(R"({"prompt":"a","echo":true,"stream":true,"logprobs":0})"), std::pair(0, false));
+  EXPECT_EQ(params(R"({"prompt":"a","echo":true})"), std::pair(-1, false));
+  EXPECT_EQ(params(R"({"prompt":"a","logprobs":2})"), std::pair(-1, false));
+  EXPECT_EQ(params(R"({"prompt":"a","prompt_logprobs":0,"max_tokens":0})"), std::pair(0, true));
+  EXPECT_EQ(params(R"({"prompt":"a","prompt_logprobs":3,"echo":true,"logprobs":1})"), std::pair(3, true));
 }
 
 }  // namespace

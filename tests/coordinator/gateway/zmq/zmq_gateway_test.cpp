@@ -295,6 +295,40 @@ TEST_F(ZmqGatewayTest, AClientThatDoesNotReadIsCancelledAndDelaysNobody) {
   EXPECT_TRUE(service_.wait_for_cancel());
 }
 
+// Token i of a prompt has the log-probability -i there.
+TEST_F(ZmqGatewayTest, TellsOfPromptsAndIds) {
+  ZmqClient client(gateway_->zmq_endpoint(), ZMQ_DEALER);
+  for (const bool streams : {false, true}) {
+    gateway::GatewayRequest request = completion(1, streams);
+    gateway::Parameters& parameters = *request.mutable_completion()->mutable_parameters();
+    parameters.set_max_tokens(2);
+    parameters.set_echo(true);
+    parameters.set_num_logprobs(1);
+    parameters.set_return_token_ids(true);
+    client.send(request);
+    gateway::Prompted prompt;
+    std::vector<std::int32_t> ids;
+    for (bool ended = false; !ended;) {
+      const gateway::GatewayEvent event = client.receive();
+      ASSERT_FALSE(event.has_error()) << event.error().message();
+      const auto take = [&](const auto& part) {
+        if (part.has_prompt()) prompt = part.prompt();
+        ids.insert(ids.end(), part.token_ids().begin(), part.token_ids().end());
+      };
+      if (event.has_delta()) take(event.delta());
+      ended = event.has_finished();
+      if (ended && !streams) take(event.finished().choices(0));
+    }
+    EXPECT_EQ(ids, (std::vector<std::int32_t>{'H', 'e'}));
+    ASSERT_GE(prompt.token_ids_size(), 2);
+    EXPECT_EQ(prompt.token_ids(0), ByteTokenizer::kBos);
+    ASSERT_EQ(prompt.logprobs_size(), prompt.token_ids_size() - 1);
+    EXPECT_EQ(prompt.logprobs(0).sampled().token(), prompt.token_ids(1));
+    EXPECT_EQ(prompt.logprobs(0).sampled().logprob(), -1.0F);
+    EXPECT_EQ(prompt.logprobs(0).top_size(), 1);
+  }
+}
+
 TEST_F(ZmqGatewayTest, BytesThatWaitAreBounded) {
   GatewayConfig config = test_config();
   config.zmq.max_buffered_bytes = 1000;
