@@ -187,8 +187,8 @@ struct SequenceResult {
   std::int32_t num_drafted = 0;                     // draft tokens
   std::int32_t num_accepted = 0;                    // of these, among `tokens`
   std::vector<TokenLogprob> candidates{};  // of a beam: what may come next, the most likely first; none of it banned
-  // Where the prompt's are asked for: of the last prompt tokens among those that this step computed, in order, but
-  // never of a sequence's first. Each as in `logprobs`, with the prompt's own token in front.
+  // Where the prompt's are asked for: of its tokens that follow those that this step computed, in order; of the last of
+  // them alone where others cannot be told. Each as in `logprobs`, with the prompt's own token in front.
   std::vector<std::vector<TokenLogprob>> prompt_logprobs{};
 };
 

@@ -27,7 +27,7 @@ struct SamplingRow {
 
 struct SamplingOutput {
   TokenId token = 0;
-  bool valid = true;                   // false: the row held NaN, or every token was masked
+  bool valid = true;  // false: the row held NaN, or every token was masked
   // Of the unmodified distribution: the sampled token, then the most likely, then the row's `logprob_tokens`.
   std::vector<TokenLogprob> logprobs;
 };

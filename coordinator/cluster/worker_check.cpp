@@ -62,8 +62,9 @@ Result<void> check(const SequenceResult& sequence, const ReplicaInfo& info) {
   if (!is_within(sequence.num_accepted, 0, sequence.num_drafted)) return out_of_bounds("num_accepted");
   if (std::ssize(sequence.candidates) > 1 + kMaxCandidates || !are_tokens(sequence.candidates, info))
     return out_of_bounds("candidates");
+  const auto is_told = [&](const std::vector<TokenLogprob>& entries) { return !entries.empty() && is_list(entries); };
   if (std::ssize(sequence.prompt_logprobs) > info.max_tokens_per_step ||
-      !std::ranges::all_of(sequence.prompt_logprobs, is_list))
+      !std::ranges::all_of(sequence.prompt_logprobs, is_told))
     return out_of_bounds("prompt_logprobs");
   return {};
 }

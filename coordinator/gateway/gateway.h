@@ -22,7 +22,7 @@ struct GatewayConfig {
   ZmqConfig zmq;
   bool zmq_enabled = true;
   std::int32_t max_logprobs = kDefaultMaxLogprobs;  // that a request may ask for, of each token; -1 = any number
-  std::size_t num_work_threads = 2;  // templating and tokenizing
+  std::size_t num_work_threads = 2;                 // templating and tokenizing
   std::size_t max_waiting_work = 4096;
 };
 

@@ -14,9 +14,9 @@ Prefix PrefixCache::prefix(Sequence& sequence, const std::string& model_digest) 
   return sequence.hashes.of(key_, root, sequence.tokens);
 }
 
-// What the sequence may take of it. A prompt whose log-probabilities are not told yet is computed from where the next one
-// comes from. Beams fork from each other behind their different tokens; where windows hide
-// blocks, the first one that enters must still have all that its siblings see, so it takes the prompt's alone.
+// What the sequence may take of it. A prompt whose log-probabilities are not told yet is computed from where the next
+// one comes from. Beams fork from each other behind their different tokens; where windows hide blocks, the first one
+// that enters must still have all that its siblings see, so it takes the prompt's alone.
 Prefix PrefixCache::usable_prefix(Sequence& sequence, const ReplicaState& replica) const {
   Prefix usable = prefix(sequence, replica.info().model_digest);
   if (MUTANT(untold_taken, sequence.must_tell_prompt(), false)) {

@@ -1,6 +1,7 @@
 #include "coordinator/scheduler/result_applier.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "common/mutation.h"
@@ -15,11 +16,16 @@ std::int32_t told_end(const Sequence& sequence, std::int32_t num_computed) {
   return std::min(num_computed + 1, sequence.request->num_prompt_tokens);
 }
 
-// None of a prompt for which nobody asks, and none missing behind what is told.
+// None of a prompt for which nobody asks, each of the prompt's own token, and none missing behind what is told.
 bool are_scores_possible(const Sequence& sequence, const SequenceResult& result) {
   if (sequence.request->request.params.num_prompt_logprobs < 0) return result.prompt_logprobs.empty();
   const std::int64_t first = told_end(sequence, result.num_computed) - std::ssize(result.prompt_logprobs);
-  return first > 0 && first <= sequence.request->num_told;
+  if (first < 1 || first > sequence.request->num_told) return false;
+  const auto is_own = [](const std::vector<TokenLogprob>& entries, TokenId token) {
+    return entries.front().token == token;
+  };
+  return std::ranges::equal(result.prompt_logprobs,
+                            std::span(sequence.tokens).subspan(first, result.prompt_logprobs.size()), is_own);
 }
 
 bool is_possible(const Sequence& sequence, const PlannedSequence& planned, const SequenceResult& result) {
@@ -30,8 +36,7 @@ bool is_possible(const Sequence& sequence, const PlannedSequence& planned, const
          result.num_drafted <= planned.num_draft_tokens && result.num_accepted <= result.num_drafted &&
          result.num_accepted >= 0 && result.num_accepted <= std::ssize(result.tokens) &&
          (result.logprobs.empty() || result.logprobs.size() == result.tokens.size()) &&
-         are_scores_possible(sequence, result) &&
-         sequence.group().is_possible(sequence, result);
+         are_scores_possible(sequence, result) && sequence.group().is_possible(sequence, result);
 }
 
 // Finds the results of slots. Workers answer in the order of the plan, so the next one is nearly always it.

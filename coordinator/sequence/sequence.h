@@ -97,7 +97,7 @@ struct alignas(64) RequestState {
   std::int32_t num_held = 0;  // sequences that have not ended, or that plans in flight still name
   // Tokens of the prompt whose log-probabilities the client has; of the first there is none. All: it wants none.
   std::int32_t num_told = 0;
-  bool started = false;       // one of them has been admitted before
+  bool started = false;  // one of them has been admitted before
   Request request;
   Time best_case_us = 0;  // to the first token, on a replica with nothing else to do
   boost::container::small_vector<Sequence, 1> sequences;

@@ -17,7 +17,8 @@
 // A token in flight is in a row of what the step before samples: the device has it, the host not yet. Its id here is
 // -1 - row, and the device replaces it.
 //
-// Were A's prompt to be told with its log-probabilities, scored_rows would be 0 1 2 3 4: what follows a0 to a4 is known.
+// Were A's prompt to be told with its log-probabilities, scored_rows would be 0 1 2 3 4: what follows a0 to a4 is
+// known.
 //
 // Were x and y draft tokens behind b17, B would compute b17 x y at 17 18 19 and have a row of logits for each.
 #pragma once

@@ -38,9 +38,9 @@ struct ApiRequest {
   std::optional<std::uint64_t> seed;  // the model, which the generation fills in
   // At most; none: 16 for completions; never more than the context leaves. 0: only the prompt is asked for.
   std::optional<std::int32_t> max_tokens;
-  bool ignore_eos = false;                 // the model's own stop tokens do not stop
-  std::int32_t num_sequences = 1;          // n, per prompt
-  std::int32_t best_of = 0;                // sequences per prompt that compete to be these; never fewer than n
+  bool ignore_eos = false;         // the model's own stop tokens do not stop
+  std::int32_t num_sequences = 1;  // n, per prompt
+  std::int32_t best_of = 0;        // sequences per prompt that compete to be these; never fewer than n
   bool use_beam_search = false;
   std::int32_t beam_width = 0;  // 0: best_of, else n
   double length_penalty = 1.0;
@@ -57,11 +57,11 @@ struct ApiRequest {
   std::string grammar_field;           // which field holds params.sampling.grammar
   std::vector<std::string> bad_words;  // never in the output, without or behind a space
   std::vector<std::string> stop_strings;
-  bool include_stop = false;        // the stop string or token is part of the text
-  bool skip_special_tokens = true;  // control tokens leave no text
-  bool echo = false;                // completions: the prompt comes first in the text
-  bool logprobs = false;            // chat only; completions ask with a number
-  std::int32_t num_logprobs = -1;   // alternatives per token; -1: not asked for
+  bool include_stop = false;           // the stop string or token is part of the text
+  bool skip_special_tokens = true;     // control tokens leave no text
+  bool echo = false;                   // completions: the prompt comes first in the text
+  bool logprobs = false;               // chat only; completions ask with a number
+  std::int32_t num_logprobs = -1;      // alternatives per token; -1: not asked for
   bool tells_prompt_logprobs = false;  // the client asked for `prompt_logprobs` by name
   bool return_token_ids = false;       // of prompt and output
   bool tokens_as_ids = false;          // where log-probabilities name a token, its id stands for its text

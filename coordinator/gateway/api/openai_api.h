@@ -14,7 +14,7 @@ namespace caudal {
 // What checking needs to know of the model.
 struct ApiContext {
   std::int32_t vocab_size = 0;
-  SamplingParams default_sampling;  // from generation_config.json
+  SamplingParams default_sampling;                  // from generation_config.json
   std::int32_t max_logprobs = kDefaultMaxLogprobs;  // -1: any number
 };
 

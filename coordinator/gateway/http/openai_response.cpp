@@ -198,7 +198,8 @@ void OpenAiResponse::append_parts(const ChoiceDelta& delta, const Usage& usage, 
   for (const ToolCallDelta& call : delta.calls) {
     std::string json = R"("delta":{"tool_calls":[)";
     append_call_delta(call, json);
-    append_chunk({.index = delta.choice, .delta = json + "]}", .logprobs = std::exchange(logprobs, "null")}, usage, out);
+    append_chunk({.index = delta.choice, .delta = json + "]}", .logprobs = std::exchange(logprobs, "null")}, usage,
+                 out);
   }
 }
 
@@ -351,8 +352,7 @@ std::string OpenAiResponse::completion_logprobs(const ChoiceDelta& delta, std::s
   TokenLists lists;
   if (request_.echo && delta.prompt) {
     append_token(delta.prompt->tokens.front(), {}, text_offset, lists);
-    for (const auto& entries : delta.prompt->logprobs)
-      append_token(entries.front().token, entries, text_offset, lists);
+    for (const auto& entries : delta.prompt->logprobs) append_token(entries.front().token, entries, text_offset, lists);
   }
   for (const auto& entries : delta.logprobs)
     if (!entries.empty()) append_token(entries.front().token, entries, text_offset, lists);

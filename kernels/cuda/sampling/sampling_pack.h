@@ -20,7 +20,7 @@ struct SampleRow {
   std::int32_t first_edit = 0, num_edits = 0;  // in the array of edits
   std::int32_t num_logprobs = -1;
   std::int32_t first_allowed = -1;  // the row's first word in the array of allowed tokens; -1: all are allowed
-  std::int32_t num_named = 0;  // behind those columns
+  std::int32_t num_named = 0;       // behind those columns
 };
 
 // All that happens to one logit, at most one edit per token of a row: + bias, or -inf when banned; then divided by

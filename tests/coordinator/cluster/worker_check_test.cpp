@@ -35,6 +35,7 @@ StepResult result() {
   line.num_drafted = 2;
   line.num_accepted = 2;
   line.candidates.assign(kMaxCandidates, {.token = 49, .logprob = -1.0F});
+  line.prompt_logprobs.assign(2, std::vector<TokenLogprob>(51, {.token = 49, .logprob = -1.0F}));
   return said;
 }
 
@@ -95,6 +96,13 @@ TEST(WorkerCheck, NamesTheFieldOfAResultThatIsOutOfThem) {
       {"num_accepted", [](StepResult& r) { r.sequences[0].num_accepted = -1; }},
       {"candidates", [](StepResult& r) { r.sequences[0].candidates[5].token = -1; }},
       {"candidates", [](StepResult& r) { r.sequences[0].candidates.resize(1000); }},
+      {"prompt_logprobs", [](StepResult& r) { r.sequences[0].prompt_logprobs[0].clear(); }},
+      {"prompt_logprobs", [](StepResult& r) { r.sequences[0].prompt_logprobs[1][3].token = 50; }},
+      {"prompt_logprobs", [](StepResult& r) { r.sequences[0].prompt_logprobs[1].resize(1000); }},
+      {"prompt_logprobs",
+       [](StepResult& r) {
+         r.sequences[0].prompt_logprobs.resize(1 << 20, {{1, -1.0F}});
+       }},
       {"compute_us", [](StepResult& r) { r.compute_us = -1; }},
       {"compute_us", [](StepResult& r) { r.draft_us = std::int64_t{1} << 60; }},
       {"compute_us", [](StepResult& r) { r.draft_pass_us = -1; }},

@@ -212,7 +212,8 @@ class ScriptedService final : public RequestService {
     if (count < 0 || running.num_told + 1 >= prompt.size()) return false;
     for (std::size_t i = 1 + running.num_told; i < end; ++i) {
       std::vector<TokenLogprob> entries{{prompt[i], -static_cast<float>(i)}};
-      for (std::int32_t top = 0; top < count; ++top) entries.push_back({top + 'a', -0.25F * static_cast<float>(1 + top)});
+      for (std::int32_t top = 0; top < count; ++top)
+        entries.push_back({top + 'a', -0.25F * static_cast<float>(1 + top)});
       event.prompt_logprobs.push_back(std::move(entries));
     }
     running.num_told = end - 1;

@@ -61,8 +61,8 @@ TEST_F(EvaluationTest, PromptLogprobsAsVllmWritesThem) {
       {"121":{"logprob":-1,"rank":null,"decoded_token":"y"},"97":{"logprob":-0.25,"rank":1,"decoded_token":"a"},
        "98":{"logprob":-0.5,"rank":2,"decoded_token":"b"}},
       {"97":{"logprob":-2,"rank":1,"decoded_token":"a"},"98":{"logprob":-0.5,"rank":2,"decoded_token":"b"}}])");
-  const json::value choice = first_choice(
-      complete(R"({"prompt":[120,121,97],"prompt_logprobs":2,"max_tokens":1,"return_token_ids":true})"));
+  const json::value choice =
+      first_choice(complete(R"({"prompt":[120,121,97],"prompt_logprobs":2,"max_tokens":1,"return_token_ids":true})"));
   EXPECT_EQ(choice.at("prompt_logprobs"), expected);
   EXPECT_TRUE(choice.at("logprobs").is_null());
   EXPECT_EQ(choice.at("prompt_token_ids"), json::parse("[120,121,97]"));
