@@ -21,8 +21,8 @@ struct SamplingRow {
   std::span<const TokenCount> counts;  // each distinct token so far; read only with penalties
   std::span<const TokenId> banned;     // masked to -inf: stop tokens before min_tokens, ends of bad words
   // Bit t % 64 of word t / 64 says whether token t may be sampled, for all tokens of the vocabulary; empty: all may.
-  std::span<const std::uint64_t> allowed;
-  std::span<const TokenId> logprob_tokens;  // told besides, where log-probabilities are asked for
+  std::span<const std::uint64_t> allowed{};
+  std::span<const TokenId> logprob_tokens{};  // told besides, where log-probabilities are asked for
 };
 
 struct SamplingOutput {
