@@ -140,11 +140,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
     if (request_.echo) echo = model_.context.tokenizer->decode(part.request.prompt, request_.skip_special_tokens);
   }
   part.num_prompt_tokens = part.request.prompt.size();
-  if (request_.return_token_ids || request_.params.num_prompt_logprobs >= 0) {
-    part.prompt = std::make_shared<PromptDetails>();
-    part.prompt->tokens = part.request.prompt;
-    part.has_prompt.resize(part.num_choices);
-  }
+  keep_prompt(part);
   GenerationParams& params = part.request.params;
   if (auto error = fit_context(part, max_context)) return error;
 
@@ -174,6 +170,14 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
                                                 *model_.context.tokenizer, request_, stops_, echo, plan_));
   }
   return std::nullopt;
+}
+
+// What the client wants to know of it beside the answer.
+void Generation::keep_prompt(Part& part) const {
+  if (!request_.return_token_ids && request_.params.num_prompt_logprobs < 0) return;
+  part.prompt = std::make_shared<PromptDetails>();
+  part.prompt->tokens = part.request.prompt;
+  part.has_prompt.resize(part.num_choices);
 }
 
 std::optional<ApiError> Generation::fit_context(Part& part, std::int32_t max_context) const {

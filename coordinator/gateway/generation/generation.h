@@ -82,6 +82,7 @@ class Generation {
 
   std::optional<ApiError> prepare_chat(Part& part);
   std::optional<ApiError> prepare_part(std::size_t index, std::int32_t max_context);
+  void keep_prompt(Part& part) const;
   std::optional<ApiError> fit_context(Part& part, std::int32_t max_context) const;
   Part* part_of(RequestId id);
   void apply(Part& part, const TokenEvent& event, Progress& progress);
