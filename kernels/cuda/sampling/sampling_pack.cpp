@@ -113,9 +113,11 @@ std::vector<TokenLogprob> wide_logprobs(std::span<const float> logits, const Sam
   double sum = 0;
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - maximum);
   order.insert(order.end(), row.logprob_tokens.begin(), row.logprob_tokens.end());
+  const double log_sum = maximum + std::log(sum);
   std::vector<TokenLogprob> result;
+  result.reserve(order.size());
   for (const TokenId token : order)
-    result.push_back({token, static_cast<float>(static_cast<double>(logits[token]) - maximum - std::log(sum))});
+    result.push_back({token, static_cast<float>(static_cast<double>(logits[token]) - log_sum)});
   return result;
 }
 
