@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/json/strict_json.h"
+#include "coordinator/gateway/tools/closed_schema.h"
 #include "coordinator/gateway/tools/format/atoms.h"
 #include "coordinator/gateway/tools/tag_writer.h"
 
@@ -28,7 +29,7 @@ bool is_strict(const json::object& function) {
 // A function without a schema takes any object, and so does one that nothing holds to it.
 json::object schema_of(const json::object& function, bool held) {
   const json::value* parameters = function.if_contains("parameters");
-  if (held && parameters != nullptr && parameters->is_object()) return parameters->get_object();
+  if (held && parameters != nullptr && parameters->is_object()) return closed_schema(parameters->get_object());
   return {{"type", "object"}};
 }
 
