@@ -34,6 +34,7 @@ fuzz() {
 }
 run fuzz-gguf fuzz gguf 65536
 run fuzz-grammar fuzz grammar 4096
+run fuzz-tool-calls fuzz tool_calls 4096
 run grammar-walks "$python" -B tests/common/grammar/check/walks.py --walk $build/bin/grammar_walk \
   --tokenizer tests/reference/tokenizers/llama3/tokenizer.json --walks 10000
 run tidy tests/rules/tidy.sh --all

@@ -32,7 +32,7 @@ class OutputParser {
   // Both outlive it.
   OutputParser(const OutputFormat& format, const ParserOptions& options);
 
-  // Appends to `out` what has become certain.
+  // Appends to `out` what has become certain. All text together is valid UTF-8.
   void push(std::string_view text, ParsedOutput& out);
   void finish(ParsedOutput& out);
 
