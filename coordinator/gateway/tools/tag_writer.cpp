@@ -1,7 +1,11 @@
 #include "coordinator/gateway/tools/tag_writer.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <boost/json/value.hpp>
+#include <iterator>
+#include <optional>
 #include <utility>
 
 #include "coordinator/gateway/tools/format/atoms.h"
@@ -11,6 +15,7 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::int64_t kMaxCounted = 1024;  // characters that a grammar counts
 constexpr std::string_view kTokenMark = "\xEF\xBF\xBF";
 
 const json::object* member_of(const json::object& object, std::string_view name) {
@@ -33,6 +38,34 @@ std::size_t token_length(std::string_view text, std::span<const std::string> tok
     if (text.starts_with(token)) longest = std::max(longest, token.size());
   }
   return longest;
+}
+
+std::optional<std::int64_t> count_of(const json::object& schema, std::string_view name) {
+  const json::value* count = schema.if_contains(name);
+  return count != nullptr && count->is_int64() && count->get_int64() >= 0 ? std::optional(count->get_int64())
+                                                                          : std::nullopt;
+}
+
+// The only texts that it may be; empty: there are others.
+json::array words_of(const json::object& schema) {
+  const json::value* constant_text = schema.if_contains("const");
+  if (constant_text != nullptr && constant_text->is_string()) return {*constant_text};
+  const json::value* words = schema.if_contains("enum");
+  const json::array* list = words == nullptr ? nullptr : words->if_array();
+  json::array texts;
+  if (list == nullptr) return texts;
+  std::ranges::copy_if(*list, std::back_inserter(texts), [](const json::value& each) { return each.is_string(); });
+  return texts;
+}
+
+// A pattern of a schema is looked for in a text; one of a grammar is the whole of it.
+std::string whole_pattern(std::string_view pattern) {
+  const bool apart = pattern.find('|') == std::string_view::npos;
+  const bool from_start = apart && pattern.starts_with('^');
+  const bool to_end = apart && pattern.ends_with('$') && !pattern.ends_with("\\$");
+  if (from_start) pattern.remove_prefix(1);
+  if (to_end) pattern.remove_suffix(1);
+  return (from_start ? "" : "[\\s\\S]*") + ("(?:" + std::string(pattern) + ")") + (to_end ? "" : "[\\s\\S]*");
 }
 
 }  // namespace
@@ -85,15 +118,27 @@ bool SchemaProperty::is_text() const {
   return type != nullptr && type->is_string() && type->get_string() == "string";
 }
 
-json::object SchemaProperty::free_text() const {
-  const json::value* words = schema.if_contains("enum");
-  const json::array* list = words == nullptr ? nullptr : words->if_array();
-  if (list != nullptr && std::ranges::all_of(*list, [](const json::value& each) { return each.is_string(); })) {
-    return {{"type", "choices"}, {"choices", *list}};
+json::object SchemaProperty::unquoted(std::string_view begin, std::string_view end) const {
+  const auto between = [&](json::object format) {
+    return sequence({constant(begin), std::move(format), constant(end)});
+  };
+  if (const json::array words = words_of(schema); !words.empty()) {
+    return between({{"type", "choices"}, {"choices", words}});
   }
   const json::value* pattern = schema.if_contains("pattern");
-  if (pattern != nullptr && pattern->is_string()) return {{"type", "regex"}, {"pattern", *pattern}};
-  return {{"type", "any_text"}};
+  if (pattern != nullptr && pattern->is_string()) {
+    return between({{"type", "regex"}, {"pattern", whole_pattern(pattern->get_string())}});
+  }
+  const std::optional<std::int64_t> shortest = count_of(schema, "minLength"), longest = count_of(schema, "maxLength");
+  if (longest && *longest <= kMaxCounted) {
+    const std::string any = fmt::format("[\\s\\S]{{{},{}}}", shortest.value_or(0), *longest);
+    return between({{"type", "regex"}, {"pattern", any}});
+  }
+  json::object rest{{"type", "tag"}, {"begin", ""}, {"content", json::object{{"type", "any_text"}}}};
+  rest["end"] = end;
+  if (!shortest || *shortest > kMaxCounted) return sequence({constant(begin), std::move(rest)});
+  const json::object first{{"type", "regex"}, {"pattern", fmt::format("[\\s\\S]{{{}}}", *shortest)}};
+  return sequence({constant(begin), first, std::move(rest)});
 }
 
 std::vector<SchemaProperty> properties_of(const json::object& schema) {

@@ -44,8 +44,9 @@ struct SchemaProperty {
   boost::json::object schema;
   bool required = false;
 
-  bool is_text() const;                   // a string
-  boost::json::object free_text() const;  // the format of one that is not quoted
+  bool is_text() const;  // a string
+  // The format of one that is not quoted, between two marks. Its length, pattern and words hold; `format` does not.
+  boost::json::object unquoted(std::string_view begin, std::string_view end) const;
 };
 std::vector<SchemaProperty> properties_of(const boost::json::object& schema);
 bool has_properties(const boost::json::object& schema);  // says which there are, be it none

@@ -1,6 +1,7 @@
 #include "coordinator/gateway/tools/tool_grammar.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <utility>
@@ -131,16 +132,24 @@ class CallWriter {
     for (const SchemaProperty& property : properties) {
       std::string close = form.close;
       if (form.close_has_key) close.insert(form.key_in_close, property.name);
-      const std::string& key_close = property.is_text() ? form.key_closes.front() : form.key_closes.back();
-      const std::string begin = marked(form.open + property.name + key_close);
+      const std::string begin = marked(form.open + property.name + key_close(property));
       const json::object value =
-          property.is_text() ? json::object{{"type", "tag"},
-                                            {"begin", begin},
-                                            {"content", property.free_text()},
-                                            {"end", marked(close)}}
+          property.is_text() ? property.unquoted(begin, marked(close))
                              : sequence({constant(begin), json_schema(property.schema), constant(marked(close))});
       writer.add(property.required ? value : optional(value));
     }
+  }
+
+  // Some formats tell strings from other values, some every type, in the order of the probe's arguments.
+  const std::string& key_close(const SchemaProperty& property) const {
+    constexpr std::array<std::string_view, 5> kTypes{"string", "integer", "boolean", "object", "array"};
+    const std::vector<std::string>& closes = format_.parameters.key_closes;
+    const json::value* type = property.schema.if_contains("type");
+    if (property.is_text()) return closes.front();
+    if (closes.size() != kTypes.size() || type == nullptr || !type->is_string()) return closes.back();
+    const std::string_view name = type->get_string() == "number" ? "integer" : std::string_view(type->get_string());
+    const auto* const found = std::ranges::find(kTypes, name);
+    return found == kTypes.end() ? closes.back() : closes[static_cast<std::size_t>(found - kTypes.begin())];
   }
 
   // key=value, key=value in the brackets of the format.
@@ -167,9 +176,7 @@ class CallWriter {
   json::object loose_argument(const SchemaProperty& property, std::string_view comma) const {
     const std::string key = std::string(comma) + property.name + format_.loose.key_close;
     const std::string quote = marked(format_.loose.quote);
-    if (property.is_text() && format_.loose.quote.size() > 1) {
-      return {{"type", "tag"}, {"begin", key + quote}, {"content", property.free_text()}, {"end", quote}};
-    }
+    if (property.is_text() && format_.loose.quote.size() > 1) return property.unquoted(key + quote, quote);
     return sequence({constant(key), json_schema(property.schema)});
   }
 

@@ -56,6 +56,28 @@ TEST_F(ModelContextTest, TheTokenizersEndTokenStandsInForTheModels) {
   EXPECT_EQ(load_model_context(dir_, "m").value().card.eos_token_ids, std::vector<TokenId>{7});
 }
 
+TEST_F(ModelContextTest, FormatsComeFromTheTemplateOrByName) {
+  EXPECT_FALSE(load_model_context(dir_, "m").value().output_format.tools.has_value());
+  write("chat_template.jinja",
+        "{{ tools }}{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning_content %}<think>{{ m.reasoning_content "
+        "}}</think>"
+        "{% endif %}{{ m.content }}{% for c in m.tool_calls or [] %}<call>{\"name\": \"{{ c.function.name }}\", "
+        "\"arguments\": "
+        "{{ c.function.arguments|tojson }}}</call>{% endfor %}{% endfor %}{% if add_generation_prompt "
+        "%}<|assistant|>{% endif %}");
+  const OutputFormat found = load_model_context(dir_, "m").value().output_format;
+  ASSERT_TRUE(found.tools && found.reasoning && found.told);
+  EXPECT_EQ(found.tools->call.front().text, "<call>");
+  EXPECT_EQ(found.reasoning->close, "</think>");
+  const OutputFormat named = load_model_context(dir_, "m", {"mistral", "none"}).value().output_format;
+  EXPECT_EQ(named.tools->block_open, "[TOOL_CALLS] [");
+  EXPECT_FALSE(named.reasoning.has_value());
+  write("chat_template.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
+  const OutputFormat untold = load_model_context(dir_, "m").value().output_format;
+  EXPECT_FALSE(untold.told);
+  EXPECT_TRUE(untold.tools.has_value());
+}
+
 // Without a usable template the model still serves completions.
 TEST_F(ModelContextTest, ChatTemplate) {
   EXPECT_FALSE(load_model_context(dir_, "m").value().chat_template.has_value());

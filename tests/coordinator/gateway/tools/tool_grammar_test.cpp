@@ -119,6 +119,35 @@ TEST(ToolGrammar, LetsTheModelThinkFirst) {
   EXPECT_EQ(accepted(tool_grammar(either, &schema).value(), now), "end");
 }
 
+// Strings between marks have no quotes, so that their schemas are kept to in another way.
+TEST(ToolGrammar, HoldsUnquotedStringsToTheirSchemas) {
+  OutputFormat format;
+  format.tools = known_tool_format("qwen3_coder");
+  const auto fits = [&](const std::string& schema, const std::string& value) {
+    const json::object parameters{
+        {"type", "object"}, {"properties", json::object{{"a", json::parse(schema)}}}, {"required", json::array{"a"}}};
+    const json::array list{
+        json::object{{"type", "function"}, {"function", json::object{{"name", "f"}, {"parameters", parameters}}}}};
+    const std::string grammar = tool_grammar({.format = format, .tools = list, .required = true}, nullptr).value();
+    return accepted(grammar, "<tool_call>\n<function=f>\n<parameter=a>\n" + value +
+                                 "\n</parameter>\n</function>\n</tool_call>") == "end";
+  };
+  EXPECT_TRUE(fits(R"({"type":"string"})", "a <b> \n c"));
+  EXPECT_TRUE(fits(R"({"type":"string","maxLength":4})", "ab\xC3\xA9\n"));
+  EXPECT_FALSE(fits(R"({"type":"string","maxLength":4})", "abcde"));
+  EXPECT_FALSE(fits(R"({"type":"string","minLength":2,"maxLength":4})", "a"));
+  EXPECT_TRUE(fits(R"({"type":"string","minLength":2})", "abcdefgh"));
+  EXPECT_TRUE(fits(R"({"type":"string","maxLength":1024})", std::string(1024, 'x')));
+  EXPECT_TRUE(fits(R"({"type":"string","enum":["x","y z"]})", "y z"));
+  EXPECT_FALSE(fits(R"({"type":"string","enum":["x","y z"]})", "y"));
+  EXPECT_FALSE(fits(R"({"type":"string","const":"x"})", "z"));
+  EXPECT_TRUE(fits(R"({"type":"string","pattern":"^[0-9]{2}$"})", "42"));
+  EXPECT_FALSE(fits(R"({"type":"string","pattern":"^[0-9]{2}$"})", "427"));
+  EXPECT_TRUE(fits(R"({"type":"string","pattern":"[0-9]"})", "a7b"));
+  EXPECT_TRUE(fits(R"({"type":"integer"})", "7"));
+  EXPECT_FALSE(fits(R"({"type":"integer"})", "seven"));
+}
+
 TEST(ToolGrammar, MarksSpecialTokensAndStopsAtTheEnd) {
   const json::array list = strict_tools();
   OutputFormat format;
