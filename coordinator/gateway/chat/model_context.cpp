@@ -39,11 +39,10 @@ void take_format(const FormatNames& names, ModelContext& model) {
   if (model.tool_template && model.chat_template) format.reasoning = model.chat_template->output_format().reasoning;
   if (!names.tool_calls.empty()) format.tools = known_tool_format(names.tool_calls);
   if (!names.reasoning.empty()) format.reasoning = known_reasoning_format(names.reasoning);
-  if (names.tool_calls.empty() && !format.told && model.template_for(true) != nullptr) {
-    format.tools = guessed_tool_format("");
-    LOG_INFO("{}: the chat template knows no tools; a system message tells of them, and calls are JSON in <tool_call>",
-             model.served_name);
-  }
+  if (format.told || model.template_for(true) == nullptr || names.tool_calls == "none") return;
+  if (!format.tools) format.tools = guessed_tool_format("");
+  LOG_INFO("{}: the chat template knows no tools; a system message tells of them, in the form {}", model.served_name,
+           names.tool_calls.empty() ? "hermes" : names.tool_calls);
 }
 
 }  // namespace

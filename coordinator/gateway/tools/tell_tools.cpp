@@ -5,16 +5,19 @@
 #include <boost/json/value.hpp>
 #include <string>
 
+#include "coordinator/gateway/tools/call_text.h"
+
 namespace caudal {
 namespace {
 
 namespace json = boost::json;
 
-std::string told(const json::array& tools) {
+std::string told(const ToolFormat& format, const json::array& tools) {
+  const json::object arguments{{"KEY", "VALUE"}};
   std::string text =
-      "You can call functions. To call one, write a JSON object with its name and its arguments between these tags, "
-      "and nothing behind it:\n<tool_call>\n{\"name\": NAME, \"arguments\": ARGUMENTS}\n</tool_call>\n"
-      "Several calls stand one after another. The results come in the next message. The functions are:\n";
+      "You can call functions. To call one, write its name and its arguments like this, and nothing behind it:\n" +
+      call_text(format, {{"NAME", arguments, "1"}}) +
+      "\nSeveral calls stand one after another. The results come in the next message. The functions are:\n";
   for (const json::value& tool : tools) text += json::serialize(tool.at("function")) + "\n";
   return text;
 }
@@ -26,34 +29,35 @@ std::string text_of(const json::value& content) {
   return text;
 }
 
-void write_calls(json::object& message) {
+void write_calls(const ToolFormat& format, json::object& message) {
   std::string text = text_of(message.at("content"));
+  std::vector<WrittenCall> calls;
   for (const json::value& call : message.at("tool_calls").get_array()) {
     const json::object& function = call.at("function").get_object();
-    const json::object written{{"name", function.at("name")}, {"arguments", function.at("arguments")}};
-    if (!text.empty()) text += '\n';
-    text += "<tool_call>\n" + json::serialize(written) + "\n</tool_call>";
+    calls.push_back({function.at("name").get_string(), function.at("arguments").get_object(), "1"});
   }
+  if (!text.empty()) text += '\n';
+  text += call_text(format, calls);
   message.erase("tool_calls");
   message["content"] = text;
 }
 
 }  // namespace
 
-void tell_tools(const json::array& tools, json::array& messages) {
+void tell_tools(const ToolFormat& format, const json::array& tools, json::array& messages) {
   for (json::value& each : messages) {
     json::object& message = each.get_object();
     const std::string role(std::string_view(message.at("role").get_string()));
-    if (role == "assistant" && message.contains("tool_calls")) write_calls(message);
+    if (role == "assistant" && message.contains("tool_calls")) write_calls(format, message);
     if (role != "tool" && role != "function") continue;
     message["content"] = "<tool_response>\n" + text_of(message.at("content")) + "\n</tool_response>";
     message["role"] = "user";
   }
   json::object& first = messages.front().get_object();
   if (first.at("role").get_string() == "system") {
-    first["content"] = text_of(first.at("content")) + "\n\n" + told(tools);
+    first["content"] = text_of(first.at("content")) + "\n\n" + told(format, tools);
   } else {
-    messages.insert(messages.begin(), json::object{{"role", "system"}, {"content", told(tools)}});
+    messages.insert(messages.begin(), json::object{{"role", "system"}, {"content", told(format, tools)}});
   }
 }
 

@@ -3,10 +3,12 @@
 
 #include <boost/json/array.hpp>
 
+#include "coordinator/gateway/tools/format/output_format.h"
+
 namespace caudal {
 
 // Adds the tools to the messages, and rewrites calls and results of earlier turns as text in the same form. Messages
 // are as ChatInput has them.
-void tell_tools(const boost::json::array& tools, boost::json::array& messages);
+void tell_tools(const ToolFormat& format, const boost::json::array& tools, boost::json::array& messages);
 
 }  // namespace caudal

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "common/text/unicode.h"
+#include "coordinator/gateway/tools/call_text.h"
 #include "coordinator/gateway/tools/format/known_formats.h"
 #include "tests/coordinator/gateway/tools/conversations.h"
 #include "tests/coordinator/gateway/tools/family_templates.h"
@@ -127,6 +128,26 @@ TEST(OutputParser, KeepsReasoningApart) {
 TEST(OutputParser, LooksForNoCallsWithoutTools) {
   const std::string text = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
   EXPECT_EQ(read(hermes(), text, false).content, text);
+}
+
+// What is written for a model is what is read from it, by name, and for each family.
+TEST(CallText, IsReadBack) {
+  std::vector<ToolFormat> formats;
+  for (const std::string_view name : known_tool_format_names()) formats.push_back(known_tool_format(name).value());
+  for (const Family& family : kFamilies) {
+    formats.push_back(parsed_template(template_of(family)).output_format().tools.value());
+  }
+  const json::object first = json::parse(R"({"city":"Oslo","days":3})").as_object();
+  const json::object second = json::parse(R"({"query":"a \"b\""})").as_object();
+  for (const ToolFormat& each : formats) {
+    OutputFormat format;
+    format.tools = each;
+    const std::string text = call_text(each, {{"get_weather", first, "id1"}, {"search_notes", second, "id2"}});
+    const ParsedOutput out = read(format, text);
+    ASSERT_EQ(out.calls.size(), each.several ? 2U : 1U) << text;
+    EXPECT_EQ(json::parse(out.calls[0].arguments), first) << text;
+    EXPECT_EQ(json::parse(out.calls.back().arguments), each.several ? second : first) << text;
+  }
 }
 
 TEST(KnownFormats, AllAreFoundFromTheirOwnText) {
