@@ -220,7 +220,10 @@ void OpenAiResponse::append_end(const Usage& usage, std::string& out) {
 
 // --- Whole ---
 
-void OpenAiResponse::collect(ChoiceDelta delta) { append_to(choice(delta.choice).all, std::move(delta)); }
+void OpenAiResponse::collect(ChoiceDelta delta) {
+  ChoiceDelta& all = choice(delta.choice).all;
+  append_to(all, std::move(delta));
+}
 
 void OpenAiResponse::append_message(const ChoiceDelta& all, std::string& out) const {
   out += R"("message":{"role":"assistant","content":)";
