@@ -25,11 +25,8 @@ bool is_empty(const Bits& bits) {
   return std::ranges::all_of(bits, [](std::uint64_t word) { return word == 0; });
 }
 
-std::vector<TokenId> joined(const SequenceRow& sequence, std::span<const TokenId> drafts) {
-  const auto output = std::span(sequence.tokens).subspan(static_cast<std::size_t>(sequence.num_prompt_tokens));
-  std::vector<TokenId> all(output.begin(), output.end());
-  all.insert(all.end(), drafts.begin(), drafts.end());
-  return all;
+std::span<const TokenId> output_of(const SequenceRow& sequence) {
+  return std::span(sequence.tokens).subspan(static_cast<std::size_t>(sequence.num_prompt_tokens));
 }
 
 }  // namespace
@@ -53,13 +50,21 @@ void AllowedTokens::fill(const SequenceRow& sequence, std::span<const TokenId> d
   const StopParams& stop = sequence.params.stop;
   const bool is_early = sequence.num_output_tokens() + std::ssize(drafts) < stop.min_tokens;
   const bool has_grammar = params.grammar.kind != GrammarKind::kNone;
+  // What ends the thinking comes before all other rules.
+  if (const auto only = end_of_thinking(params.thinking, output_of(sequence), drafts)) {
+    Bits& allowed = take_bits();
+    std::ranges::fill(allowed, 0);
+    set_bits(allowed, std::span(&*only, 1), vocab_size_, true);
+    row.allowed = allowed;
+    return;
+  }
   if (is_early) row.banned = stop.stop_token_ids;
   if (!params.bad_words.empty()) {
     std::vector<TokenId>& banned = banned_.emplace_back(row.banned.begin(), row.banned.end());
     append_banned(sequence, drafts, banned);
     row.banned = banned;
   }
-  if (!has_grammar && params.allowed_token_ids.empty() && params.thinking.budget < 0) return;
+  if (!has_grammar && params.allowed_token_ids.empty()) return;
   Bits& allowed = take_bits();
   allow(sequence, drafts, allowed);
   const Bits before = is_early && has_grammar ? allowed : Bits();
@@ -72,12 +77,6 @@ void AllowedTokens::fill(const SequenceRow& sequence, std::span<const TokenId> d
 
 void AllowedTokens::allow(const SequenceRow& sequence, std::span<const TokenId> drafts, Bits& allowed) {
   const SamplingParams& params = sequence.params.sampling;
-  if (params.thinking.budget >= 0) {
-    if (const auto only = end_of_thinking(params.thinking, joined(sequence, drafts))) {
-      std::ranges::fill(allowed, 0);
-      return set_bits(allowed, std::span(&*only, 1), vocab_size_, true);
-    }
-  }
   std::ranges::fill(allowed, ~std::uint64_t{0});
   if (params.grammar.kind != GrammarKind::kNone) {
     CHECK(grammars_ != nullptr);

@@ -1,8 +1,7 @@
 #include "worker/sampling/grammars.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
+#include <system_error>
 
 #include "common/grammar/tags/free_text.h"
 #include "common/log.h"
@@ -13,7 +12,6 @@ namespace caudal {
 namespace {
 
 constexpr std::size_t kMaxCompiled = 64;
-constexpr int kLowestPriority = 19;
 
 template <typename Map, typename LastUse>
 void make_room(Map& map, std::size_t size, LastUse last_use) {
@@ -67,17 +65,39 @@ void Grammars::enter(const SequenceRow& sequence) {
   (void)compiled(grammar);
 }
 
+Grammars::~Grammars() {
+  jobs_.close();
+  if (thread_.joinable()) thread_.join();
+}
+
+// Without room for it, or for a thread, it is done here and now.
+template <typename Result>
+std::shared_future<Result> Grammars::run(std::function<Result()> job) {
+  const auto task = std::make_shared<std::packaged_task<Result()>>(std::move(job));
+  std::shared_future<Result> result = task->get_future().share();
+  try {
+    if (!thread_.joinable()) {
+      thread_ = std::thread([this] {
+        if (begin_thread_) begin_thread_();
+        while (const auto next = jobs_.pop()) (*next)();
+      });
+    }
+    if (jobs_.try_push([task] { (*task)(); })) return result;
+  } catch (const std::system_error& error) {
+    LOG_WARNING("no thread for grammars: {}", error.what());
+  }
+  (*task)();
+  return result;
+}
+
 void Grammars::load_text() {
   if (text_.valid()) return;
-  const auto job = [load = load_, begin = begin_thread_]() -> std::shared_ptr<const TokenText> {
-    if (begin) begin();
-    setpriority(PRIO_PROCESS, 0, kLowestPriority);  // of this thread
+  text_ = run<std::shared_ptr<const TokenText>>([load = load_]() -> std::shared_ptr<const TokenText> {
     Result<TokenText> text = load();
     if (text) return std::make_shared<const TokenText>(std::move(text).value());
     LOG_WARNING("outputs cannot be held to a grammar: {}", text.error().message);
     return nullptr;
-  };
-  text_ = std::async(std::launch::async, job).share();
+  });
 }
 
 Grammars::Compiled Grammars::compiled(const GrammarParams& params) {
@@ -86,15 +106,14 @@ Grammars::Compiled Grammars::compiled(const GrammarParams& params) {
   const auto [entry, is_new] = compiled_.try_emplace(key);
   entry->second.second = ++clock_;
   if (!is_new) return entry->second.first;
-  const auto job = [text = text_, params, begin = begin_thread_]() -> std::shared_ptr<const grammar::Matcher> {
-    if (begin) begin();
+  using Fresh = std::shared_ptr<const grammar::Matcher>;
+  Compiled result = run<Fresh>([text = text_, params]() -> Fresh {
     auto compiled = grammar::Grammar::compile(params.kind, params.text);
     if (!compiled) LOG_ERROR("a grammar that the coordinator took is refused: {}", compiled.error().message);
-    const std::shared_ptr<const TokenText>& known = text.get();
+    const std::shared_ptr<const TokenText>& known = text.get();  // an earlier job
     if (!compiled || known == nullptr) return nullptr;
     return std::make_shared<const grammar::Matcher>(std::move(compiled).value(), known->vocabulary);
-  };
-  Compiled result = std::async(std::launch::async, job).share();
+  });
   entry->second.first = result;
   make_room(compiled_, kMaxCompiled, [](const auto& value) { return value.second; });
   return result;

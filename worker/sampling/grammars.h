@@ -12,9 +12,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/grammar/matcher.h"
+#include "common/queue.h"
 #include "common/tokenizer/tokenizer.h"
 #include "worker/batch/sequence_table.h"
 
@@ -34,6 +36,9 @@ class Grammars {
   // beginning again. `begin_thread` is what threads that compile do first; it may be empty.
   Grammars(LoadText load, std::size_t max_sequences, std::function<void()> begin_thread = {})
       : load_(std::move(load)), begin_thread_(std::move(begin_thread)), max_sequences_(max_sequences) {}
+  ~Grammars();
+  Grammars(const Grammars&) = delete;
+  Grammars& operator=(const Grammars&) = delete;
 
   // In the background, before it is needed, so that no step waits for it.
   void load_text();
@@ -54,6 +59,7 @@ class Grammars {
   std::size_t num_allowed(const SequenceRow& sequence, std::span<const TokenId> drafts);
 
  private:
+  static constexpr std::size_t kMaxJobs = 1024;
   // Before its first token; copied for each sequence. Null: an error.
   using Compiled = std::shared_future<std::shared_ptr<const grammar::Matcher>>;
   struct Followed {
@@ -61,6 +67,9 @@ class Grammars {
     std::uint64_t last_used = 0;
   };
 
+  // A job of the thread that compiles, which is started by the first one. Its result is not there before it is done.
+  template <typename Result>
+  std::shared_future<Result> run(std::function<Result()> job);
   Compiled compiled(const GrammarParams& grammar);
   // Behind the output; null where that is not possible.
   grammar::Matcher* follow(const SequenceRow& sequence);
@@ -75,6 +84,8 @@ class Grammars {
   std::map<std::string, std::pair<Compiled, std::uint64_t>> compiled_;  // by kind and text, with the last use
   std::map<SequenceId, Followed> followed_;
   std::uint64_t clock_ = 0;
+  Queue<std::function<void()>> jobs_{kMaxJobs};
+  std::thread thread_;
 };
 
 // From the files of a model. Errors name the file and the field.

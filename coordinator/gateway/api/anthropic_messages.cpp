@@ -57,21 +57,33 @@ std::string text_of(const JsonNode& content) {
 
 // --- Messages ---
 
+// Templates know of no failures: the text says it.
+std::string result_of(const JsonNode& block) {
+  const std::optional<JsonNode> content = block.find("content");
+  const std::string text = content ? text_of(*content) : "";
+  return block.flag("is_error", false) ? "Error: " + text : text;
+}
+
+// Adds a message, or its text to one of the same role in front of it: templates want roles to alternate.
+void add(std::string_view role, json::array parts, json::array& out) {
+  if (!out.empty() && out.back().at("role").as_string() == role && out.back().at("content").is_array()) {
+    json::array& before = out.back().at("content").as_array();
+    before.insert(before.end(), parts.begin(), parts.end());
+  } else {
+    out.push_back({{"role", role}, {"content", std::move(parts)}});
+  }
+}
+
 // A tool's result is a message of its own, in front of what else the user says.
 void add_user(const JsonNode& message, json::array& out) {
   const JsonNode content = message.at("content");
-  if (content.is_string()) {
-    out.push_back({{"role", "user"}, {"content", content.string()}});
-    return;
-  }
+  if (content.is_string()) return add("user", {{{"type", "text"}, {"text", content.string()}}}, out);
   json::array parts;
   for (std::size_t i = 0; i < content.size(); ++i) {
     const JsonNode block = content.at(i);
     if (is_type(block, "tool_result")) {
-      const std::optional<JsonNode> result = block.find("content");
-      out.push_back({{"role", "tool"},
-                     {"tool_call_id", block.at("tool_use_id").string()},
-                     {"content", result ? text_of(*result) : ""}});
+      out.push_back(
+          {{"role", "tool"}, {"tool_call_id", block.at("tool_use_id").string()}, {"content", result_of(block)}});
     } else if (is_type(block, "text")) {
       parts.push_back({{"type", "text"}, {"text", block.at("text").string()}});
     } else {
@@ -79,7 +91,7 @@ void add_user(const JsonNode& message, json::array& out) {
     }
   }
   if (content.size() == 0) content.fail("It must hold at least one block.");
-  if (!parts.empty()) out.push_back({{"role", "user"}, {"content", std::move(parts)}});
+  if (!parts.empty()) add("user", std::move(parts), out);
 }
 
 void add_assistant(const JsonNode& message, json::array& out) {
@@ -212,9 +224,13 @@ json::object translate(const JsonNode& body, bool needs_max_tokens) {
     out["add_generation_prompt"] = false;
   }
   if (const auto stops = body.find("stop_sequences")) out["stop"] = stops->array();
-  if (const auto tools = body.find("tools"); tools && tools->size() > 0) {
-    out["tools"] = tools_of(*tools);
-    if (const auto choice = body.find("tool_choice")) take_tool_choice(*choice, out);
+  const std::optional<JsonNode> tools = body.find("tools");
+  const bool has_tools = tools && tools->size() > 0;
+  if (has_tools) out["tools"] = tools_of(*tools);
+  if (const auto choice = body.find("tool_choice")) {
+    take_tool_choice(*choice, out);
+    if (!has_tools && out.at("tool_choice") != "auto" && out.at("tool_choice") != "none")
+      choice->fail("It needs tools.");
   }
   take_thinking(body, out);
   if (const auto kwargs = body.find("chat_template_kwargs")) out["chat_template_kwargs"] = kwargs->value();

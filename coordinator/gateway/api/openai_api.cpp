@@ -118,6 +118,10 @@ Result<void> settle_together(ApiRequest& request, const ApiContext& context) {
   if (request.max_tokens && request.params.stop.min_tokens > *request.max_tokens) {
     return Error{"It must be at most max_tokens.", "min_tokens"};
   }
+  if (request.ignore_eos && request.params.sampling.grammar.kind != GrammarKind::kNone &&
+      !request.params.stop.stop_token_ids.empty()) {
+    return Error{"With ignore_eos, an output with a shape ends where the shape does.", "stop_token_ids"};
+  }
   if (const auto done = settle_beam_search(request); !done) return done.error();
   return request.beam ? Result<void>() : settle_best_of(request);
 }

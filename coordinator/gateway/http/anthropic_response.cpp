@@ -61,9 +61,9 @@ AnthropicResponse::AnthropicResponse(const ApiRequest& request, const GatewayMod
 
 std::string AnthropicResponse::stop_json() const {
   std::string_view reason = "end_turn";
+  if (all_.calls_tools) reason = "tool_use";  // unless it was cut off: then there may be half a call
   if (all_.finish_reason == FinishReason::kLength) reason = "max_tokens";
   if (!all_.stop_string.empty()) reason = "stop_sequence";
-  if (all_.calls_tools) reason = "tool_use";
   const std::string sequence = all_.stop_string.empty() ? "null" : json_text(all_.stop_string);
   return fmt::format(R"("stop_reason":"{}","stop_sequence":{})", reason, sequence);
 }
@@ -122,13 +122,16 @@ void AnthropicResponse::append_events(const ChoiceDelta& delta, std::string& out
   all_.calls_tools = delta.calls_tools;
 }
 
+// What failed has no end: clients would take it for a whole answer.
 void AnthropicResponse::append_end(const Usage& usage, std::string& out) {
+  if (failed_) return;
   close_block(out);
   append_event("message_delta", fmt::format(R"(,"delta":{{{}}},"usage":{})", stop_json(), usage_json(usage)), out);
   append_event("message_stop", "", out);
 }
 
 void AnthropicResponse::append_error(const ApiError& error, std::string& out) {
+  failed_ = true;
   out += "event: error\ndata: " + anthropic_error_json(error) + "\n\n";
 }
 

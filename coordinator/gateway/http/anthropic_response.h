@@ -33,6 +33,7 @@ class AnthropicResponse final : public AnswerWriter {
   const std::string id_;
   ChoiceDelta all_;  // what was collected; of a stream, how it ended
   bool started_ = false;
+  bool failed_ = false;
   Block block_ = Block::kNone;
   int block_index_ = -1;
   std::int32_t call_index_ = -1;

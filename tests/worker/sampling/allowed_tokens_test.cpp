@@ -130,6 +130,29 @@ TEST_F(Allowed, ThinkingEndsWhateverElseHolds) {
   EXPECT_EQ(next(), (Tokens{0, 1, 2, 6}));
 }
 
+TEST_F(Allowed, NoRuleForbidsTheEndOfThinking) {
+  sequence_.params.sampling.thinking = {.budget = 0, .begin = {}, .end = {7}};
+  sequence_.params.sampling.bad_words = {{7}};
+  sequence_.params.sampling.allowed_token_ids = {1};
+  sequence_.params.stop.stop_token_ids = {7};
+  sequence_.params.stop.min_tokens = 5;
+  EXPECT_EQ(next(), Tokens{7});
+}
+
+// Far more grammars than are kept, and none waits for another sequence's.
+TEST_F(Allowed, ManyGrammarsAtOnce) {
+  std::vector<SequenceRow> sequences(200, sequence_);
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    sequences[i].id = i;
+    sequences[i].params.sampling.grammar = {GrammarKind::kRegex, "a{" + std::to_string(i + 1) + "}"};
+    grammars_->enter(sequences[i]);
+  }
+  for (const SequenceRow& sequence : sequences) {
+    sequence_ = sequence;
+    EXPECT_EQ(next(), Tokens{1}) << sequence.id;
+  }
+}
+
 // More sequences than are remembered, in turns: their states are found again.
 TEST_F(Allowed, ForgottenSequencesAreFollowedAgain) {
   held_to("(ab|ba)*");

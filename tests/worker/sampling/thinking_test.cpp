@@ -41,6 +41,17 @@ TEST(Thinking, GoesOnWithAnEndThatHasBegun) {
   EXPECT_EQ(next(thinking, {8, 8, 1}), 8);
 }
 
+// Output and drafts count as one, and what is long past is not looked at.
+TEST(Thinking, CountsDraftsAndForgets) {
+  const ThinkingParams thinking{.budget = 2, .begin = {5}, .end = {8, 9}};
+  const Tokens output{1, 5, 3}, drafts{4, 8};
+  EXPECT_EQ(end_of_thinking(thinking, output, std::span(drafts).first(1)).value_or(kNone), 8);
+  EXPECT_EQ(end_of_thinking(thinking, output, drafts).value_or(kNone), 9);
+  Tokens late(30, 1);
+  late.insert(late.end(), {5, 1, 1, 1});
+  EXPECT_EQ(next(thinking, late), kNone) << "too late to be thinking";
+}
+
 TEST(Thinking, WithoutABudgetNothingIsForced) {
   EXPECT_EQ(next({.budget = -1, .begin = {}, .end = {9}}, {1, 2, 3}), kNone);
 }

@@ -29,17 +29,20 @@ std::string refused_field(const std::string& body) {
 TEST(AnthropicMessages, BlocksBecomeMessages) {
   EXPECT_EQ(messages(R"([{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"text","text":"b"}]},
                          {"role":"user","content":[{"type":"text","text":"c"},{"type":"text","text":"d"}]}])"),
-            json::parse(R"([{"role":"user","content":"a"},{"role":"assistant","content":"b"},
+            json::parse(R"([{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":"b"},
                             {"role":"user","content":[{"type":"text","text":"c"},{"type":"text","text":"d"}]}])"));
+  EXPECT_EQ(messages(R"([{"role":"user","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]}])"),
+            json::parse(R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}])"))
+      << "roles alternate";
   EXPECT_EQ(messages(R"([{"role":"user","content":"w?"},
     {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"x"},{"type":"redacted_thinking","data":"y"},
       {"type":"text","text":"I look."},{"type":"tool_use","id":"t1","name":"find","input":{"q":1}}]},
     {"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"sun"}]},
-      {"type":"tool_result","tool_use_id":"t2"},{"type":"text","text":"And?"}]}])"),
-            json::parse(R"([{"role":"user","content":"w?"},
+      {"type":"tool_result","tool_use_id":"t2","is_error":true},{"type":"text","text":"And?"}]}])"),
+            json::parse(R"([{"role":"user","content":[{"type":"text","text":"w?"}]},
     {"role":"assistant","content":"I look.","reasoning_content":"hm",
      "tool_calls":[{"id":"t1","type":"function","function":{"name":"find","arguments":{"q":1}}}]},
-    {"role":"tool","tool_call_id":"t1","content":"sun"},{"role":"tool","tool_call_id":"t2","content":""},
+    {"role":"tool","tool_call_id":"t1","content":"sun"},{"role":"tool","tool_call_id":"t2","content":"Error: "},
     {"role":"user","content":[{"type":"text","text":"And?"}]}])"));
 }
 
@@ -115,6 +118,7 @@ TEST(AnthropicMessages, IsRefusedByName) {
   EXPECT_EQ(refused_field(user + R"("tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"x"}})"),
             "tool_choice.type");
   EXPECT_EQ(refused_field(user + R"("thinking":{"type":"enabled"}})"), "thinking.budget_tokens");
+  EXPECT_EQ(refused_field(user + R"("tool_choice":{"type":"any"}})"), "tool_choice");
   EXPECT_EQ(refused_field(user + R"("n":2})"), "n");
   EXPECT_EQ(refused_field(user + R"("mcp_servers":[]})"), "mcp_servers");
 }

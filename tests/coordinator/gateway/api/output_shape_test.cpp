@@ -107,6 +107,7 @@ TEST(OutputShape, IsRefusedByName) {
       {R"("use_beam_search":true,"n":2,"response_format":{"type":"json_object"})", "response_format"},
       {R"("use_beam_search":true,"n":2,"allowed_token_ids":[1])", "allowed_token_ids"},
       {R"("allowed_token_ids":[1000])", "allowed_token_ids[0]"},
+      {R"("regex":"a+","ignore_eos":true,"stop_token_ids":[5])", "stop_token_ids"},
       {R"("allowed_token_ids":5)", "allowed_token_ids"}};
   for (const auto& [fields, field] : cases) EXPECT_EQ(refused(fields).field, field) << fields;
 }

@@ -115,6 +115,23 @@ TEST_F(HttpMessages, StreamsItsEvents) {
   EXPECT_EQ(json::parse(parts[2]), json::parse(R"({"word":"bee"})"));
 }
 
+// A client that runs tools must not run half of what was meant.
+TEST_F(HttpMessages, WhatIsCutOffSaysSo) {
+  service_.set_script({.text = kThinkAndCall, .finish = FinishReason::kLength});
+  EXPECT_EQ(told(kTool).at("stop_reason").as_string(), "max_tokens");
+}
+
+TEST_F(HttpMessages, AStreamThatFailsHasNoEnd) {
+  service_.set_script({.finish = FinishReason::kError});
+  const HttpAnswer answer = message(R"("stream":true,)");
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const std::vector<json::value> events = read_events(answer.body);
+  EXPECT_EQ(events.front().at("type").as_string(), "message_start");
+  EXPECT_EQ(events.back().at("type").as_string(), "error");
+  EXPECT_EQ(events.back().at("error").at("type").as_string(), "api_error");
+  for (const json::value& event : events) EXPECT_NE(event.at("type").as_string(), "message_stop");
+}
+
 TEST_F(HttpMessages, RefusesInItsOwnWords) {
   const HttpAnswer answer = message(R"("temperature":1000,)");
   EXPECT_EQ(answer.status, 400);
