@@ -88,7 +88,8 @@ class SchemaMachine final : public Machine {
   void answer(const Frame& frame, bool is_whole, Answers& own);
 
   // --- values.cpp ---
-  static bool skip_space(const State& state, std::uint8_t byte, State& next);
+  bool skip_space(const State& state, std::uint8_t byte, Arena& arena, State& next);
+  bool may_close(const Frame& frame, Arena& arena);
   bool begin_value(const Frame& frame, std::uint8_t byte, Arena& arena, State& next);
   bool begin_container(const Frame& frame, bool is_object, Arena& arena, State& next);
   bool step_literal(const State& state, std::uint8_t byte, Arena& arena, State& next);

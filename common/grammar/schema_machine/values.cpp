@@ -69,7 +69,7 @@ bool SchemaMachine::step(const State& state, std::uint8_t byte, Arena& arena, St
   if (phase == Phase::kKey) return step_key(state, byte, arena, next);
   if (phase == Phase::kNumber) return step_number(state, byte, arena, next);
   if (phase == Phase::kLiteral) return step_literal(state, byte, arena, next);
-  if (byte <= ' ') return skip_space(state, byte, next);
+  if (byte <= ' ') return skip_space(state, byte, arena, next);
   switch (phase) {
     case Phase::kValue:
       return begin_value(frame, byte, arena, next);
@@ -93,12 +93,24 @@ bool SchemaMachine::step(const State& state, std::uint8_t byte, Arena& arena, St
 }
 
 // Between any two signs: up to two blanks, and a line break with an indentation that the depth bounds. Before a colon
-// one blank, and no line break before a colon or a comma. So every usual layout passes, and no model can go on in white
-// space forever.
-bool SchemaMachine::skip_space(const State& state, std::uint8_t byte, State& next) {
+// one blank, and no line break before a colon or a comma: so there is none, either, where only a comma may follow. So
+// every usual layout passes, and no model can go on in white space forever. Whether the object or array around what was
+// read may end here.
+bool SchemaMachine::may_close(const Frame& frame, Arena& arena) {
+  if (frame.kind == Frame::Kind::kDocument) return true;
+  const Arena::Mark mark = arena.mark();
+  State closed;
+  const bool result = step_after_value(frame, frame.kind == Frame::Kind::kObject ? '}' : ']', arena, closed);
+  arena.release(mark);
+  return result;
+}
+
+bool SchemaMachine::skip_space(const State& state, std::uint8_t byte, Arena& arena, State& next) {
   next = state;
   const std::uint32_t blanks = state.count & 0xFFFF;
   if (phase_of(state) == Phase::kColon) return byte == ' ' && next.count++ == 0;
+  const bool breaks_line = byte == '\n' || byte == '\r';
+  if (breaks_line && phase_of(state) == Phase::kAfterValue && !may_close(frame_of(state), arena)) return false;
   const bool is_indented = (state.count & kNewline) != 0;
   const bool expects_newline = (state.count & kCarriageReturn) != 0 && !is_indented;
   switch (byte) {

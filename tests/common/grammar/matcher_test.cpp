@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "tests/common/grammar/small_vocabulary.h"
 
 namespace caudal::grammar {
@@ -137,6 +139,37 @@ TEST(Matcher, EndsOnce) {
   EXPECT_EQ(mask_of(matcher), std::vector<std::uint64_t>(matcher.vocabulary().mask_words(), 0));
   matcher.rollback(1);
   EXPECT_TRUE(matcher.accept(token_of(matcher, "123")));
+}
+
+// An output that prefers white space and odd places to break lines always finds a way on: a mask is never empty.
+TEST(Matcher, LeavesAlwaysAWayOn) {
+  std::mt19937 random(4);
+  for (
+      const char* schema :
+      {kSchema, R"({"type":"array","minItems":2,"items":{"type":"integer","maximum":50}})",
+       R"({"type":"object","properties":{"a":{"enum":["x",1]},"b":{"type":"object","required":["c","d"]}},"required":["a","b"]})",
+       R"({"type":"object","minProperties":3,"additionalProperties":{"type":["null","number"]}})"}) {
+    const Matcher fresh = matcher_of(GrammarKind::kJsonSchema, schema);
+    for (int walk = 0; walk < 60; ++walk) {
+      Matcher matcher = fresh;
+      std::string output;
+      for (int i = 0; i < 150 && !matcher.has_ended(); ++i) {
+        const auto mask = mask_of(matcher);
+        std::vector<TokenId> all, blank;
+        for (TokenId token = 0; token < static_cast<TokenId>(matcher.vocabulary().size()); ++token) {
+          if (!has(mask, token)) continue;
+          all.push_back(token);
+          const std::string_view text = matcher.vocabulary().bytes(token);
+          if (!text.empty() && text.find_first_not_of(" \t\r\n") == std::string_view::npos) blank.push_back(token);
+        }
+        ASSERT_FALSE(all.empty()) << schema << " after " << output;
+        const auto& from = !blank.empty() && random() % 3 > 0 ? blank : all;
+        const TokenId token = from[random() % from.size()];
+        output += matcher.vocabulary().bytes(token);
+        ASSERT_TRUE(matcher.accept(token));
+      }
+    }
+  }
 }
 
 TEST(Matcher, RegexAndChoices) {
