@@ -13,8 +13,15 @@ namespace json = boost::json;
 
 constexpr std::array<std::string_view, 6> kAssembled{"allOf",        "if", "dependentSchemas", "unevaluatedProperties",
                                                      "dependencies", "not"};
-constexpr std::array<std::string_view, 5> kSaysMore{"additionalProperties", "patternProperties", "propertyNames",
-                                                    "anyOf", "oneOf"};
+constexpr std::array<std::string_view, 9> kSaysMore{"additionalProperties",
+                                                    "patternProperties",
+                                                    "propertyNames",
+                                                    "minProperties",
+                                                    "dependentRequired",
+                                                    "anyOf",
+                                                    "oneOf",
+                                                    "enum",
+                                                    "const"};
 constexpr std::array<std::string_view, 4> kNamedParts{"properties", "$defs", "definitions", "patternProperties"};
 
 bool has_any(const json::object& schema, const auto& keywords) {
@@ -27,6 +34,15 @@ bool is_assembled(const json::value& value) {
   if (!value.is_object()) return false;
   return has_any(value.get_object(), kAssembled) ||
          std::ranges::any_of(value.get_object(), [](const auto& member) { return is_assembled(member.value()); });
+}
+
+// What it requires is listed.
+bool lists_required(const json::object& schema, const json::object& properties) {
+  const json::value* required = schema.if_contains("required");
+  if (required == nullptr || !required->is_array()) return true;
+  return std::ranges::all_of(required->get_array(), [&](const json::value& name) {
+    return name.is_string() && properties.contains(name.get_string());
+  });
 }
 
 void close(json::value& value) {
@@ -49,7 +65,8 @@ void close(json::value& value) {
   for (const std::string_view keyword : {"anyOf", "oneOf"}) {
     if (json::value* ways = schema.if_contains(keyword); ways != nullptr && !lists) close(*ways);
   }
-  if (lists && !has_any(schema, kSaysMore)) schema["additionalProperties"] = false;
+  if (lists && !has_any(schema, kSaysMore) && lists_required(schema, properties->get_object()))
+    schema["additionalProperties"] = false;
 }
 
 }  // namespace

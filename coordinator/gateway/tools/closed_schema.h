@@ -1,4 +1,4 @@
-// Schemas of arguments without room for what they do not name. Pure.
+// Schemas of objects without room for what they do not name. Pure.
 #pragma once
 
 #include <boost/json/object.hpp>

@@ -33,6 +33,9 @@ TEST(ClosedSchema, LeavesWhatSaysMore) {
   expect_unchanged(R"({"properties":{"a":{}},"additionalProperties":true})");
   expect_unchanged(R"({"properties":{"a":{}},"additionalProperties":{"type":"integer"}})");
   expect_unchanged(R"({"properties":{"a":{}},"patternProperties":{"^x":{}}})");
+  expect_unchanged(R"({"properties":{"a":{}},"minProperties":2})");
+  expect_unchanged(R"({"properties":{"a":{}},"required":["a","b"]})");
+  expect_unchanged(R"({"properties":{"a":{}},"enum":[{"b":1}]})");
   expect_unchanged(R"({"properties":{"a":{}},"anyOf":[{"properties":{"b":{}}},{"properties":{"c":{}}}]})");
 }
 
