@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "common/grammar/tags/structures.h"
 #include "common/grammar/tags/tag_program.h"
 #include "common/json/json_node.h"
 #include "common/json/strict_json.h"
@@ -240,20 +241,8 @@ class TagCompiler {
     return node.flag("at_least_one", false) ? first : any_of({first, next}, node);
   }
 
-  // The older form: {"structures":[{"begin","schema","end"}],"triggers":[...]}.
   std::uint32_t structures(const JsonNode& root, std::uint32_t next) {
-    check_members(root, {"structures", "triggers"});
-    const JsonNode list = root.at("structures");
-    json::array tags;
-    for (std::size_t i = 0; i < list.size(); ++i) {
-      check_members(list.at(i), {"begin", "schema", "end"});
-      const json::object content{{"type", "json_schema"}, {"json_schema", list.at(i).at("schema").value()}};
-      tags.push_back({{"type", "tag"},
-                      {"begin", list.at(i).at("begin").value()},
-                      {"content", content},
-                      {"end", list.at(i).at("end").value()}});
-    }
-    written_ = {{"type", "triggered_tags"}, {"triggers", root.at("triggers").value()}, {"tags", std::move(tags)}};
+    written_ = format_of_structures(root);
     return format(JsonNode(written_), next);
   }
 

@@ -91,10 +91,12 @@ void Choice::take_token(TokenId token, bool ends_sequence) {
   if (matcher_.matched() != nullptr || has_only_call()) end(FinishReason::kStop);
 }
 
-// Special tokens are no text but where they are part of a mark, which the parser has to see.
+// Special tokens are no text but where they are part of a mark that the parser acts on.
 bool Choice::is_hidden(TokenId token) const {
-  return plan_ != nullptr && request_.skip_special_tokens && tokenizer_.is_special(token) &&
-         !std::ranges::binary_search(plan_->mark_tokens, token);
+  if (plan_ == nullptr || !request_.skip_special_tokens || !tokenizer_.is_special(token)) return false;
+  if (!std::ranges::binary_search(plan_->mark_tokens, token)) return true;
+  const auto text = tokenizer_.id_to_token(token);
+  return text && parser_->ignores(*text);
 }
 
 void Choice::take_text(const std::string& text, bool may_stop) {
@@ -107,16 +109,24 @@ void Choice::take_text(const std::string& text, bool may_stop) {
   take_parsed(std::move(parsed), may_stop);
 }
 
-// Stop strings are looked for in content alone.
+// Stop strings are looked for in content alone. What follows one, or the only call, is dropped.
 void Choice::take_parsed(ParsedOutput parsed, bool may_stop) {
   if (plan_ == nullptr || plan_->include_reasoning) pending_.reasoning += parsed.reasoning;
-  if (may_stop) {
-    matcher_.push(parsed.content, pending_.text);
-  } else {
-    pending_.text += parsed.content;
-  }
+  std::size_t taken = 0;
   for (ToolCall& call : parsed.calls) {
-    if (matcher_.matched() == nullptr && !has_only_call()) take_call(std::move(call));
+    take_content(std::string_view(parsed.content).substr(taken, call.content_before - taken), may_stop);
+    taken = call.content_before;
+    if (matcher_.matched() != nullptr || has_only_call()) return;
+    take_call(std::move(call));
+  }
+  if (!has_only_call()) take_content(std::string_view(parsed.content).substr(taken), may_stop);
+}
+
+void Choice::take_content(std::string_view content, bool may_stop) {
+  if (may_stop) {
+    matcher_.push(content, pending_.text);
+  } else {
+    pending_.text += content;
   }
 }
 

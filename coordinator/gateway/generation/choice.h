@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/tokenizer/detokenizer.h"
@@ -74,6 +75,7 @@ class Choice {
   bool is_hidden(TokenId token) const;
   void take_text(const std::string& text, bool may_stop);
   void take_parsed(ParsedOutput parsed, bool may_stop);
+  void take_content(std::string_view content, bool may_stop);
   bool has_only_call() const;  // and no more may come
   void take_call(ToolCall call);
   void end(FinishReason reason);

@@ -114,13 +114,18 @@ std::optional<ApiError> Generation::prepare_chat(Part& part) {
   if (!tokens) return invalid_request(tokens.error());
   part.request.prompt = std::move(tokens).value();
   SamplingParams& sampling = part.request.params.sampling;
-  if (const auto done = planner.constrain(part.request.prompt, sampling); !done) return invalid_request(done.error());
+  if (const auto done = planner.constrain(part.request.prompt, request_.grammar_field, sampling); !done) {
+    return invalid_request(done.error());
+  }
   if (request_.beam && sampling.grammar.kind != GrammarKind::kNone) {
     return invalid_request({"A beam search cannot hold calls to a schema.", "use_beam_search"});
   }
   plan_ = planner.plan(part.request.prompt);
   const bool of_tools = request_.params.sampling.grammar.kind == GrammarKind::kNone;
-  return check_grammar(sampling.grammar, of_tools ? "tools" : request_.grammar_field);
+  auto error = check_grammar(sampling.grammar, of_tools ? "tools" : request_.grammar_field);
+  if (!error || !planner.holds_calls()) return error;
+  const auto wrong = planner.wrong_schema();
+  return wrong ? invalid_request(*wrong) : error;
 }
 
 std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t max_context) {

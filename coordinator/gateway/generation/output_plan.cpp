@@ -1,10 +1,16 @@
 #include "coordinator/gateway/generation/output_plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
+#include "common/grammar/grammar.h"
+#include "common/grammar/tags/structures.h"
+#include "common/json/json_node.h"
+#include "common/json/strict_json.h"
 #include "coordinator/gateway/tools/format/atoms.h"
 #include "coordinator/gateway/tools/tool_grammar.h"
 
@@ -22,12 +28,18 @@ json::object format_of(std::string_view type, std::string_view member, json::val
   return format;
 }
 
-// Any grammar of a request as a part of a structural tag. What cannot be read is found when the whole is compiled.
-json::object as_tag(const GrammarParams& grammar) {
-  boost::system::error_code failed;
+// As deep as a grammar may be.
+json::value read_json(std::string_view text) {
+  const JsonRules rules{.max_depth = grammar::GrammarLimits{}.max_depth, .allows_nul = true};
+  Result<json::value> value = parse_strict_json(text, rules);
+  if (!value) throw JsonError{value.error().message, value.error().field};
+  return std::move(value).value();
+}
+
+json::object part_of(const GrammarParams& grammar) {
   switch (grammar.kind) {
     case GrammarKind::kJsonSchema:
-      return format_of("json_schema", "json_schema", json::parse(grammar.text, failed));
+      return format_of("json_schema", "json_schema", read_json(grammar.text));
     case GrammarKind::kRegex:
       return format_of("regex", "pattern", json::string(grammar.text));
     case GrammarKind::kGbnf:
@@ -35,14 +47,36 @@ json::object as_tag(const GrammarParams& grammar) {
     case GrammarKind::kLark:
       return format_of("lark", "grammar", json::string(grammar.text));
     case GrammarKind::kChoices:
-      return format_of("choices", "choices", json::parse(grammar.text, failed));
+      return format_of("choices", "choices", read_json(grammar.text));
     case GrammarKind::kTags:
     case GrammarKind::kNone:
       break;
   }
-  const json::value whole = json::parse(grammar.text, failed);
-  const json::value* format = whole.is_object() ? whole.get_object().if_contains("format") : nullptr;
-  return format != nullptr && format->is_object() ? format->get_object() : json::object{{"type", "any_text"}};
+  const json::value whole = read_json(grammar.text);
+  const JsonNode root(whole);
+  return root.has("format") ? root.at("format").object() : grammar::format_of_structures(root);
+}
+
+// Any grammar of a request as a part of a structural tag, of which `field` is the request's.
+Result<json::object> as_tag(const GrammarParams& grammar, const std::string& field) {
+  try {
+    return part_of(grammar);
+  } catch (const JsonError& error) {
+    return Error{error.path.empty() ? error.message : error.path + ": " + error.message, field};
+  }
+}
+
+// A message's text, of which there may be parts.
+std::string text_of(const json::value& message) {
+  const json::value& content = message.at("content");
+  if (content.is_string()) return std::string(content.get_string());
+  std::string text;
+  const json::array* parts = content.if_array();
+  for (std::size_t i = 0; parts != nullptr && i < parts->size(); ++i) {
+    const json::value* part = parts->at(i).is_object() ? parts->at(i).get_object().if_contains("text") : nullptr;
+    if (part != nullptr && part->is_string()) text += part->get_string();
+  }
+  return text;
 }
 
 std::vector<std::string> end_texts(const ModelContext& model) {
@@ -69,6 +103,16 @@ MarkTokens::MarkTokens(const ModelContext& model) {
   }
 }
 
+std::vector<TokenId> MarkTokens::part_of(std::span<const std::string> marks) const {
+  std::vector<TokenId> found;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const bool used =
+        std::ranges::any_of(marks, [&](const std::string& mark) { return mark.find(texts[i]) != mark.npos; });
+    if (used) found.push_back(ids[i]);
+  }
+  return found;
+}
+
 OutputPlanner::OutputPlanner(const ModelContext& model, const MarkTokens& marks, const ChatInput& chat)
     : model_(model),
       marks_(marks),
@@ -76,21 +120,33 @@ OutputPlanner::OutputPlanner(const ModelContext& model, const MarkTokens& marks,
       choice_(chat.tool_choice),
       named_tool_(chat.named_tool),
       parallel_(chat.parallel_tool_calls),
-      include_reasoning_(chat.include_reasoning) {}
+      include_reasoning_(chat.include_reasoning),
+      continued_(chat.continue_final_message ? text_of(chat.messages.back()) : "") {}
 
 bool OutputPlanner::holds_calls() const {
   return !tools_.empty() &&
          (choice_ == ToolChoice::kRequired || choice_ == ToolChoice::kNamed || has_strict_tool(tools_));
 }
 
-// A prompt may end inside the reasoning, or behind one that is empty.
+// A prompt may end inside the reasoning, or behind one that is empty; a message that is continued has both anywhere.
 ThinkingState OutputPlanner::thinking(std::span<const TokenId> prompt) const {
   if (!model_.output_format.reasoning) return ThinkingState::kNone;
-  const ReasoningFormat& reasoning = *model_.output_format.reasoning;
-  const std::string text = model_.tokenizer->decode(prompt.last(std::min(prompt.size(), kPromptEnd)), false);
+  const std::string_view open = trimmed(model_.output_format.reasoning->open);
+  const std::string_view close = trimmed(model_.output_format.reasoning->close);
+  const std::size_t in_turn = kPromptEnd + continued_.size();  // each token has at least one byte
+  const std::string text = model_.tokenizer->decode(prompt.last(std::min(prompt.size(), in_turn)), false);
   const std::string_view end = trimmed_right(text);
-  if (end.ends_with(reasoning.close)) return ThinkingState::kClosed;
-  return visible(reasoning.open) && end.ends_with(reasoning.open) ? ThinkingState::kOpen : ThinkingState::kMayOpen;
+  if (end.ends_with(close)) return ThinkingState::kClosed;
+  if (!open.empty() && end.ends_with(open)) return ThinkingState::kOpen;
+  if (continued_.empty()) return ThinkingState::kMayOpen;
+  const std::size_t said = end.rfind(trimmed(continued_));
+  const std::string_view front = end.substr(0, std::min(said, end.size()));
+  const bool opened = !open.empty() && trimmed_right(front).ends_with(open);
+  const std::string_view turn = opened ? end.substr(front.rfind(open)) : end.substr(front.size());
+  const std::size_t last_open = open.empty() ? turn.npos : turn.rfind(open), last_close = turn.rfind(close);
+  if (last_open == turn.npos && last_close == turn.npos) return ThinkingState::kMayOpen;
+  const bool is_open = last_close == turn.npos || (last_open != turn.npos && last_open > last_close);
+  return is_open ? ThinkingState::kOpen : ThinkingState::kClosed;
 }
 
 std::shared_ptr<const OutputPlan> OutputPlanner::plan(std::span<const TokenId> prompt) const {
@@ -101,20 +157,24 @@ std::shared_ptr<const OutputPlan> OutputPlanner::plan(std::span<const TokenId> p
   plan->format = &format;
   plan->parser.tools = reads_calls;
   plan->parser.in_reasoning = thinking(prompt) == ThinkingState::kOpen;
+  plan->parser.held = holds_calls();
   plan->parser.known = known_tools(tools_);
-  plan->mark_tokens = marks_.ids;
+  OutputFormat active = format;
+  if (!reads_calls) active.tools.reset();
+  plan->mark_tokens = marks_.part_of(active.marks());
   plan->include_reasoning = include_reasoning_;
   plan->parallel = parallel_;
   return plan;
 }
 
-Result<void> OutputPlanner::constrain(std::span<const TokenId> prompt, SamplingParams& params) const {
+Result<void> OutputPlanner::constrain(std::span<const TokenId> prompt, const std::string& grammar_field,
+                                      SamplingParams& params) const {
   const ThinkingState state = thinking(prompt);
-  if (const auto done = set_grammar(state, params.grammar); !done) return done.error();
+  if (const auto done = set_grammar(state, grammar_field, params.grammar); !done) return done.error();
   return set_thinking(state, params.thinking);
 }
 
-Result<void> OutputPlanner::set_grammar(ThinkingState state, GrammarParams& grammar) const {
+Result<void> OutputPlanner::set_grammar(ThinkingState state, const std::string& field, GrammarParams& grammar) const {
   const bool shaped = grammar.kind != GrammarKind::kNone;
   const bool calls = !tools_.empty() && model_.output_format.tools;
   const bool required = choice_ == ToolChoice::kRequired || choice_ == ToolChoice::kNamed;
@@ -131,15 +191,27 @@ Result<void> OutputPlanner::set_grammar(ThinkingState state, GrammarParams& gram
                                .may_reason = state == ThinkingState::kMayOpen,
                                .special = marks_.texts,
                                .end_tokens = ends};
-  const json::object content = shaped ? as_tag(grammar) : json::object();
-  std::optional<std::string> text;
-  if (calls && (shaped || holds_calls())) {
-    text = tool_grammar(request, shaped ? &content : nullptr);
-  } else if (shaped && (model_.output_format.reasoning || !model_.output_format.content_open.empty())) {
-    text = content_grammar(request, content);
-  }
-  if (text) grammar = {GrammarKind::kTags, std::move(*text)};
+  const bool wraps = model_.output_format.reasoning || !model_.output_format.content_open.empty();
+  if (!(calls && (shaped || holds_calls())) && !(shaped && wraps)) return {};
+  Result<json::object> content = shaped ? as_tag(grammar, field) : json::object();
+  if (!content) return content.error();
+  Result<std::string> text =
+      calls ? tool_grammar(request, shaped ? &content.value() : nullptr) : content_grammar(request, content.value());
+  if (!text) return text.error();
+  grammar = {GrammarKind::kTags, std::move(text).value()};
   return {};
+}
+
+std::optional<Error> OutputPlanner::wrong_schema() const {
+  for (std::size_t i = 0; i < tools_.size(); ++i) {
+    const json::object& function = tools_[i].at("function").get_object();
+    const bool required = choice_ == ToolChoice::kRequired || function.at("name").get_string() == named_tool_;
+    const json::value* schema = function.if_contains("parameters");
+    if (schema == nullptr || !(required || has_strict_tool({tools_[i]}))) continue;
+    const auto compiled = grammar::Grammar::compile(GrammarKind::kJsonSchema, json::serialize(*schema));
+    if (!compiled) return Error{compiled.error().message, fmt::format("tools[{}].function.parameters", i)};
+  }
+  return std::nullopt;
 }
 
 Result<void> OutputPlanner::set_thinking(ThinkingState state, ThinkingParams& thinking) const {

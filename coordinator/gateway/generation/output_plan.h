@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,9 @@ struct MarkTokens {
 
   std::vector<TokenId> ids;        // sorted
   std::vector<std::string> texts;  // of the same
+
+  // Those of some of the marks.
+  std::vector<TokenId> part_of(std::span<const std::string> marks) const;
 };
 
 // How a chat begins, as its prompt leaves it.
@@ -41,14 +45,18 @@ class OutputPlanner {
 
   // Null where the output is nothing but text.
   std::shared_ptr<const OutputPlan> plan(std::span<const TokenId> prompt) const;
-  // Puts the grammar of the calls and the limit of the reasoning into the parameters. Errors name the field.
-  Result<void> constrain(std::span<const TokenId> prompt, SamplingParams& params) const;
+  // Puts the grammar of the calls and the limit of the reasoning into the parameters. Errors name the field;
+  // `grammar_field` is that of the grammar which is there.
+  Result<void> constrain(std::span<const TokenId> prompt, const std::string& grammar_field,
+                         SamplingParams& params) const;
+  // The first function whose schema cannot be held to, in the client's words. None: it is not a schema's fault.
+  std::optional<Error> wrong_schema() const;
   // Whether the grammar comes from the tools.
   bool holds_calls() const;
 
  private:
   ThinkingState thinking(std::span<const TokenId> prompt) const;
-  Result<void> set_grammar(ThinkingState state, GrammarParams& grammar) const;
+  Result<void> set_grammar(ThinkingState state, const std::string& field, GrammarParams& grammar) const;
   Result<void> set_thinking(ThinkingState state, ThinkingParams& thinking) const;
 
   const ModelContext& model_;
@@ -58,6 +66,7 @@ class OutputPlanner {
   const std::string named_tool_;
   const bool parallel_;
   const bool include_reasoning_;
+  const std::string continued_;  // the message that the model goes on with
 };
 
 }  // namespace caudal

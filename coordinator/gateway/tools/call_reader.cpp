@@ -12,6 +12,7 @@ namespace {
 using Kind = CallElement::Kind;
 
 constexpr std::size_t kMaxNameBytes = 256;
+constexpr std::size_t kMaxMarkSpaces = 16;  // before each character of a mark; what is looked at again stays short
 
 bool is_name(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -47,7 +48,11 @@ Match match_mark(std::string_view text, std::string_view mark, std::size_t& end)
   std::size_t at = 0;
   for (const char c : mark) {
     if (is_space(c)) continue;
-    while (at < text.size() && is_space(text[at])) ++at;
+    const std::size_t spaces_end = at + kMaxMarkSpaces;
+    while (at < text.size() && is_space(text[at])) {
+      if (at == spaces_end) return Match::kNone;
+      ++at;
+    }
     if (at == text.size()) return Match::kPartial;
     if (text[at++] != c) return Match::kNone;
   }
@@ -55,8 +60,9 @@ Match match_mark(std::string_view text, std::string_view mark, std::size_t& end)
   return Match::kFull;
 }
 
-CallReader::CallReader(const ToolFormat& format, const std::vector<CallElement>& call, std::span<const KnownTool> tools)
-    : format_(format), elements_(call), tools_(tools) {}
+CallReader::CallReader(const ToolFormat& format, const std::vector<CallElement>& call, std::span<const KnownTool> tools,
+                       bool held)
+    : format_(format), elements_(call), tools_(tools), held_(held) {}
 
 bool CallReader::arguments_done() const {
   return std::all_of(elements_.begin() + static_cast<std::ptrdiff_t>(element_), elements_.end(),
@@ -105,6 +111,7 @@ Match CallReader::literal(std::string_view text, bool) {
 Match CallReader::name(std::string_view text, bool last) {
   std::string_view rest = text.substr(position_);
   const std::size_t spaces = rest.size() - trimmed_left(rest).size();
+  if (spaces > kMaxMarkSpaces) return Match::kNone;
   rest.remove_prefix(spaces);
   std::size_t length = 0;
   while (length < rest.size() && is_name(rest[length])) ++length;
@@ -187,7 +194,13 @@ bool CallReader::take_loose(std::string_view value) {
 
 // Whether the first key of an object, as far as it has come, can be one of a call.
 bool CallReader::may_be_call(std::string_view object) const {
+  if (held_ && !format_.object.name_key.empty()) {
+    return std::ranges::any_of(format_.object_openings(), [&](const std::string& opening) {
+      return object.starts_with(opening) || opening.starts_with(object);
+    });
+  }
   const std::string_view key = trimmed_left(object.substr(1));
+  if (object.size() - key.size() > kMaxMarkSpaces + 1) return false;
   if (format_.object.name_key.empty()) return true;
   for (const std::string_view known :
        {std::string_view(format_.object.name_key), std::string_view("name"), std::string_view("type"),

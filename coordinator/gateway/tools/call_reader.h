@@ -20,18 +20,21 @@ namespace caudal {
 
 struct ToolCall {
   std::string name;
-  std::string arguments = "{}";  // JSON text of an object
+  std::string arguments = "{}";    // JSON text of an object
+  std::size_t content_before = 0;  // bytes of the parser's content that stand in front of it
 };
 
 enum class Match : std::uint8_t { kFull, kPartial, kNone };
 
-// Compares `text` with a mark, whose white space may be any or none. `end`: behind it in a full match.
+// Compares `text` with a mark, whose white space may be any, up to 16 bytes in one place, or none. `end`: behind it in
+// a full match.
 Match match_mark(std::string_view text, std::string_view mark, std::size_t& end);
 
 class CallReader {
  public:
-  // `format` and `tools` outlive it. `call` is one of the format's.
-  CallReader(const ToolFormat& format, const std::vector<CallElement>& call, std::span<const KnownTool> tools);
+  // `format` and `tools` outlive it. `call` is one of the format's. `held`: a bare object begins as a grammar knows it.
+  CallReader(const ToolFormat& format, const std::vector<CallElement>& call, std::span<const KnownTool> tools,
+             bool held);
 
   // `text` begins where the call does, and has only grown since the last time. `last`: no more will come; then a call
   // whose arguments are whole is one, though its end may be missing.
@@ -65,6 +68,7 @@ class CallReader {
   const ToolFormat& format_;
   const std::vector<CallElement>& elements_;
   const std::span<const KnownTool> tools_;
+  const bool held_;
   std::size_t element_ = 0;
   std::size_t position_ = 0;  // before this all is read
   std::optional<Balance> balance_;

@@ -9,6 +9,8 @@ namespace {
 
 using Kind = CallElement::Kind;
 
+constexpr std::size_t kMaxHeldSpaces = 64;  // of more, the first are text: what is sent must not fall silent
+
 }  // namespace
 
 OutputParser::OutputParser(const OutputFormat& format, const ParserOptions& options)
@@ -20,7 +22,9 @@ OutputParser::OutputParser(const OutputFormat& format, const ParserOptions& opti
 void OutputParser::add_triggers() {
   if (options_.tools && format_.tools) {
     add_call_triggers(format_.tools->call, format_.tools->block_open);
-    for (const auto& call : format_.tools->other_calls) add_call_triggers(call, "");
+    for (const auto& call : format_.tools->other_calls) {
+      if (!options_.held) add_call_triggers(call, "");
+    }
   }
   if (format_.reasoning) {
     add_trigger(format_.reasoning->open, Action::kReasoning);
@@ -105,14 +109,29 @@ bool OutputParser::applies(const Trigger& trigger) const {
   return at_start_ || !only_at_start;
 }
 
+bool OutputParser::ignores(std::string_view mark) const {
+  const auto is_it = [&](const Trigger& trigger) {
+    return (trigger.action == Action::kReasoning || trigger.action == Action::kContent) && trigger.mark == mark;
+  };
+  const auto acts = [&](const Trigger& trigger) { return is_it(trigger) && applies(trigger); };
+  return std::ranges::any_of(triggers_, is_it) && std::ranges::none_of(triggers_, acts);
+}
+
+// A grammar begins at a mark as it is written.
+Match OutputParser::match(std::string_view text, const Trigger& trigger) const {
+  std::size_t end = 0;
+  if (!options_.held || trigger.action != Action::kCall) return match_mark(text, trigger.mark, end);
+  if (text.starts_with(trigger.mark)) return Match::kFull;
+  return trigger.mark.starts_with(text) ? Match::kPartial : Match::kNone;
+}
+
 // The longest mark that begins here. `incomplete`: a longer one may, once more has come.
 const OutputParser::Trigger* OutputParser::trigger_at(std::string_view text, bool& incomplete) const {
   for (const Trigger& trigger : triggers_) {
     if (!applies(trigger)) continue;
-    std::size_t end = 0;
-    const Match match = match_mark(text, trigger.mark, end);
-    if (match == Match::kFull) return &trigger;
-    if (match == Match::kPartial) incomplete = true;
+    const Match matched = match(text, trigger);
+    if (matched == Match::kFull) return &trigger;
+    if (matched == Match::kPartial) incomplete = true;
   }
   return nullptr;
 }
@@ -144,7 +163,7 @@ void OutputParser::act(const Trigger& trigger) {
     rejected_ = end;
     call_at_ = trigger.opens_block ? end : 0;
     call_ = trigger.call;
-    reader_.emplace(*format_.tools, *call_, options_.known);
+    reader_.emplace(*format_.tools, *call_, options_.known, options_.held);
     mode_ = Mode::kCall;
     return;
   }
@@ -167,6 +186,7 @@ bool OutputParser::step_call(ParsedOutput& out) {
     return true;
   }
   out.calls.push_back(reader_->take());
+  out.calls.back().content_before = out.content.size();
   buffer_.erase(0, call_at_ + reader_->end());
   space_.clear();
   drops_space_ = true;
@@ -188,7 +208,9 @@ bool OutputParser::step_between() {
   };
   const std::size_t close = behind(format.block_close);
   const std::size_t separator = behind(format.separator);
-  const std::size_t open = has_literal ? behind(call_->front().text) : 0;
+  const bool as_written =
+      !options_.held || !has_literal || trimmed_left(buffer_).starts_with(trimmed(call_->front().text));
+  const std::size_t open = has_literal && as_written ? behind(call_->front().text) : 0;
   if (incomplete && !last_) return false;
   if (incomplete && close + separator + open == 0) {
     buffer_.clear();
@@ -199,7 +221,7 @@ bool OutputParser::step_between() {
   mode_ = close > 0 || (separator + open == 0 && !in_block) ? Mode::kContent : Mode::kCall;
   if (mode_ == Mode::kContent) return true;
   rejected_ = call_at_ = separator;
-  reader_.emplace(format, *call_, options_.known);
+  reader_.emplace(format, *call_, options_.known, options_.held);
   return true;
 }
 
@@ -216,6 +238,9 @@ void OutputParser::append_text(std::string_view text, ParsedOutput& out) {
     drops_space_ = false;
   }
   space_ += text.substr(visible.size());
+  if (space_.size() <= kMaxHeldSpaces) return;
+  to.append(space_, 0, space_.size() - kMaxHeldSpaces);
+  space_.erase(0, space_.size() - kMaxHeldSpaces);
 }
 
 }  // namespace caudal

@@ -24,6 +24,7 @@ struct ParsedOutput {
 struct ParserOptions {
   bool tools = false;         // calls are looked for
   bool in_reasoning = false;  // the prompt has opened it
+  bool held = false;          // by a grammar: what it would not see as a call is none
   std::vector<KnownTool> known{};
 };
 
@@ -35,6 +36,8 @@ class OutputParser {
   // Appends to `out` what has become certain. All text together is valid UTF-8.
   void push(std::string_view text, ParsedOutput& out);
   void finish(ParsedOutput& out);
+  // Whether a mark of reasoning would be nothing but text here.
+  bool ignores(std::string_view mark) const;
 
  private:
   enum class Action : std::uint8_t { kCall, kReasoning, kContent, kSilence };
@@ -60,6 +63,7 @@ class OutputParser {
   bool step_between();
   const Trigger* trigger_at(std::string_view text, bool& incomplete) const;
   bool applies(const Trigger& trigger) const;
+  Match match(std::string_view text, const Trigger& trigger) const;
   void act(const Trigger& trigger);
   void append_text(std::string_view text, ParsedOutput& out);
 

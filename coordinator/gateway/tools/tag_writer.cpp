@@ -58,11 +58,19 @@ json::array words_of(const json::object& schema) {
   return texts;
 }
 
+// A dollar behind an odd number of backslashes is a character.
+bool ends_with_anchor(std::string_view pattern) {
+  if (!pattern.ends_with('$')) return false;
+  pattern.remove_suffix(1);
+  const std::size_t last = pattern.find_last_not_of('\\');
+  return (pattern.size() - (last == pattern.npos ? 0 : last + 1)) % 2 == 0;
+}
+
 // A pattern of a schema is looked for in a text; one of a grammar is the whole of it.
 std::string whole_pattern(std::string_view pattern) {
   const bool apart = pattern.find('|') == std::string_view::npos;
   const bool from_start = apart && pattern.starts_with('^');
-  const bool to_end = apart && pattern.ends_with('$') && !pattern.ends_with("\\$");
+  const bool to_end = apart && ends_with_anchor(pattern);
   if (from_start) pattern.remove_prefix(1);
   if (to_end) pattern.remove_suffix(1);
   return (from_start ? "" : "[\\s\\S]*") + ("(?:" + std::string(pattern) + ")") + (to_end ? "" : "[\\s\\S]*");
@@ -157,7 +165,5 @@ std::vector<SchemaProperty> properties_of(const json::object& schema) {
   }
   return properties;
 }
-
-bool has_properties(const json::object& schema) { return member_of(schema, "properties") != nullptr; }
 
 }  // namespace caudal

@@ -49,6 +49,5 @@ struct SchemaProperty {
   boost::json::object unquoted(std::string_view begin, std::string_view end) const;
 };
 std::vector<SchemaProperty> properties_of(const boost::json::object& schema);
-bool has_properties(const boost::json::object& schema);  // says which there are, be it none
 
 }  // namespace caudal

@@ -1,5 +1,7 @@
 #include "coordinator/gateway/tools/tool_grammar.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/json/serialize.hpp>
@@ -58,7 +60,7 @@ class CallWriter {
     std::vector<CallElement> call = format_.call;
     if (!lead_.empty()) call.front().text.erase(0, lead_.size());
     if (!trail_.empty()) call.back().text.resize(call.back().text.size() - trail_.size());
-    for (const CallElement& element : call) add(element, name, schema, writer);
+    for (const CallElement& element : call) add(element, name, schema, held, writer);
     return writer.tag();
   }
 
@@ -68,6 +70,17 @@ class CallWriter {
       const json::object& function = function_of(tool);
       if (!request_.only.empty() && function.at("name").get_string() != request_.only) continue;
       tags.push_back(tag(function));
+    }
+    return tags;
+  }
+
+  // Of all functions, where nothing but an object says that it is a call: any white space that the reader takes.
+  json::array spelled_tags() const {
+    json::array tags;
+    for (const json::value& tool : request_.tools) {
+      for (const std::string& opening : format_.object_openings()) {
+        tags.push_back(spelled_tag(function_of(tool), opening));
+      }
     }
     return tags;
   }
@@ -87,7 +100,30 @@ class CallWriter {
   std::string marked(std::string_view text) const { return mark_special(text, request_.special, request_.end_tokens); }
 
  private:
-  void add(const CallElement& element, std::string_view name, const json::object& schema, TagWriter& writer) const {
+  json::object spelled_tag(const json::object& function, const std::string& opening) const {
+    const ObjectForm& form = format_.object;
+    const json::object space{{"type", "regex"}, {"pattern", "[ \\n\\r\\t]{0,16}"}};
+    json::array content;
+    const auto add_parts = [&](std::initializer_list<std::string> parts) {
+      for (const std::string& part : parts) {
+        content.push_back(space);
+        content.push_back(constant(part));
+      }
+      content.push_back(space);
+    };
+    add_parts({":", quoted(function.at("name").get_string()), ",", quoted(form.arguments_key), ":"});
+    content.push_back(json_schema(schema_of(function, is_strict(function))));
+    if (!form.id_key.empty()) {
+      add_parts({",", quoted(form.id_key), ":", "\""});
+      content.push_back({{"type", "regex"}, {"pattern", id_pattern()}});
+      content.push_back(constant("\""));
+    }
+    content.push_back(space);
+    return {{"type", "tag"}, {"begin", opening}, {"content", sequence(std::move(content))}, {"end", "}"}};
+  }
+
+  void add(const CallElement& element, std::string_view name, const json::object& schema, bool held,
+           TagWriter& writer) const {
     switch (element.kind) {
       case Kind::kLiteral:
         return writer.literal(element.text);
@@ -101,7 +137,7 @@ class CallWriter {
       case Kind::kJson:
         return writer.add(json_schema(schema));
       case Kind::kParameters:
-        return add_parameters(schema, writer);
+        return add_parameters(schema, held, writer);
       case Kind::kLoose:
         return add_loose(schema, writer);
     }
@@ -125,10 +161,11 @@ class CallWriter {
     writer.literal("}");
   }
 
-  void add_parameters(const json::object& schema, TagWriter& writer) const {
+  // A held function without properties is called with none: free text need not be a call.
+  void add_parameters(const json::object& schema, bool held, TagWriter& writer) const {
     const ParameterForm& form = format_.parameters;
     const std::vector<SchemaProperty> properties = properties_of(schema);
-    if (!has_properties(schema)) return writer.add({{"type", "any_text"}});
+    if (!held) return writer.add({{"type", "any_text"}});
     for (const SchemaProperty& property : properties) {
       std::string close = form.close;
       if (form.close_has_key) close.insert(form.key_in_close, property.name);
@@ -198,28 +235,30 @@ json::object block(const CallWriter& writer, const ToolFormat& format) {
 // Free text with calls in it: from the mark that opens one on, the grammar holds.
 std::optional<json::object> triggered(const GrammarRequest& request, const CallWriter& writer) {
   const ToolFormat& format = *request.format.tools;
-  json::array tags;
-  std::string trigger;
+  json::array tags, triggers, excluded;
+  // The same in letters is a call to the reader, too.
+  const auto add_trigger = [&](std::string_view mark) {
+    triggers.push_back(json::string(writer.marked(mark)));
+    if (writer.marked(mark) != mark) excluded.push_back(json::string(mark));
+  };
   const bool literal = format.call.front().kind == Kind::kLiteral && visible(format.call.front().text);
   if (visible(format.block_open) && !format.bare()) {
-    trigger = writer.marked(trimmed(format.block_open));
+    add_trigger(trimmed(format.block_open));
     json::object tag{{"type", "tag"}, {"begin", writer.block_open()}, {"content", writer.calls()}};
     tag["end"] = writer.block_close();
     tags.push_back(std::move(tag));
   } else if (literal && !visible(format.block_open)) {
-    trigger = writer.marked(trimmed(format.call.front().text));
+    add_trigger(trimmed(format.call.front().text));
     tags = writer.tags();
   } else if (format.call.front().kind == Kind::kObject && !format.object.name_key.empty()) {
-    trigger = "{" + quoted(format.object.name_key) + ": ";
-    tags = writer.tags();
+    for (const std::string& opening : format.object_openings()) triggers.push_back(json::string(opening));
+    tags = writer.spelled_tags();
   } else {
     return std::nullopt;
   }
-  return json::object{{"type", "triggered_tags"},
-                      {"triggers", json::array{trigger}},
-                      {"tags", std::move(tags)},
-                      {"at_least_one", false},
-                      {"stop_after_first", !request.parallel}};
+  return json::object{{"type", "triggered_tags"}, {"triggers", std::move(triggers)},
+                      {"tags", std::move(tags)},  {"excludes", std::move(excluded)},
+                      {"at_least_one", false},    {"stop_after_first", !request.parallel}};
 }
 
 // Behind the end of the reasoning, where there is some; models put white space there.
@@ -229,7 +268,11 @@ json::object behind_reasoning(const GrammarRequest& request, json::object rest) 
   const auto marked = [&](std::string_view text) { return mark_special(text, request.special, request.end_tokens); };
   const std::string begin = request.in_reasoning ? "" : marked(reasoning.open);
   json::object thinking{{"type", "tag"}, {"begin", begin}, {"content", json::object{{"type", "any_text"}}}};
-  thinking["end"] = marked(reasoning.close);
+  // What is read is text, so that the mark's plain spelling ends it, too.
+  const std::string end = marked(reasoning.close);
+  json::array ends{json::string(end)};
+  if (!end.empty() && end != reasoning.close) ends.push_back(json::string(reasoning.close));
+  thinking["end"] = std::move(ends);
   const json::object space{{"type", "regex"}, {"pattern", "[ \\n]{0,4}"}};
   json::object whole = sequence({std::move(thinking), space, rest});
   if (request.in_reasoning) return whole;
@@ -252,7 +295,7 @@ bool has_strict_tool(const json::array& tools) {
   return std::ranges::any_of(tools, [](const json::value& tool) { return is_strict(function_of(tool)); });
 }
 
-std::optional<std::string> tool_grammar(const GrammarRequest& request, const json::object* content) {
+Result<std::string> tool_grammar(const GrammarRequest& request, const json::object* content) {
   const CallWriter writer(request);
   const json::object calls = block(writer, *request.format.tools);
   if (request.required) return structural(request, calls);
@@ -261,7 +304,14 @@ std::optional<std::string> tool_grammar(const GrammarRequest& request, const jso
     return structural(request, {{"type", "or"}, {"elements", std::move(ways)}});
   }
   std::optional<json::object> free = triggered(request, writer);
-  if (!free) return std::nullopt;
+  if (!free) {
+    const auto strict =
+        std::ranges::find_if(request.tools, [](const auto& tool) { return is_strict(function_of(tool)); });
+    return Error{
+        "The served model writes calls without a mark that tells them from text: it needs a tool_choice that requires "
+        "one.",
+        fmt::format("tools[{}].function.strict", strict - request.tools.begin())};
+  }
   return structural(request, std::move(*free));
 }
 

@@ -4,12 +4,12 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/result.h"
 #include "coordinator/gateway/tools/format/output_format.h"
 
 namespace caudal {
@@ -30,8 +30,8 @@ struct GrammarRequest {
 bool has_strict_tool(const boost::json::array& tools);
 
 // The calls. `content` is the format of what may be written instead of them (null: free text, or nothing where calls
-// are required). None: the format has no mark at which a grammar could begin, so that the output stays free.
-std::optional<std::string> tool_grammar(const GrammarRequest& request, const boost::json::object* content);
+// are required). An error names the first strict tool: the format has no mark at which a grammar could begin.
+Result<std::string> tool_grammar(const GrammarRequest& request, const boost::json::object* content);
 
 // `content`, behind reasoning where the model reasons first.
 std::string content_grammar(const GrammarRequest& request, const boost::json::object& content);

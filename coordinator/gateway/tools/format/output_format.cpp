@@ -24,6 +24,14 @@ bool ToolFormat::bare() const {
   return !has_letters(block_open) && !(literal && has_letters(call.front().text));
 }
 
+std::vector<std::string> ToolFormat::object_openings() const {
+  std::vector<std::string> openings;
+  for (const char* space : {"", " ", "\n", "\n ", "\n  ", "\n    ", "\n\t", "\r\n  "}) {
+    openings.push_back("{" + std::string(space) + '"' + object.name_key + '"');
+  }
+  return openings;
+}
+
 std::vector<std::string> OutputFormat::marks() const {
   std::vector<std::string> marks = silent;
   if (reasoning) {

@@ -65,6 +65,8 @@ struct ToolFormat {
 
   // Nothing but the call itself says that it is one.
   bool bare() const;
+  // How an object may begin that is such a call, where a grammar holds it.
+  std::vector<std::string> object_openings() const;
 };
 
 struct ReasoningFormat {

@@ -145,7 +145,8 @@ TEST_F(HttpTools, HoldsCallsToAGrammarWhereTheyMustBeRight) {
       R"("tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","$ref":"x:y"}}}])";
   const HttpAnswer unknown = chat("", strict);
   EXPECT_EQ(unknown.status, 400) << unknown.body;
-  EXPECT_EQ(parsed(unknown.body).at("error").at("param").as_string(), "tools");
+  EXPECT_EQ(parsed(unknown.body).at("error").at("param").as_string(), "tools[0].function.parameters");
+  EXPECT_NE(unknown.body.find("/$ref"), std::string::npos) << unknown.body;
 }
 
 TEST_F(HttpTools, SearchesWithBeamsOnlyWhatIsFree) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <random>
 
 #include "common/text/unicode.h"
@@ -201,6 +202,34 @@ TEST(OutputParser, IsLinear) {
   while (text.size() < 2'000'000) text += "<tool_call>{\"name\": \"";
   const ParsedOutput out = read(chat_template.output_format(), text);
   EXPECT_EQ(out.content, text);
+}
+
+// White space that may be part of a mark is looked at a few times, not again with every piece; text does not wait for
+// it.
+TEST(OutputParser, IsLinearInWhiteSpace) {
+  for (const char* name : {"hermes", "llama3_json", "qwen3_coder", "glm45", "pythonic", "mistral_args"}) {
+    OutputFormat format = hermes();
+    format.tools = known_tool_format(name);
+    const std::string call = call_text(*format.tools, {{"now", {}, "id"}});
+    for (const std::string& front : {std::string("Hi"), std::string("<"), std::string("<tool_call>"), call,
+                                     std::string("{"), std::string("[TOOL_CALLS]"), call.substr(0, call.size() / 2)}) {
+      const ParserOptions options{.tools = true, .known = known()};
+      const std::string text = front + std::string(1 << 20, '\n') + "x";
+      const auto begin = std::chrono::steady_clock::now();
+      parse(format, options, text, 0, 1);
+      EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4)) << name << " " << front;
+    }
+  }
+  const OutputFormat format = hermes();
+  const ParserOptions options{.tools = true, .known = known()};
+  for (const std::string& front : {std::string("Hi"), std::string("<")}) {
+    OutputParser parser(format, options);
+    ParsedOutput out;
+    parser.push(front + std::string(1000, ' '), out);
+    EXPECT_GE(out.content.size(), 900U) << "a stream that falls silent";
+    parser.finish(out);
+    EXPECT_EQ(out.content, front + std::string(1000, ' '));
+  }
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 
 #include "common/grammar/grammar.h"
 #include "common/grammar/matcher.h"
+#include "coordinator/gateway/tools/call_text.h"
+#include "coordinator/gateway/tools/format/atoms.h"
 #include "coordinator/gateway/tools/format/known_formats.h"
 #include "tests/coordinator/gateway/tools/conversations.h"
 #include "tests/coordinator/gateway/tools/family_templates.h"
@@ -144,8 +146,85 @@ TEST(ToolGrammar, HoldsUnquotedStringsToTheirSchemas) {
   EXPECT_TRUE(fits(R"({"type":"string","pattern":"^[0-9]{2}$"})", "42"));
   EXPECT_FALSE(fits(R"({"type":"string","pattern":"^[0-9]{2}$"})", "427"));
   EXPECT_TRUE(fits(R"({"type":"string","pattern":"[0-9]"})", "a7b"));
+  EXPECT_TRUE(fits(R"({"type":"string","pattern":"^a\\\\$"})", "a\\"));
+  EXPECT_FALSE(fits(R"({"type":"string","pattern":"^a\\\\$"})", "a\\b")) << "the dollar is an anchor";
+  EXPECT_TRUE(fits(R"({"type":"string","pattern":"^a\\$"})", "a$b")) << "the dollar is a character";
   EXPECT_TRUE(fits(R"({"type":"integer"})", "7"));
   EXPECT_FALSE(fits(R"({"type":"integer"})", "seven"));
+}
+
+// A call that is required is one, also of a function without parameters.
+TEST(ToolGrammar, HoldsFunctionsWithoutProperties) {
+  for (const char* parameters : {"", R"(,"parameters":{"type":"object"})"}) {
+    const json::array list =
+        json::parse(R"([{"type":"function","function":{"name":"f")" + std::string(parameters) + "}}]").as_array();
+    for (const char* name : {"qwen3_coder", "glm45", "seed_oss", "minimax_m2"}) {
+      OutputFormat format;
+      format.tools = known_tool_format(name);
+      const std::string grammar = tool_grammar({.format = format, .tools = list, .required = true}, nullptr).value();
+      const std::string call(trimmed(call_text(*format.tools, {{"f", {}, "id"}})));
+      EXPECT_EQ(accepted(grammar, call), "end") << name << "\n" << call << "\n" << grammar;
+      const std::size_t close = call.rfind("</");
+      const std::string junk = call.substr(0, close) + "I would say so. " + call.substr(close);
+      EXPECT_TRUE(accepted(grammar, junk).starts_with("stopped")) << name << "\n" << junk;
+    }
+  }
+}
+
+// Where an object alone is a call, each way to write one that is read as a call is held.
+TEST(ToolGrammar, HoldsBareObjectsHoweverTheyAreSpaced) {
+  const json::array list = strict_tools();
+  OutputFormat format;
+  format.tools = known_tool_format("llama3_json");
+  const std::string grammar = tool_grammar({.format = format, .tools = list}, nullptr).value();
+  const ParserOptions held{.tools = true, .held = true, .known = known_tools(list)};
+  int num_calls = 0;
+  for (const char* open : {"", " ", "\n", "\n  ", "\n    ", "\n\t", "   ", "\t", "\n      "}) {
+    for (const char* space : {"", " ", "\n "}) {
+      const std::string front = "Well: {" + std::string(open) + "\"name\"" + space + ":" + space + "\"get_weather\"" +
+                                space + "," + space + "\"parameters\":" + space;
+      const std::string right = front + "{\"city\":\"A\"}" + space + "}", wrong = front + "{\"city\":7}}";
+      const bool is_call = parse(format, held, right, right.size(), 1).calls.size() == 1;
+      num_calls += is_call ? 1 : 0;
+      EXPECT_EQ(accepted(grammar, right), "end") << right;
+      EXPECT_EQ(accepted(grammar, wrong).starts_with("stopped"), is_call) << wrong;
+      EXPECT_EQ(parse(format, held, wrong, wrong.size(), 1).calls.size(), is_call ? 1U : 0U) << wrong;
+    }
+  }
+  EXPECT_EQ(num_calls, 18);
+  const std::string late = R"({"parameters":{"city":7},"name":"get_weather"})";
+  EXPECT_EQ(parse(format, {.tools = true, .known = known_tools(list)}, late, 1, 1).calls.size(), 1U);
+  EXPECT_TRUE(parse(format, held, late, 1, 1).calls.empty()) << "the grammar lets it be text";
+}
+
+TEST(ToolGrammar, RefusesToHoldWhatNoMarkOpens) {
+  json::array list = tools();
+  list.at(1).at("function").as_object()["strict"] = true;
+  OutputFormat format;
+  format.tools = known_tool_format("pythonic");
+  const auto grammar = tool_grammar({.format = format, .tools = list}, nullptr);
+  ASSERT_FALSE(grammar.ok()) << grammar.value();
+  EXPECT_EQ(grammar.error().field, "tools[1].function.strict");
+  EXPECT_TRUE(tool_grammar({.format = format, .tools = list, .required = true}, nullptr).ok());
+}
+
+// The reader sees text: the spelling of a special token ends the reasoning, too, and begins no call that is free.
+TEST(ToolGrammar, TakesSpelledMarksAsTheReaderDoes) {
+  const json::array list = strict_tools();
+  OutputFormat format;
+  format.tools = known_tool_format("hermes");
+  format.reasoning = known_reasoning_format("qwen3");
+  const std::vector<std::string> special{"<think>", "</think>", "<tool_call>", "</tool_call>"};
+  const GrammarRequest open{
+      .format = format, .tools = list, .required = true, .in_reasoning = true, .special = special};
+  const std::string now = "\xFF<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n\xFF</tool_call>";
+  const std::string grammar = tool_grammar(open, nullptr).value();
+  EXPECT_EQ(accepted(grammar, "Hm.\xFF</think>\n" + now), "end");
+  EXPECT_EQ(accepted(grammar, "Hm.</think>\n" + now), "end");
+  EXPECT_TRUE(accepted(grammar, "Hm.</think> and so on").starts_with("stopped"));
+  const std::string free = tool_grammar({.format = format, .tools = list, .special = special}, nullptr).value();
+  EXPECT_EQ(accepted(free, "Well. " + now), "end");
+  EXPECT_TRUE(accepted(free, "Well. <tool_call>").starts_with("stopped"));
 }
 
 TEST(ToolGrammar, MarksSpecialTokensAndStopsAtTheEnd) {
