@@ -12,7 +12,7 @@ namespace {
 using Kind = CallElement::Kind;
 
 constexpr std::size_t kMaxNameBytes = 256;
-constexpr std::size_t kMaxMarkSpaces = 16;  // before each character of a mark; what is looked at again stays short
+constexpr std::size_t kMaxMarkSpaces = 64;  // before each character of a mark; what is looked at again stays short
 
 bool is_name(char c) {
   const auto byte = static_cast<unsigned char>(c);

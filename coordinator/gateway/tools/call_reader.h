@@ -26,7 +26,7 @@ struct ToolCall {
 
 enum class Match : std::uint8_t { kFull, kPartial, kNone };
 
-// Compares `text` with a mark, whose white space may be any, up to 16 bytes in one place, or none. `end`: behind it in
+// Compares `text` with a mark, whose white space may be any, up to 64 bytes in one place, or none. `end`: behind it in
 // a full match.
 Match match_mark(std::string_view text, std::string_view mark, std::size_t& end);
 

@@ -122,7 +122,7 @@ TEST_F(HttpMessages, WhatIsCutOffSaysSo) {
 }
 
 TEST_F(HttpMessages, AStreamThatFailsHasNoEnd) {
-  service_.set_script({.finish = FinishReason::kError});
+  service_.set_script({.pause = std::chrono::milliseconds(2), .finish = FinishReason::kError});
   const HttpAnswer answer = message(R"("stream":true,)");
   ASSERT_EQ(answer.status, 200) << answer.body;
   const std::vector<json::value> events = read_events(answer.body);
