@@ -208,9 +208,8 @@ bool OutputParser::step_between() {
   };
   const std::size_t close = behind(format.block_close);
   const std::size_t separator = behind(format.separator);
-  const bool as_written =
-      !options_.held || !has_literal || trimmed_left(buffer_).starts_with(trimmed(call_->front().text));
-  const std::size_t open = has_literal && as_written ? behind(call_->front().text) : 0;
+  std::size_t open = has_literal ? behind(call_->front().text) : 0;
+  if (options_.held && !trimmed_left(buffer_).starts_with(trimmed(call_->front().text))) open = 0;
   if (incomplete && !last_) return false;
   if (incomplete && close + separator + open == 0) {
     buffer_.clear();

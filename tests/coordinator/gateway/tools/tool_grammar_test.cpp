@@ -66,6 +66,9 @@ TEST(ToolGrammar, TakesWhatEachFamilyPrints) {
     EXPECT_EQ(accepted(grammar, written_call(parsed.value(), right)), "end") << family.name << "\n" << grammar;
     const json::array two{call("get_weather", R"({"city":"Oslo"})"), call("search_notes", R"({"query":"x"})")};
     EXPECT_EQ(accepted(grammar, written_call(parsed.value(), two)), "end") << family.name;
+    const ParserOptions held{.tools = true, .held = true, .known = known_tools(list)};
+    const std::string text = written_call(parsed.value(), two);
+    EXPECT_EQ(parse(format, held, text, 1, 1).calls.size(), 2U) << family.name << "\n" << text;
     const json::array unknown{call("no_such_tool", R"({"city":"Oslo"})")};
     EXPECT_TRUE(accepted(grammar, written_call(parsed.value(), unknown)).starts_with("stopped")) << family.name;
     const json::array incomplete{call("search_notes", R"({"other":"x"})")};
