@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <cmath>
 #include <exception>
@@ -10,12 +11,14 @@
 #include <set>
 
 #include "common/grammar/grammar.h"
+#include "common/json/strict_json.h"
 #include "common/log.h"
 #include "coordinator/gateway/api/anthropic_messages.h"
 #include "coordinator/gateway/api/limits.h"
 #include "coordinator/gateway/api/openai_api.h"
 #include "coordinator/gateway/generation/gateway_models.h"
 #include "coordinator/gateway/generation/token_stream.h"
+#include "coordinator/gateway/tools/closed_schema.h"
 #include "coordinator/metrics/metrics.h"
 #include "coordinator/policy/beam_search.h"
 #include "coordinator/request/request_service.h"
@@ -54,10 +57,20 @@ std::optional<ApiError> check_grammar(const GrammarParams& params, const std::st
   if (known.contains(key)) return std::nullopt;
   const auto compiled = grammar::Grammar::compile(params.kind, params.text);
   if (!compiled) return invalid_request({compiled.error().message, field});
-  constexpr std::size_t kMaxKnown = 64;
+  constexpr std::size_t kMaxKnown = 64, kMaxKnownBytes = 65'536;
   if (known.size() >= kMaxKnown) known.clear();
-  known.insert(key);
+  if (key.size() <= kMaxKnownBytes) known.insert(key);
   return std::nullopt;
+}
+
+// What the client's schema takes and lists: see closed_schema(). As it is, where nothing would be left.
+void close_schema(GrammarParams& grammar) {
+  if (grammar.kind != GrammarKind::kJsonSchema) return;
+  const JsonRules rules{.max_depth = grammar::GrammarLimits().max_depth, .allows_nul = true};
+  Result<boost::json::value> schema = parse_strict_json(grammar.text, rules);
+  if (!schema || !schema.value().is_object()) return;
+  GrammarParams closed{grammar.kind, boost::json::serialize(closed_schema(std::move(schema.value().get_object())))};
+  if (!check_grammar(closed, "")) grammar = std::move(closed);
 }
 
 }  // namespace
@@ -135,6 +148,7 @@ std::optional<ApiError> Generation::prepare_part(std::size_t index, std::int32_t
   part.last_token.resize(part.num_choices);
   std::string echo;
   part.request.params = request_.params;
+  close_schema(part.request.params.sampling.grammar);
   if (request_.endpoint == Endpoint::kChat) {
     if (auto error = prepare_chat(part)) return error;
   } else if (const std::string* text = std::get_if<std::string>(&request_.prompts[index])) {

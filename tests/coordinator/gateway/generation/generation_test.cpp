@@ -166,6 +166,12 @@ TEST_F(GenerationTest, GrammarsAreCheckedBeforeTheyAreSent) {
   EXPECT_EQ(params.sampling.grammar.text, "a{2}");
   EXPECT_EQ(params.stop.stop_token_ids, std::vector<TokenId>{ByteTokenizer::kEnd}) << "how it ends";
   EXPECT_EQ(params.stop.min_tokens, 9) << "no earlier than it must";
+  run(*take(Endpoint::kCompletions, R"({"prompt":"a","guided_json":{"properties":{"a":{}}}})").generation);
+  EXPECT_EQ(service_.submitted().back().params.sampling.grammar.text,
+            R"({"properties":{"a":{}},"additionalProperties":false})");
+  run(*take(Endpoint::kCompletions, R"({"prompt":"a","guided_json":{"properties":{"a":{}},"required":["b"]}})")
+           .generation);
+  EXPECT_EQ(service_.submitted().back().params.sampling.grammar.text, R"({"properties":{"a":{}},"required":["b"]})");
   const Intake wrong = take(Endpoint::kCompletions,
                             R"({"prompt":"a","guided_json":{"properties":{"a":{"type":"integer","minimum":"x"}}}})");
   ASSERT_TRUE(wrong.error);

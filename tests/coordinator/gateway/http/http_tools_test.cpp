@@ -177,7 +177,8 @@ TEST_F(HttpTools, TakesCallsAndResultsBack) {
   const HttpAnswer answer = ask(http_post("/v1/chat/completions", history + kTools + "}"));
   ASSERT_EQ(answer.status, 200) << answer.body;
   std::string prompt;
-  for (const TokenId token : service_.submitted().back().prompt) {
+  const std::vector<TokenId> tokens = service_.submitted().back().prompt;
+  for (const TokenId token : tokens) {
     if (token < 256) prompt += static_cast<char>(token);
   }
   EXPECT_NE(prompt.find("<think>\nHm.\n</think>"), std::string::npos) << prompt;
@@ -201,7 +202,8 @@ TEST_F(HttpUntold, TellsOfToolsInWords) {
   ASSERT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(parsed(answer.body).at("choices").at(0).at("message").at("tool_calls").as_array().size(), 1U);
   std::string prompt;
-  for (const TokenId token : service_.submitted().back().prompt) {
+  const std::vector<TokenId> tokens = service_.submitted().back().prompt;
+  for (const TokenId token : tokens) {
     if (token < 256) prompt += static_cast<char>(token);
   }
   EXPECT_NE(prompt.find("look_up"), std::string::npos) << prompt;
