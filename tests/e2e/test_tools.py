@@ -55,7 +55,8 @@ class Tools(unittest.TestCase):
     def check_way_back(self, client):
         message = self.ask(client, tool_choice="required", parallel_tool_calls=False, temperature=0).choices[0].message
         result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "It is sunny."}
-        answer = self.ask(client, messages=[*ASK, message.model_dump(exclude_none=True), result], temperature=0)
+        # Strict tools by the model's own choice need a mark at which a call begins, which one of the forms does not have.
+        answer = self.ask(client, messages=[*ASK, message.model_dump(exclude_none=True), result], temperature=0, tool_choice="none")
         self.assertGreater(answer.usage.prompt_tokens, 0)
 
     def check_refusals(self, cluster):
