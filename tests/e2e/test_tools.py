@@ -57,6 +57,7 @@ class Tools(unittest.TestCase):
         result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "It is sunny."}
         # Strict tools by the model's own choice need a mark at which a call begins, which one of the forms does not have.
         answer = self.ask(client, messages=[*ASK, message.model_dump(exclude_none=True), result], temperature=0, tool_choice="none")
+        self.assertFalse(answer.choices[0].message.tool_calls)
         self.assertGreater(answer.usage.prompt_tokens, 0)
 
     def check_refusals(self, cluster):

@@ -167,7 +167,7 @@ Result<std::vector<TokenId>> PromptEncoder::encode_chat(ChatInput chat) const {
   if (chat_template == nullptr) {
     return Error{"The served model has no chat template for this; use /v1/completions.", "messages"};
   }
-  if (!chat.tools.empty() && !model_.output_format.told && model_.output_format.tools) {
+  if (!model_.output_format.told && model_.output_format.tools) {  // the history may have calls, too
     tell_tools(*model_.output_format.tools, chat.tools, chat.messages);
     chat.tools.clear();
   }

@@ -53,6 +53,7 @@ void tell_tools(const ToolFormat& format, const json::array& tools, json::array&
     message["content"] = "<tool_response>\n" + text_of(message.at("content")) + "\n</tool_response>";
     message["role"] = "user";
   }
+  if (tools.empty()) return;
   json::object& first = messages.front().get_object();
   if (first.at("role").get_string() == "system") {
     first["content"] = text_of(first.at("content")) + "\n\n" + told(format, tools);

@@ -209,5 +209,22 @@ TEST_F(HttpUntold, TellsOfToolsInWords) {
   EXPECT_NE(prompt.find("look_up"), std::string::npos) << prompt;
 }
 
+// A history with calls, and no tools any more.
+TEST_F(HttpUntold, RetellsWhatWasCalled) {
+  const HttpAnswer answer = ask(http_post(
+      "/v1/chat/completions",
+      R"({"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":)"
+      R"("function","function":{"name":"now","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c","content":"noon"}]})"));
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  std::string prompt;
+  const std::vector<TokenId> tokens = service_.submitted().back().prompt;
+  for (const TokenId token : tokens) {
+    if (token < 256) prompt += static_cast<char>(token);
+  }
+  EXPECT_NE(prompt.find("<tool_response>\nnoon"), std::string::npos) << prompt;
+  EXPECT_NE(prompt.find("\"now\""), std::string::npos) << prompt;
+  EXPECT_EQ(prompt.find("You can call"), std::string::npos) << prompt;
+}
+
 }  // namespace
 }  // namespace caudal
