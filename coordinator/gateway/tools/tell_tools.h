@@ -7,8 +7,8 @@
 
 namespace caudal {
 
-// Adds the tools, where there are some, to the messages, and rewrites calls and results of earlier turns as text in the same form. Messages
-// are as ChatInput has them.
+// Adds the tools, where there are some, to the messages, and rewrites calls and results of earlier turns as text in the
+// same form. Messages are as ChatInput has them.
 void tell_tools(const ToolFormat& format, const boost::json::array& tools, boost::json::array& messages);
 
 }  // namespace caudal

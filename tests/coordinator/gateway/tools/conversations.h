@@ -26,7 +26,8 @@ struct Conversation {
   enum class Damage { kNone, kCutOff, kBroken } damage = Damage::kNone;
 };
 
-inline json::array call(const char* name, const char* arguments) { return {name, json::parse(arguments)}; }
+// A value: a list of one list would be that list itself to clang.
+inline json::value call(const char* name, const char* arguments) { return json::array{name, json::parse(arguments)}; }
 
 inline std::vector<Conversation> conversations() {
   const auto weather = call("get_weather", R"({"city":"Oslo","days":3})");
