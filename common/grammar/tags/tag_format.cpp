@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "common/grammar/rules/ebnf_kind.h"
 #include "common/grammar/tags/structures.h"
 #include "common/grammar/tags/tag_program.h"
 #include "common/json/json_node.h"
@@ -254,10 +255,6 @@ class TagCompiler {
 };
 
 }  // namespace
-
-GrammarKind kind_of_ebnf(std::string_view text) {
-  return text.find("::=") != std::string_view::npos ? GrammarKind::kGbnf : GrammarKind::kLark;
-}
 
 Result<TagProgram> compile_tags(std::string_view text, const GrammarLimits& limits, const CompilePart& compile) {
   const JsonRules rules{.max_depth = limits.max_depth, .allows_nul = true};

@@ -44,9 +44,6 @@ struct TagProgram {
   static constexpr std::uint32_t kForbidden = FreeText::kNone - 1;
 };
 
-// Which of the two written forms of EBNF a text is in: GBNF has "::=".
-GrammarKind kind_of_ebnf(std::string_view text);
-
 // `text`: xgrammar's structural tags, in JSON (common/grammar/README.md). Errors name the place.
 Result<TagProgram> compile_tags(std::string_view text, const GrammarLimits& limits, const CompilePart& compile);
 

@@ -7,6 +7,8 @@
 #include <boost/json/serialize.hpp>
 #include <initializer_list>
 
+#include "common/grammar/rules/ebnf_kind.h"
+
 namespace caudal {
 namespace {
 
@@ -48,10 +50,6 @@ constexpr auto kNames = [] {
   std::ranges::transform(kFields, names.begin() + 2, &ShapeField::name);
   return names;
 }();
-
-GrammarKind kind_of_ebnf(std::string_view text) {
-  return text.find("::=") != std::string_view::npos ? GrammarKind::kGbnf : GrammarKind::kLark;
-}
 
 std::string choices(const JsonNode& node) {
   if (!node.is_array() || node.size() == 0) node.fail("It must be a list of at least one text.");

@@ -6,8 +6,7 @@
 
 #include <random>
 
-#include "common/grammar/automata/machine.h"
-#include "common/grammar/grammar.h"
+#include "tests/common/grammar/accepts.h"
 
 namespace caudal::grammar {
 namespace {
@@ -16,15 +15,7 @@ bool accepts(GrammarKind kind, std::string_view grammar, std::string_view text) 
   const auto compiled = Grammar::compile(kind, grammar);
   EXPECT_TRUE(compiled) << grammar << "\n" << compiled.error().message;
   if (!compiled) return false;
-  const std::unique_ptr<Machine> machine = compiled.value()->machine();
-  Arena arena;
-  State state = machine->start(arena);
-  for (const char c : text) {
-    State next;
-    if (!machine->step(state, static_cast<std::uint8_t>(c), arena, next)) return false;
-    state = next;
-  }
-  return machine->is_complete(state, arena);
+  return accepts(*compiled.value(), text);
 }
 
 bool gbnf(std::string_view grammar, std::string_view text) { return accepts(GrammarKind::kGbnf, grammar, text); }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/grammar/matcher.h"
+#include "tests/common/grammar/accepts.h"
 #include "tests/common/grammar/schema_machine/reference_validator.h"
 #include "tests/common/grammar/small_vocabulary.h"
 
@@ -14,19 +15,6 @@ namespace json = boost::json;
 
 Result<std::shared_ptr<const Grammar>> compile(std::string_view schema) {
   return Grammar::compile(GrammarKind::kJsonSchema, schema);
-}
-
-// Byte by byte.
-bool accepts(const Grammar& grammar, std::string_view text) {
-  const std::unique_ptr<Machine> machine = grammar.machine();
-  Arena arena;
-  State state = machine->start(arena);
-  for (const char c : text) {
-    State next;
-    if (!machine->step(state, static_cast<std::uint8_t>(c), arena, next)) return false;
-    state = next;
-  }
-  return machine->is_complete(state, arena);
 }
 
 bool accepts(std::string_view schema, std::string_view text) {

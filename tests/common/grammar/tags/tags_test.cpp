@@ -7,6 +7,7 @@
 
 #include "common/grammar/matcher.h"
 #include "common/grammar/tags/free_text.h"
+#include "tests/common/grammar/accepts.h"
 
 namespace caudal::grammar {
 namespace {
@@ -29,17 +30,7 @@ std::shared_ptr<const Grammar> tags(const std::string& format) {
 }
 
 // A special token stands in `text` as 0xFF and its text.
-bool accepts(const std::shared_ptr<const Grammar>& grammar, std::string_view text) {
-  const std::unique_ptr<Machine> machine = grammar->machine();
-  Arena arena;
-  State state = machine->start(arena);
-  for (const char c : text) {
-    State next;
-    if (!machine->step(state, static_cast<std::uint8_t>(c), arena, next)) return false;
-    state = next;
-  }
-  return machine->is_complete(state, arena);
-}
+bool accepts(const std::shared_ptr<const Grammar>& grammar, std::string_view text) { return accepts(*grammar, text); }
 
 std::string refusal(const std::string& text) {
   const auto grammar = Grammar::compile(GrammarKind::kTags, text);

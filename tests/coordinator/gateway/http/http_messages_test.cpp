@@ -7,7 +7,7 @@
 #include "coordinator/gateway/tools/format/known_formats.h"
 #include "tests/coordinator/gateway/gateway_fixture.h"
 #include "tests/coordinator/gateway/http/http_answers.h"
-#include "tests/coordinator/gateway/tools/family_templates.h"
+#include "tests/coordinator/gateway/tools_fixture.h"
 
 namespace caudal {
 namespace {
@@ -18,14 +18,8 @@ constexpr const char* kThinkAndCall =
     "<think>\nHm.\n</think>\n\nI look.\n<tool_call>\n{\"name\": \"look_up\", \"arguments\": {\"word\": \"bee\"}}\n"
     "</tool_call>";
 
-class HttpMessages : public GatewayFixture {
+class HttpMessages : public ToolsFixture {
  protected:
-  ModelContext model() const override {
-    ModelContext model = byte_model();
-    model.chat_template = ChatTemplate::parse(test::template_of(test::kFamilies[0])).value();
-    model.output_format = model.chat_template->output_format();
-    return model;
-  }
   HttpAnswer message(const std::string& members) {
     return ask(
         http_post("/v1/messages", "{" + members + R"("max_tokens":500,"messages":[{"role":"user","content":"a"}]})"));

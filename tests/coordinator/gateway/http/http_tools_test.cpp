@@ -6,7 +6,7 @@
 #include "coordinator/gateway/tools/format/known_formats.h"
 #include "tests/coordinator/gateway/gateway_fixture.h"
 #include "tests/coordinator/gateway/http/http_answers.h"
-#include "tests/coordinator/gateway/tools/family_templates.h"
+#include "tests/coordinator/gateway/tools_fixture.h"
 
 namespace caudal {
 namespace {
@@ -19,15 +19,8 @@ constexpr const char* kTwoCalls =
     "<think>\nHm.\n</think>\n\nI look.\n<tool_call>\n{\"name\": \"look_up\", \"arguments\": {\"word\": \"b\\u00e9\"}}\n"
     "</tool_call>\n<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
 
-class HttpTools : public GatewayFixture {
+class HttpTools : public ToolsFixture {
  protected:
-  ModelContext model() const override {
-    ModelContext model = byte_model();
-    model.chat_template = ChatTemplate::parse(test::template_of(test::kFamilies[0])).value();
-    model.output_format = model.chat_template->output_format();
-    return model;
-  }
-
   HttpAnswer chat(const std::string& members, const std::string& tools = kTools) {
     return ask(http_post("/v1/chat/completions", kChatBody + ("," + tools + members) + "}"));
   }

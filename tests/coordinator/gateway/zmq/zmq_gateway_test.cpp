@@ -9,7 +9,7 @@
 
 #include "proto/gateway.pb.h"
 #include "tests/coordinator/gateway/gateway_fixture.h"
-#include "tests/coordinator/gateway/tools/family_templates.h"
+#include "tests/coordinator/gateway/tools_fixture.h"
 
 namespace caudal {
 namespace {
@@ -356,14 +356,8 @@ TEST_F(ZmqGatewayTest, StopCancels) {
   EXPECT_EQ(service_.num_running(), 0U);
 }
 
-class ZmqToolsTest : public GatewayFixture {
+class ZmqToolsTest : public ToolsFixture {
  protected:
-  ModelContext model() const override {
-    ModelContext model = byte_model();
-    model.chat_template = ChatTemplate::parse(test::template_of(test::kFamilies[0])).value();
-    model.output_format = model.chat_template->output_format();
-    return model;
-  }
   static gateway::GatewayRequest chat(std::uint64_t tag, bool stream) {
     gateway::GatewayRequest request;
     request.set_tag(tag);
